@@ -1,0 +1,48 @@
+# Each target is one line over the command; .venv is made on first use and remade when pyproject.toml changes.
+SHELL   := /bin/bash
+PYTHON  ?= python3
+PY      := .venv/bin/python
+BREAK   := .venv/bin/groundbreak
+
+.DEFAULT_GOAL := help
+.PHONY: help detect nightly test lint bench faults qgis browser archive clean
+
+help:  ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */\1\t/' | expand -t 12
+
+.venv/.ready: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'error: Python 3.11 or newer is needed (PYTHON=$(PYTHON)): call make with PYTHON=python3.12, say'; exit 2; }
+	@echo 'setting up .venv (once; a few minutes on a slow line)'
+	@$(PYTHON) -m venv --clear .venv
+	@$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+detect: .venv/.ready  ## the demonstration sites, or SITE=id [SCENE=item or .SAFE] [ARGS='...']
+	@$(BREAK) detect $(if $(SITE),$(SITE),--sites aois/demo.geojson) $(if $(SCENE),--scene "$(SCENE)") $(ARGS)
+
+nightly: .venv/.ready  ## every site, only what is new [ARGS='...']
+	@$(BREAK) nightly $(ARGS)
+
+test: .venv/.ready  ## unit, property, golden, structure and whole-command tests [ARGS='...']
+	@$(PY) -m pytest $(ARGS)
+
+lint: .venv/.ready  ## ruff, mypy and the floors
+	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy pipeline && .venv/bin/lint-imports
+
+bench: .venv/.ready  ## every benchmark, into benchmarks/RESULTS.md
+	@$(PY) -m benchmarks.run $(ARGS)
+
+faults: .venv/.ready  ## real faults against real servers
+	@$(PY) -m pytest -m peer tests $(ARGS)
+
+qgis: .venv/.ready  ## the review files in a real QGIS
+	@$(PY) -m pytest -m qgis tests $(ARGS)
+
+browser: .venv/.ready  ## the report in a real browser
+	@$(PY) -m pytest -m browser tests $(ARGS)
+
+archive: .venv/.ready  ## the embedded archive again, from its package
+	@$(PY) aois/demo/make_archive.py
+
+clean:  ## everything that can be made again, results excepted
+	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache

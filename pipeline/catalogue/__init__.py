@@ -1,0 +1,1 @@
+"""The world in: AOI files, catalogues, products, pixels."""

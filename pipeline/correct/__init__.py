@@ -1,0 +1,1 @@
+"""Chip to look: offset, reflectance, masks, registration, normalisation. Pure."""

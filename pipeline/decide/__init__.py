@@ -1,0 +1,1 @@
+"""Looks to alerts: history, score, evidence, outline, kind, calibration. Pure."""

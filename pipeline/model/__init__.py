@@ -1,0 +1,1 @@
+"""The nouns: what every other floor speaks of. Pure values, no effects."""

@@ -1,0 +1,124 @@
+"""What the tool says: scores, evidence, alerts, and the decision that holds them."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from shapely.geometry import MultiPolygon, Polygon
+
+from pipeline.model.errors import ShapeError
+
+
+class Status(StrEnum):
+    """Where an alert stands in its life."""
+
+    PROVISIONAL = "provisional"
+    CONFIRMED = "confirmed"
+    FINISHED = "finished"
+    WITHDRAWN = "withdrawn"
+
+
+class Kind(StrEnum):
+    """What happened, judged by what was there before and what is there now."""
+
+    NEW_STRUCTURE = "new structure"
+    CLEARED_GROUND = "cleared ground"
+    RESURFACED = "resurfaced"
+    DEMOLISHED = "demolished"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LookScore:
+    """How unlike its own history each pixel of one look is.
+
+    score: (row, col) float32 in sigma, signed by nothing, NaN where the look is not usable.
+    """
+
+    scene: str
+    time: datetime
+    grid: GeoBox
+    score: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Evidence:
+    """Looks folded in time order.
+
+    log_odds: (row, col) float32 nats of "changed and stayed changed"; NaN where never usable.
+    since:    (row, col) int16 index of the first look that saw the change, -1 where none.
+    """
+
+    grid: GeoBox
+    log_odds: NDArray[np.float32]
+    since: NDArray[np.int16]
+
+    def __post_init__(self) -> None:
+        shape = tuple(self.grid.shape)
+        if self.log_odds.shape != shape or self.since.shape != shape:
+            raise ShapeError(
+                f"log_odds {self.log_odds.shape}, since {self.since.shape} on grid {shape}", "Evidence", "make them fit"
+            )
+        self.log_odds.setflags(write=False)
+        self.since.setflags(write=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alert:
+    """One change, with the bracket it began in and how sure we are of it.
+
+    outline: in the grid's CRS, metres. confidence: calibrated probability 0..1.
+    last_clear_before, first_seen: last clear look without it, first look with it.
+    looks_seen, looks_clear: of the looks since first_seen, how many saw it, how many could have.
+    """
+
+    id: str
+    outline: Polygon | MultiPolygon
+    status: Status
+    kind: Kind
+    confidence: float
+    area_m2: float
+    area_error_m2: float
+    last_clear_before: date | None
+    first_seen: date
+    confirmed_at: date | None
+    last_seen: date
+    looks_seen: int
+    looks_clear: int
+    before_scene: str
+    after_scene: str
+    lon: float
+    lat: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """One alert in one look. clear_share: 0..1 of the outline; score: mean sigma inside, None if nothing was clear."""
+
+    change_id: str
+    scene: str
+    time: datetime
+    clear_share: float
+    score: float | None
+    seen: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Decision:
+    """All that one run decided for a site.
+
+    threshold:  nats on `evidence.log_odds`. cautions: sentences the reader must know, e.g. "only 4 looks of history".
+    before_scene, after_scene: the pair of looks that shows the site best, for before.tif and after.tif.
+    """
+
+    site: str
+    alerts: tuple[Alert, ...]
+    observations: tuple[Observation, ...]
+    evidence: Evidence
+    threshold: float
+    before_scene: str
+    after_scene: str
+    cautions: tuple[str, ...] = ()
+    settings_digest: str = ""

@@ -1,0 +1,86 @@
+"""What can go wrong, told in one line each.
+
+    GroundbreakError(what, where, mend)   exit 1
+    ├── UsageError        exit 2          an argument: the caller mends it
+    ├── SettingsError     exit 2          groundbreak.toml or a site's own settings
+    ├── SiteError         exit 2          an AOI file or feature
+    ├── CatalogueError    exit 3          a catalogue, item or product that cannot be read
+    ├── PixelError        exit 3          an asset that cannot be read
+    ├── ReviewError       exit 3          a review file that is locked, foreign or damaged
+    ├── DecisionError     exit 3          a site that cannot be judged with the looks it has
+    └── ShapeError        exit 1          arrays that do not fit: our own mistake
+
+A refused scene is no error but a value: `pipeline.model.imagery.Rejection`.
+"""
+
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """What the command tells the shell."""
+
+    DONE = 0
+    FAULT = 1
+    INPUT = 2
+    SOME_FAILED = 3
+    NOTHING_NEW = 4
+    INTERRUPTED = 130
+
+
+class GroundbreakError(Exception):
+    """A fault with its fact, its place and the way to mend it; `str()` is the line the user reads."""
+
+    exit_code = Exit.FAULT
+
+    def __init__(self, what: str, where: str, mend: str) -> None:
+        super().__init__(what, where, mend)
+        self.what, self.where, self.mend = (" ".join(str(part).split()) for part in (what, where, mend))
+
+    def __str__(self) -> str:
+        return f"{self.what} ({self.where}): {self.mend}"
+
+
+class UsageError(GroundbreakError):
+    """An argument that cannot be followed."""
+
+    exit_code = Exit.INPUT
+
+
+class SettingsError(GroundbreakError):
+    """A setting that is unknown, of the wrong type or out of its range."""
+
+    exit_code = Exit.INPUT
+
+
+class SiteError(GroundbreakError):
+    """An AOI file or feature that does not describe a place that can be watched."""
+
+    exit_code = Exit.INPUT
+
+
+class CatalogueError(GroundbreakError):
+    """A catalogue, item or product that cannot be read or believed."""
+
+    exit_code = Exit.SOME_FAILED
+
+
+class PixelError(GroundbreakError):
+    """An asset whose pixels cannot be read; only that scene is lost, and it is asked for again."""
+
+    exit_code = Exit.SOME_FAILED
+
+
+class ReviewError(GroundbreakError):
+    """A review file that is locked, damaged or not ours."""
+
+    exit_code = Exit.SOME_FAILED
+
+
+class DecisionError(GroundbreakError):
+    """A site that cannot be judged with the looks at hand."""
+
+    exit_code = Exit.SOME_FAILED
+
+
+class ShapeError(GroundbreakError, ValueError):
+    """Arrays or grids that do not fit each other: a mistake in the calling code."""

@@ -1,0 +1,111 @@
+"""Every tunable of the pipeline, typed, with its unit and its reason.
+
+One file, `groundbreak.toml`; a site may override single keys, and so may the command line. What is not
+written keeps the value given here.
+"""
+
+import difflib
+import hashlib
+import json
+import tomllib
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pipeline.model.errors import SettingsError
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Search(_Section):
+    """Which scenes are asked for."""
+
+    catalog: str = Field("https://earth-search.aws.element84.com/v1", description="catalogue of sites that name none")
+    collection: str = Field("sentinel-2-l2a", description="collection of sites that name none")
+    max_cloud_percent: float = Field(95.0, ge=0, le=100, description="whole-tile cloud above which a scene is not read")
+    max_area_km2: float = Field(2500.0, gt=0, description="largest AOI taken as one site")
+
+
+class Correct(_Section):
+    """From chip to look."""
+
+    min_clear_share: float = Field(0.10, ge=0, le=1, description="clear part of the AOI below which a look is refused")
+    cloud_buffer_m: float = Field(60.0, ge=0, description="ground distrusted around clouds and their shadows, metres")
+    max_shift_px: float = Field(8.0, gt=0, description="largest misregistration looked for, 10 m pixels")
+
+
+class Decide(_Section):
+    """From looks to alerts."""
+
+    false_alarms_per_100km2_year: float = Field(3.0, gt=0, description="false confirmed polygons you accept")
+    min_history: int = Field(3, ge=2, description="clear looks of history before anything is decided")
+    min_area_m2: float = Field(200.0, gt=0, description="smallest outline kept, square metres")
+
+
+class Review(_Section):
+    """What is written for the analyst."""
+
+    max_timelines: int = Field(300, ge=0, description="alerts that get a timeline picture, surest first")
+
+
+class Settings(_Section):
+    """All settings; `groundbreak.toml` has one table a section."""
+
+    search: Search = Search()
+    correct: Correct = Correct()
+    decide: Decide = Decide()
+    review: Review = Review()
+
+
+def parse(text: str, where: str = "groundbreak.toml") -> Settings:
+    """Settings from TOML text. Raises SettingsError naming the key, its fault and the nearest known name."""
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as fault:
+        raise SettingsError(f"not TOML: {fault}", where, "write one `key = value` a line under [section]") from fault
+    return _validated(tables, where)
+
+
+def override(base: Settings, changes: Mapping[str, object], where: str) -> Settings:
+    """Settings with dotted keys replaced ("decide.min_history" -> 5); raises SettingsError like `parse`."""
+    tables = base.model_dump()
+    for dotted, value in changes.items():
+        section, _, key = dotted.partition(".")
+        if not key or section not in tables or key not in tables[section]:
+            raise _unknown(dotted, where)
+        tables[section][key] = value
+    return _validated(tables, where)
+
+
+def names() -> tuple[str, ...]:
+    """All keys, dotted, in the order of the sections."""
+    return tuple(f"{section}.{key}" for section, table in Settings().model_dump().items() for key in table)
+
+
+def digest(settings: Settings) -> str:
+    """16 hex digits that change with any value; stored with every result."""
+    return hashlib.sha256(json.dumps(settings.model_dump(), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _validated(tables: Mapping[str, Any], where: str) -> Settings:
+    try:
+        return Settings.model_validate(tables)
+    except ValidationError as fault:
+        first = fault.errors()[0]
+        dotted = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise _unknown(dotted, where) from fault
+        raise SettingsError(
+            f"{dotted} = {first['input']!r}: {first['msg'].lower()}", where, "see docs/settings.md for its range"
+        ) from fault
+
+
+def _unknown(dotted: str, where: str) -> SettingsError:
+    sections = tuple(Settings.model_fields)
+    known = names() if "." in dotted else sections
+    near = difflib.get_close_matches(dotted, known, n=1, cutoff=0.5)
+    mend = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+    return SettingsError(f"unknown setting {dotted}", where, mend)

@@ -1,0 +1,1 @@
+"""The world out: review files, pictures, reports, exports."""

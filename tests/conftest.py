@@ -1,0 +1,40 @@
+"""What every test stands on: no network but loopback, an empty environment, the recorded data where they are."""
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+KEPT = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "CI", "PYTHONPATH", "VIRTUAL_ENV", "SYSTEMROOT")
+
+
+@pytest.fixture(autouse=True)
+def _empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in set(os.environ) - set(KEPT):
+        if not name.startswith("PYTEST"):
+            monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = socket.socket.connect
+
+    def connect(self: socket.socket, address: object) -> None:
+        host = address[0] if isinstance(address, tuple) else "unix"
+        if host not in ("127.0.0.1", "::1", "localhost", "unix"):
+            raise OSError(f"a test tried to reach {host}: tests talk to this machine only")
+        real(self, address)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of recorded data; a clone elsewhere lacks it, CI may not."""
+    if not SHARED.is_dir():
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"the recorded data are missing at {SHARED}; under CI they must be there")
+        pytest.skip("the recorded data are not beside this checkout")
+    return SHARED

@@ -1,0 +1,39 @@
+"""Settings are typed, and a typo is answered with the nearest name."""
+
+import pytest
+
+from pipeline.model.errors import SettingsError
+from pipeline.model.settings import Settings, digest, override, parse
+
+
+def test_what_is_not_written_keeps_its_default() -> None:
+    assert parse("[decide]\nmin_history = 5\n").decide.min_area_m2 == Settings().decide.min_area_m2
+
+
+def test_an_unknown_key_names_the_nearest_known_one() -> None:
+    with pytest.raises(SettingsError, match=r"did you mean decide\.min_history"):
+        parse("[decide]\nmin_histroy = 5\n")
+
+
+def test_an_unknown_section_is_refused() -> None:
+    with pytest.raises(SettingsError, match="did you mean decide"):
+        parse("[decid]\nmin_history = 5\n")
+
+
+@pytest.mark.parametrize("text", ["[decide", "[decide]\nmin_history = 'many'", "[decide]\nmin_history = 1"])
+def test_a_wrong_value_is_one_line(text: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse(text)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_override_changes_the_digest_and_nothing_else() -> None:
+    base = Settings()
+    changed = override(base, {"decide.min_history": 9}, "site x")
+    assert changed.decide.min_history == 9 and changed.search == base.search
+    assert digest(changed) != digest(base)
+
+
+def test_an_override_of_an_unknown_key_is_refused() -> None:
+    with pytest.raises(SettingsError, match="site x"):
+        override(Settings(), {"decide.nothing": 9}, "site x")
