@@ -6,7 +6,6 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,8 +38,8 @@ class Site:
     collection: str | None = None
     start: datetime | None = None
     end: datetime | None = None
-    settings: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
-    properties: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+    settings: Mapping[str, object] = field(default_factory=dict)
+    properties: Mapping[str, object] = field(default_factory=dict)
 
 
 def slug(name: str) -> str:
