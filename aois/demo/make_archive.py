@@ -68,8 +68,8 @@ def main() -> None:
         arguments.to,
         "southern-carpathians",
         "Southern Carpathians, 1 km of forest and a road, 2015-2021",
-        f"Real Sentinel-2 L2A pixels, {len(items)} dates; {ATTRIBUTION}. Product names, baselines and angles are unknown;"
-        " the time of day is made up. Before 2022-01-25, so no offset is in the DN.",
+        f"Real Sentinel-2 L2A pixels, {len(items)} dates; {ATTRIBUTION}. Product names, baselines and angles are"
+        " unknown; the time of day is made up. Before 2022-01-25, so no offset is in the DN.",
         items,
     )
     size = sum(path.stat().st_size for path in arguments.to.rglob("*") if path.is_file())

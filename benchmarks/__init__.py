@@ -1,0 +1,1 @@
+"""One script a table; `make bench` runs them all and writes RESULTS.md."""

@@ -1,0 +1,71 @@
+"""How the command speaks: tables and progress on the terminal, errors as one line on stderr."""
+
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+out = Console(highlight=False, soft_wrap=False)
+_err = Console(stderr=True, highlight=False, soft_wrap=True)
+_state = {"debug": False}
+
+
+class Step(Protocol):
+    """Tells how far a long piece of work is: `step(site, done, total, what)`."""
+
+    def __call__(self, site: str, done: int, total: int, what: str) -> None:
+        """Note that `done` of `total` pieces of `what` are ready."""
+
+
+def is_debugging(value: bool) -> None:
+    """Remember whether faults show their traceback."""
+    _state["debug"] = value
+
+
+def error(fault: Exception | str) -> None:
+    """One line, `error: WHAT (WHERE): MEND`; with --debug the traceback above it."""
+    if _state["debug"] and isinstance(fault, Exception):
+        traceback.print_exception(fault, file=sys.stderr)
+    elif _state["debug"] and sys.exc_info()[1] is not None:
+        traceback.print_exc(file=sys.stderr)
+    line = " ".join(str(fault).split())
+    _err.print(f"error: {line}", markup=False, style="red" if _err.is_terminal else None)
+
+
+def note(text: str) -> None:
+    """Something worth knowing that is no fault, on stderr."""
+    _err.print(f"note: {' '.join(text.split())}", markup=False, style="yellow" if _err.is_terminal else None)
+
+
+@contextmanager
+def progress() -> Iterator[Step]:
+    """A bar a site while the work lasts; silent where there is no terminal but for one line a stage."""
+    bar = Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[what]}", markup=False),
+        TimeRemainingColumn(compact=True),
+        console=_err,
+        disable=not _err.is_terminal,
+        transient=True,
+    )
+    tasks: dict[str, int] = {}
+    said: set[tuple[str, str]] = set()
+
+    def step(site: str, done: int, total: int, what: str) -> None:
+        if not _err.is_terminal:
+            if (site, what) not in said:
+                said.add((site, what))
+                _err.print(f"{site}: {what} ({total})", markup=False)
+            return
+        if site not in tasks:
+            tasks[site] = bar.add_task(site, total=total, what=what)
+        bar.update(tasks[site], completed=done, total=total, what=what)  # type: ignore[arg-type]
+
+    with bar:
+        yield step

@@ -1,0 +1,104 @@
+"""`groundbreak detect`: judge a whole history, or one new scene against it."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import typer
+from rich.table import Table
+
+from pipeline.cli.asking import ask, question
+from pipeline.cli.console import error, out, progress
+from pipeline.model.alert import Status
+from pipeline.model.errors import Exit, GroundbreakError
+from pipeline.run.detect import SiteOutcome
+from pipeline.run.detect import detect as detect_sites
+
+
+def detect(
+    site: list[str] = typer.Argument(None, help="ids of sites; none = every site of --sites"),
+    sites: list[Path] = typer.Option(None, help="AOI files (GeoJSON, GPKG, KML); default: aois/"),
+    catalog: str = typer.Option(None, help="STAC file or folder, API root, or folder of .SAFE products"),
+    scene: list[str] = typer.Option(None, help="one more scene to judge: a STAC item or a .SAFE product"),
+    start: str = typer.Option(None, help="first day, 2023-01-31"),
+    end: str = typer.Option(None, help="last day"),
+    folder: Path = typer.Option(Path("out"), "--out", help="where results go"),
+    workers: int = typer.Option(1, min=1, help="sites judged side by side"),
+) -> int:
+    r"""Find, correct, compare and outline what changed; write polygons, pictures and a QGIS project.
+
+    \b
+    groundbreak detect --sites aois/demo.geojson
+    groundbreak detect february-11-plant --start 2023-01-01
+    groundbreak detect february-11-plant --scene S2B_MSIL2A_20260527T….SAFE
+    """
+    asked = ask(site or (), sites or ())
+    for fault in asked.faults:
+        error(fault)
+    questions, faults = [], list(asked.faults)
+    for place in asked.sites:
+        try:
+            questions.append(question(place, asked.settings, catalog=catalog, start=start, end=end, scenes=scene or ()))
+        except GroundbreakError as fault:
+            error(fault)
+            faults.append(fault)  # type: ignore[arg-type]
+    outcomes: list[SiteOutcome] = []
+    with progress() as step:
+        for outcome in detect_sites(questions, folder, workers, step):
+            outcomes.append(outcome)
+            for lost in (*outcome.faults, *((outcome.fault,) if outcome.fault else ())):
+                error(lost)
+    if any(outcome.published for outcome in outcomes):
+        _summarise(outcomes, folder)
+    return exit_code(outcomes, faults)
+
+
+def exit_code(outcomes: Sequence[SiteOutcome], faults: Sequence[GroundbreakError]) -> int:
+    """0 all done; 3 some or all of the judged sites failed; 2 nothing could be tried because of the input."""
+    failed = [outcome.fault for outcome in outcomes if outcome.fault]
+    if not outcomes:
+        return max((int(fault.exit_code) for fault in faults), default=int(Exit.NOTHING_NEW))
+    if not failed and not faults:
+        return Exit.DONE
+    if len(failed) == len(outcomes) == 1 and not faults:
+        return int(failed[0].exit_code)
+    return Exit.SOME_FAILED
+
+
+def _summarise(outcomes: Sequence[SiteOutcome], folder: Path) -> None:
+    table = Table(title="What was found", title_justify="left")
+    for heading in ("site", "scenes used", "rejected", "alerts", "kinds", "seconds"):
+        table.add_column(heading, justify="right" if heading in ("scenes used", "rejected", "seconds") else "left")
+    for outcome in outcomes:
+        if outcome.decision is None:
+            table.add_row(outcome.site.id, "", "", "failed, see above", "", f"{outcome.seconds:.0f}")
+            continue
+        shown = [alert for alert in outcome.decision.alerts if alert.status is not Status.WITHDRAWN]
+        used = sum(record.used for record in outcome.records)
+        table.add_row(
+            outcome.site.id,
+            str(used),
+            str(len(outcome.records) - used),
+            _counted(alert.status.value for alert in outcome.decision.alerts),
+            _counted(alert.kind.value for alert in shown),
+            f"{outcome.seconds:.0f}",
+        )
+    out.print(table)
+    for outcome in outcomes:
+        for caution in outcome.decision.cautions if outcome.decision else ():
+            out.print(f"{outcome.site.id}: {caution}", markup=False)
+    out.print("\nTo open:", markup=False)
+    for outcome in outcomes:
+        if outcome.published:
+            out.print(f"  {folder / outcome.site.id}/review.qgz   in QGIS", markup=False)
+            out.print(f"  {folder / outcome.site.id}/report.html  in a browser", markup=False)
+    out.print(
+        "\nA real site needs a connection: make detect SITE=february-11-plant"
+        "\nAll sites: groundbreak sites list. What became of each scene: groundbreak scenes SITE",
+        markup=False,
+    )
+
+
+def _counted(words: Sequence[str]) -> str:
+    counts = Counter(words)
+    return ", ".join(f"{count} {word}" for word, count in sorted(counts.items())) or "none"

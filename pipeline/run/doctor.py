@@ -1,0 +1,170 @@
+"""What a machine needs to run groundbreak, checked one by one, each with the way to mend it."""
+
+import shutil
+import sys
+import tempfile
+import tomllib
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import pyogrio
+import rasterio
+
+from pipeline.catalogue.sites import read_sites
+from pipeline.model.errors import SettingsError
+from pipeline.model.settings import Settings, parse
+
+LIBRARIES = ("numpy", "scipy", "scikit-image", "shapely", "geopandas", "odc-geo", "pystac-client")
+DRIVERS = {"COG": "pictures", "JP2OpenJPEG": "SAFE products and L1C", "GTiff": "everything"}
+MIN_FREE_GB = 2.0
+MAX_CLOCK_SECONDS = 120.0
+ANSWER_SECONDS = 5.0
+
+
+class Health(StrEnum):
+    """How one check went. WARNING: works, but something a user may want is missing."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAULT = "fault"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One line of the doctor: what was looked at, what was found, and how to mend it ("" when well)."""
+
+    name: str
+    health: Health
+    found: str
+    mend: str = ""
+
+
+def checks(out: Path, settings_file: Path, sites: Path, now: datetime) -> Iterator[Check]:
+    """Every check in turn; those that need a network wait at most a few seconds each."""
+    yield _python()
+    yield from _libraries()
+    yield from _drivers()
+    settings_check, settings = _settings(settings_file)
+    yield settings_check
+    yield _sites(sites)
+    yield _writable(out)
+    yield _disk(out)
+    yield from _providers(settings, now)
+
+
+def _python() -> Check:
+    return Check(name="Python", health=Health.OK, found=".".join(map(str, sys.version_info[:3])))
+
+
+def _libraries() -> Iterator[Check]:
+    for name in LIBRARIES:
+        try:
+            yield Check(name=name, health=Health.OK, found=version(name))
+        except PackageNotFoundError:
+            yield Check(name=name, health=Health.FAULT, found="missing", mend="rm -r .venv, then make detect")
+    for name, use in {"planetary-computer": "signing for Planetary Computer", "distributed": "--scheduler"}.items():
+        try:
+            yield Check(name=name, health=Health.OK, found=version(name))
+        except PackageNotFoundError:
+            extra = "planetary" if name == "planetary-computer" else "dask"
+            mend = f"only for {use}: pip install 'groundbreak[{extra}]'"
+            yield Check(name=name, health=Health.WARNING, found="not installed", mend=mend)
+
+
+def _drivers() -> Iterator[Check]:
+    with rasterio.Env() as environment:
+        have = environment.drivers()
+    for name, use in DRIVERS.items():
+        known = name in have
+        yield Check(
+            name=f"GDAL {rasterio.__gdal_version__} {name}",
+            health=Health.OK if known else Health.FAULT,
+            found="there" if known else "missing",
+            mend="" if known else f"needed for {use}: install rasterio from its wheel",
+        )
+    vectors = pyogrio.list_drivers(write=True)
+    ready = "GPKG" in vectors
+    yield Check(
+        name="GDAL GPKG",
+        health=Health.OK if ready else Health.FAULT,
+        found="there" if ready else "missing",
+        mend="" if ready else "needed for review files: install pyogrio from its wheel",
+    )
+
+
+def _settings(path: Path) -> tuple[Check, Settings]:
+    if not path.exists():
+        found = f"no {path.name}, defaults hold"
+        return Check(name="settings", health=Health.OK, found=found), Settings()
+    try:
+        settings = parse(path.read_text(encoding="utf-8"), str(path))
+    except (SettingsError, OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as fault:
+        return Check(name="settings", health=Health.FAULT, found=str(fault), mend="see docs/settings.md"), Settings()
+    return Check(name="settings", health=Health.OK, found=str(path)), settings
+
+
+def _sites(path: Path) -> Check:
+    read = read_sites((path,))
+    if read.faults:
+        return Check(
+            name="sites",
+            health=Health.FAULT,
+            found=f"{len(read.sites)} good, {len(read.faults)} not: {read.faults[0]}",
+            mend="groundbreak sites check",
+        )
+    return Check(name="sites", health=Health.OK, found=f"{len(read.sites)} in {path}")
+
+
+def _writable(out: Path) -> Check:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=out):
+            return Check(name="results", health=Health.OK, found=f"{out} can be written")
+    except OSError as fault:
+        found = f"{out}: {fault.strerror}"
+        return Check(name="results", health=Health.FAULT, found=found, mend="give another folder with --out")
+
+
+def _disk(out: Path) -> Check:
+    place = next(folder for folder in (out, *out.resolve().parents) if folder.exists())
+    free = shutil.disk_usage(place).free / 1e9
+    if free >= MIN_FREE_GB:
+        return Check(name="disk", health=Health.OK, found=f"{free:.0f} GB free")
+    mend = "free some: chips of old scenes may be deleted (out/.groundbreak/chips)"
+    return Check(name="disk", health=Health.WARNING, found=f"{free:.1f} GB free", mend=mend)
+
+
+def _providers(settings: Settings, now: datetime) -> Iterator[Check]:
+    root = settings.search.catalog
+    if "://" not in root:
+        there = Path(root).exists()
+        mend = "" if there else "mend search.catalog in groundbreak.toml"
+        yield Check(name="catalogue", health=Health.OK if there else Health.FAULT, found=root, mend=mend)
+        return
+    try:
+        with urllib.request.urlopen(urllib.request.Request(root), timeout=ANSWER_SECONDS) as reply:
+            stamp = reply.headers.get("Date")
+    except (OSError, urllib.error.URLError, ValueError) as fault:
+        reason = getattr(fault, "reason", fault)
+        mend = "check the connection and any proxy; the demonstration sites need none: make detect"
+        yield Check(name="catalogue", health=Health.WARNING, found=f"{root} does not answer: {reason}", mend=mend)
+        return
+    yield Check(name="catalogue", health=Health.OK, found=f"{root} answers")
+    yield _clock(stamp, now)
+
+
+def _clock(stamp: str | None, now: datetime) -> Check:
+    if not stamp:
+        return Check(name="clock", health=Health.WARNING, found="the catalogue tells no time", mend="check it by hand")
+    off = abs((parsedate_to_datetime(stamp).astimezone(UTC) - now).total_seconds())
+    if off <= MAX_CLOCK_SECONDS:
+        return Check(name="clock", health=Health.OK, found=f"within {off:.0f} s of the catalogue's")
+    mend = "set the clock (timedatectl set-ntp true): nights are cut by it"
+    return Check(name="clock", health=Health.FAULT, found=f"{off:.0f} s off the catalogue's", mend=mend)

@@ -1,0 +1,175 @@
+"""One site from its catalogue to its decision: the straight line, stage by stage."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+
+from pipeline.catalogue.pixels import read_chips
+from pipeline.catalogue.scenes import Found, find, find_one
+from pipeline.correct.look import make_draft, make_look
+from pipeline.correct.reference import build
+from pipeline.decide.alerts import decide_site
+from pipeline.model.alert import Decision
+from pipeline.model.bands import ANALYSIS, Band
+from pipeline.model.errors import DecisionError, GroundbreakError, PixelError
+from pipeline.model.imagery import Chip, Look, Reason, Rejection, Scene, SceneRecord
+from pipeline.model.settings import Settings
+from pipeline.model.site import Site, aoi_mask
+
+Progress = Callable[[str, int, int, str], None]
+
+
+def quiet(site: str, done: int, total: int, what: str) -> None:
+    """Progress where nobody watches."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What is asked about one site: where to look, from when until when, with which settings."""
+
+    site: Site
+    source: str
+    collection: str | None
+    start: datetime | None
+    until: datetime
+    settings: Settings
+    extra_scenes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Judged:
+    """The answer: what was decided, the looks it rests on, what became of every scene, and what broke on the way."""
+
+    site: Site
+    decision: Decision
+    looks: tuple[Look, ...]
+    records: tuple[SceneRecord, ...]
+    faults: tuple[GroundbreakError, ...]
+
+
+def scenes_of(question: Question) -> Found:
+    """Every scene of the site's catalogue, and those named one by one, in time order."""
+    site, settings = question.site, question.settings
+    found = find(site, question.source, question.collection, question.start, question.until, settings)
+    named = tuple(find_one(site, reference, settings) for reference in question.extra_scenes)
+    new = tuple(scene for scene in named if scene.id not in {known.id for known in found.scenes})
+    scenes = tuple(sorted((*found.scenes, *new), key=lambda scene: (scene.time, scene.id)))
+    return Found(scenes=scenes, rejections=found.rejections, faults=found.faults)
+
+
+def survey(question: Question, step: Progress) -> tuple[tuple[SceneRecord, ...], tuple[GroundbreakError, ...]]:
+    """What becomes of every scene, without deciding anything."""
+    found = scenes_of(question)
+    looks, refused, faults = correct_all(question, found.scenes, step)
+    return _records(question.site, (*found.rejections, *refused), looks), (*found.faults, *faults)
+
+
+def judge(question: Question, step: Progress) -> Judged:
+    """Find, read, correct, decide. Raises DecisionError where no look is left to decide on."""
+    found = scenes_of(question)
+    looks, refused, faults = correct_all(question, found.scenes, step)
+    records = _records(question.site, (*found.rejections, *refused), looks)
+    if not looks:
+        raise DecisionError(*_nothing_usable(question, records, found))
+    step(question.site.id, len(looks), len(looks), "looks decided")
+    decision = decide_site(question.site, looks, question.settings)
+    return Judged(site=question.site, decision=decision, looks=looks, records=records, faults=(*found.faults, *faults))
+
+
+def correct_all(
+    question: Question, scenes: Sequence[Scene], step: Progress
+) -> tuple[tuple[Look, ...], tuple[Rejection, ...], tuple[PixelError, ...]]:
+    """Looks of all scenes that can be trusted, the refusals of the others, and what could not be read."""
+    site, settings = question.site, question.settings
+    bands = common_bands(scenes)
+    refused: list[Rejection] = []
+    faults: list[PixelError] = []
+    read: list[tuple[Chip, ...]] = []
+    drafts = []
+    for done, scene in enumerate(scenes, 1):
+        step(site.id, done, len(scenes), "scenes read")
+        missing = [band for band in bands if not all(band in granule.assets for granule in scene.granules)]
+        if missing:
+            refused.append(_refusal(scene, Reason.MISSING_ASSET, f"no {', '.join(missing)}"))
+            continue
+        try:
+            chips = read_chips(scene, site.grid, bands)
+        except PixelError as fault:
+            faults.append(fault)
+            refused.append(_refusal(scene, Reason.UNREADABLE, str(fault)))
+            continue
+        draft = make_draft(chips, site.grid, bands, settings)
+        if isinstance(draft, Rejection):
+            refused.append(draft)
+        else:
+            read.append(chips)
+            drafts.append(draft)
+    if not drafts:
+        return (), tuple(refused), tuple(faults)
+    reference = build(drafts, settings)
+    looks: list[Look] = []
+    inside = aoi_mask(site)
+    for done, chips in enumerate(read, 1):
+        step(site.id, done, len(read), "looks corrected")
+        look = make_look(chips, reference, settings, inside)
+        (refused if isinstance(look, Rejection) else looks).append(look)  # type: ignore[arg-type]
+    return tuple(looks), tuple(refused), tuple(faults)
+
+
+def common_bands(scenes: Sequence[Scene]) -> tuple[Band, ...]:
+    """The analysis bands that at least nine in ten scenes have: a site's looks all share one set."""
+    share = {band: np.mean([all(band in g.assets for g in scene.granules) for scene in scenes]) for band in ANALYSIS}
+    return tuple(band for band in ANALYSIS if scenes and share[band] >= 0.9)
+
+
+def _refusal(scene: Scene, reason: Reason, note: str) -> Rejection:
+    return Rejection(scene=scene.id, time=scene.time, reason=reason, note=note)
+
+
+def _records(site: Site, refused: Sequence[Rejection], looks: Sequence[Look]) -> tuple[SceneRecord, ...]:
+    inside = aoi_mask(site)
+    rows = [
+        SceneRecord(
+            scene=item.scene,
+            time=item.time,
+            used=False,
+            reason=item.reason.value,
+            value=item.value,
+            limit=item.limit,
+            note=item.note,
+        )
+        for item in refused
+    ]
+    rows += [
+        SceneRecord(
+            scene=look.scene.id,
+            time=look.time,
+            used=True,
+            shift=look.alignment.shift,
+            reliability=look.alignment.reliability,
+            clear_share=float(look.usable[inside].mean()),
+            boa_offset_dn=look.boa_offset_dn,
+            offset_note=look.scene.granules[0].offset_claim.reason,
+            footprint=look.scene.granules[0].footprint,
+        )
+        for look in looks
+    ]
+    return tuple(sorted(rows, key=lambda row: (row.time, row.scene)))
+
+
+def _nothing_usable(question: Question, records: Sequence[SceneRecord], found: Found) -> tuple[str, str, str]:
+    where = f"{question.site.id}, {question.source}"
+    if not records:
+        first = "the beginning" if question.start is None else f"{question.start:%Y-%m-%d}"
+        what = f"no scene found between {first} and {question.until:%Y-%m-%d}"
+        return (
+            what,
+            where,
+            str(found.faults[0]) if found.faults else "widen --start and --end, or name another --catalog",
+        )
+    reasons = [record.reason for record in records]
+    common = max(sorted(set(reasons)), key=reasons.count)
+    what = f"none of {len(records)} scenes can be used, most often: {common}"
+    return what, where, f"see `groundbreak scenes {question.site.id}`, or give a longer period"

@@ -1,0 +1,121 @@
+"""What was seen, tried and told: the memory of the nightly job, in one SQLite file.
+
+Nothing in it is needed to know what the truth is; lost or damaged it is set aside and built again from the
+catalogue. Verdicts are not in it: they live in review.gpkg alone.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.model.errors import ReviewError
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS scenes (
+    site TEXT NOT NULL, scene TEXT NOT NULL, digest TEXT NOT NULL, acquired TEXT NOT NULL,
+    attempts INTEGER NOT NULL, outcome TEXT NOT NULL, reason TEXT NOT NULL, PRIMARY KEY (site, scene));
+CREATE TABLE IF NOT EXISTS decisions (
+    site TEXT PRIMARY KEY, input TEXT NOT NULL, until TEXT NOT NULL, alerts INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS notices (
+    site TEXT NOT NULL, change_id TEXT NOT NULL, status TEXT NOT NULL, channel TEXT NOT NULL,
+    PRIMARY KEY (site, change_id, status, channel));
+"""
+BUSY_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SceneEntry:
+    """One scene of one site as the ledger knows it. outcome: used, rejected or failed."""
+
+    site: str
+    scene: str
+    digest: str
+    acquired: str
+    attempts: int
+    outcome: str
+    reason: str
+
+
+class Ledger:
+    """The file and its questions; one writer, the coordinator."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rebuilt = False
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._db = self._open()
+        except sqlite3.OperationalError as fault:
+            raise ReviewError(
+                f"the ledger cannot be opened: {fault}", str(path), "end the other run, or mend the rights"
+            ) from fault
+        except sqlite3.DatabaseError:
+            # a damaged ledger is no loss, only work done again; it is kept beside for whoever wants to know why
+            path.replace(path.with_suffix(".damaged"))
+            self.rebuilt = True
+            self._db = self._open()
+
+    def _open(self) -> sqlite3.Connection:
+        db = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)
+        try:
+            if db.execute("PRAGMA quick_check").fetchone()[0] != "ok":
+                raise sqlite3.DatabaseError("quick_check")
+            db.executescript(SCHEMA)
+        except sqlite3.DatabaseError:
+            db.close()
+            raise
+        return db
+
+    def close(self) -> None:
+        """Give the file back."""
+        self._db.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    def scenes(self, site: str) -> dict[str, SceneEntry]:
+        """Every scene known of a site, by id."""
+        rows = self._db.execute(
+            "SELECT site, scene, digest, acquired, attempts, outcome, reason FROM scenes WHERE site = ?", [site]
+        )
+        names = ("site", "scene", "digest", "acquired", "attempts", "outcome", "reason")
+        return {row[1]: SceneEntry(**dict(zip(names, row, strict=True))) for row in rows}
+
+    def record(self, site: str, entries: Iterable[SceneEntry], input_digest: str, until: str, alerts: int) -> None:
+        """Everything one night learnt of a site, in one transaction; scenes no longer listed are dropped."""
+        with self._transaction():
+            self._db.execute("DELETE FROM scenes WHERE site = ?", [site])
+            self._db.executemany(
+                "INSERT INTO scenes VALUES (?, ?, ?, ?, ?, ?, ?)",
+                [(e.site, e.scene, e.digest, e.acquired, e.attempts, e.outcome, e.reason) for e in entries],
+            )
+            self._db.execute(
+                "INSERT OR REPLACE INTO decisions VALUES (?, ?, ?, ?)", [site, input_digest, until, alerts]
+            )
+
+    def decided(self, site: str) -> str | None:
+        """Digest of the input the site was last decided on, None if never."""
+        row = self._db.execute("SELECT input FROM decisions WHERE site = ?", [site]).fetchone()
+        return None if row is None else str(row[0])
+
+    def told(self, site: str, channel: str) -> set[tuple[str, str]]:
+        """(change_id, status) pairs that a channel has been told."""
+        rows = self._db.execute("SELECT change_id, status FROM notices WHERE site = ? AND channel = ?", [site, channel])
+        return {(str(change), str(status)) for change, status in rows}
+
+    def tell(self, site: str, channel: str, notices: Iterable[tuple[str, str]]) -> None:
+        """Remember that a channel has been told."""
+        with self._transaction():
+            self._db.executemany(
+                "INSERT OR IGNORE INTO notices VALUES (?, ?, ?, ?)",
+                [(site, change, status, channel) for change, status in notices],
+            )

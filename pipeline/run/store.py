@@ -1,0 +1,113 @@
+"""Chips kept on disk, so that a night reads each scene's window once.
+
+A kept chip is named by what it was read from (products, hrefs, grid, bands) and ends in the SHA-256 of its own
+bytes: one that was cut or altered is noticed, dropped and read again. Everything here can be made again.
+"""
+
+import hashlib
+import io
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from affine import Affine
+from odc.geo.geobox import GeoBox
+
+from pipeline.model.bands import Band
+from pipeline.model.imagery import Chip, Raster, Scene
+
+DIGEST_BYTES = 32
+SCL = "SCL"
+
+
+@dataclass(slots=True)
+class Store:
+    """Chips under `root`; `damaged` counts files that were found altered and dropped."""
+
+    root: Path
+    damaged: list[str] = field(default_factory=list)
+
+    def chips(
+        self, scene: Scene, grid: GeoBox, bands: tuple[Band, ...], read: Callable[[], tuple[Chip, ...]]
+    ) -> tuple[Chip, ...]:
+        """The scene's chips: kept ones if they are whole, else read and kept. Raises what `read` raises."""
+        path = self._path(scene, grid, bands)
+        kept = self._load(path)
+        if kept is not None:
+            return _chips(kept, scene)
+        chips = read()
+        self._save(path, chips)
+        return chips
+
+    def _path(self, scene: Scene, grid: GeoBox, bands: tuple[Band, ...]) -> Path:
+        facts = [scene.id, str(grid.crs), tuple(grid.affine), tuple(grid.shape), bands]
+        for granule in scene.granules:
+            hrefs = sorted(href for href in (*granule.assets.values(), granule.scl or ""))
+            facts += [granule.id, granule.baseline, str(granule.generated), [(href, _stamp(href)) for href in hrefs]]
+        name = hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()[:40]
+        return self.root / name[:2] / f"{name}.chip"
+
+    def _load(self, path: Path) -> bytes | None:
+        try:
+            whole = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        body, digest = whole[:-DIGEST_BYTES], whole[-DIGEST_BYTES:]
+        if hashlib.sha256(body).digest() == digest:
+            return body
+        self.damaged.append(path.name)
+        path.unlink(missing_ok=True)
+        return None
+
+    def _save(self, path: Path, chips: tuple[Chip, ...]) -> None:
+        body = _bytes(chips)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_suffix(f".{os.getpid()}.part")
+        try:
+            beside.write_bytes(body + hashlib.sha256(body).digest())
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
+
+
+def _stamp(href: str) -> tuple[int, int] | None:
+    """Size and time of a local file: the same name with other pixels is another chip."""
+    path = Path(href)
+    if "://" in href or not path.exists():
+        return None
+    facts = path.stat()
+    return facts.st_size, facts.st_mtime_ns
+
+
+def _bytes(chips: tuple[Chip, ...]) -> bytes:
+    arrays: dict[str, Any] = {}
+    index = []
+    for number, chip in enumerate(chips):
+        rasters: Mapping[str, Raster] = {**chip.dn, **({SCL: chip.scl} if chip.scl else {})}
+        grids = {}
+        for name, raster in rasters.items():
+            arrays[f"{number}/{name}"] = raster.data
+            grids[str(name)] = [str(raster.grid.crs), *tuple(raster.grid.affine)[:6]]
+        index.append({"granule": chip.granule.id, "grids": grids})
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, index=np.array(json.dumps(index)), **arrays)
+    return buffer.getvalue()
+
+
+def _chips(body: bytes, scene: Scene) -> tuple[Chip, ...]:
+    granules = {granule.id: granule for granule in scene.granules}
+    with np.load(io.BytesIO(body), allow_pickle=False) as arrays:
+        chips = []
+        for number, entry in enumerate(json.loads(str(arrays["index"]))):
+            rasters = {}
+            for name, (crs, *affine) in entry["grids"].items():
+                data = arrays[f"{number}/{name}"]
+                rasters[name] = Raster(grid=GeoBox(data.shape, Affine(*affine), crs), data=data)
+            scl = rasters.pop(SCL, None)
+            dn = {Band(name): raster for name, raster in rasters.items()}
+            chips.append(Chip(scene=scene, granule=granules[entry["granule"]], dn=dn, scl=scl))
+    return tuple(chips)
