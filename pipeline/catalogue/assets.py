@@ -1,0 +1,124 @@
+"""Which file of an item is which band: by name, by the bands it declares, by media type and scheme."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pyproj import CRS
+from pyproj.exceptions import CRSError
+
+from pipeline.catalogue.hrefs import Fence, resolve
+from pipeline.catalogue.providers import Provider
+from pipeline.model.bands import Band
+from pipeline.model.errors import CatalogueError
+
+MEND = "mend the item, or drop it from the catalogue"
+MAX_SIDE = 60_000
+"""Rows or columns no Sentinel-2 raster comes near (10 980 at 10 m)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asset:
+    """One file of an item. raw: the entry as it stands in the catalogue."""
+
+    href: str
+    is_jp2: bool
+    raw: Mapping[str, Any]
+
+
+def pick_bands(assets: Mapping[str, Any], row: Provider, fence: Fence, where: str) -> dict[Band, Asset]:
+    """The best file of every band. Raises CatalogueError where there is none, or one that is not to be read."""
+    picked = {}
+    for band in Band:
+        found = _pick(assets, row.names(band), fence, f"{where}, asset", band)
+        if found is not None:
+            picked[band] = found
+    if not picked:
+        raise CatalogueError(f"no asset is a known band: {', '.join(list(assets)[:8]) or 'none at all'}", where, MEND)
+    return picked
+
+
+def pick_scl(assets: Mapping[str, Any], row: Provider, fence: Fence, where: str) -> str | None:
+    """The scene classification's href, None where there is none."""
+    found = _pick(assets, row.scl, fence, f"{where}, asset", None)
+    return found.href if found else None
+
+
+def _pick(assets: Mapping[str, Any], names: Sequence[str], fence: Fence, where: str, band: Band | None) -> Asset | None:
+    """COG before JP2, an open address before one that costs, the provider's own name before what the asset declares."""
+    ranked = []
+    for key, raw in assets.items():
+        if not isinstance(raw, Mapping) or "href" not in raw:
+            continue
+        declares = band is not None and _declared(raw) in (band.value, band.role)
+        if key not in names and not declares:
+            continue
+        if key not in names and _is_coarse(raw, band):
+            continue
+        asset = Asset(href=str(raw["href"]), is_jp2=_is_jp2(raw), raw=raw)
+        costs = asset.href.lower().startswith("s3:")
+        rank = (asset.is_jp2, costs, names.index(key) if key in names else len(names), key)
+        ranked.append((rank, key, asset))
+    if not ranked:
+        return None
+    _, key, asset = min(ranked, key=lambda entry: entry[0])
+    _check_size(asset.raw, f"{where} {key}")
+    return Asset(href=resolve(asset.raw["href"], fence, f"{where} {key}"), is_jp2=asset.is_jp2, raw=asset.raw)
+
+
+def _declared(raw: Mapping[str, Any]) -> str | None:
+    """The band that an asset of one band says it is, by name or by common name."""
+    entries = raw.get("eo:bands") or raw.get("bands")
+    if not isinstance(entries, list) or len(entries) != 1 or not isinstance(entries[0], Mapping):
+        return None
+    entry = entries[0]
+    name = str(entry.get("name", ""))
+    if name in Band.__members__:
+        return name
+    return str(entry.get("common_name") or entry.get("eo:common_name") or name)
+
+
+def _is_coarse(raw: Mapping[str, Any], band: Band | None) -> bool:
+    """Whether an asset found by its declared band is a coarser copy, a thumbnail or a picture of it."""
+    roles = raw.get("roles") or []
+    gsd = raw.get("gsd")
+    coarse = band is not None and isinstance(gsd, int | float) and gsd > band.native_m
+    return coarse or bool({"thumbnail", "overview", "visual"} & set(map(str, roles)))
+
+
+def _is_jp2(raw: Mapping[str, Any]) -> bool:
+    media = str(raw.get("type", "")).lower()
+    return "jp2" in media or "jpeg2000" in media or str(raw["href"]).lower().partition("?")[0].endswith(".jp2")
+
+
+def _check_size(raw: Mapping[str, Any], where: str) -> None:
+    size = raw.get("proj:shape")
+    if isinstance(size, list) and any(isinstance(side, int | float) and side > MAX_SIDE for side in size):
+        raise CatalogueError(f"proj:shape is {size}", where, f"no band has more than {MAX_SIDE} rows or columns")
+
+
+def stated_crs(properties: Mapping[str, Any], assets: Sequence[Mapping[str, Any]], where: str) -> str | None:
+    """The CRS of item or assets, wherever the version of the projection extension puts it; None if unsaid.
+
+    Raises CatalogueError where it is unknown or assets differ.
+    """
+    found = {code for part in (properties, *assets) if (code := _crs(part, where)) is not None}
+    if len(found) > 1:
+        raise CatalogueError(f"assets in different CRS: {', '.join(sorted(found))}", where, MEND)
+    return found.pop() if found else None
+
+
+def _crs(part: Mapping[str, Any], where: str) -> str | None:
+    code = part.get("proj:code")
+    if code in (None, "", "EPSG:None"):
+        number = part.get("proj:epsg")
+        code = f"EPSG:{number}" if number is not None else None
+    stated = code or part.get("proj:wkt2") or part.get("proj:projjson")
+    if stated is None:
+        return None
+    try:
+        crs = CRS.from_user_input(stated)
+    except CRSError as fault:
+        raise CatalogueError(f"CRS {str(stated)[:40]!r} is unknown", where, MEND) from fault
+    authority = crs.to_authority()
+    return ":".join(authority) if authority else str(crs.to_wkt())

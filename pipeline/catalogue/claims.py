@@ -1,0 +1,81 @@
+"""What an item's metadata say about the +1000 offset: the decision table, before any pixel is looked at."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from pipeline.catalogue.assets import Asset
+from pipeline.catalogue.providers import Provider
+from pipeline.model.bands import Band
+from pipeline.model.imagery import OffsetClaim
+
+FIRST_WITH_OFFSET = "04.00"
+"""Processing baseline from which ESA adds 1000 to every DN but 0 (2022-01-25); reprocessed older scenes have it too."""
+OFFSET_DN = 1000
+
+
+def claim_of(
+    row: Provider, properties: Mapping[str, Any], bands: Mapping[Band, Asset], baseline: str | None, time: datetime
+) -> OffsetClaim:
+    """The offset that the metadata claim, by the provider's habit; `dn` None where they do not decide."""
+    if row.offset == "stated":
+        return _stated(bands, baseline)
+    if baseline is not None and baseline < FIRST_WITH_OFFSET:
+        return OffsetClaim(dn=0, reason=f"baseline {baseline} has no offset")
+    if row.offset == "flag" and not all(asset.is_jp2 for asset in bands.values()):
+        return _flagged(row, properties, bands, baseline, time)
+    if baseline is None:
+        return OffsetClaim(dn=None, reason="processing baseline unknown")
+    return OffsetClaim(dn=OFFSET_DN, reason=f"baseline {baseline}, DN as ESA made them ({row.name})")
+
+
+def _flagged(
+    row: Provider, properties: Mapping[str, Any], bands: Mapping[Band, Asset], baseline: str | None, time: datetime
+) -> OffsetClaim:
+    if any(asset.is_jp2 for asset in bands.values()):
+        return OffsetClaim(dn=None, reason="COG and JP2 in one item")
+    flag = properties.get(str(row.flag))
+    if flag is True:
+        return OffsetClaim(dn=0, reason=f"{row.flag} is true")
+    if flag is None and baseline is None and row.unflagged_before and time.date() < row.unflagged_before:
+        return OffsetClaim(dn=0, reason=f"sensed before {row.unflagged_before}, baseline not yet 04.00")
+    said = "missing" if flag is None else str(flag).lower()
+    return OffsetClaim(dn=None, reason=f"{row.flag} is {said} at baseline {baseline or 'unknown'}")
+
+
+def _stated(bands: Mapping[Band, Asset], baseline: str | None) -> OffsetClaim:
+    """A catalogue without a habit has to state the offset of every band; it must not contradict the baseline."""
+    stated = {_offset_of(asset.raw) for asset in bands.values()}
+    if len(stated) != 1:
+        return OffsetClaim(dn=None, reason="bands state different offsets")
+    offset = stated.pop()
+    if offset is None:
+        if baseline is not None and baseline < FIRST_WITH_OFFSET:
+            return OffsetClaim(dn=0, reason=f"baseline {baseline} has no offset")
+        return OffsetClaim(dn=None, reason=f"no offset stated, baseline {baseline or 'unknown'}")
+    dn = round(-offset * 10000)
+    if dn == 0:
+        return OffsetClaim(dn=0, reason="offset 0 stated for every band")
+    if dn == OFFSET_DN and (baseline is None or baseline >= FIRST_WITH_OFFSET):
+        return OffsetClaim(dn=OFFSET_DN, reason="offset -0.1 stated for every band")
+    return OffsetClaim(dn=None, reason=f"offset {offset:g} stated at baseline {baseline or 'unknown'}")
+
+
+def _offset_of(raw: Mapping[str, Any]) -> float | None:
+    """raster:bands[0].offset, raster:offset or bands[0]["raster:offset"]; needs a scale of 1e-4 beside it if any."""
+    for entry in (raw.get("raster:bands"), raw.get("bands")):
+        if isinstance(entry, list) and len(entry) == 1 and isinstance(entry[0], Mapping):
+            found = _number(entry[0])
+            if found is not None:
+                return found
+    return _number(raw)
+
+
+def _number(part: Mapping[str, Any]) -> float | None:
+    offset = part.get("offset", part.get("raster:offset"))
+    scale = part.get("scale", part.get("raster:scale", 1e-4))
+    if isinstance(offset, bool) or not isinstance(offset, int | float):
+        return None
+    if not isinstance(scale, int | float) or abs(scale - 1e-4) > 1e-9:
+        return None
+    return float(offset)

@@ -1,0 +1,94 @@
+"""Where an asset may lie: hrefs are resolved, checked against what their catalogue may point at, and redacted."""
+
+import ipaddress
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import parse_qsl, unquote, urlencode, urljoin, urlsplit, urlunsplit
+
+from pipeline.model.errors import CatalogueError
+
+_SECRET = re.compile(r"sig|token|key|credential|signature|secret|auth|session|^se$|^sp$|^sv$|^sr$|^st$", re.IGNORECASE)
+_SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*:")
+REMOTE = ("https", "http", "s3")
+MEND = "drop the item from the catalogue, or mend its href"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fence:
+    """What the items of one catalogue may point at.
+
+    base: path or URL of the document, hrefs are relative to it. folder: root of a local catalogue, None for a remote
+    one. hosts: names that remote assets may lie on; a leading dot stands for any name below it.
+    """
+
+    base: str
+    folder: Path | None
+    hosts: Collection[str]
+
+
+def resolve(href: object, fence: Fence, where: str) -> str:
+    """An href as an absolute path or URL. Raises CatalogueError where it leads outside the fence."""
+    if not isinstance(href, str) or not href.strip():
+        raise CatalogueError(f"href is {href!r}", where, MEND)
+    if re.search(r"[\x00-\x1f\x7f]", href) or "/vsi" in unquote(href).lower():
+        raise CatalogueError(f"href {redact(href)[:80]!r} is no plain path or address", where, MEND)
+    if _SCHEME.match(href) and not href.lower().startswith("file:"):
+        return _remote(href, fence, where)
+    if fence.folder is None:
+        if href.lower().startswith("file:"):
+            raise CatalogueError(f"href {href[:80]!r} points at this machine's files", where, MEND)
+        return _remote(urljoin(fence.base, href), fence, where)
+    return _local(href, fence, where)
+
+
+def _local(href: str, fence: Fence, where: str) -> str:
+    parts = urlsplit(href) if href.lower().startswith("file:") else None
+    if parts is not None and parts.netloc not in ("", "localhost"):
+        raise CatalogueError(f"href {href[:80]!r} points at another machine's files", where, MEND)
+    text = unquote(parts.path) if parts is not None else href
+    target = (Path(fence.base).parent / text).resolve()
+    folder = Path(str(fence.folder)).resolve()
+    if target.is_relative_to(folder) or _beside(target, folder):
+        return str(target)
+    raise CatalogueError(f"href {href[:80]!r} leads out of the catalogue's folder", where, MEND)
+
+
+def _beside(target: Path, folder: Path) -> bool:
+    """Whether the target lies in a sibling folder that is a catalogue itself, so that catalogues can share pixels."""
+    if not target.is_relative_to(folder.parent) or target.parent == folder.parent:
+        return False
+    sibling = folder.parent / target.relative_to(folder.parent).parts[0]
+    return (sibling / "catalog.json").is_file()
+
+
+def _remote(href: str, fence: Fence, where: str) -> str:
+    parts = urlsplit(href)
+    if parts.scheme.lower() not in REMOTE:
+        raise CatalogueError(f"href {href[:80]!r} uses {parts.scheme}:", where, "https, http and s3 are read")
+    host = (parts.hostname or "").lower()
+    if not any(host == name or (name.startswith(".") and host.endswith(name)) for name in fence.hosts):
+        kind = "this machine or its network" if is_local(host) else "no host of its catalogue"
+        mend = "if you trust it, add the host to search.asset_hosts in groundbreak.toml"
+        raise CatalogueError(f"href on {host or 'no host'}, {kind}", where, mend)
+    return href
+
+
+def is_local(host: str) -> bool:
+    """Whether a host name is a loopback, link-local or private address, or spells localhost."""
+    if host in ("localhost", "") or host.endswith((".localhost", ".local", ".internal")):
+        return True
+    try:
+        return not ipaddress.ip_address(host).is_global
+    except ValueError:
+        return False
+
+
+def redact(href: str) -> str:
+    """An href fit for logs: user, password and the values of signatures and tokens are left out."""
+    parts = urlsplit(href)
+    if not parts.query and "@" not in parts.netloc:
+        return href
+    query = urlencode([(key, "…" if _SECRET.search(key) else value) for key, value in parse_qsl(parts.query)], safe="…")
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, query, ""))

@@ -1,0 +1,214 @@
+"""One parse of a STAC item: whatever wrote it, out comes a Product; nobody looks at the JSON afterwards."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from shapely import make_valid
+from shapely.affinity import translate
+from shapely.errors import GEOSException
+from shapely.geometry import MultiPolygon, Polygon, box, shape
+from shapely.geometry.base import BaseGeometry
+from shapely.ops import unary_union
+
+from pipeline.catalogue.assets import pick_bands, pick_scl, stated_crs
+from pipeline.catalogue.claims import claim_of
+from pipeline.catalogue.hrefs import Fence
+from pipeline.catalogue.product import (
+    Product,
+    ProductName,
+    datatake_key,
+    is_safe_id,
+    normal_baseline,
+    normal_tile,
+    parse_name,
+    parse_time,
+    strip_start,
+)
+from pipeline.catalogue.providers import Provider, recognise
+from pipeline.model.errors import CatalogueError
+from pipeline.model.imagery import Granule, Level
+
+MEND = "mend the item, or drop it from the catalogue"
+
+
+def parse_item(raw: Mapping[str, Any], fence: Fence) -> Product:
+    """An item's JSON as a Product. Raises CatalogueError naming item and field."""
+    id = raw.get("id")
+    if not isinstance(id, str) or not is_safe_id(id):
+        raise CatalogueError(f"item id {str(id)[:60]!r} is no plain name", fence.base, "use letters, digits, . _ + -")
+    where = f"item {id}"
+    properties = _mapping(raw.get("properties"), "properties", where)
+    assets = _mapping(raw.get("assets"), "assets", where)
+    collection = raw.get("collection") if isinstance(raw.get("collection"), str) else None
+    row = recognise(collection, properties)
+    name = _name(id, properties)
+    level = _level(properties, name, row, where)
+    bands = pick_bands(assets, row, fence, where)
+    time = _time(properties, where)
+    baseline = _first(properties, "s2:processing_baseline", "processing:version", "sentinel:processing_baseline")
+    baseline = normal_baseline(str(baseline)) if baseline is not None else (name.baseline if name else None)
+    granule = Granule(
+        id=id,
+        tile=_tile(properties) or (name.tile if name else None),
+        baseline=baseline,
+        generated=_generated(properties, name, where),
+        offset_claim=claim_of(row, properties, bands, baseline, time),
+        assets={band: asset.href for band, asset in bands.items()},
+        scl=pick_scl(assets, row, fence, where) if level is Level.L2A else None,
+        crs=stated_crs(properties, [asset.raw for asset in bands.values()], where),
+        footprint=_footprint(raw, where),
+    )
+    return Product(
+        granule=granule,
+        provider=row.name,
+        time=time,
+        level=level,
+        collection=collection or "",
+        datatake=_datatake(properties, name),
+        strip=strip_start(str(_first(properties, "s2:datastrip_id", "eopf:datastrip_id") or "")),
+        platform=_platform(properties, name),
+        relative_orbit=_orbit(properties, name),
+        sun=_sun(properties, where),
+        cloud_percent=_number(properties, where, "eo:cloud_cover"),
+        nodata_percent=_number(properties, where, "s2:nodata_pixel_percentage"),
+    )
+
+
+def _mapping(value: object, field: str, where: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise CatalogueError(f"{field} is {'missing' if value is None else type(value).__name__}", where, MEND)
+    return value
+
+
+def _first(properties: Mapping[str, Any], *names: str) -> Any:
+    return next((properties[name] for name in names if properties.get(name) is not None), None)
+
+
+def _number(properties: Mapping[str, Any], where: str, *names: str) -> float | None:
+    value = _first(properties, *names)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e9:
+        raise CatalogueError(f"{names[0]} is {value!r}, not a number", where, MEND)
+    return float(value)
+
+
+def _name(id: str, properties: Mapping[str, Any]) -> ProductName | None:
+    for text in (_first(properties, "s2:product_uri", "sentinel:product_id", "s2:product_id"), id):
+        name = parse_name(str(text)) if text is not None else None
+        if name is not None:
+            return name
+    return None
+
+
+def _level(properties: Mapping[str, Any], name: ProductName | None, row: Provider, where: str) -> Level:
+    stated = _first(properties, "s2:product_type", "product:type")
+    by_type = {"S2MSI2A": Level.L2A, "S2MSI1C": Level.L1C}.get(str(stated).upper())
+    found = {level for level in (by_type, name.level if name else None) if level is not None}
+    if row.collections:
+        found.add(row.level)
+    if len(found) > 1:
+        what = f"its metadata say {' and '.join(sorted(found))} at once"
+        raise CatalogueError(what, where, "drop the item: it was filed in the wrong collection")
+    return found.pop() if found else row.level
+
+
+def _time(properties: Mapping[str, Any], where: str) -> datetime:
+    value = _first(properties, "datetime", "start_datetime")
+    try:
+        return parse_time(str(value))
+    except (ValueError, OverflowError) as fault:
+        raise CatalogueError(f"datetime is {str(value)[:40]!r}", where, MEND) from fault
+
+
+def _generated(properties: Mapping[str, Any], name: ProductName | None, where: str) -> datetime | None:
+    value = _first(properties, "s2:generation_time", "processing:datetime")
+    if value is None:
+        if name is not None:
+            return name.generated
+        value = _first(properties, "updated", "created")
+    if value is None:
+        return None
+    try:
+        return parse_time(str(value))
+    except (ValueError, OverflowError) as fault:
+        raise CatalogueError(f"generation time is {str(value)[:40]!r}", where, MEND) from fault
+
+
+def _tile(properties: Mapping[str, Any]) -> str | None:
+    whole = _first(properties, "grid:code", "s2:mgrs_tile")
+    if whole is not None and normal_tile(str(whole)):
+        return normal_tile(str(whole))
+    for prefix in ("mgrs", "sentinel"):
+        parts = [properties.get(f"{prefix}:{part}") for part in ("utm_zone", "latitude_band", "grid_square")]
+        if None not in parts:
+            return normal_tile("".join(str(part) for part in parts))
+    return None
+
+
+def _datatake(properties: Mapping[str, Any], name: ProductName | None) -> str | None:
+    stated = _first(properties, "s2:datatake_id", "eopf:datatake_id")
+    key = datatake_key(str(stated)) if stated is not None else None
+    return key or (f"{name.platform}_{name.start:%Y%m%dT%H%M%S}" if name else None)
+
+
+def _platform(properties: Mapping[str, Any], name: ProductName | None) -> str | None:
+    stated = properties.get("platform")
+    return str(stated).lower() if stated else (f"sentinel-{name.platform[1:].lower()}" if name else None)
+
+
+def _orbit(properties: Mapping[str, Any], name: ProductName | None) -> int | None:
+    stated = properties.get("sat:relative_orbit")
+    if isinstance(stated, int) and not isinstance(stated, bool) and 1 <= stated <= 143:
+        return stated
+    return name.orbit if name else None
+
+
+def _sun(properties: Mapping[str, Any], where: str) -> tuple[float, float] | None:
+    azimuth = _number(properties, where, "view:sun_azimuth", "s2:mean_solar_azimuth")
+    elevation = _number(properties, where, "view:sun_elevation")
+    zenith = _number(properties, where, "s2:mean_solar_zenith") if elevation is None else 90 - elevation
+    return None if azimuth is None or zenith is None else (zenith, azimuth)
+
+
+def _footprint(raw: Mapping[str, Any], where: str) -> BaseGeometry:
+    """The item's polygon, made valid; one that crosses the antimeridian is cut in two there."""
+    geometry, bbox = raw.get("geometry"), raw.get("bbox")
+    try:
+        if geometry is not None:
+            found = shape(geometry)
+        elif isinstance(bbox, list) and len(bbox) in (4, 6):
+            west, south, east, north = (float(bbox[i]) for i in ((0, 1, 2, 3) if len(bbox) == 4 else (0, 1, 3, 4)))
+            found = box(west, south, east if east >= west else east + 360, north)
+        else:
+            raise CatalogueError("neither geometry nor bbox", where, MEND)
+        return polygons(found, where)
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, GEOSException) as fault:
+        raise CatalogueError(f"geometry cannot be read: {str(fault)[:80]}", where, MEND) from fault
+
+
+def polygons(found: BaseGeometry, where: str) -> BaseGeometry:
+    """The polygons of a lon/lat geometry, valid, within -180..180. Raises CatalogueError if nothing is left."""
+    west, south, east, north = found.bounds if not found.is_empty else (0.0, 0.0, 0.0, 0.0)
+    if not (-540 <= west <= east <= 540 and -90.01 <= south <= north <= 90.01):
+        raise CatalogueError(
+            f"geometry spans {west:g} {south:g} {east:g} {north:g}", where, "give it in lon/lat degrees"
+        )
+    parts = []
+    for part in getattr(make_valid(_unwrapped(found)), "geoms", None) or [make_valid(_unwrapped(found))]:
+        if isinstance(part, Polygon | MultiPolygon) and part.area > 0:
+            for turn in (-360, 0, 360):
+                kept = translate(part, turn).intersection(box(-180, -90, 180, 90))
+                if kept.area > 0:
+                    parts.append(kept)
+    if not parts:
+        raise CatalogueError("geometry has no area", where, MEND)
+    return unary_union(parts)
+
+
+def _unwrapped(found: BaseGeometry) -> BaseGeometry:
+    """A single ring wider than half the globe crosses the antimeridian: its western half is moved east."""
+    if not isinstance(found, Polygon) or found.bounds[2] - found.bounds[0] <= 180:
+        return found
+    return Polygon([(point[0] + 360 if point[0] < 0 else point[0], point[1]) for point in found.exterior.coords])

@@ -1,0 +1,205 @@
+"""Native pixels of a scene over a site: windowed reads of every asset, side by side, each tried again if it breaks."""
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from rasterio.crs import CRS
+from rasterio.errors import RasterioError
+from rasterio.io import DatasetReader
+from rasterio.warp import transform_bounds
+from rasterio.windows import Window, from_bounds
+
+from pipeline.catalogue.hrefs import redact
+from pipeline.model.bands import Band
+from pipeline.model.errors import PixelError
+from pipeline.model.imagery import Chip, Granule, Raster, Scene
+
+GDAL: Mapping[str, str] = {
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # 3 requests for one block instead of 4, or 12 with TRUE
+    "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".tif,.tiff,.jp2",  # keeps GDAL from probing for side files
+    "GDAL_HTTP_MAX_RETRY": "3",  # 429 and 5xx while reading; all else is tried again here
+    "GDAL_HTTP_RETRY_DELAY": "1",
+    "GDAL_HTTP_CONNECTTIMEOUT": "10",
+    "GDAL_HTTP_TIMEOUT": "60",  # without these two a server that falls silent is waited for without end
+    "GDAL_HTTP_LOW_SPEED_TIME": "15",
+    "GDAL_HTTP_LOW_SPEED_LIMIT": "2000",  # bytes/s
+    "GDAL_NUM_THREADS": "1",  # assets are read side by side already
+}
+"""Every GDAL setting of the project, with its reason."""
+THREADS = 8
+"""Assets read at once: more is throttled by providers."""
+RETRIES_PER_SCENE = 8
+"""Reads tried again before a scene is given up for this time, all its assets together."""
+PAUSE_S = 1.0
+"""Seconds before a read is tried again; grows with each try of the asset."""
+MARGIN_M = 120.0
+"""Ground read around the grid for the one later warp: the largest shift looked for (80 m) and more."""
+MARGIN_PX = 4
+"""Native pixels read around that: the reach of the resampling kernel."""
+MAX_PIXELS = 100_000_000
+MAX_SIDE = 60_000
+
+
+@dataclass(slots=True)
+class _Budget:
+    """How many reads of a scene may still be tried again, shared by its threads."""
+
+    left: int
+    lock: threading.Lock
+
+    def take(self) -> bool:
+        with self.lock:
+            self.left -= 1
+            return self.left >= 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Read:
+    """One asset to be read."""
+
+    scene: str
+    name: str
+    href: str
+    crs: str | None
+    grid: GeoBox
+    kind: str
+
+
+def read_chips(scene: Scene, grid: GeoBox, bands: Sequence[Band]) -> tuple[Chip, ...]:
+    """The native pixels of every granule of a scene that reaches the grid, in the order of precedence.
+
+    grid: the site grid; each band comes on a native grid of its own that covers it with a margin, DN 0 where the
+    tile ends. Raises PixelError naming scene, band and file; a file that cannot be read is never nodata.
+    """
+    reads: list[tuple[Granule, Band | None, _Read]] = []
+    for granule in scene.granules:
+        for band in bands:
+            if band not in granule.assets:
+                raise PixelError(f"no asset for {band}", f"{scene.id}, {granule.id}", "choose a complete product")
+            reads.append((granule, band, _Read(scene=scene.id, name=band.value, href=granule.assets[band],
+                                               crs=granule.crs, grid=grid, kind="uint16")))  # fmt: skip
+        if granule.scl is not None:
+            reads.append((granule, None, _Read(scene=scene.id, name="SCL", href=granule.scl, crs=granule.crs,
+                                               grid=grid, kind="uint8")))  # fmt: skip
+    budget = _Budget(RETRIES_PER_SCENE, threading.Lock())
+    with ThreadPoolExecutor(min(THREADS, len(reads))) as pool:
+        rasters = list(pool.map(lambda read: _with_retries(read[2], budget), reads))
+    chips = []
+    for granule in scene.granules:
+        mine = {band: raster for (owner, band, _), raster in zip(reads, rasters, strict=True) if owner is granule}
+        dn = {band: raster for band, raster in mine.items() if band is not None and raster is not None}
+        if len(dn) == len(bands):
+            chips.append(Chip(scene=scene, granule=granule, dn=dn, scl=mine.get(None)))
+    if not chips:
+        raise PixelError("none of its files reaches the site", scene.id, "the footprint in the catalogue is wrong")
+    return tuple(chips)
+
+
+def _with_retries(read: _Read, budget: _Budget) -> Raster | None:
+    """Read; on a fault again, past GDAL's memory of it, as long as the scene's budget lasts."""
+    attempt = 0
+    while True:
+        try:
+            with rasterio.Env(**_environment(read.href, fresh=attempt > 0)):
+                return _read(read)
+        except RasterioError as fault:
+            attempt += 1
+            if "://" not in read.href or not budget.take():
+                raise _unreadable(read, fault) from fault
+            time.sleep(PAUSE_S * attempt)
+
+
+def _environment(href: str, fresh: bool) -> dict[str, Any]:
+    options = dict(GDAL)
+    if fresh:
+        # GDAL remembers a failed answer for the life of the process and never asks again
+        options["CPL_VSIL_CURL_NON_CACHED"] = f"/vsicurl/{href.partition('?')[0]}"
+    return options
+
+
+def _unreadable(read: _Read, fault: Exception) -> PixelError:
+    reason = " ".join(str(fault.__cause__ or fault).replace(read.href, "the file").split())[:160]
+    return PixelError(
+        f"cannot read {read.name}: {reason}", f"{read.scene}, {redact(read.href)}", "asked for again next time"
+    )
+
+
+def _read(read: _Read) -> Raster | None:
+    with rasterio.open(read.href) as source:
+        crs = _crs(source, read)
+        _check(source, read)
+        window = _window(source, crs, read.grid)
+        data = _boundless(source, window, read)
+        if data is None:
+            return None
+        transform = source.window_transform(window)
+        return Raster(grid=GeoBox(data.shape, transform, str(crs)), data=data)
+
+
+def _crs(source: DatasetReader, read: _Read) -> CRS:
+    """The file's CRS, the item's where the file has none; both must agree."""
+    stated = CRS.from_user_input(read.crs) if read.crs else None
+    if source.crs is None:
+        if stated is None:
+            raise _wrong(read, "neither the file nor its item says in which CRS it lies")
+        return stated
+    if stated is not None and source.crs != stated:
+        raise _wrong(read, f"the file lies in {source.crs.to_string()[:40]}, its item says {read.crs}")
+    return source.crs
+
+
+def _check(source: DatasetReader, read: _Read) -> None:
+    t = source.transform
+    if max(source.shape) > MAX_SIDE:
+        raise _wrong(read, f"{source.height} x {source.width} pixels")
+    if t.is_identity or t.b or t.d or t.a <= 0 or t.e >= 0:
+        raise _wrong(read, "its grid is not north-up or not georeferenced")
+    if source.count != 1 or source.dtypes[0] not in ("uint16", "uint8", "int16"):
+        raise _wrong(read, f"{source.count} bands of {source.dtypes[0]} where one of {read.kind} is needed")
+
+
+def _window(source: DatasetReader, crs: CRS, grid: GeoBox) -> Window:
+    """Whole native pixels that cover the grid and its margin; may reach beyond the file."""
+    box = grid.extent.boundingbox
+    left, bottom, right, top = transform_bounds(str(grid.crs), crs, *box.bbox, densify_pts=21)
+    reach = MARGIN_M / _metres(crs) + MARGIN_PX * max(source.res)
+    exact = from_bounds(left - reach, bottom - reach, right + reach, top + reach, source.transform)
+    row, col = int(np.floor(exact.row_off)), int(np.floor(exact.col_off))
+    rows = int(np.ceil(exact.row_off + exact.height)) - row
+    cols = int(np.ceil(exact.col_off + exact.width)) - col
+    return Window(col, row, cols, rows)
+
+
+def _metres(crs: CRS) -> float:
+    return 1.0 if crs.is_projected else 111_320.0
+
+
+def _boundless(source: DatasetReader, window: Window, read: _Read) -> NDArray[Any] | None:
+    """The window's pixels, 0 beyond the file; None where the file does not reach it at all."""
+    if window.width * window.height > MAX_PIXELS:
+        raise _wrong(read, f"{window.height} x {window.width} pixels over the site")
+    row0, col0 = max(window.row_off, 0), max(window.col_off, 0)
+    row1 = min(window.row_off + window.height, source.height)
+    col1 = min(window.col_off + window.width, source.width)
+    if row0 >= row1 or col0 >= col1:
+        return None
+    part = source.read(1, window=Window(col0, row0, col1 - col0, row1 - row0))
+    if source.nodata not in (None, 0):
+        part = np.where(part == source.nodata, 0, part)
+    if part.dtype.kind == "i":
+        part = np.maximum(part, 0)
+    data = np.zeros((window.height, window.width), read.kind)
+    data[row0 - window.row_off : row1 - window.row_off, col0 - window.col_off : col1 - window.col_off] = part
+    return data
+
+
+def _wrong(read: _Read, what: str) -> PixelError:
+    return PixelError(f"{read.name}: {what}", f"{read.scene}, {redact(read.href)}", "the product is not usable")

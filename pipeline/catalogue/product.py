@@ -1,0 +1,115 @@
+"""One product of one tile, parsed: what every reader of catalogues and folders turns its metadata into."""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from pipeline.model.imagery import Granule, Level
+
+_PRODUCT = re.compile(
+    r"(?P<platform>S2[A-Z])_MSI(?P<level>L1C|L2A)_(?P<start>\d{8}T\d{6})(?:_N(?P<baseline>\d{4}))?"
+    r"_R(?P<orbit>\d{3})_T(?P<tile>\d{2}[A-Z]{3})_(?P<generated>\d{8}T\d{6})"
+)
+_DATATAKE = re.compile(r"G?(?P<platform>S2[A-Z])_(?P<start>\d{8}T\d{6})(?:_\d{6}(?:_N(?P<baseline>\d\d\.\d\d))?)?")
+_STRIP = re.compile(r"_S(\d{8}T\d{6})(?:_|$)")
+_BASELINE = re.compile(r"0?(\d{1,2})\.(\d{1,2})")
+_TILE = re.compile(r"^(?:MGRS-)?T?(\d{1,2})([C-X])([A-Z]{2})$")
+_SAFE_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,199}$")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProductName:
+    """What ESA's product name says ("S2B_MSIL2A_20250731T131909_N0511_R095_T20EPT_20250731T143919")."""
+
+    platform: str
+    level: Level
+    start: datetime
+    baseline: str | None
+    orbit: int
+    tile: str
+    generated: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Product:
+    """A granule with what tells its acquisition from others.
+
+    time:     by the catalogue: tile or datatake time, for the search window. datatake: "S2B_20250731T131909".
+    strip:    sensing start of the datastrip, "20250731T131905". provider: row of providers.toml that read it.
+    nodata_percent: share of the whole tile that holds no data, 0..100, None where unsaid.
+    """
+
+    granule: Granule
+    provider: str
+    time: datetime
+    level: Level
+    collection: str
+    datatake: str | None
+    strip: str | None
+    platform: str | None
+    relative_orbit: int | None
+    sun: tuple[float, float] | None
+    cloud_percent: float | None
+    nodata_percent: float | None
+
+
+def is_safe_id(text: str) -> bool:
+    """Whether an id may become part of a file name: letters, digits, `._+-`, no leading dot, at most 200."""
+    return bool(_SAFE_ID.match(text)) and ".." not in text
+
+
+def parse_name(text: str) -> ProductName | None:
+    """ESA's product name anywhere in a text; the N part may be missing, as Planetary Computer leaves it out."""
+    match = _PRODUCT.search(text)
+    if match is None:
+        return None
+    digits = match["baseline"]
+    return ProductName(
+        platform=match["platform"],
+        level=Level(match["level"]),
+        start=compact_time(match["start"]),
+        baseline=f"{digits[:2]}.{digits[2:]}" if digits else None,
+        orbit=int(match["orbit"]),
+        tile=match["tile"],
+        generated=compact_time(match["generated"]),
+    )
+
+
+def datatake_key(text: str) -> str | None:
+    """Platform and start second of a datatake id; the baseline in it belongs to the processing, not to the pass."""
+    match = _DATATAKE.search(text)
+    return f"{match['platform']}_{match['start']}" if match else None
+
+
+def datatake_start(key: str) -> datetime:
+    """The start second of a datatake key."""
+    return compact_time(key.partition("_")[2])
+
+
+def strip_start(text: str) -> str | None:
+    """Sensing start in a datastrip id."""
+    match = _STRIP.search(text)
+    return match[1] if match else None
+
+
+def normal_baseline(text: str) -> str | None:
+    """ "5.9", "05.09" and "N05.09" as "05.09"; None for anything else."""
+    match = _BASELINE.search(text)
+    return f"{int(match[1]):02d}.{int(match[2]):02d}" if match else None
+
+
+def normal_tile(text: str) -> str | None:
+    """ "MGRS-1CDE", "T01CDE" and "01CDE" as "01CDE"; None for anything else."""
+    match = _TILE.match(text.strip().upper())
+    return f"{int(match[1]):02d}{match[2]}{match[3]}" if match else None
+
+
+def compact_time(text: str) -> datetime:
+    """ESA's "20250731T131909" as UTC."""
+    return datetime.strptime(text, "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+
+
+def parse_time(text: str) -> datetime:
+    """An RFC 3339 time as UTC; a time without a zone is taken as UTC. Raises ValueError."""
+    moment = datetime.fromisoformat(text)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -1,0 +1,92 @@
+"""The table of providers: which row reads an item, and how its hrefs are opened."""
+
+import tomllib
+from collections.abc import Mapping
+from datetime import date
+from functools import cache
+from importlib.resources import files
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pipeline.model.bands import Band
+from pipeline.model.imagery import Level
+
+
+class Provider(BaseModel):
+    """One row; the fields are explained at the top of providers.toml."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    collections: tuple[str, ...]
+    marks: tuple[str, ...]
+    api: str | None = None
+    hosts: tuple[str, ...] = ()
+    keys: tuple[str, ...]
+    scl: tuple[str, ...]
+    level: Level
+    offset: Literal["kept", "flag", "stated"]
+    flag: str | None = None
+    unflagged_before: date | None = None
+    page: int = Field(gt=0)
+    window_days: int | None = None
+
+    def names(self, band: Band) -> tuple[str, ...]:
+        """Asset keys under which this provider may file a band, best first."""
+        return tuple(key.format(band=band.value, role=band.role, native=band.native_m) for key in self.keys)
+
+
+class Access(BaseModel):
+    """How hrefs with a prefix are opened: GDAL settings, signing, what must be in the environment."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    prefix: str
+    gdal: Mapping[str, str] = {}
+    sign: Literal["planetary-computer"] | None = None
+    needs: tuple[str, ...] = ()
+
+
+@cache
+def providers() -> tuple[Provider, ...]:
+    """All rows, in the order of the table."""
+    return tuple(Provider.model_validate(row) for row in _table()["provider"])
+
+
+@cache
+def _accesses() -> tuple[Access, ...]:
+    return tuple(Access.model_validate(row) for row in _table()["access"])
+
+
+def access_of(href: str) -> Access:
+    """How to open an href; plainly where no row says more."""
+    fitting = [row for row in _accesses() if href.startswith(row.prefix)]
+    return max(fitting, key=lambda row: len(row.prefix), default=Access(prefix=""))
+
+
+def recognise(collection: str | None, properties: Mapping[str, Any]) -> Provider:
+    """The row of an item, by its collection and the names of its properties; the last row fits everything.
+
+    An item that names no collection is known by a flag of its own only: other properties are everybody's.
+    """
+    for row in providers():
+        known = not row.collections or collection in row.collections or (collection is None and row.flag is not None)
+        marked = not row.marks or any(name.startswith(row.marks) for name in properties)
+        if known and marked:
+            return row
+    return providers()[-1]
+
+
+def api_rows(host: str) -> tuple[Provider, ...]:
+    """The rows of an API's host, none for a server of one's own."""
+    return tuple(row for row in providers() if row.api == host)
+
+
+def known_hosts() -> frozenset[str]:
+    """Every host that some provider keeps assets on."""
+    return frozenset(host for row in providers() for host in row.hosts)
+
+
+def _table() -> dict[str, Any]:
+    return tomllib.loads(files("pipeline.catalogue").joinpath("providers.toml").read_text(encoding="utf-8"))

@@ -1,0 +1,87 @@
+"""Every scene of a site: picks the reader for a source, merges twins, orders by time."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from pipeline.catalogue.product import Product
+from pipeline.catalogue.stac import is_api, search
+from pipeline.catalogue.static import Walk, read_static
+from pipeline.catalogue.twins import merge
+from pipeline.model.errors import CatalogueError, GroundbreakError
+from pipeline.model.imagery import Reason, Rejection, Scene
+from pipeline.model.settings import Settings
+from pipeline.model.site import Site
+
+Progress = Callable[[str, int, int, str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """Scenes in time order, what was refused before any pixel was read, and what could not be read at all."""
+
+    scenes: tuple[Scene, ...]
+    rejections: tuple[Rejection, ...]
+    faults: tuple[GroundbreakError, ...]
+
+
+def find(
+    site: Site,
+    source: str,
+    collection: str | None,
+    start: datetime | None,
+    until: datetime,
+    settings: Settings,
+    progress: Progress | None = None,
+) -> Found:
+    """Every scene over a site from `start` (or ever) until `until`.
+
+    source: a static STAC document or folder, the root of a STAC API, or a folder of .SAFE products.
+    Raises CatalogueError where the source as a whole cannot be read; an item that cannot is one of the faults.
+    """
+    walk = _read(site, source, collection, start, until, settings)
+    wanted = [product for product in walk.products if _asked_for(product, collection, start, until)]
+    if progress is not None:
+        progress(site.id, len(wanted), len(wanted), "products found")
+    merged = merge(site, wanted)
+    limit = settings.search.max_cloud_percent
+    clouded = [scene for scene in merged.scenes if scene.cloud_percent is not None and scene.cloud_percent > limit]
+    too_cloudy = [
+        Rejection(scene=scene.id, time=scene.time, reason=Reason.CLOUD, value=scene.cloud_percent, limit=limit,
+                  note="percent of the whole tile, by the catalogue")
+        for scene in clouded
+    ]  # fmt: skip
+    return Found(
+        scenes=tuple(scene for scene in merged.scenes if scene not in clouded),
+        rejections=tuple(sorted((*merged.rejections, *too_cloudy), key=lambda each: (each.time, each.scene))),
+        faults=tuple(sorted(set(walk.faults), key=str)),
+    )
+
+
+def find_one(site: Site, ref: str, settings: Settings) -> Scene:
+    """The scene of one item JSON (path or URL) or product. Raises CatalogueError where it is none, or not of the site."""
+    walk = read_static(ref, settings.search.asset_hosts)
+    if walk.faults:
+        raise walk.faults[0]
+    merged = merge(site, walk.products)
+    if len(merged.scenes) != 1:
+        what = str(merged.rejections[0].note) if merged.rejections else "holds several acquisitions"
+        raise CatalogueError(what, ref, "name one item or product that covers the site")
+    return merged.scenes[0]
+
+
+def _read(
+    site: Site, source: str, collection: str | None, start: datetime | None, until: datetime, settings: Settings
+) -> Walk:
+    trusted = settings.search.asset_hosts
+    if "://" not in source:
+        return read_static(source, trusted)
+    if source.partition("?")[0].endswith((".json", ".geojson", ".ndjson")) or not is_api(source):
+        return read_static(source, trusted)
+    return search(site, source, collection, start, until, trusted)
+
+
+def _asked_for(product: Product, collection: str | None, start: datetime | None, until: datetime) -> bool:
+    """Servers ignore filters: date and collection are judged here, for every source alike."""
+    in_time = (start is None or product.time >= start) and product.time <= until
+    return in_time and (not collection or not product.collection or product.collection == collection)

@@ -1,0 +1,168 @@
+"""Catalogues that are files: a folder or a document of STAC, on disk or on the web, walked link by link."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+from pipeline.catalogue.fetch import get_json
+from pipeline.catalogue.hrefs import Fence, redact, resolve
+from pipeline.catalogue.items import parse_item
+from pipeline.catalogue.product import Product
+from pipeline.catalogue.providers import known_hosts
+from pipeline.model.errors import CatalogueError
+
+INDEXES = ("catalog.json", "collection.json")
+MAX_DOCUMENTS = 200_000
+"""Documents read of one catalogue; a catalogue that links to itself in ever new ways ends here."""
+MAX_BYTES = 512_000_000
+"""Largest document read, bytes: a FeatureCollection of 20 000 recorded items."""
+MEND = "mend the file, or drop it from the catalogue"
+
+
+@dataclass(slots=True)
+class Walk:
+    """What a catalogue gave: products, and a fault for each document or item that cannot be read."""
+
+    products: list[Product] = field(default_factory=list)
+    faults: list[CatalogueError] = field(default_factory=list)
+
+    def add(self, raw: object, fence: Fence) -> None:
+        """Parse one item; a bad one becomes a fault and takes no other with it."""
+        if not isinstance(raw, Mapping):
+            self.faults.append(CatalogueError(f"an item is {type(raw).__name__}, not an object", fence.base, MEND))
+            return
+        try:
+            self.products.append(parse_item(raw, fence))
+        except CatalogueError as fault:
+            self.faults.append(fault)
+
+
+def read_static(source: str, asset_hosts: Iterable[str] = ()) -> Walk:
+    """Every item of a static catalogue: a STAC document, a folder with one, or a folder of item files.
+
+    Raises CatalogueError where the source itself cannot be read.
+    """
+    hosts = known_hosts() | set(asset_hosts)
+    walk = Walk()
+    if "://" in source:
+        host = urlsplit(source).hostname or ""
+        _follow(source, Fence(base=source, folder=None, hosts=hosts | {host}), walk)
+        return walk
+    path = Path(source).resolve()
+    if path.is_dir():
+        index = next((path / name for name in INDEXES if (path / name).is_file()), None)
+        if index is None:
+            _read_folder(path, hosts, walk)
+            return walk
+        path = index
+    _follow(str(path), Fence(base=str(path), folder=path.parent, hosts=hosts), walk)
+    return walk
+
+
+def _read_folder(folder: Path, hosts: frozenset[str], walk: Walk) -> None:
+    """A folder of item files, in any depth, each a STAC document of its own."""
+    files = sorted(path for path in folder.rglob("*") if path.suffix in (".json", ".ndjson", ".geojson"))
+    if not files:
+        raise CatalogueError("no STAC document in this folder", str(folder), "name a folder with catalog.json or items")
+    for path in files:
+        fence = Fence(base=str(path), folder=folder, hosts=hosts)
+        try:
+            for document in documents(str(path)):
+                if document.get("type") == "FeatureCollection":
+                    _add_features(document, fence, walk)
+                elif document.get("type") == "Feature":
+                    walk.add(document, fence)
+        except CatalogueError as fault:
+            walk.faults.append(fault)
+
+
+def _follow(start: str, fence: Fence, walk: Walk) -> None:
+    """Breadth first over child and item links; each document once, whatever circles the links make."""
+    queue, seen = [start], {start}
+    while queue:
+        place = queue.pop(0)
+        here = Fence(base=place, folder=fence.folder, hosts=fence.hosts)
+        try:
+            for document in documents(place):
+                queue += [link for link in _visit(document, here, walk) if link not in seen and not seen.add(link)]
+        except CatalogueError as fault:
+            if place == start:
+                raise
+            walk.faults.append(fault)
+        if len(seen) > MAX_DOCUMENTS:
+            raise CatalogueError(f"more than {MAX_DOCUMENTS} documents", start, "name a smaller part of the catalogue")
+
+
+def _visit(document: Mapping[str, Any], fence: Fence, walk: Walk) -> list[str]:
+    kind = document.get("type")
+    if kind == "Feature":
+        walk.add(document, fence)
+    elif kind == "FeatureCollection":
+        _add_features(document, fence, walk)
+    elif kind in ("Catalog", "Collection") or "links" in document:
+        return list(_links(document, fence, walk))
+    else:
+        raise CatalogueError(f"no STAC document: its type is {kind!r}", redact(fence.base), MEND)
+    return []
+
+
+def _add_features(document: Mapping[str, Any], fence: Fence, walk: Walk) -> None:
+    features = document.get("features")
+    if not isinstance(features, list):
+        raise CatalogueError("a FeatureCollection without features", redact(fence.base), MEND)
+    for raw in features:
+        walk.add(raw, fence)
+
+
+def _links(document: Mapping[str, Any], fence: Fence, walk: Walk) -> Iterator[str]:
+    links = document.get("links")
+    for link in links if isinstance(links, list) else []:
+        if not isinstance(link, Mapping) or link.get("rel") not in ("child", "item"):
+            continue
+        try:
+            yield _target(link.get("href"), fence)
+        except CatalogueError as fault:
+            walk.faults.append(fault)
+
+
+def _target(href: object, fence: Fence) -> str:
+    """Where a link leads: inside the folder of a local catalogue, on the same host for a remote one."""
+    if fence.folder is not None:
+        target = resolve(href, fence, fence.base)
+        if "://" in target or not Path(target).is_relative_to(fence.folder.resolve()):
+            raise CatalogueError(f"link {str(href)[:80]!r} leads out of the catalogue's folder", fence.base, MEND)
+        return target
+    target = urljoin(fence.base, str(href))
+    if urlsplit(target).netloc != urlsplit(fence.base).netloc or urlsplit(target).scheme not in ("http", "https"):
+        raise CatalogueError(f"link {redact(str(href))[:80]!r} leads to another server", redact(fence.base), MEND)
+    return target
+
+
+def documents(place: str) -> Iterator[Mapping[str, Any]]:
+    """The JSON documents of a file or address: one, or one a line in .ndjson. Raises CatalogueError."""
+    if "://" in place:
+        yield _object(get_json(place), redact(place))
+        return
+    path = Path(place)
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise CatalogueError(f"{path.stat().st_size / 1e6:.0f} MB in one document", place, "split the catalogue")
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as fault:
+        raise CatalogueError(f"cannot be read: {fault}", place, MEND) from fault
+    lines = [line for line in text.splitlines() if line.strip()] if path.suffix == ".ndjson" else [text]
+    for number, line in enumerate(lines, 1):
+        where = f"{place}, line {number}" if path.suffix == ".ndjson" else place
+        try:
+            yield _object(json.loads(line), where)
+        except (ValueError, RecursionError) as fault:
+            raise CatalogueError(f"not JSON: {str(fault)[:80]}", where, MEND) from fault
+
+
+def _object(value: object, where: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise CatalogueError(f"a JSON {type(value).__name__}, not an object", where, MEND)
+    return value
