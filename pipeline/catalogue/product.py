@@ -93,13 +93,13 @@ def strip_start(text: str) -> str | None:
 
 
 def normal_baseline(text: str) -> str | None:
-    """ "5.9", "05.09" and "N05.09" as "05.09"; None for anything else."""
+    """The baseline "05.09" from "5.9", "05.09" or "N05.09"; None for anything else."""
     match = _BASELINE.search(text)
     return f"{int(match[1]):02d}.{int(match[2]):02d}" if match else None
 
 
 def normal_tile(text: str) -> str | None:
-    """ "MGRS-1CDE", "T01CDE" and "01CDE" as "01CDE"; None for anything else."""
+    """The tile "01CDE" from "MGRS-1CDE", "T01CDE" or "1CDE"; None for anything else."""
     match = _TILE.match(text.strip().upper())
     return f"{int(match[1]):02d}{match[2]}{match[3]}" if match else None
 

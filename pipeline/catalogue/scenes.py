@@ -59,7 +59,7 @@ def find(
 
 
 def find_one(site: Site, ref: str, settings: Settings) -> Scene:
-    """The scene of one item JSON (path or URL) or product. Raises CatalogueError where it is none, or not of the site."""
+    """The scene of one item JSON (path or URL) or product. Raises CatalogueError where it is none of this site."""
     walk = read_static(ref, settings.search.asset_hosts)
     if walk.faults:
         raise walk.faults[0]

@@ -96,7 +96,7 @@ def _collection(client: Client, root: str, wanted: str | None) -> str:
 
 
 def _windows(start: datetime, until: datetime, row: Provider | None) -> Iterator[tuple[datetime, datetime]]:
-    """The period, in pieces where a provider gives up on long ones; neighbours share an instant, repeats are dropped."""
+    """The period, in pieces where a provider gives up on long ones; neighbours share an instant."""
     span = timedelta(days=row.window_days) if row and row.window_days else max(until - start, timedelta(0))
     first = start
     while first <= until:
@@ -145,11 +145,9 @@ def _paged(client: Client, question: Mapping[str, Any], method: str, limit: int)
         stated = page.get("numberMatched", (page.get("context") or {}).get("matched"))
         matched = stated if isinstance(stated, int) else matched
         onward = _next(page)
-        if onward is None:
-            break
         key = json.dumps(onward, sort_keys=True)
-        if key in asked:
-            raise RefusedError("the search repeats a page without end", redact(search.url), MEND)
+        if onward is None or key in asked:
+            break
         asked.add(key)
         text = line.read_text(Link.from_dict(dict(onward)), parameters=parameters)
     else:
@@ -171,7 +169,7 @@ def _next(page: Mapping[str, Any]) -> Mapping[str, Any] | None:
 def _check_count(items: list[Mapping[str, Any]], matched: int | None, url: str) -> None:
     """Fewer items than the server itself counted: a page was lost on the way."""
     unique = {(str(each.get("collection")), str(each.get("id"))) for each in items if isinstance(each, Mapping)}
-    if matched is not None and len(items) < matched:
+    if matched is not None and len(unique) < matched:
         raise RefusedError(f"{len(unique)} of {matched} items came", redact(url), MEND)
 
 

@@ -1,6 +1,7 @@
 """Catalogues that are files: a folder or a document of STAC, on disk or on the web, walked link by link."""
 
 import json
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,13 +82,15 @@ def _read_folder(folder: Path, hosts: frozenset[str], walk: Walk) -> None:
 
 def _follow(start: str, fence: Fence, walk: Walk) -> None:
     """Breadth first over child and item links; each document once, whatever circles the links make."""
-    queue, seen = [start], {start}
+    queue, seen = deque([start]), {start}
     while queue:
-        place = queue.pop(0)
+        place = queue.popleft()
         here = Fence(base=place, folder=fence.folder, hosts=fence.hosts)
         try:
             for document in documents(place):
-                queue += [link for link in _visit(document, here, walk) if link not in seen and not seen.add(link)]
+                links = [link for link in dict.fromkeys(_visit(document, here, walk)) if link not in seen]
+                seen.update(links)
+                queue += links
         except CatalogueError as fault:
             if place == start:
                 raise

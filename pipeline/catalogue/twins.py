@@ -133,8 +133,8 @@ def _is_whole(product: Product) -> bool:
         return True
     shape = product.granule.footprint
     latitude = shape.centroid.y
-    area = shape.area * KM_PER_DEG**2 * math.cos(math.radians(latitude))
-    return area / TILE_KM2 <= 1.05 - product.nodata_percent / 100
+    area = float(shape.area) * KM_PER_DEG**2 * math.cos(math.radians(latitude))
+    return bool(area / TILE_KM2 <= 1.05 - product.nodata_percent / 100)
 
 
 def _scene(kept: Sequence[Product]) -> Scene:

@@ -25,7 +25,8 @@ def dark_floor(chip: Chip) -> dict[Band, float]:
     """The DN that one valid pixel in 200 does not reach, per band; bands without a valid pixel are left out."""
     floors = {}
     for band, raster in chip.dn.items():
-        valid = raster.data[raster.data > 0]
+        values = np.asarray(raster.data, dtype=np.float32)
+        valid = values[values > 0]
         if valid.size:
             floors[band] = float(np.quantile(valid, QUANTILE))
     return floors
