@@ -1,0 +1,141 @@
+"""The clean multi-date reference: what a site looks like, free of cloud, for every look to be brought to."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from scipy import ndimage
+
+from pipeline.correct.alignment import Options, estimate
+from pipeline.model.bands import ALIGNMENT, Band
+from pipeline.model.imagery import Alignment, Scene
+from pipeline.model.settings import Settings
+
+MAX_DRAFTS = 24
+"""Looks of the reference: the median of so many is clean, and more only costs memory."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Draft:
+    """A scene on the site grid before registration: reflectance (band, row, col), usable (row, col), DN offset."""
+
+    scene: Scene
+    grid: GeoBox
+    bands: tuple[Band, ...]
+    reflectance: NDArray[np.float32]
+    why: NDArray[np.uint8]
+    boa_offset_dn: int
+
+    @property
+    def clear_share(self) -> float:
+        """Usable part of the grid, 0..1."""
+        return float((self.why == 0).mean())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Reference:
+    """Robust median of aligned looks. reflectance: (band, row, col) float32, NaN where no look was clear."""
+
+    grid: GeoBox
+    bands: tuple[Band, ...]
+    reflectance: NDArray[np.float32]
+    scenes: tuple[str, ...]
+
+    def expected(self) -> NDArray[np.float32]:
+        """The reference with its holes filled by the median of its band, for masks that need a value everywhere."""
+        middle = np.nanmedian(self.reflectance, axis=(1, 2), keepdims=True)
+        return np.where(np.isfinite(self.reflectance), self.reflectance, middle).astype(np.float32)
+
+
+def build(drafts: Sequence[Draft], settings: Settings) -> Reference:
+    """The reference of a set of drafts; their order does not matter.
+
+    The clearest up to 24 are aligned to the clearest of all, their median taken, all aligned to that median once
+    more, and the median taken again (registration to a stack, not in pairs).
+    """
+    ranked = sorted(drafts, key=lambda draft: (-round(draft.clear_share, 3), draft.scene.time, draft.scene.id))
+    chosen = ranked[:MAX_DRAFTS]
+    best = max(round(draft.clear_share, 3) for draft in chosen)
+    chosen = [draft for draft in chosen if draft.clear_share >= 0.5 * best]
+    anchor = chosen[0]
+    image = np.where(anchor.why == 0, anchor.reflectance, np.nan)
+    for _ in range(2):
+        image = _median([_moved(draft, align(image, draft, settings)) for draft in chosen], image)
+    return Reference(
+        grid=anchor.grid,
+        bands=anchor.bands,
+        reflectance=image.astype(np.float32),
+        scenes=tuple(sorted(draft.scene.id for draft in chosen)),
+    )
+
+
+def align(reference: NDArray[Any], draft: Draft, settings: Settings) -> Alignment:
+    """Shift of a draft against a reference image, from up to four bands that vote by their certainty."""
+    options = Options(
+        max_shift_px=settings.correct.max_shift_px,
+        max_half_disagreement_px=BAND_LIMIT_PX,
+        max_sigma_px=BAND_LIMIT_PX,
+    )
+    found = []
+    for band in [each for each in ALIGNMENT if each in draft.bands][:4]:
+        index = draft.bands.index(band)
+        usable = (draft.why == 0) & np.isfinite(reference[index])
+        found.append(estimate(reference[index], draft.reflectance[index], usable, options))
+    return combine(found)
+
+
+BAND_LIMIT_PX = 0.5
+MAX_SIGMA_PX = 0.3
+"""A look whose shift is less sure than this would flicker along every edge, however wide its noise is made."""
+SYSTEMATIC_PX = 0.05
+"""What light from another side moves in one band against another, at best."""
+
+
+def combine(found: Sequence[Alignment]) -> Alignment:
+    """One alignment of several bands. Its uncertainty is the larger of what the bands claim and how they scatter."""
+    good = [each for each in found if each.accepted]
+    if not good:
+        return max(found, key=lambda each: each.reliability)
+    shifts = np.array([each.shift for each in good])
+    weights = np.array([1 / (each.sigma_px**2 + SYSTEMATIC_PX**2) for each in good])
+    mean = (shifts * weights[:, None]).sum(axis=0) / weights.sum()
+    scatter = float(np.sqrt((weights[:, None] * (shifts - mean) ** 2).sum() / weights.sum() / 2))
+    sigma = max(float(1 / np.sqrt(weights.sum())), scatter / float(np.sqrt(max(len(good) - 1, 1))))
+    if len(good) == 1:
+        sigma = max(sigma, good[0].sigma_px)
+    accepted = sigma <= MAX_SIGMA_PX
+    return Alignment(
+        shift=(float(mean[0]), float(mean[1])),
+        accepted=accepted,
+        reliability=float(np.clip(1 - sigma / (2 * MAX_SIGMA_PX), 0, 1)),
+        sigma_px=sigma,
+        reason="" if accepted else f"{len(good)} bands leave the shift uncertain by {sigma:.2f} px",
+    )
+
+
+def _moved(draft: Draft, alignment: Alignment) -> NDArray[np.float32] | None:
+    """The draft sampled at x + shift, NaN where not usable; None if it could not be aligned."""
+    if not alignment.accepted:
+        return None
+    usable = draft.why == 0
+    filled = np.where(usable, draft.reflectance, 0)
+    back = (-alignment.shift[0], -alignment.shift[1])
+    share = ndimage.shift(usable.astype(np.float32), back, order=1, cval=0)
+    planes = [ndimage.shift(np.nan_to_num(plane), back, order=1, cval=0) for plane in filled]
+    return np.where(share > 0.99, np.stack(planes), np.nan).astype(np.float32)
+
+
+def _median(images: Sequence[NDArray[np.float32] | None], fallback: NDArray[Any]) -> NDArray[np.float32]:
+    stack = [image for image in images if image is not None]
+    if not stack:
+        return np.asarray(fallback, np.float32)
+    out = np.empty_like(stack[0])
+    for index in range(len(out)):
+        planes = np.stack([image[index] for image in stack])
+        empty = ~np.isfinite(planes).any(axis=0)
+        planes[:, empty] = 0
+        out[index] = np.where(empty, fallback[index], np.nanmedian(planes, axis=0))
+    return out
