@@ -1,0 +1,111 @@
+"""Looks folded in time order: evidence that a pixel changed and stayed changed."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+SEEN_SIGMAS = 3.0
+"""A pooled residual beyond this saw something."""
+NATS_PER_SIGMA = 0.5
+CAP_NATS = 2.0
+"""No single look can say more: three have to agree."""
+FLOOR_NATS, CEILING_NATS = -3.0, 14.0
+MIN_LIKENESS = 0.5
+"""Cosine between what a look shows and what earlier looks showed since the change began; less is something else."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Trace:
+    """Where every pixel stands. All (row, col); look indices are -1 where there is none.
+
+    log_odds: now. peak: highest so far. onset: first look of the current rise. first, confirmed, last: looks of the
+    episode that reached the peak: its first sight, when `peak` passed the threshold, its last sight. before: the last
+    clear look ahead of `first`. ended: look at which the episode was over. change: (band, row, col) mean residual
+    since onset, reflectance. looks: clear looks since onset.
+    """
+
+    log_odds: NDArray[np.float32]
+    peak: NDArray[np.float32]
+    onset: NDArray[np.int16]
+    onset_before: NDArray[np.int16]
+    first: NDArray[np.int16]
+    before: NDArray[np.int16]
+    confirmed: NDArray[np.int16]
+    last: NDArray[np.int16]
+    ended: NDArray[np.int16]
+    clear: NDArray[np.int16]
+    change: NDArray[np.float32]
+    looks: NDArray[np.float32]
+
+
+def begin(bands: int, shape: tuple[int, int]) -> Trace:
+    """Nothing seen yet."""
+
+    def none() -> NDArray[np.int16]:
+        return np.full(shape, -1, np.int16)
+
+    zero = np.zeros(shape, np.float32)
+    return Trace(
+        log_odds=zero,
+        peak=zero,
+        onset=none(),
+        onset_before=none(),
+        first=none(),
+        before=none(),
+        confirmed=none(),
+        last=none(),
+        ended=none(),
+        clear=none(),
+        change=np.zeros((bands, *shape), np.float32),
+        looks=zero,
+    )
+
+
+def step(
+    trace: Trace, index: int, score: NDArray[np.float32], residual: NDArray[np.float32], threshold: float
+) -> Trace:
+    """One more look. score: (row, col) sigma, NaN = not clear. residual: (band, row, col) reflectance."""
+    clear = np.isfinite(score)
+    sigma = np.where(clear, score, 0)
+    values = np.where(clear, np.nan_to_num(residual), 0)
+    said = np.clip(NATS_PER_SIGMA * (sigma - SEEN_SIGMAS), -CAP_NATS, CAP_NATS)
+    alike = _likeness(trace.change, values)
+    rising = trace.looks > 0
+    said = np.where(rising & (said > 0) & (alike < MIN_LIKENESS), -0.5 * CAP_NATS, said)
+    odds = np.where(clear, np.clip(trace.log_odds + said, FLOOR_NATS, CEILING_NATS), trace.log_odds)
+    seen = clear & (said > 0)
+    starting = seen & ~rising & (odds > 0)
+    over = rising & (odds <= 0)
+    looks = np.where(over, 0, np.where(seen & (odds > 0), trace.looks + 1, trace.looks))
+    share = np.where(seen & (odds > 0), 1 / np.maximum(looks, 1), 0)
+    change = np.where(over, 0, trace.change + share * (values - trace.change))
+    onset = np.where(over, -1, np.where(starting, index, trace.onset))
+    onset_before = np.where(starting, trace.clear, trace.onset_before)
+    higher = (odds > trace.peak) & (onset >= 0)
+    new_episode = higher & (onset != trace.first)
+    first = np.where(higher, onset, trace.first)
+    passed = (odds >= threshold) & (onset >= 0) & ((trace.confirmed < 0) | new_episode) & higher
+    same = (onset >= 0) & (onset == first)
+    last = np.where(new_episode | (same & seen), index, trace.last)
+    ended = np.where(new_episode, -1, np.where(over & (trace.onset == trace.first), index, trace.ended))
+    return Trace(
+        log_odds=odds.astype(np.float32),
+        peak=np.where(higher, odds, trace.peak).astype(np.float32),
+        onset=onset.astype(np.int16),
+        onset_before=onset_before.astype(np.int16),
+        first=first.astype(np.int16),
+        before=np.where(higher, onset_before, trace.before).astype(np.int16),
+        confirmed=np.where(passed, index, np.where(new_episode, -1, trace.confirmed)).astype(np.int16),
+        last=last.astype(np.int16),
+        ended=ended.astype(np.int16),
+        clear=np.where(clear, index, trace.clear).astype(np.int16),
+        change=change.astype(np.float32),
+        looks=looks.astype(np.float32),
+    )
+
+
+def _likeness(change: NDArray[np.float32], values: NDArray[np.float32]) -> NDArray[np.float32]:
+    product = (change * values).sum(axis=0)
+    lengths = np.sqrt((change**2).sum(axis=0) * (values**2).sum(axis=0))
+    return np.asarray(product / np.maximum(lengths, 1e-9), np.float32)
