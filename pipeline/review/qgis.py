@@ -1,0 +1,174 @@
+"""review.qgz: the QGIS project of a site, written without QGIS.
+
+Decisions and their reasons are in docs/review.md: own XML that QGIS 3.22 and 3.40 both open, relative paths, layer ids
+longer than ten characters, the time range in two places, one stretch for before and after.
+"""
+
+import zipfile
+from collections.abc import Sequence
+from datetime import date, timedelta
+from pathlib import Path
+
+from pipeline.model.alert import Decision
+from pipeline.model.bands import Band
+from pipeline.model.site import Site
+from pipeline.review.folder import replacing
+from pipeline.review.qgis_layers import Frame, layer_elements, layer_order, themes, tree
+from pipeline.review.qgis_layout import layouts
+from pipeline.review.qgis_xml import VERSION, Element, document, element, reference_system
+from pipeline.review.rasters import picture_order
+
+TEMPLATE = 1
+"""Version of this project's form; written into it, and survives a save by QGIS."""
+BEFORE_VIEW = "Before view"
+
+
+def write_project(path: Path, site: Site, decision: Decision, bands: Sequence[Band]) -> None:
+    """The project beside review.gpkg and the COGs of the same folder."""
+    box = site.grid.extent.boundingbox
+    frame = Frame(
+        epsg=int(str(site.grid.crs).rsplit(":", 1)[-1]),
+        extent=(box.left, box.bottom, box.right, box.top),
+        bands=picture_order(bands),
+    )
+    text = document(_project(site, decision, frame))
+    with replacing(path) as beside, zipfile.ZipFile(beside, "w") as archive:
+        member = zipfile.ZipInfo("review.qgs", (2020, 1, 1, 0, 0, 0))
+        archive.writestr(member, text.encode(), zipfile.ZIP_DEFLATED)
+
+
+def _project(site: Site, decision: Decision, frame: Frame) -> Element:
+    first, last = _period(decision)
+    stamp = [f"{day.isoformat()}T00:00:00Z" for day in (first, last)]
+    return element(
+        "qgis",
+        {"version": VERSION, "projectname": site.name},
+        element("homePath", {"path": ""}),
+        element("title", text=site.name),
+        element("projectCrs", None, reference_system(frame.epsg)),
+        tree(),
+        _relation(),
+        _canvas(frame, "theMapCanvas"),
+        _dock(),
+        _canvas(frame, BEFORE_VIEW, "Before"),
+        element("projectlayers", None, *layer_elements(frame)),
+        layer_order(),
+        _properties(stamp),
+        themes(),
+        element(
+            "projectMetadata",
+            None,
+            element("title", text=site.name),
+            element("abstract", text="written by groundbreak"),
+            element("author", text="groundbreak"),
+            element("creation", text=stamp[1]),
+        ),
+        layouts(frame, site.name),
+        _bookmarks(site, decision, frame),
+        element(
+            "ProjectViewSettings",
+            {"UseProjectScales": 0},
+            element("DefaultViewExtent", frame.attributes(), reference_system(frame.epsg)),
+        ),
+        element(
+            "ProjectTimeSettings",
+            {"timeStep": 1, "timeStepUnit": "mon", "frameRate": 1, "cumulativeTemporalRange": 0},
+            element("TemporalRange", None, element("start", text=stamp[0]), element("end", text=stamp[1])),
+        ),
+    )
+
+
+def _period(decision: Decision) -> tuple[date, date]:
+    days = [seen.time.date() for seen in decision.observations] or [date(2015, 6, 23), date(2030, 1, 1)]
+    return min(days), max(days) + timedelta(days=1)
+
+
+def _relation() -> Element:
+    ids = {
+        "id": "looks",
+        "name": "Looks",
+        "strength": "Association",
+        "referencingLayer": "groundbreak_observations",
+        "referencedLayer": "groundbreak_changes",
+    }
+    reference = element("fieldRef", {"referencingField": "change_id", "referencedField": "change_id"})
+    return element("relations", None, element("relation", ids, reference))
+
+
+def _canvas(frame: Frame, name: str, theme: str | None = None) -> Element:
+    return element(
+        "mapcanvas",
+        {"name": name, "annotationsVisible": 1, **({"theme": theme} if theme else {})},
+        element("units", text="meters"),
+        frame.element("extent"),
+        element("rotation", text=0),
+        element("destinationsrs", None, reference_system(frame.epsg)),
+    )
+
+
+def _dock() -> Element:
+    view = {
+        "name": BEFORE_VIEW,
+        "synced": 1,
+        "scaleSynced": 1,
+        "scaleFactor": 1,
+        "showCursor": 1,
+        "showExtent": 0,
+        "showLabels": 1,
+        "zoomSelected": 0,
+        "floating": 0,
+        "area": 2,
+        "x": 0,
+        "y": 0,
+        "width": 600,
+        "height": 600,
+    }
+    return element("mapViewDocks", None, element("view", view))
+
+
+def _properties(stamp: Sequence[str]) -> Element:
+    def property_(tag: str, kind: str, text: str | int) -> Element:
+        return element(tag, {"type": kind}, text=text)
+
+    return element(
+        "properties",
+        None,
+        # without it the project's CRS is ignored
+        element("SpatialRefSys", None, property_("ProjectionsEnabled", "int", 1)),
+        # without it QGIS 3.40 opens with every alert filtered away by time
+        element(
+            "TemporalControllerWidget",
+            None,
+            property_("NavigationMode", "int", 0),
+            property_("StartDateTime", "QString", stamp[0]),
+            property_("EndDateTime", "QString", stamp[1]),
+        ),
+        element("Paths", None, property_("Absolute", "bool", "false")),
+        element(
+            "Measurement",
+            None,
+            property_("AreaUnits", "QString", "m2"),
+            property_("DistanceUnits", "QString", "meters"),
+        ),
+        element("groundbreak", None, property_("template", "QString", TEMPLATE)),
+    )
+
+
+def _bookmarks(site: Site, decision: Decision, frame: Frame) -> Element:
+    places = [("site", site.name, frame.extent)]
+    for alert in decision.alerts[:50]:
+        left, bottom, right, top = alert.outline.buffer(120).bounds
+        places.append((alert.id, f"{alert.kind.value} {alert.first_seen}", (left, bottom, right, top)))
+    shape = "POLYGON(({0} {1}, {2} {1}, {2} {3}, {0} {3}, {0} {1}))"
+    return element(
+        "Bookmarks",
+        None,
+        *[
+            element(
+                "Bookmark",
+                {"id": key, "name": name, "group": "groundbreak", "extent": shape.format(*extent)},
+                reference_system(frame.epsg),
+            )
+            for key, name, extent in places
+        ],
+    )

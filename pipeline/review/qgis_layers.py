@@ -1,0 +1,233 @@
+"""The layers of the QGIS project, their tree and their themes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.model.bands import Band
+from pipeline.review.qgis_style import change_style, single
+from pipeline.review.qgis_xml import Element, element, reference_system
+
+LAYERS = (
+    ("changes", "Changes", "Review"),
+    ("aoi", "Site outline", "Review"),
+    ("score", "Evidence", "Evidence"),
+    ("scenes", "Scenes", "Evidence"),
+    ("after", "After", "Images"),
+    ("after_fc", "After, false colour", "Images"),
+    ("before", "Before", "Images"),
+    ("before_fc", "Before, false colour", "Images"),
+    ("observations", "Observations", "Tables"),
+    ("review_log", "Verdict log", "Tables"),
+)
+"""(name, title, group), the top of the tree first: that is also the order of drawing."""
+THEMES = {
+    "Before": ("changes", "aoi", "before"),
+    "After": ("changes", "aoi", "after"),
+    "Change": ("changes", "aoi", "score", "after"),
+    "Before, false colour": ("changes", "aoi", "before_fc"),
+    "After, false colour": ("changes", "aoi", "after_fc"),
+}
+START = "After"
+TRUE_STRETCH, FALSE_STRETCH = (0, 2500), (0, 4500)
+"""DN shown from black to white; the same before and after, else unchanged ground would differ."""
+RAMP = ((0.0, "#ffffff", 0), (2.0, "#ffffb2", 120), (6.0, "#fd8d3c", 220), (12.0, "#bd0026", 255))
+"""Nats, colour, alpha; nothing at the low end lets the image through."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """What every part of a project shares: reference system, extent (left, bottom, right, top), band order."""
+
+    epsg: int
+    extent: tuple[float, float, float, float]
+    bands: tuple[Band, ...]
+
+    def attributes(self) -> dict[str, float]:
+        """The extent as attributes."""
+        return dict(zip(("xmin", "ymin", "xmax", "ymax"), self.extent, strict=True))
+
+    def element(self, tag: str) -> Element:
+        """The extent as an element."""
+        return element(tag, None, *[element(key, text=value) for key, value in self.attributes().items()])
+
+
+def layer_id(name: str) -> str:
+    """Longer than ten characters: shorter ids are dropped by QGIS, silently."""
+    return f"groundbreak_{name}"
+
+
+def layer_elements(frame: Frame) -> list[Element]:
+    """Every layer, in the order of LAYERS."""
+    true = _rgb((1, 2, 3), TRUE_STRETCH)
+    near = next((i for i, band in enumerate(frame.bands, 1) if band in (Band.B08, Band.B8A)), 1)
+    false = _rgb((near, 1, 2), FALSE_STRETCH)
+    named = [("verdict", None), ("confidence", change_style("confidence"))]
+    made = {
+        "changes": _vector(frame, "changes", "Changes", change_style("verdict"), styles=named),
+        "aoi": _vector(frame, "aoi", "Site outline", [single("#ffffff", "dash", 0.5)], read_only=True),
+        "score": _raster(frame, "score", "Evidence", "score.tif", _ramp()),
+        "scenes": _vector(frame, "scenes", "Scenes", [single("#7f7f7f", "dot", 0.3)], read_only=True),
+        "after": _raster(frame, "after", "After", "after.tif", true),
+        "after_fc": _raster(frame, "after_fc", "After, false colour", "after.tif", false),
+        "before": _raster(frame, "before", "Before", "before.tif", _rgb((1, 2, 3), TRUE_STRETCH)),
+        "before_fc": _raster(
+            frame, "before_fc", "Before, false colour", "before.tif", _rgb((near, 1, 2), FALSE_STRETCH)
+        ),
+        "observations": _vector(frame, "observations", "Observations", [], spatial=False, read_only=True),
+        "review_log": _vector(frame, "review_log", "Verdict log", [], spatial=False, read_only=True),
+    }
+    return [made[name] for name, _, _ in LAYERS]
+
+
+def layer_order() -> Element:
+    """The order of drawing."""
+    return element("layerorder", None, *[element("layer", {"id": layer_id(name)}) for name, _, _ in LAYERS])
+
+
+def tree() -> Element:
+    """The layer tree; what the start theme shows is switched on."""
+    groups = []
+    for group in dict.fromkeys(group for _, _, group in LAYERS):
+        leaves = [
+            element(
+                "layer-tree-layer",
+                {
+                    "id": layer_id(name),
+                    "name": title,
+                    "expanded": 0,
+                    "checked": "Qt::Checked" if name in THEMES[START] else "Qt::Unchecked",
+                },
+            )
+            for name, title, inside in LAYERS
+            if inside == group
+        ]
+        head = {"name": group, "expanded": int(group != "Tables"), "checked": "Qt::Checked"}
+        groups.append(element("layer-tree-group", head, *leaves))
+    return element("layer-tree-group", None, *groups)
+
+
+def themes() -> Element:
+    """Map themes; every group has to be listed as checked, or it is switched off."""
+    groups = [element("checked-group-node", {"id": g}) for g in dict.fromkeys(group for _, _, group in LAYERS)]
+    presets = []
+    for theme, names in THEMES.items():
+        layers = [
+            element(
+                "layer", {"id": layer_id(name), "style": "verdict" if name == "changes" else "default", "visible": 1}
+            )
+            for name in names
+        ]
+        checked = element("checked-group-nodes", None, *groups)
+        presets.append(element("visibility-preset", {"name": theme, "has-checked-group-info": 1}, *layers, checked))
+    return element("visibility-presets", None, *presets)
+
+
+def _raster(frame: Frame, name: str, title: str, file: str, renderer: Element) -> Element:
+    manager = element(
+        "map-layer-style-manager", {"current": "default"}, element("map-layer-style", {"name": "default"})
+    )
+    pipe = element(
+        "pipe",
+        None,
+        renderer,
+        element("brightnesscontrast", {"brightness": 0, "contrast": 0, "gamma": 1}),
+        element("rasterresampler", {"maxOversampling": 2}),
+    )
+    return element(
+        "maplayer",
+        {"type": "raster", "hasScaleBasedVisibilityFlag": 0, "styleCategories": "AllStyleCategories"},
+        element("id", text=layer_id(name)),
+        element("datasource", text=f"./{file}"),
+        element("layername", text=title),
+        element("srs", None, reference_system(frame.epsg)),
+        element("provider", text="gdal"),
+        manager,
+        pipe,
+    )
+
+
+def _vector(
+    frame: Frame,
+    table: str,
+    title: str,
+    style: list[Element],
+    *,
+    spatial: bool = True,
+    read_only: bool = False,
+    styles: Sequence[tuple[str, list[Element] | None]] = (("default", None),),
+) -> Element:
+    kept = [
+        element(
+            "map-layer-style",
+            {"name": name},
+            None if body is None else element("qgis", {"styleCategories": "AllStyleCategories"}, *body),
+        )
+        for name, body in styles
+    ]
+    attributes: dict[str, Any] = {
+        "type": "vector",
+        "geometry": "Polygon" if spatial else "No geometry",
+        "wkbType": "MultiPolygon" if spatial else "NoGeometry",
+        "readOnly": int(read_only),
+        "styleCategories": "AllStyleCategories",
+    }
+    return element(
+        "maplayer",
+        attributes,
+        element("id", text=layer_id(table)),
+        element("datasource", text=f"./review.gpkg|layername={table}"),
+        element("layername", text=title),
+        element("srs", None, reference_system(frame.epsg)) if spatial else None,
+        element("provider", {"encoding": "UTF-8"}, text="ogr"),
+        element("map-layer-style-manager", {"current": styles[0][0]}, *kept),
+        *style,
+    )
+
+
+def _rgb(bands: tuple[int, int, int], stretch: tuple[int, int]) -> Element:
+    def enhancement(name: str) -> Element:
+        return element(
+            f"{name}ContrastEnhancement",
+            None,
+            element("minValue", text=stretch[0]),
+            element("maxValue", text=stretch[1]),
+            element("algorithm", text="StretchToMinimumMaximum"),
+        )
+
+    red, green, blue = bands
+    return element(
+        "rasterrenderer",
+        {"type": "multibandcolor", "redBand": red, "greenBand": green, "blueBand": blue, "alphaBand": -1, "opacity": 1},
+        element("minMaxOrigin", None, element("limits", text="None")),
+        *[enhancement(name) for name in ("red", "green", "blue")],
+    )
+
+
+def _ramp() -> Element:
+    low, high = RAMP[0][0], RAMP[-1][0]
+    items = [element("item", {"value": v, "color": c, "alpha": a, "label": f"{v:g} nats"}) for v, c, a in RAMP]
+    shader = element(
+        "colorrampshader",
+        {
+            "colorRampType": "INTERPOLATED",
+            "classificationMode": 1,
+            "clip": 0,
+            "minimumValue": low,
+            "maximumValue": high,
+        },
+        *items,
+    )
+    return element(
+        "rasterrenderer",
+        {
+            "type": "singlebandpseudocolor",
+            "band": 1,
+            "alphaBand": -1,
+            "opacity": 1,
+            "classificationMin": low,
+            "classificationMax": high,
+        },
+        element("minMaxOrigin", None, element("limits", text="None")),
+        element("rastershader", None, shader),
+    )

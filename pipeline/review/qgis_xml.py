@@ -1,0 +1,81 @@
+"""Small pieces of QGIS XML: elements, variants, symbols, reference systems."""
+
+import warnings
+import xml.etree.ElementTree as ET
+from collections.abc import Mapping
+from typing import Any
+
+import pyproj
+
+Element = ET.Element
+DOCTYPE = "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n"
+VERSION = "3.22.16"
+"""The oldest QGIS supported: a project that says so opens in it and in newer ones."""
+
+
+def element(
+    tag: str, attributes: Mapping[str, Any] | None = None, *children: Element | None, text: Any = None
+) -> Element:
+    """An element; children that are None are left out."""
+    made = ET.Element(tag, {key: str(value) for key, value in (attributes or {}).items()})
+    made.text = None if text is None else str(text)
+    made.extend([child for child in children if child is not None])
+    return made
+
+
+def option(value: Any, name: str | None = None) -> Element:
+    """A QVariant as QGIS writes it: maps, lists, booleans, numbers and text."""
+    attributes: dict[str, Any] = {} if name is None else {"name": name}
+    if isinstance(value, Mapping):
+        return element("Option", {**attributes, "type": "Map"}, *[option(part, key) for key, part in value.items()])
+    if isinstance(value, list):
+        return element("Option", {**attributes, "type": "List"}, *[option(part) for part in value])
+    if isinstance(value, bool):
+        return element("Option", {**attributes, "type": "bool", "value": str(value).lower()})
+    kind = {int: "int", float: "double"}.get(type(value), "QString")
+    return element("Option", {**attributes, "type": kind, "value": value})
+
+
+def colour(code: str, alpha: int = 255) -> str:
+    """#rrggbb as QGIS's r,g,b,a."""
+    return ",".join(str(int(code[i : i + 2], 16)) for i in (1, 3, 5)) + f",{alpha}"
+
+
+def outline_symbol(name: str, code: str, *, style: str = "solid", width: float = 0.7, fill: str = "no") -> Element:
+    """A polygon symbol drawn by its outline."""
+    look = {
+        "style": fill,
+        "color": colour(code),
+        "outline_color": colour(code),
+        "outline_style": style,
+        "outline_width": str(width),
+        "outline_width_unit": "MM",
+        "joinstyle": "miter",
+    }
+    layer = element("layer", {"class": "SimpleFill", "enabled": 1, "locked": 0, "pass": 0}, option(look))
+    return element("symbol", {"type": "fill", "name": name, "alpha": 1, "clip_to_extent": 1, "force_rhr": 0}, layer)
+
+
+def reference_system(epsg: int) -> Element:
+    """A spatialrefsys element; QGIS 3.22 complains per layer where the WKT is missing."""
+    crs = pyproj.CRS.from_epsg(epsg)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PROJ strings lose information; QGIS reads authid first
+        proj4 = crs.to_proj4()
+    return element(
+        "spatialrefsys",
+        {"nativeFormat": "Wkt"},
+        element("wkt", text=crs.to_wkt("WKT2_2019")),
+        element("proj4", text=proj4),
+        element("srsid", text=0),
+        element("srid", text=epsg),
+        element("authid", text=f"EPSG:{epsg}"),
+        element("description", text=crs.name),
+        element("geographicflag", text="false"),
+    )
+
+
+def document(root: Element) -> str:
+    """The text of a style or project."""
+    ET.indent(root)
+    return DOCTYPE + ET.tostring(root, encoding="unicode")

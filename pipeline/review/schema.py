@@ -1,0 +1,110 @@
+"""The tables of review.gpkg: made once, empty, with their types, triggers and styles."""
+
+import sqlite3
+from collections.abc import Mapping
+from pathlib import Path
+
+import pyarrow as pa
+import pyogrio
+
+MACHINE = (
+    "change_id", "site", "status", "kind", "confidence", "area_m2", "area_error_m2", "last_clear_before",
+    "first_seen", "confirmed_at", "last_seen", "looks_seen", "looks_clear", "before_scene", "after_scene", "lon", "lat",
+)  # fmt: skip
+"""Columns of `changes` that the machine writes; it writes no other."""
+ANALYST = ("verdict", "note", "reviewer", "reviewed_at")
+VERDICTS = ("construction", "other change", "no change", "uncertain")
+
+_STAMP = pa.timestamp("ms", tz="UTC")
+_GEOMETRY = {"ARROW:extension:name": "ogc.wkb"}
+CHANGES = {
+    "change_id": pa.string(), "site": pa.string(), "status": pa.string(), "kind": pa.string(),
+    "confidence": pa.float64(), "area_m2": pa.float64(), "area_error_m2": pa.float64(),
+    "last_clear_before": pa.date32(), "first_seen": pa.date32(), "confirmed_at": pa.date32(),
+    "last_seen": pa.date32(), "looks_seen": pa.int32(), "looks_clear": pa.int32(), "before_scene": pa.string(),
+    "after_scene": pa.string(), "lon": pa.float64(), "lat": pa.float64(), "verdict": pa.string(), "note": pa.string(),
+    "reviewer": pa.string(), "reviewed_at": _STAMP,
+}  # fmt: skip
+OBSERVATIONS = {
+    "change_id": pa.string(), "scene": pa.string(), "time": _STAMP, "clear_share": pa.float64(), "score": pa.float64(),
+    "seen": pa.bool_(),
+}  # fmt: skip
+SCENES = {
+    "scene": pa.string(), "time": _STAMP, "used": pa.bool_(), "reason": pa.string(), "value": pa.float64(),
+    "limit_value": pa.float64(), "note": pa.string(), "shift_row_px": pa.float64(), "shift_col_px": pa.float64(),
+    "reliability": pa.float64(), "clear_share": pa.float64(), "boa_offset_dn": pa.int32(), "offset_note": pa.string(),
+}  # fmt: skip
+LOG = {
+    "change_id": pa.string(), "verdict": pa.string(), "note": pa.string(), "reviewer": pa.string(),
+    "reviewed_at": _STAMP,
+}  # fmt: skip
+AOI = {"id": pa.string(), "name": pa.string()}
+
+_LAYER_STYLES = """CREATE TABLE layer_styles (id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
+ f_table_catalog TEXT(256), f_table_schema TEXT(256), f_table_name TEXT(256), f_geometry_column TEXT(256),
+ styleName TEXT(30), styleQML TEXT, styleSLD TEXT, useAsDefault BOOLEAN, description TEXT, owner TEXT(30),
+ ui TEXT(30), update_time DATETIME DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ','now')))"""
+_NOW = "strftime('%Y-%m-%dT%H:%M:%fZ','now')"
+# the database itself stamps verdicts, in UTC, whoever writes them and however: QGIS 3.22 would store local time
+_STAMPED = f"""BEGIN UPDATE changes SET reviewed_at = {_NOW} WHERE fid = NEW.fid;
+ INSERT INTO review_log (change_id, verdict, note, reviewer, reviewed_at)
+ VALUES (NEW.change_id, NEW.verdict, NEW.note, NEW.reviewer, {_NOW}); END"""
+_TRIGGERS = (
+    f"""CREATE TRIGGER changes_reviewed AFTER UPDATE OF verdict, note ON changes
+ WHEN OLD.verdict IS NOT NEW.verdict OR OLD.note IS NOT NEW.note {_STAMPED}""",
+    f"CREATE TRIGGER changes_drawn AFTER INSERT ON changes WHEN NEW.verdict IS NOT NULL {_STAMPED}",
+    """CREATE TRIGGER changes_kept BEFORE DELETE ON changes WHEN OLD.change_id IS NOT NULL
+ BEGIN SELECT RAISE(ABORT, 'alerts are kept: give a verdict instead'); END""",
+)
+
+
+def create(path: Path, crs: str, styles: Mapping[tuple[str, str], str]) -> None:
+    """An empty review file. styles: (table, style name) -> QML; the first style of a table is its default."""
+    # 1.3: the GDAL of QGIS 3.22 warns of 1.4, the default since GDAL 3.11
+    _layer(path, "changes", CHANGES, crs, spatial=True, append=False)
+    _layer(path, "aoi", AOI, crs, spatial=True)
+    _layer(path, "scenes", SCENES, crs, spatial=True)
+    _layer(path, "observations", OBSERVATIONS, crs)
+    _layer(path, "review_log", LOG, crs)
+    db = sqlite3.connect(path)
+    try:
+        with db:
+            db.execute("CREATE UNIQUE INDEX changes_change_id ON changes (change_id)")
+            db.execute("CREATE INDEX observations_change_id ON observations (change_id)")
+            for trigger in _TRIGGERS:
+                db.execute(trigger)
+            db.execute(_LAYER_STYLES)
+            db.execute(
+                "INSERT INTO gpkg_contents (table_name, data_type, identifier, srs_id)"
+                " VALUES ('layer_styles', 'attributes', 'layer_styles', 0)"
+            )
+            done: set[str] = set()
+            for (table, name), qml in styles.items():
+                db.execute(
+                    "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, f_geometry_column,"
+                    " styleName, styleQML, styleSLD, useAsDefault, description, owner, ui)"
+                    " VALUES ('', '', ?, 'geom', ?, ?, '', ?, ?, '', '')",
+                    [table, name, qml, int(table not in done), f"{table} by {name}"],
+                )
+                done.add(table)
+    finally:
+        db.close()
+
+
+def _layer(
+    path: Path, name: str, columns: Mapping[str, pa.DataType], crs: str, *, spatial: bool = False, append: bool = True
+) -> None:
+    fields = [pa.field(column, kind) for column, kind in columns.items()]
+    if spatial:
+        fields.append(pa.field("geom", pa.binary(), metadata=_GEOMETRY))
+    pyogrio.write_arrow(
+        pa.Table.from_batches([], schema=pa.schema(fields)),
+        path,
+        layer=name,
+        driver="GPKG",
+        append=append,
+        geometry_name="geom" if spatial else None,
+        geometry_type="MultiPolygon" if spatial else None,
+        crs=crs if spatial else None,
+        dataset_options=None if append else {"VERSION": "1.3"},
+    )
