@@ -1,0 +1,203 @@
+"""AOI files to sites: one bad feature never takes the others, and every fault names file, feature and mend."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import shapely
+from odc.geo.geom import Geometry
+from shapely.geometry import MultiPolygon, Polygon
+from shapely.geometry.base import BaseGeometry
+
+from pipeline.catalogue.aoi_files import READABLE, Feature, read_features
+from pipeline.model.errors import SettingsError, SiteError
+from pipeline.model.settings import Settings, override
+from pipeline.model.site import Site, site_grid, slug, utm_epsg
+
+MIN_AREA_M2 = 100.0
+"""One pixel."""
+MAX_VERTICES = 100_000
+OWN = ("id", "name", "catalog", "collection", "start", "end", "false_alarms", "settings")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SitesRead:
+    """What AOI files gave: sites, faults of files and features, and remarks on what was mended."""
+
+    sites: tuple[Site, ...]
+    faults: tuple[SiteError, ...]
+    notes: tuple[str, ...]
+
+
+def read_sites(paths: Sequence[Path], settings: Settings | None = None) -> SitesRead:
+    """Every site of the files, and of all AOI files of the folders, among `paths`; never raises for their content."""
+    limits = settings or Settings()
+    sites: dict[str, Site] = {}
+    faults: list[SiteError] = []
+    notes: list[str] = []
+    for path in _files(paths):
+        try:
+            features, remarks = read_features(path)
+        except SiteError as fault:
+            faults.append(fault)
+            continue
+        notes += remarks
+        for feature in features:
+            try:
+                site, remarks = _site(feature, path, limits)
+                if site.id in sites:
+                    raise SiteError(f"id {site.id!r} is taken", feature.where, "give every feature an id of its own")
+            except SiteError as fault:
+                faults.append(fault)
+                continue
+            notes += remarks
+            sites[site.id] = site
+    return SitesRead(sites=tuple(sites.values()), faults=tuple(faults), notes=tuple(notes))
+
+
+def _files(paths: Sequence[Path]) -> list[Path]:
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            found += sorted(file for file in path.iterdir() if file.suffix.lower() in READABLE)
+        else:
+            found.append(path)
+    return list(dict.fromkeys(found))
+
+
+def _site(feature: Feature, path: Path, settings: Settings) -> tuple[Site, list[str]]:
+    where = feature.where
+    if feature.fault:
+        raise SiteError(feature.fault, where, "draw it again as a polygon in lon/lat")
+    known = feature.properties
+    identity, name = _names(known, where)
+    aoi, notes = _aoi(feature.geometry, f"{where}, {identity}", settings.search.max_area_km2)
+    catalog = _text(known, "catalog", where)
+    if catalog is not None and "://" not in catalog:
+        catalog = str((path.parent / catalog).resolve()) if not Path(catalog).is_absolute() else catalog
+    start, end = _day(known, "start", where), _day(known, "end", where)
+    if start is not None and end is not None and start >= end:
+        raise SiteError(f"ends ({end.date()}) before it starts ({start.date()})", where, "swap start and end")
+    return (
+        Site(
+            id=identity,
+            name=name,
+            aoi=aoi,
+            grid=site_grid(aoi),
+            catalog=catalog,
+            collection=_text(known, "collection", where),
+            start=start,
+            end=end,
+            settings=_settings(known, where, settings),
+            properties={key: value for key, value in known.items() if key not in OWN},
+        ),
+        notes,
+    )
+
+
+def _names(known: Mapping[str, Any], where: str) -> tuple[str, str]:
+    given, name = known.get("id"), known.get("name")
+    if given is not None:
+        identity = str(given)
+        if identity != slug(identity) or not identity:
+            mend = f"write it as {slug(identity) or 'my-site'}: letters a to z, digits and hyphens"
+            raise SiteError(f"id {identity[:60]!r} is no safe folder name", where, mend)
+        return identity, str(name) if name else identity
+    if not name:
+        raise SiteError("neither id nor name", where, "give it a name")
+    identity = slug(str(name))
+    if not identity:
+        raise SiteError(
+            f"no id can be made of the name {str(name)[:60]!r}", where, "give it an id of a to z and digits"
+        )
+    return identity, str(name)
+
+
+def _aoi(geometry: BaseGeometry | None, where: str, max_km2: float) -> tuple[Polygon | MultiPolygon, list[str]]:
+    notes = []
+    if geometry is None or geometry.is_empty:
+        raise SiteError("empty geometry", where, "draw a polygon")
+    if geometry.geom_type not in ("Polygon", "MultiPolygon"):
+        raise SiteError(f"{geometry.geom_type} instead of a polygon", where, "draw a polygon around the place")
+    vertices = int(shapely.get_num_coordinates(geometry))
+    if vertices > MAX_VERTICES:
+        raise SiteError(f"{vertices} vertices", where, f"simplify it: at most {MAX_VERTICES}")
+    plane = shapely.force_2d(geometry)
+    _check_lonlat(plane, where)
+    if not plane.is_valid:
+        parts = [p for p in shapely.get_parts(shapely.make_valid(plane)) if p.geom_type in ("Polygon", "MultiPolygon")]
+        if not parts:
+            raise SiteError("a ring that crosses itself and leaves no area", where, "draw it again")
+        plane = shapely.union_all(parts)
+        notes.append(f"{where}: a ring crossed itself and was mended")
+    left, _, right, _ = plane.bounds
+    if right - left > 180:
+        raise SiteError("crosses the antimeridian", where, "split it at 180 degrees into two sites")
+    area = _area_m2(plane)
+    if area < MIN_AREA_M2:
+        raise SiteError(f"{area:.1f} m2 is less than one pixel", where, "draw at least 10 by 10 m")
+    if area > max_km2 * 1e6:
+        mend = f"tile it into squares of under {max_km2:g} km2, or raise search.max_area_km2"
+        raise SiteError(f"{area / 1e6:,.0f} km2 is above the limit of {max_km2:g}", where, mend)
+    return plane, notes
+
+
+def _check_lonlat(plane: BaseGeometry, where: str) -> None:
+    xy = shapely.get_coordinates(plane)
+    if not np.isfinite(xy).all():
+        raise SiteError("a coordinate that is no number", where, "draw it again")
+    lon, lat = xy.T
+    if np.abs(lon).max() <= 180 and np.abs(lat).max() <= 90:
+        utm_epsg(float(lon.mean()), float(lat.mean()))
+        return
+    if np.abs(lon).max() <= 90 and np.abs(lat).max() <= 180:
+        raise SiteError(f"latitude {lat[np.argmax(np.abs(lat))]:.4f}", where, "swap latitude and longitude")
+    mend = "convert it to WGS 84 lon/lat, or name its coordinate system in the file"
+    raise SiteError(f"coordinate {lon[0]:.1f}, {lat[0]:.1f} is no lon/lat", where, mend)
+
+
+def _area_m2(plane: BaseGeometry) -> float:
+    centre = plane.centroid
+    return float(Geometry(plane, "EPSG:4326").to_crs(f"EPSG:{utm_epsg(centre.x, centre.y)}").geom.area)
+
+
+def _settings(known: Mapping[str, Any], where: str, base: Settings) -> Mapping[str, object]:
+    own = known.get("settings") or {}
+    if not isinstance(own, dict):
+        raise SiteError("settings is no table", where, 'write it as {"decide.min_history": 5}')
+    changes: dict[str, object] = dict(own)
+    if known.get("false_alarms") is not None:
+        changes["decide.false_alarms_per_100km2_year"] = known["false_alarms"]
+    try:
+        override(base, changes, where)
+    except SettingsError as fault:
+        raise SiteError(fault.what, where, fault.mend) from fault
+    return changes
+
+
+def _text(known: Mapping[str, Any], key: str, where: str) -> str | None:
+    value = known.get(key)
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str):
+        raise SiteError(f"{key} is no text", where, f"write {key} in quotes")
+    return value
+
+
+def _day(known: Mapping[str, Any], key: str, where: str) -> datetime | None:
+    value = known.get(key)
+    if value is None or value == "":
+        return None
+    try:
+        if isinstance(value, datetime):
+            moment = value
+        elif isinstance(value, date):
+            moment = datetime(value.year, value.month, value.day)
+        else:
+            moment = datetime.fromisoformat(str(value))
+    except (ValueError, TypeError) as fault:
+        raise SiteError(f"{key} {str(value)[:40]!r} is no date", where, "write it as 2024-03-27") from fault
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
