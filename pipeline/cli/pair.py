@@ -1,0 +1,38 @@
+"""`groundbreak pair`: what was built between two acquisitions, from any two folders or files."""
+
+from collections import Counter
+from pathlib import Path
+
+import typer
+
+from pipeline.cli.asking import read_settings
+from pipeline.cli.console import note, out, progress
+from pipeline.model.errors import Exit
+from pipeline.run.pair import pair as compare
+
+
+def pair(
+    before: Path = typer.Argument(..., help="folder of bands, .SAFE product or multi-band file"),
+    after: Path = typer.Argument(..., help="the same, later"),
+    aoi: Path = typer.Option(None, help="polygons to judge inside (GeoJSON, GPKG, KML); default: all common ground"),
+    folder: Path = typer.Option(Path("out/pair"), "--out", help="where results go"),
+) -> int:
+    r"""Compare two acquisitions and outline what was built between them.
+
+    \b
+    groundbreak pair 2021-06-03/ 2024-06-12/ --aoi plant.geojson --out out/plant-pair
+    groundbreak pair S2A_MSIL2A_20210603T….SAFE S2B_MSIL2A_20240612T….SAFE
+    """
+    with progress() as step:
+        outcome = compare(before, after, aoi, folder, read_settings(), step)
+    for remark in outcome.notes:
+        note(remark)
+    kinds = Counter(alert.kind.value for alert in outcome.decision.alerts)
+    found = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "nothing"
+    row, col = outcome.records[-1].shift or (0.0, 0.0)
+    out.print(f"{outcome.site.id}: {found} ({outcome.seconds:.1f} s)", markup=False)
+    out.print(f"AFTER lay {row:+.2f} rows and {col:+.2f} columns of 10 m off BEFORE: corrected", markup=False)
+    out.print("\nTo open:", markup=False)
+    out.print(f"  {folder}/review.qgz   in QGIS", markup=False)
+    out.print(f"  {folder}/report.html  in a browser", markup=False)
+    return Exit.DONE

@@ -1,0 +1,184 @@
+"""`pair`: two acquisitions from folders or files, judged against each other and published."""
+
+import dataclasses
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+from shapely.geometry.base import BaseGeometry
+from shapely.ops import unary_union
+
+from pipeline.catalogue.folders import UNDATED, Side, find_side, read_side
+from pipeline.catalogue.sites import read_sites
+from pipeline.correct.look import make_draft, make_look
+from pipeline.correct.reference import Draft, build
+from pipeline.decide.pair import decide_pair
+from pipeline.model.alert import Decision
+from pipeline.model.bands import ANALYSIS, Band
+from pipeline.model.errors import DecisionError, UsageError
+from pipeline.model.imagery import Alignment, Chip, Look, OffsetClaim, Reason, Rejection, Scene, SceneRecord
+from pipeline.model.settings import Settings
+from pipeline.model.site import MARGIN_M, Site, aoi_mask, site_grid, slug
+from pipeline.review.publish import Published, publish
+from pipeline.run.judge import Progress, quiet
+
+MIN_SIDE_PX = 48
+"""Less common ground than this cannot be registered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PairOutcome:
+    """What `pair` found. notes: what the reader must know about the input."""
+
+    site: Site
+    decision: Decision
+    published: Published
+    records: tuple[SceneRecord, ...]
+    notes: tuple[str, ...]
+    seconds: float
+
+
+def pair(
+    before: Path, after: Path, aoi: Path | None, out: Path, settings: Settings, step: Progress = quiet
+) -> PairOutcome:
+    """Compare two acquisitions and publish what was built between them.
+
+    before, after: a folder of bands, a .SAFE product, or a file of several bands; any CRS, any two grids.
+    aoi: polygons to judge inside; None = all the ground both cover. Raises UsageError for what cannot be compared,
+    PixelError for damaged files, DecisionError where the two cannot be registered or are not clear.
+    """
+    began = time.monotonic()
+    sides = (find_side(before, "BEFORE"), find_side(after, "AFTER"))
+    notes = _check_dates(*sides)
+    site = _site(sides, aoi, out)
+    bands = tuple(band for band in ANALYSIS if all(band in side.files for side in sides))
+    step(site.id, 1, 4, "looks read")
+    chips = tuple(read_side(side, scene, site.grid, bands) for side, scene in zip(sides, _scenes(*sides), strict=True))
+    step(site.id, 2, 4, "looks corrected")
+    looks = _looks(*chips, site, bands, settings)
+    step(site.id, 3, 4, "looks compared")
+    decision = decide_pair(site.id, *looks, settings, aoi_mask(site))
+    decision = dataclasses.replace(decision, cautions=(*decision.cautions, *notes))
+    records = tuple(_record(look, site) for look in looks)
+    published = publish(out, site, decision, looks, records, settings)
+    step(site.id, 4, 4, "files written")
+    return PairOutcome(
+        site=site,
+        decision=published.decision,
+        published=published,
+        records=records,
+        notes=(*notes, *published.notes),
+        seconds=time.monotonic() - began,
+    )
+
+
+def _check_dates(before: Side, after: Side) -> tuple[str, ...]:
+    if before.dated and after.dated:
+        if after.scene.time < before.scene.time:
+            raise UsageError(
+                f"AFTER ({after.scene.time:%Y-%m-%d}) is older than BEFORE ({before.scene.time:%Y-%m-%d})",
+                f"{before.path}, {after.path}",
+                "swap the two",
+            )
+        return ()
+    return ("no date in the names or tags of the files: 1970-01-01 and 1970-01-02 stand for before and after",)
+
+
+def _scenes(before: Side, after: Side) -> tuple[Scene, Scene]:
+    """Both scenes with ids that differ, times in order and an offset that is decided."""
+    dated = before.dated and after.dated
+    times = (before.scene.time, after.scene.time) if dated else (UNDATED, UNDATED + timedelta(days=1))
+    if times[1] <= times[0]:
+        times = (times[0], times[0] + timedelta(seconds=1))
+    same = before.scene.id == after.scene.id
+    found = []
+    for side, moment, suffix in zip((before, after), times, ("before", "after"), strict=True):
+        granule = side.scene.granules[0]
+        if granule.offset_claim.dn is None:
+            claim = OffsetClaim(
+                dn=0, reason=f"{granule.offset_claim.reason}; taken as 0, the fit to the pair absorbs it"
+            )
+            granule = dataclasses.replace(granule, offset_claim=claim)
+        name = f"{side.scene.id}-{suffix}" if same else side.scene.id
+        found.append(dataclasses.replace(side.scene, id=name, time=moment, granules=(granule,)))
+    return found[0], found[1]
+
+
+def _site(sides: tuple[Side, Side], aoi: Path | None, out: Path) -> Site:
+    """The pair as a site: the ground both cover, or the AOI's part of it with a margin."""
+    common: BaseGeometry = sides[0].footprint.intersection(sides[1].footprint)
+    where = f"{sides[0].path}, {sides[1].path}"
+    if common.is_empty or common.area == 0:
+        raise UsageError("BEFORE and AFTER have no ground in common", where, "give two acquisitions of one place")
+    name = out.resolve().name
+    if aoi is None:
+        area, grid = common, site_grid(common, 0)  # type: ignore[arg-type]
+    else:
+        read = read_sites((aoi,))
+        if read.faults:
+            raise read.faults[0]
+        area = unary_union([site.aoi for site in read.sites]).intersection(common)
+        if area.is_empty or area.area == 0:
+            raise UsageError("the AOI lies outside the ground both cover", str(aoi), "draw it over the two images")
+        grid = site_grid(area.convex_hull, MARGIN_M)
+    if min(grid.shape) < MIN_SIDE_PX:
+        size = f"{grid.shape[1] * 10:.0f} x {grid.shape[0] * 10:.0f} m"
+        raise UsageError(f"only {size} of ground in common", where, f"{MIN_SIDE_PX * 10} m are needed to register")
+    return Site(id=slug(name) or "pair", name=name, aoi=area, grid=grid)  # type: ignore[arg-type]
+
+
+def _looks(before: Chip, after: Chip, site: Site, bands: tuple[Band, ...], settings: Settings) -> tuple[Look, Look]:
+    """The before look as it is, and the after look registered and normalised to it."""
+    draft = make_draft([before], site.grid, bands, settings)
+    if isinstance(draft, Rejection):
+        raise _refused(draft, "BEFORE")
+    look = make_look([after], build([draft], settings), settings, aoi_mask(site))
+    if isinstance(look, Rejection):
+        raise _refused(look, "AFTER")
+    return _as_look(draft), look
+
+
+def _as_look(draft: Draft) -> Look:
+    return Look(
+        scene=draft.scene,
+        grid=draft.grid,
+        bands=draft.bands,
+        reflectance=np.where(np.isfinite(draft.reflectance).all(axis=0), draft.reflectance, np.nan),
+        why=draft.why,
+        alignment=Alignment(shift=(0.0, 0.0), accepted=True, reliability=1.0, sigma_px=0.0),
+        noise=np.zeros(len(draft.bands), np.float32),
+        boa_offset_dn=draft.boa_offset_dn,
+        gain=(1.0,) * len(draft.bands),
+        offset=(0.0,) * len(draft.bands),
+    )
+
+
+_MENDS = {
+    Reason.CLOUD: "choose a clearer acquisition",
+    Reason.NODATA: "choose an acquisition that covers the place",
+    Reason.REGISTRATION: "choose two acquisitions of one season, or a larger place",
+    Reason.RADIOMETRY: "choose an acquisition without haze, of the same level",
+    Reason.OFFSET: "keep the product's own name, which tells its processing baseline",
+}
+
+
+def _refused(rejection: Rejection, role: str) -> DecisionError:
+    numbers = "" if rejection.value is None else f" {rejection.value:.2f}, limit {rejection.limit:.2f}"
+    what = f"{role} cannot be used: {rejection.reason}{numbers}" + (f", {rejection.note}" if rejection.note else "")
+    return DecisionError(what, rejection.scene, _MENDS.get(rejection.reason, "choose another acquisition"))
+
+
+def _record(look: Look, site: Site) -> SceneRecord:
+    return SceneRecord(
+        scene=look.scene.id,
+        time=look.time,
+        used=True,
+        shift=look.alignment.shift,
+        reliability=look.alignment.reliability,
+        clear_share=float(look.usable[aoi_mask(site)].mean()),
+        boa_offset_dn=look.boa_offset_dn,
+        offset_note=look.scene.granules[0].offset_claim.reason,
+        footprint=look.scene.granules[0].footprint,
+    )
