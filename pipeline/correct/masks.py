@@ -51,7 +51,7 @@ def classify(
         cloud |= _residual_cloud(plane, before, nodata)
         # what is as dark as ever is the shade of a slope or a dark roof, not the shadow of a cloud
         shadow = (shadow & _darker(plane, before, 0.8)) | _residual_shadow(plane, before, nodata)
-    saturated = np.nanmax(np.where(nodata, 0, reflectance), axis=0) > SATURATED_REFLECTANCE
+    saturated = np.max(np.where(nodata, 0, reflectance), axis=0) > SATURATED_REFLECTANCE
     why = np.zeros(nodata.shape, np.uint8)
     for flag, where in (
         (Why.CLOUD, cloud & ~snow),
@@ -81,7 +81,7 @@ def _bluest(plane: dict[Band, NDArray[Any]]) -> Band:
 
 def _darkness(plane: dict[Band, NDArray[Any]]) -> NDArray[Any]:
     infrared = [plane[band] for band in (Band.B08, Band.B8A, Band.B11) if band in plane]
-    return np.asarray(np.nanmax(infrared, axis=0) if infrared else plane[_bluest(plane)])
+    return np.asarray(np.max(infrared, axis=0) if infrared else plane[_bluest(plane)])
 
 
 def _spectral_cloud(plane: dict[Band, NDArray[Any]]) -> NDArray[np.bool_]:
@@ -131,7 +131,8 @@ def _darker(plane: dict[Band, NDArray[Any]], before: dict[Band, NDArray[Any]], s
     for band in (Band.B08, Band.B8A, Band.B11):
         if band in plane:
             ratio = plane[band] / np.maximum(before[band], 0.02)
-            dim &= ratio < share * max(float(np.nanmedian(ratio)), 0.3)
+            measured = ratio[np.isfinite(ratio)]
+            dim &= ratio < share * max(float(np.median(measured)) if measured.size else 1.0, 0.3)
     return dim
 
 
@@ -141,5 +142,5 @@ def _residual_shadow(
     if not any(band in plane for band in (Band.B08, Band.B8A, Band.B11)):
         return np.zeros_like(nodata)
     dim = _darker(plane, before, SHADOW_RATIO)
-    bright = np.nanmax([before[band] for band in (Band.B08, Band.B8A, Band.B11) if band in plane], axis=0) > 0.1
+    bright = np.max([before[band] for band in (Band.B08, Band.B8A, Band.B11) if band in plane], axis=0) > 0.1
     return np.asarray(ndimage.binary_opening(dim & bright & ~nodata, iterations=2))

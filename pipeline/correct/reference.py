@@ -10,6 +10,7 @@ from odc.geo.geobox import GeoBox
 from scipy import ndimage
 
 from pipeline.correct.alignment import Options, estimate
+from pipeline.correct.robust import centre_spread
 from pipeline.model.bands import ALIGNMENT, Band
 from pipeline.model.imagery import Alignment, Scene
 from pipeline.model.settings import Settings
@@ -46,7 +47,7 @@ class Reference:
 
     def expected(self) -> NDArray[np.float32]:
         """The reference with its holes filled by the median of its band, for masks that need a value everywhere."""
-        middle = np.nanmedian(self.reflectance, axis=(1, 2), keepdims=True)
+        middle = centre_spread(self.reflectance.reshape(len(self.bands), -1), axis=1)[0][:, None, None]
         return np.where(np.isfinite(self.reflectance), self.reflectance, middle).astype(np.float32)
 
 

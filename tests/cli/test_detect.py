@@ -1,0 +1,109 @@
+"""`detect` as a user runs it, on a small made-up place."""
+
+import json
+import shutil
+from pathlib import Path
+
+import geopandas
+import rasterio
+
+from tests import world
+from tests.cli.conftest import Command
+
+COLUMNS = {
+    "change_id", "site", "status", "kind", "confidence", "area_m2", "area_error_m2", "last_clear_before",
+    "first_seen", "confirmed_at", "last_seen", "looks_seen", "looks_clear", "before_scene", "after_scene", "lon",
+    "lat", "verdict", "note", "reviewer", "reviewed_at",
+}  # fmt: skip
+
+
+def test_a_building_is_found_outlined_and_dated(command: Command, sites: Path) -> None:
+    done = command("detect", "--sites", sites)
+    assert done.code == 0, done.err
+    changes = geopandas.read_file("out/place/review.gpkg", layer="changes")
+    assert set(changes.columns) >= COLUMNS
+    assert len(changes) == 1
+    found = changes.iloc[0]
+    rows, cols = world.BUILDING
+    left, top = world.LEFT + cols.start * 10, world.TOP - rows.start * 10
+    centre = found.geometry.centroid
+    assert abs(centre.x - (left + 40)) < 10 and abs(centre.y - (top - 30)) < 10
+    assert 3600 < found.area_m2 < 6600
+    assert (str(found.last_clear_before)[:10], str(found.first_seen)[:10]) == ("2020-05-21", "2020-05-31")
+    assert found.status == "confirmed"
+    assert found.kind == "new structure"
+
+
+def test_every_promised_file_is_there_and_a_picture_opens(command: Command, sites: Path) -> None:
+    command("detect", "--sites", sites)
+    folder = Path("out/place")
+    for name in ("review.gpkg", "review.qgz", "before.tif", "after.tif", "score.tif", "report.html"):
+        assert (folder / name).stat().st_size > 0, name
+    assert len(list((folder / "timeline").glob("*.png"))) == 1
+    assert Path("out/index.html").exists()
+    with rasterio.open(folder / "after.tif") as after, rasterio.open(folder / "score.tif") as score:
+        assert after.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+        assert after.dtypes[0] == "uint16" and after.nodata == 0
+        assert score.dtypes == ("float32",) and score.crs == after.crs
+
+
+def test_a_quiet_place_gives_no_polygon(command: Command, tmp_path: Path) -> None:
+    quiet = world.catalogue(tmp_path / "quiet", built_from=None)
+    sites = world.write_sites(tmp_path / "sites.geojson", [world.feature(str(quiet))])
+    assert command("detect", "--sites", sites).code == 0
+    assert geopandas.read_file("out/place/review.gpkg", layer="changes").empty
+
+
+def test_the_order_of_items_and_doubled_links_change_nothing(command: Command, catalogue: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(catalogue.parent, other)
+    document = json.loads((other / "catalog.json").read_text())
+    links = document["links"]
+    document["links"] = [links[0], *reversed(links[1:]), links[2]]
+    (other / "catalog.json").write_text(json.dumps(document))
+    polygons = []
+    for name, source in (("one", catalogue), ("two", other / "catalog.json")):
+        sites = world.write_sites(tmp_path / f"{name}.geojson", [world.feature(str(source))])
+        assert command("detect", "--sites", sites, "--out", tmp_path / name).code == 0
+        table = geopandas.read_file(tmp_path / name / "place" / "review.gpkg", layer="changes")
+        polygons.append(table.drop(columns="geometry").to_json() + table.geometry.to_wkb().map(bytes.hex).str.cat())
+    assert polygons[0] == polygons[1]
+
+
+def test_a_second_run_changes_no_byte_of_the_polygons(command: Command, sites: Path) -> None:
+    command("detect", "--sites", sites)
+    first = Path("out/place/review.gpkg").read_bytes()
+    assert command("detect", "--sites", sites).code == 0
+    assert Path("out/place/review.gpkg").read_bytes() == first
+
+
+def test_a_site_that_fails_stops_no_other(command: Command, catalogue: Path, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    (empty / "catalog.json").write_text(json.dumps({"type": "Catalog", "stac_version": "1.0.0", "id": "e",
+                                                    "description": "none", "links": []}))  # fmt: skip
+    sites = world.write_sites(
+        tmp_path / "sites.geojson",
+        [world.feature(str(empty / "catalog.json"), id="nothing"), world.feature(str(catalogue))],
+    )
+    done = command("detect", "--sites", sites)
+    assert done.code == 3
+    assert len(done.errors) == 1 and "nothing" in done.errors[0]
+    assert Path("out/place/review.gpkg").exists()
+
+
+def test_scenes_names_every_scene_and_the_number_that_decided(command: Command, sites: Path) -> None:
+    done = command("scenes", "place", "--sites", sites)
+    assert done.code == 0
+    assert "10 used, 0 rejected" in done.out
+
+
+def test_two_workers_give_what_one_gives(command: Command, catalogue: Path, tmp_path: Path) -> None:
+    features = [world.feature(str(catalogue), id=name, name=name) for name in ("place", "twin")]
+    sites = world.write_sites(tmp_path / "sites.geojson", features)
+    tables = []
+    for workers in (1, 2):
+        out = tmp_path / f"out{workers}"
+        assert command("detect", "--sites", sites, "--out", out, "--workers", workers).code == 0
+        tables.append(geopandas.read_file(out / "twin" / "review.gpkg", layer="changes").to_json())
+    assert tables[0] == tables[1]
