@@ -125,7 +125,7 @@ def write_cog(path: Path, array: NDArray[Any], grid: GeoBox) -> None:
         "transform": grid.affine,
         "nodata": 0,
     }
-    block = min(512, -(-max(rows, cols) // 16) * 16)
+    block = min(512, max(128, -(-max(rows, cols) // 16) * 16))  # GDAL refuses less than 128
     with MemoryFile() as memory:
         with memory.open(**profile) as draft:
             draft.write(np.ascontiguousarray(array), 1)
