@@ -10,6 +10,7 @@ from pipeline.catalogue.pixels import read_chips
 from pipeline.catalogue.scenes import Found, find, find_one
 from pipeline.correct.look import make_draft, make_look
 from pipeline.correct.reference import build
+from pipeline.correct.release import release
 from pipeline.decide.alerts import decide_site
 from pipeline.model.alert import Decision
 from pipeline.model.bands import ANALYSIS, Band
@@ -115,7 +116,7 @@ def correct_all(
         step(site.id, done, len(read), "looks corrected")
         look = make_look(chips, reference, settings, inside)
         (refused if isinstance(look, Rejection) else looks).append(look)  # type: ignore[arg-type]
-    return tuple(looks), tuple(refused), tuple(faults)
+    return release(looks, settings), tuple(refused), tuple(faults)
 
 
 def common_bands(scenes: Sequence[Scene]) -> tuple[Band, ...]:
