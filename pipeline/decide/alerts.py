@@ -3,8 +3,6 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +13,7 @@ from pipeline.decide import history, persistence
 from pipeline.decide.kinds import kind
 from pipeline.decide.persistence import Trace
 from pipeline.decide.score import score
-from pipeline.decide.vectorise import outlines, regions
+from pipeline.decide.vectorise import contour, cover, regions
 from pipeline.model.alert import Alert, Decision, Evidence, Kind, Observation, Status
 from pipeline.model.errors import DecisionError
 from pipeline.model.imagery import Look
@@ -52,15 +50,14 @@ def decide_site(site: Site, looks: Sequence[Look], settings: Settings) -> Decisi
         settings.decide.min_area_m2 / PIXEL_M2,
         fold.trace.first >= 0,
     )
-    shapes = outlines(labels, site.grid)
     alerts, observations = [], []
-    for label, outline in shapes.items():
-        where = labels == label
-        if not (where & inside).any():
+    for label in range(1, int(labels.max()) + 1):
+        region = _region(fold, labels == label, site)
+        if region is None or region.area_m2 < settings.decide.min_area_m2 or not (region.where & inside).any():
             continue
-        alert = _alert(site, ordered, fold, where, outline)
+        alert = _alert(site, ordered, fold, region)
         alerts.append(alert)
-        observations.extend(_observe(alert, ordered, fold, where))
+        observations.extend(_observe(alert, ordered, fold, region.where))
     cautions = _cautions(fold)
     before, after = _pair(ordered, alerts)
     return Decision(
@@ -123,49 +120,103 @@ def _values(look: Look) -> NDArray[np.float32]:
     return np.where(look.usable, look.reflectance, np.nan).astype(np.float32)
 
 
-def _alert(
-    site: Site, looks: Sequence[Look], fold: _Fold, where: NDArray[np.bool_], outline: Polygon | MultiPolygon
-) -> Alert:
-    trace = fold.trace
-    first = _typical(trace.first, where)
-    before = _typical(trace.before, where)
-    confirmed = _typical(trace.confirmed, where)
-    last = int(trace.last[where].max())
-    core = where & (trace.peak >= THRESHOLD_NATS)
-    healed = bool((trace.ended[core] >= 0).mean() > 0.5) if core.any() else True
-    past = np.nanmean(fold.mean[:, where], axis=1)
-    now = past + _now(looks, fold, where, last)
-    peak = float(np.median(trace.peak[core])) if core.any() else float(trace.peak[where].max())
+@dataclass(frozen=True, slots=True, eq=False)
+class _Region:
+    """One object. where: (row, col), half covered or more. core: its surest pixels. area_m2: from fractional cover."""
+
+    where: NDArray[np.bool_]
+    core: NDArray[np.bool_]
+    outline: Polygon | MultiPolygon
+    area_m2: float
+    area_error_m2: float
+
+
+def _region(fold: _Fold, where: NDArray[np.bool_], site: Site) -> _Region | None:
+    """Outline and area from how far each pixel has moved; None where no pixel is covered by half."""
+    peak = np.where(where, fold.trace.peak, -np.inf)
+    core = where & (peak >= max(THRESHOLD_NATS, float(np.quantile(peak[where], 0.6))))
+    if not core.any():
+        return None
+    share = cover(fold.trace.shown, where, core)
+    outline = contour(share, site.grid)
+    if outline is None:
+        return None
+    edge = (share > 0.1) & (share < 0.9)
+    # an edge pixel's share is known to about a fifth; that, and one in ten of the direction's length
+    error = PIXEL_M2 * float(np.sqrt(edge.sum() * 0.2**2 + (0.1 * share.sum()) ** 2))
+    return _Region(where=share >= 0.5, core=core, outline=outline, area_m2=float(outline.area), area_error_m2=error)
+
+
+def _alert(site: Site, looks: Sequence[Look], fold: _Fold, region: _Region) -> Alert:
+    trace, where, core = fold.trace, region.where, region.core
+    healed = bool((trace.ended[core] >= 0).mean() > 0.5)
+    first, before, last = _bracket(fold, core, healed)
+    confirmed = _typical(trace.confirmed, core)
+    past = np.nanmean(fold.mean[:, core], axis=1)
+    now = past + np.median(trace.shown[:, core], axis=1)
     seen, clear = _counts(fold, where, first, last if healed else len(looks) - 1)
+    days = (looks[last].time - looks[first].time).days
     status = Status.PROVISIONAL if confirmed < 0 else Status.CONFIRMED
     if healed:
-        status = (
-            Status.FINISHED if seen >= 3 and (looks[last].time - looks[first].time).days >= 30 else Status.WITHDRAWN
-        )
+        status = Status.FINISHED if seen >= 3 and days >= 30 else Status.WITHDRAWN
     elif confirmed >= 0 and (looks[-1].time - looks[first].time).days > FINISHED_DAYS:
         status = Status.FINISHED
-    what = kind(looks[0].bands, past, now, healed)
-    point = Geometry(outline.representative_point(), str(site.grid.crs)).to_crs("EPSG:4326").geom
-    area = float(where.sum()) * PIXEL_M2
+    point = Geometry(region.outline.representative_point(), str(site.grid.crs)).to_crs("EPSG:4326").geom
     return Alert(
-        id=_mint(site, looks[first], where),
-        outline=outline,
+        id=_mint(site, looks[first], core),
+        outline=region.outline,
         status=status,
-        kind=what,
-        confidence=float(1 / (1 + np.exp(-0.5 * (peak - THRESHOLD_NATS)))),
-        area_m2=area,
-        area_error_m2=float(0.35 * PIXEL_M2 * np.sqrt(max(outline.length / 10, 1))),
-        last_clear_before=looks[before].time.date() if before >= 0 else _day_before(looks, first),
+        kind=kind(looks[0].bands, past, now, healed),
+        confidence=float(1 / (1 + np.exp(-0.5 * (float(np.median(trace.peak[core])) - THRESHOLD_NATS)))),
+        area_m2=region.area_m2,
+        area_error_m2=region.area_error_m2,
+        last_clear_before=looks[before].time.date() if before >= 0 else None,
         first_seen=looks[first].time.date(),
-        confirmed_at=looks[confirmed].time.date() if confirmed >= 0 else None,
+        confirmed_at=looks[max(confirmed, first)].time.date() if confirmed >= 0 else None,
         last_seen=looks[last].time.date(),
         looks_seen=seen,
         looks_clear=clear,
-        before_scene=looks[before if before >= 0 else max(first - 1, 0)].scene.id,
+        before_scene=looks[max(before, 0)].scene.id,
         after_scene=looks[last].scene.id,
         lon=round(float(point.x), 6),
         lat=round(float(point.y), 6),
     )
+
+
+def _bracket(fold: _Fold, core: NDArray[np.bool_], healed: bool) -> tuple[int, int, int]:
+    """First look with it, last clear look without it, last look with it, judged on the object as a whole.
+
+    Pixels differ by a look or two in when they pass; the object is first there at the earliest look from which on
+    its middle scores as seen, back from where most of its pixels began.
+    """
+    series = _series(fold, core)
+    first = _typical(fold.trace.first, core)
+    before = -1
+    for index in range(first - 1, -1, -1):
+        if series[index] is None:
+            continue
+        if (series[index] or 0) <= persistence.SEEN_SIGMAS:
+            before = index
+            break
+        first = index
+    if before < 0:
+        clear = [index for index in range(first) if fold.scores[index] is None]
+        before = clear[-1] if clear else -1
+    end = int(np.median(fold.trace.ended[core])) if healed else len(series)
+    seen = [
+        i for i in range(first, max(end, first + 1)) if series[i] is not None and series[i] > persistence.SEEN_SIGMAS
+    ]
+    return first, before, seen[-1] if seen else first
+
+
+def _series(fold: _Fold, where: NDArray[np.bool_]) -> list[float | None]:
+    """Median score of an object in every look, None where less than half of it was clear."""
+    found: list[float | None] = []
+    for sigma in fold.scores:
+        values = None if sigma is None else sigma[where]
+        clear = values is not None and np.isfinite(values).mean() >= 0.5
+        found.append(float(np.nanmedian(values)) if clear and values is not None else None)
+    return found
 
 
 def _typical(index: NDArray[np.int16], where: NDArray[np.bool_]) -> int:
@@ -178,29 +229,9 @@ def _typical(index: NDArray[np.int16], where: NDArray[np.bool_]) -> int:
     return int(values[np.argmax(counts)])
 
 
-def _day_before(looks: Sequence[Look], first: int) -> date | None:
-    return looks[first - 1].time.date() if first > 0 else None
-
-
-def _now(looks: Sequence[Look], fold: _Fold, where: NDArray[np.bool_], last: int) -> NDArray[Any]:
-    """Mean difference to the history over the looks that saw the change, (band,) reflectance."""
-    change = fold.trace.change[:, where]
-    if np.abs(change).sum() > 0:
-        return np.asarray(np.nanmean(change, axis=1))
-    values = _values(looks[last])[:, where]
-    return np.asarray(np.nan_to_num(np.nanmean(values, axis=1) - np.nanmean(fold.mean[:, where], axis=1)))
-
-
 def _counts(fold: _Fold, where: NDArray[np.bool_], first: int, last: int) -> tuple[int, int]:
-    seen = clear = 0
-    for sigma in fold.scores[first : last + 1]:
-        if sigma is None:
-            continue
-        values = sigma[where]
-        if np.isfinite(values).mean() >= 0.5:
-            clear += 1
-            seen += int(np.nanmedian(values) > persistence.SEEN_SIGMAS)
-    return seen, clear
+    clear = [score for score in _series(fold, where)[first : last + 1] if score is not None]
+    return sum(score > persistence.SEEN_SIGMAS for score in clear), len(clear)
 
 
 def _observe(alert: Alert, looks: Sequence[Look], fold: _Fold, where: NDArray[np.bool_]) -> list[Observation]:

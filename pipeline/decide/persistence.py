@@ -22,7 +22,7 @@ class Trace:
     log_odds: now. peak: highest so far. onset: first look of the current rise. first, confirmed, last: looks of the
     episode that reached the peak: its first sight, when `peak` passed the threshold, its last sight. before: the last
     clear look ahead of `first`. ended: look at which the episode was over. change: (band, row, col) mean residual
-    since onset, reflectance. looks: clear looks since onset.
+    since onset, reflectance; shown: the same of the episode that reached the peak. looks: looks that saw it since.
     """
 
     log_odds: NDArray[np.float32]
@@ -36,6 +36,7 @@ class Trace:
     ended: NDArray[np.int16]
     clear: NDArray[np.int16]
     change: NDArray[np.float32]
+    shown: NDArray[np.float32]
     looks: NDArray[np.float32]
 
 
@@ -58,6 +59,7 @@ def begin(bands: int, shape: tuple[int, int]) -> Trace:
         ended=none(),
         clear=none(),
         change=np.zeros((bands, *shape), np.float32),
+        shown=np.zeros((bands, *shape), np.float32),
         looks=zero,
     )
 
@@ -101,6 +103,7 @@ def step(
         ended=ended.astype(np.int16),
         clear=np.where(clear, index, trace.clear).astype(np.int16),
         change=change.astype(np.float32),
+        shown=np.where(higher | (same & seen), change, trace.shown).astype(np.float32),
         looks=looks.astype(np.float32),
     )
 

@@ -10,6 +10,7 @@ from rasterio.features import shapes
 from scipy import ndimage
 from shapely.geometry import MultiPolygon, Polygon, shape
 from shapely.ops import unary_union
+from skimage.measure import find_contours
 
 EIGHT = np.ones((3, 3), bool)
 
@@ -44,3 +45,40 @@ def outlines(labels: NDArray[np.int32], grid: GeoBox) -> Mapping[int, Polygon | 
     for geometry, value in shapes(labels, mask=labels > 0, connectivity=8, transform=grid.affine):
         found.setdefault(int(value), []).append(shape(geometry).buffer(0))
     return {label: unary_union(parts) for label, parts in sorted(found.items())}
+
+
+def cover(shown: NDArray[Any], where: NDArray[np.bool_], core: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Share of each pixel that has become the object, (row, col), 0 outside `where` grown by a pixel.
+
+    shown: (band, row, col) mean residual, reflectance. core: pixels taken as wholly changed. How far a pixel has
+    moved along the way from its past to the object's spectrum: an edge pixel half under a roof has moved half way.
+    """
+    direction = np.median(shown[:, core], axis=1)
+    length = float(direction @ direction)
+    near = ndimage.binary_dilation(where, structure=EIGHT)
+    if length <= 0:
+        return where.astype(np.float64)
+    share = np.tensordot(direction, shown, axes=(0, 0)) / length
+    return np.where(near, np.clip(share, 0, 1), 0.0)
+
+
+def contour(share: NDArray[np.float64], grid: GeoBox) -> Polygon | MultiPolygon | None:
+    """The outline of what is covered by half or more, in the grid's CRS; None where nothing is.
+
+    Sub-pixel: counting pixels overstates small buildings, whose edges smear over their neighbours.
+    """
+    padded = np.pad(share, 1)
+    # +0.5: a contour runs through pixel centres, the transform speaks of corners
+    rings = [
+        Polygon([grid.affine @ (col - 1 + 0.5, row - 1 + 0.5) for row, col in ring])
+        for ring in find_contours(padded, 0.5)  # type: ignore[no-untyped-call]
+        if len(ring) >= 4
+    ]
+    solid = [ring.buffer(0) for ring in rings if ring.area > 0]
+    if not solid:
+        return None
+    solid.sort(key=lambda ring: -ring.area)
+    whole = solid[0]
+    for ring in solid[1:]:
+        whole = whole.difference(ring) if whole.contains(ring.representative_point()) else whole.union(ring)
+    return whole if whole.area > 0 else None
