@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 from pipeline.catalogue.product import Product
+from pipeline.catalogue.safe import product_paths, read_products
 from pipeline.catalogue.stac import is_api, search
 from pipeline.catalogue.static import Walk, read_static
 from pipeline.catalogue.twins import merge
@@ -60,12 +62,12 @@ def find(
 
 def find_one(site: Site, ref: str, settings: Settings) -> Scene:
     """The scene of one item JSON (path or URL) or product. Raises CatalogueError where it is none of this site."""
-    walk = read_static(ref, settings.search.asset_hosts)
+    walk = _read_files(ref, settings)
     if walk.faults:
         raise walk.faults[0]
     merged = merge(site, walk.products)
     if len(merged.scenes) != 1:
-        what = str(merged.rejections[0].note) if merged.rejections else "holds several acquisitions"
+        what = "holds several acquisitions" if merged.scenes else "its footprint does not touch the AOI"
         raise CatalogueError(what, ref, "name one item or product that covers the site")
     return merged.scenes[0]
 
@@ -73,12 +75,15 @@ def find_one(site: Site, ref: str, settings: Settings) -> Scene:
 def _read(
     site: Site, source: str, collection: str | None, start: datetime | None, until: datetime, settings: Settings
 ) -> Walk:
-    trusted = settings.search.asset_hosts
-    if "://" not in source:
-        return read_static(source, trusted)
-    if source.partition("?")[0].endswith((".json", ".geojson", ".ndjson")) or not is_api(source):
-        return read_static(source, trusted)
-    return search(site, source, collection, start, until, trusted)
+    is_document = source.partition("?")[0].endswith((".json", ".geojson", ".ndjson"))
+    if "://" in source and not is_document and is_api(source):
+        return search(site, source, collection, start, until, settings.search.asset_hosts)
+    return _read_files(source, settings)
+
+
+def _read_files(source: str, settings: Settings) -> Walk:
+    products = [] if "://" in source else product_paths(Path(source))
+    return read_products(products) if products else read_static(source, settings.search.asset_hosts)
 
 
 def _asked_for(product: Product, collection: str | None, start: datetime | None, until: datetime) -> bool:
