@@ -1,12 +1,18 @@
-"""The names of everything in out/<site>/, and how a file gets there: written beside, then renamed."""
+"""The names of everything in out/<site>/, and how files get there: written beside, then renamed."""
 
 import os
+import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.model.errors import ReviewError
+
+_STAGE = ".staging-"
+PICTURES = ("timeline", "pair")
+_MEND = "free some disk space or mend the rights, then run again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,23 +52,69 @@ class Folder:
         return self.path / "report.html"
 
     def timeline(self, change_id: str) -> Path:
-        """The picture of one alert."""
-        return self.path / "timeline" / f"{change_id}.png"
+        """The picture of one alert: every clear look that matters, and its curves."""
+        return self.path / "timeline" / f"{safe(change_id)}.png"
+
+    def pair(self, change_id: str) -> Path:
+        """The small picture of one alert: before beside after."""
+        return self.path / "pair" / f"{safe(change_id)}.png"
+
+
+def safe(change_id: str) -> str:
+    """An id as a file name; the machine's own ids pass unchanged."""
+    return re.sub(r"[^A-Za-z0-9_-]", "_", change_id)[:80] or "_"
 
 
 def make(path: Path) -> Folder:
-    """The folder, made if need be; ReviewError where nothing can be written."""
-    folder = Folder(path)
+    """The folder, made if need be; ReviewError where nothing can be written. Leftovers of killed runs go."""
     try:
-        (path / "timeline").mkdir(parents=True, exist_ok=True)
-        probe = path / f".write-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
+        for name in PICTURES:
+            (path / name).mkdir(parents=True, exist_ok=True)
+        for leftover in path.glob(f"{_STAGE}*"):
+            if not _is_running(leftover.name.removeprefix(_STAGE)):
+                shutil.rmtree(leftover)
+        probe = path / f"{_STAGE}{os.getpid()}"
+        probe.mkdir(exist_ok=True)
+        probe.rmdir()
     except OSError as fault:
-        raise ReviewError(
-            f"cannot be written: {fault.strerror}", str(path), "mend the rights, or give another folder with --out"
-        ) from fault
-    return folder
+        mend = "mend the rights, or give another folder with --out"
+        raise ReviewError(f"cannot be written: {fault.strerror or fault}", str(path), mend) from fault
+    return Folder(path)
+
+
+class Stage:
+    """Files made beside a site's results, that take their places together."""
+
+    def __init__(self, target: Folder, root: Path) -> None:
+        self.files = Folder(root)
+        self._target = target
+
+    def release(self) -> None:
+        """Rename every staged file to its place; one that says the same as the file there is left alone."""
+        try:
+            for staged in sorted(self.files.path.rglob("*")):
+                if staged.is_dir():
+                    continue
+                place = self._target.path / staged.relative_to(self.files.path)
+                if place.is_file() and _is_same(staged, place):
+                    continue
+                staged.replace(place)
+        except OSError as fault:
+            raise ReviewError(f"cannot be written: {fault.strerror or fault}", str(self._target.path), _MEND) from fault
+
+
+@contextmanager
+def staging(folder: Folder) -> Iterator[Stage]:
+    """A stage inside the folder, so on its file system; what was not released is removed."""
+    root = folder.path / f"{_STAGE}{os.getpid()}"
+    try:
+        for name in PICTURES:
+            (root / name).mkdir(parents=True, exist_ok=True)
+        yield Stage(folder, root)
+    except OSError as fault:
+        raise ReviewError(f"cannot be written: {fault.strerror or fault}", str(folder.path), _MEND) from fault
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
 
 
 @contextmanager
@@ -73,7 +125,22 @@ def replacing(path: Path) -> Iterator[Path]:
         yield beside
         beside.replace(path)
     except OSError as fault:
-        mend = "free some disk space or mend the rights, then run again"
-        raise ReviewError(f"cannot be written: {fault.strerror or fault}", str(path), mend) from fault
+        raise ReviewError(f"cannot be written: {fault.strerror or fault}", str(path), _MEND) from fault
     finally:
         beside.unlink(missing_ok=True)
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    return one.stat().st_size == other.stat().st_size and one.read_bytes() == other.read_bytes()
+
+
+def _is_running(pid: str) -> bool:
+    if not pid.isdigit():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True

@@ -4,237 +4,269 @@ The machine writes its own columns and no other, never deletes an alert, never r
 reasons: docs/review.md.
 """
 
+import os
 import sqlite3
-import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-import shapely
 from odc.geo.geom import Geometry
-from shapely.geometry.base import BaseGeometry
 
 from pipeline.model.alert import Alert, Decision, Status
 from pipeline.model.errors import ReviewError
 from pipeline.model.imagery import SceneRecord
 from pipeline.model.site import Site
-from pipeline.review.schema import MACHINE, create
+from pipeline.review.geoblob import decode, digest, encode, register
+from pipeline.review.matching import REJECTIONS, Row
+from pipeline.review.schema import ANALYST, MACHINE, create
 
 WAIT_SECONDS = 60.0
 """How long a writer waits for an analyst's save; then the site is left for the next run."""
-MIN_OVERLAP = 0.3
-"""Share of the smaller outline from which an alert is taken for one that is there already."""
 RETRY = "save or close it in QGIS, then run again: nothing is lost"
+FOREIGN = "move it away to start anew; verdicts are only in it, so keep it"
+JUDGED = ("area_m2", "area_error_m2", "lon", "lat")
+"""What goes with an outline: stays with it once the analyst has judged or edited it."""
+
+Styles = Mapping[tuple[str, str], str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One row of `changes` as it stands in the file. change_id is None for an outline the analyst drew."""
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Night:
+    """Everything that one run writes into the file. as_of: time of the last look, so that a replay says the same."""
 
-    fid: int
-    change_id: str | None
-    status: str | None
-    verdict: str | None
-    outline: BaseGeometry
+    site: Site
+    decision: Decision
+    records: Sequence[SceneRecord]
+    as_of: datetime
+    provenance: Mapping[str, str]
 
 
 def read_rows(path: Path) -> tuple[Row, ...]:
-    """Every row of `changes`; none where there is no file yet."""
+    """Every row of `changes`; none where there is no file yet. Raises ReviewError for a foreign or damaged file."""
     if not path.exists():
         return ()
-    with _open(path) as db:
-        rows = db.execute("SELECT fid, change_id, status, verdict, geom FROM changes ORDER BY fid").fetchall()
-    return tuple(
-        Row(fid=fid, change_id=change_id, status=status, verdict=verdict, outline=_decode(blob))
-        for fid, change_id, status, verdict, blob in rows
-        if blob is not None
-    )
+    with opened(path) as db:
+        rows = db.execute(
+            "SELECT fid, change_id, status, verdict, confidence, area_m2, geom FROM changes ORDER BY fid"
+        ).fetchall()
+        return tuple(
+            Row(
+                fid=fid, change_id=change_id, status=status, verdict=verdict, confidence=confidence, area_m2=area,
+                outline=decode(blob),
+            )
+            for fid, change_id, status, verdict, confidence, area, blob in rows
+            if blob is not None
+        )  # fmt: skip
 
 
-def adopt(decision: Decision, rows: Sequence[Row]) -> Decision:
-    """The decision with the ids that its alerts have in the file: an alert keeps its id for life, by overlap.
-
-    Each row is given to the alert that overlaps it most, each alert to one row. An alert that falls on a row whose
-    change_id is None is the analyst's own outline: it is left to her and dropped here.
-    """
-    pairs = sorted(
-        (
-            (_overlap(alert.outline, row.outline), alert.id, row.fid)
-            for alert in decision.alerts
-            for row in rows
-            if alert.outline.intersects(row.outline)
-        ),
-        key=lambda pair: (-pair[0], pair[1], pair[2]),
-    )
-    by_fid = {row.fid: row for row in rows}
-    taken: dict[str, int] = {}
-    for share, alert_id, fid in pairs:
-        if share >= MIN_OVERLAP and alert_id not in taken and fid not in taken.values():
-            taken[alert_id] = fid
-    free = {row.change_id for row in rows if row.change_id} - {by_fid[fid].change_id for fid in taken.values()}
-    names: dict[str, str | None] = {}
-    for alert in decision.alerts:
-        if alert.id in taken:
-            names[alert.id] = by_fid[taken[alert.id]].change_id
-        else:
-            # a new alert must not take over the id of an old one that lies elsewhere
-            names[alert.id] = alert.id if alert.id not in free else f"{alert.id}-{len(names)}"
-    return replace(
-        decision,
-        alerts=tuple(replace(a, id=name) for a in decision.alerts if (name := names[a.id]) is not None),
-        observations=tuple(
-            replace(o, change_id=name) for o in decision.observations if (name := names[o.change_id]) is not None
-        ),
-    )
-
-
-def write(
-    path: Path, site: Site, decision: Decision, records: Sequence[SceneRecord], styles: Mapping[tuple[str, str], str]
-) -> int:
-    """Bring the file to the decision; returns how many alerts were new or changed.
-
-    Raises ReviewError where the file is locked beyond a minute, damaged or not ours; it is then as it was.
-    """
-    crs = str(site.grid.crs)
+def read_provenance(path: Path) -> dict[str, str]:
+    """What the last run noted of itself; nothing where there is no file yet."""
     if not path.exists():
-        beside = path.with_name(f".{path.stem}-new.gpkg")
+        return {}
+    with opened(path) as db:
+        return dict(db.execute("SELECT key, value FROM provenance").fetchall())
+
+
+def write(path: Path, night: Night, styles: Styles, before_commit: Callable[[], None]) -> int:
+    """Bring the file to the decision; returns how many alerts are new or changed.
+
+    `before_commit` is called when all rows are in: what it raises undoes them. Raises ReviewError where the file is
+    locked beyond a minute, damaged or not ours; it is then as it was.
+    """
+    if path.exists():
+        with opened(path) as db:
+            return _fill(db, night, before_commit)
+    beside = path.with_name(f".{path.stem}-{os.getpid()}{path.suffix}")
+    beside.unlink(missing_ok=True)
+    try:
+        create(beside, str(night.site.grid.crs), styles)
+        with opened(beside) as db:
+            written = _fill(db, night, before_commit)
+        # a link fails where a file has appeared meanwhile, a rename would lose it
+        os.link(beside, path)
+    except OSError as fault:
+        raise ReviewError(f"cannot be written: {fault.strerror or fault}", str(path), RETRY) from fault
+    finally:
         beside.unlink(missing_ok=True)
-        try:
-            create(beside, crs, styles)
-            beside.rename(path)
-        finally:
-            beside.unlink(missing_ok=True)
-    srs = int(crs.rsplit(":", 1)[-1])
-    observations = [
-        (o.change_id, o.scene, _utc(o.time), o.clear_share, o.score, int(o.seen)) for o in decision.observations
-    ]
-    scenes = [_scene_row(record, crs, srs) for record in records]
-    outline = Geometry(site.aoi, "EPSG:4326").to_crs(crs).geom
-    with _open(path) as db:
-        old = {row[0]: row[1:] for row in db.execute("SELECT change_id, verdict, geom FROM changes")}
-        db.execute("BEGIN IMMEDIATE")
-        written = sum(_put(db, site, alert, srs, old.get(alert.id)) for alert in decision.alerts)
-        written += _withdraw(db, {alert.id for alert in decision.alerts})
-        _replace(db, "observations", ("change_id", "scene", "time", "clear_share", "score", "seen"), observations)
-        _replace(db, "scenes", _SCENE_COLUMNS, scenes)
-        _replace(db, "aoi", ("id", "name", "geom"), [(site.id, site.name, _encode(outline, srs))])
-        if written:
-            db.execute(_EXTENT)
-        db.execute("COMMIT")
     return written
+
+
+@contextmanager
+def opened(path: Path, *, wait: float = WAIT_SECONDS) -> Iterator[sqlite3.Connection]:
+    """A connection that GDAL's triggers accept, to a file that is ours; any fault rolls back and names the file."""
+    db = None
+    try:
+        db = sqlite3.connect(path, timeout=wait, isolation_level=None)
+        register(db)
+        known = {name for _, name, *_ in db.execute("PRAGMA table_info(changes)")}
+        if not known.issuperset((*MACHINE, *ANALYST)):
+            missing = next(name for name in (*MACHINE, *ANALYST) if name not in known)
+            raise ReviewError(f"review file is not ours: no column changes.{missing}", str(path), FOREIGN)
+        yield db
+    except sqlite3.OperationalError as fault:
+        if "no such" in str(fault):
+            raise ReviewError(f"review file is not ours: {fault}", str(path), FOREIGN) from fault
+        raise ReviewError(f"review file cannot be used: {fault}", str(path), RETRY) from fault
+    except sqlite3.DatabaseError as fault:
+        raise ReviewError(f"review file is damaged: {fault}", str(path), FOREIGN) from fault
+    finally:
+        if db is not None:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            db.close()
 
 
 _SCENE_COLUMNS = (
     "scene", "time", "used", "reason", "value", "limit_value", "note", "shift_row_px", "shift_col_px", "reliability",
     "clear_share", "boa_offset_dn", "offset_note", "geom",
 )  # fmt: skip
+_LOOK_COLUMNS = ("change_id", "scene", "time", "clear_share", "score", "seen")
+
+
+def _fill(db: sqlite3.Connection, night: Night, before_commit: Callable[[], None]) -> int:
+    site, decision = night.site, night.decision
+    crs = str(site.grid.crs)
+    srs = int(crs.rsplit(":", 1)[-1])
+    alerts = [(alert, _machine_values(site, alert), encode(alert.outline, srs)) for alert in decision.alerts]
+    looks = [(o.change_id, o.scene, utc(o.time), _plain(o.clear_share), _plain(o.score), int(o.seen))
+             for o in decision.observations]  # fmt: skip
+    scenes = [_scene_row(record, crs, srs) for record in night.records]
+    outline = encode(Geometry(site.aoi, "EPSG:4326").to_crs(crs).geom, srs)
+    # all is ready: from here on others wait for us, so only rows are moved
+    db.execute("BEGIN IMMEDIATE")
+    events = [event for alert, values, blob in alerts if (event := _put(db, alert, values, blob))]
+    kept = {alert.id for alert in decision.alerts}
+    events += _withdraw(db, kept)
+    ours = " WHERE change_id IN (SELECT value FROM json_each(?))"
+    changed = _bring(db, "observations", _LOOK_COLUMNS, looks, ours, (_json(sorted(kept)),))
+    changed |= _bring(db, "scenes", _SCENE_COLUMNS, scenes)
+    changed |= _bring(db, "aoi", ("id", "name", "geom"), [(site.id, site.name, outline)])
+    changed |= _bring(db, "provenance", ("key", "value"), sorted(night.provenance.items()))
+    _report_news(db, night.as_of, [event for event in events if event[1] != "updated"])
+    if events or changed:
+        for table in ("changes", "scenes", "aoi"):
+            db.execute(_EXTENT.format(table=table))
+    before_commit()
+    db.execute("COMMIT")
+    return len(events)
+
+
 _EXTENT = """UPDATE gpkg_contents SET last_change = strftime('%Y-%m-%dT%H:%M:%fZ','now'),
- (min_x, min_y, max_x, max_y) = (SELECT min(minx), min(miny), max(maxx), max(maxy) FROM rtree_changes_geom)
- WHERE table_name = 'changes'"""
+ (min_x, min_y, max_x, max_y) = (SELECT min(minx), min(miny), max(maxx), max(maxy) FROM rtree_{table}_geom)
+ WHERE table_name = '{table}'"""
+
+Event = tuple[str, str, float | None]
 
 
-def _put(db: sqlite3.Connection, site: Site, alert: Alert, srs: int, old: tuple[Any, ...] | None) -> bool:
-    """Insert or update one alert; the outline of one with a verdict stays as the analyst judged it."""
-    values = [getattr(alert, "id" if name == "change_id" else name, None) for name in MACHINE if name != "site"]
-    row = [values[0], site.id, *values[1:]]
-    row = [value.isoformat() if isinstance(value, date) else _plain(value) for value in row]
-    names = list(MACHINE)
-    if old is None or old[0] is None:
-        names, row = [*names, "geom"], [*row, _encode(alert.outline, srs)]
-    if old is None:
+def _machine_values(site: Site, alert: Alert) -> dict[str, Any]:
+    values = {name: getattr(alert, name) for name in MACHINE if name not in ("change_id", "site")}
+    plain = {name: value.isoformat() if isinstance(value, date) else _plain(value) for name, value in values.items()}
+    return {"change_id": alert.id, "site": site.id, **plain}
+
+
+def _put(db: sqlite3.Connection, alert: Alert, values: Mapping[str, Any], blob: bytes) -> Event | None:
+    """Insert or update one alert; returns what is news about it, "updated" if only numbers moved, None if nothing."""
+    known = db.execute(f"SELECT {', '.join(MACHINE)}, verdict, geom FROM changes WHERE change_id = ?", [alert.id])
+    row = known.fetchone()
+    if row is None:
+        names = [*values, "geom"]
         marks = ", ".join("?" * len(names))
-        db.execute(f"INSERT INTO changes ({', '.join(names)}) VALUES ({marks})", row)
-        return True
-    known = db.execute(f"SELECT {', '.join(names)} FROM changes WHERE change_id = ?", [alert.id]).fetchone()
-    if list(known) == row:
-        return False
-    db.execute(f"UPDATE changes SET {', '.join(f'{n} = ?' for n in names)} WHERE change_id = ?", [*row, alert.id])
-    return True
+        db.execute(f"INSERT INTO changes ({', '.join(names)}) VALUES ({marks})", [*values.values(), blob])
+        db.execute("INSERT OR REPLACE INTO outlines_written VALUES (?, ?)", [alert.id, digest(blob)])
+        return alert.id, "new", values["confidence"]
+    *machine, verdict, outline = row
+    old = dict(zip(MACHINE, machine, strict=True))
+    new = dict(values)
+    if verdict is not None or _is_edited(db, alert.id, outline):
+        new.update({name: old[name] for name in JUDGED})
+        blob = outline
+    if verdict in REJECTIONS:
+        # what was rejected stays on record: a recurrence is measured against it
+        new["confidence"] = old["confidence"]
+    if new == old and blob == outline:
+        return None
+    names = [*new, "geom"] if blob != outline else [*new]
+    pairs = [*new.values(), blob] if blob != outline else [*new.values()]
+    db.execute(f"UPDATE changes SET {', '.join(f'{n} = ?' for n in names)} WHERE change_id = ?", [*pairs, alert.id])
+    if blob != outline:
+        db.execute("INSERT OR REPLACE INTO outlines_written VALUES (?, ?)", [alert.id, digest(blob)])
+    event = new["status"] if new["status"] != old["status"] else "updated"
+    return alert.id, event, new["confidence"]
 
 
-def _withdraw(db: sqlite3.Connection, kept: set[str]) -> int:
-    """Alerts that the evidence no longer supports are withdrawn, never deleted."""
-    gone = [
-        change_id
-        for (change_id,) in db.execute(
-            "SELECT change_id FROM changes WHERE change_id IS NOT NULL AND status IS NOT ?", [Status.WITHDRAWN.value]
-        ).fetchall()
-        if change_id not in kept
-    ]
-    db.executemany(
-        "UPDATE changes SET status = ? WHERE change_id = ?", [(Status.WITHDRAWN.value, each) for each in gone]
-    )
-    return len(gone)
+def _is_edited(db: sqlite3.Connection, change_id: str, outline: bytes | None) -> bool:
+    written = db.execute("SELECT digest FROM outlines_written WHERE change_id = ?", [change_id]).fetchone()
+    return outline is not None and (written is None or written[0] != digest(outline))
 
 
-def _replace(db: sqlite3.Connection, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
-    """A table of the machine's own, rewritten only where it differs: an idle night leaves the file alone."""
-    old = db.execute(f"SELECT {', '.join(columns)} FROM {table} ORDER BY fid").fetchall()
-    if [tuple(row) for row in old] == list(rows):
+def _report_news(db: sqlite3.Connection, as_of: datetime, events: Sequence[Event]) -> None:
+    """Append what is new or changed its status; only the rows of the last night that brought anything are latest."""
+    if not events:
         return
-    db.execute(f"DELETE FROM {table}")
+    db.execute("UPDATE news SET latest = 0 WHERE latest")
+    rows = [(utc(as_of), change_id, event, sure) for change_id, event, sure in events]
+    db.executemany("INSERT INTO news (as_of, change_id, event, confidence, latest) VALUES (?, ?, ?, ?, 1)", rows)
+
+
+def _withdraw(db: sqlite3.Connection, kept: set[str]) -> list[Event]:
+    """Alerts that the evidence no longer supports are withdrawn, never deleted."""
+    gone = Status.WITHDRAWN.value
+    rows = db.execute(
+        "SELECT change_id, confidence FROM changes WHERE change_id IS NOT NULL AND status IS NOT ?", [gone]
+    )
+    lost = [(change_id, gone, sure) for change_id, sure in rows.fetchall() if change_id not in kept]
+    db.executemany("UPDATE changes SET status = ? WHERE change_id = ?", [(gone, change_id) for change_id, _, _ in lost])
+    return lost
+
+
+def _bring(
+    db: sqlite3.Connection, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]], where: str = "",
+    values: Sequence[Any] = (),
+) -> bool:  # fmt: skip
+    """A table of the machine's own brought to `rows`, touching only what differs; True if anything did."""
+    stored = db.execute(f"SELECT fid, {', '.join(columns)} FROM {table}{where} ORDER BY fid", values).fetchall()
+    wanted = dict.fromkeys(rows)
+    extra = []
+    for fid, *row in stored:
+        if tuple(row) in wanted:
+            del wanted[tuple(row)]
+        else:
+            extra.append((fid,))
+    db.executemany(f"DELETE FROM {table} WHERE fid = ?", extra)
     marks = ", ".join("?" * len(columns))
-    db.executemany(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})", rows)
+    db.executemany(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})", list(wanted))
+    return bool(extra or wanted)
 
 
 def _scene_row(record: SceneRecord, crs: str, srs: int) -> tuple[Any, ...]:
     shift = record.shift or (None, None)
     footprint = None
     if record.footprint is not None:
-        footprint = _encode(Geometry(record.footprint, "EPSG:4326").to_crs(crs).geom, srs)
+        footprint = encode(Geometry(record.footprint, "EPSG:4326").to_crs(crs).geom, srs)
     return (
-        record.scene, _utc(record.time), int(record.used), record.reason, _plain(record.value), _plain(record.limit),
+        record.scene, utc(record.time), int(record.used), record.reason, _plain(record.value), _plain(record.limit),
         record.note, *(_plain(part) for part in shift), _plain(record.reliability), _plain(record.clear_share),
         record.boa_offset_dn, record.offset_note, footprint,
     )  # fmt: skip
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, float):
-        return None if value != value else round(value, 9)
-    return str(value) if isinstance(value, str) else value
+    """Enums as text; floats short and the same on every machine; NaN as nothing."""
+    if isinstance(value, str) or value is None:
+        return None if value is None else str(value)
+    if isinstance(value, int):
+        return int(value)
+    number = float(value)
+    return None if number != number else round(number, 9)
 
 
-def _utc(moment: datetime) -> str:
+def utc(moment: datetime) -> str:
+    """A time as GeoPackage stores it."""
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
 
 
-@contextmanager
-def _open(path: Path) -> Iterator[sqlite3.Connection]:
-    """A connection with the ST_ functions that GDAL's triggers call; any fault rolls back and names the file."""
-    db = sqlite3.connect(path, timeout=WAIT_SECONDS, isolation_level=None)
-    try:
-        for name, index in (("ST_MinX", 0), ("ST_MinY", 1), ("ST_MaxX", 2), ("ST_MaxY", 3)):
-            db.create_function(name, 1, lambda blob, i=index: None if blob is None else _decode(blob).bounds[i])
-        db.create_function("ST_IsEmpty", 1, lambda blob: None if blob is None else (blob[3] >> 4) & 1)
-        yield db
-    except sqlite3.OperationalError as fault:
-        raise ReviewError(f"review file cannot be written: {fault}", str(path), RETRY) from fault
-    except sqlite3.DatabaseError as fault:
-        mend = "move it away to start anew; a copy from before may hold the verdicts"
-        raise ReviewError(f"review file is damaged or not ours: {fault}", str(path), mend) from fault
-    finally:
-        if db.in_transaction:
-            db.execute("ROLLBACK")
-        db.close()
-
-
-def _encode(geometry: BaseGeometry, srs: int) -> bytes:
-    """GeoPackage blob: header, envelope (min x, max x, min y, max y), little-endian WKB of a MultiPolygon."""
-    parts = shapely.get_parts(geometry)
-    many = shapely.MultiPolygon([part for part in parts if part.geom_type == "Polygon"])
-    left, bottom, right, top = many.bounds
-    body: bytes = shapely.to_wkb(many, byte_order=1)
-    return b"GP\x00\x03" + struct.pack("<i4d", srs, left, right, bottom, top) + body
-
-
-def _decode(blob: bytes) -> BaseGeometry:
-    skip = 8 + (0, 32, 48, 48, 64)[(blob[3] >> 1) & 7]
-    return shapely.from_wkb(bytes(blob[skip:]))
-
-
-def _overlap(one: BaseGeometry, other: BaseGeometry) -> float:
-    return float(one.intersection(other).area / max(min(one.area, other.area), 1e-9))
+def _json(names: Sequence[str]) -> str:
+    return "[" + ", ".join(f'"{name}"' for name in names) + "]"

@@ -1,31 +1,39 @@
-"""Everything in out/<site>/, in an order that a crash cannot harm: pictures first, the review file last."""
+"""Everything in out/<site>/: made beside, matched with what is there, then put in place together."""
 
 import hashlib
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 
 from pipeline.model.alert import Decision, Status
-from pipeline.model.errors import ReviewError
 from pipeline.model.imagery import Look, SceneRecord
 from pipeline.model.settings import Settings
 from pipeline.model.site import Site
-from pipeline.review.folder import Folder, make
-from pipeline.review.gpkg import adopt, read_rows, write
-from pipeline.review.qgis import write_project
+from pipeline.review.folder import Folder, make, staging
+from pipeline.review.gpkg import Night, read_provenance, read_rows, write
+from pipeline.review.matching import Matched, match
+from pipeline.review.qgis import has_been_saved, write_project
+from pipeline.review.qgis_raster import raster_styles
 from pipeline.review.qgis_style import styles
 from pipeline.review.rasters import write_look, write_score
-from pipeline.review.report import sentence, write_index, write_report
-from pipeline.review.timeline import write_timeline
+from pipeline.review.report import write_report
+from pipeline.review.timeline import Pictures, write_pictures
+
+ATTRIBUTION = "Contains modified Copernicus Sentinel data"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Published:
-    """What was written. decision: with the ids that the alerts have in the review file; notes: for the user."""
+    """What was written. decision: with the ids that its alerts have in the review file.
+
+    changed: alerts that are new or differ from the night before. notes: sentences for the user.
+    """
 
     folder: Folder
+    paths: tuple[Path, ...]
     decision: Decision
     changed: int
     notes: tuple[str, ...]
@@ -38,55 +46,90 @@ def publish(
     looks: Sequence[Look],
     records: Sequence[SceneRecord],
     settings: Settings,
+    *,
+    sensitivity: str = "",
 ) -> Published:
-    """Write a site's review files. Raises ReviewError where the folder or its review file cannot be written.
+    """Write a site's review files. sensitivity: the sentence on what could not have been seen, if it is known.
 
-    A review file that is there is read first: one that is foreign or damaged stops everything before any file of
-    the folder is touched.
+    Raises ReviewError where the folder cannot be written or its review file is locked, damaged or not ours; all
+    files are then as they were. The report is made last, from what the others hold.
     """
     folder = make(path)
-    decision = adopt(decision, read_rows(folder.gpkg))
     ordered = sorted(looks, key=lambda look: (look.time, look.scene.id))
-    by_id = {look.scene.id: look for look in ordered}
-    write_look(folder.before, by_id[decision.before_scene])
-    write_look(folder.after, by_id[decision.after_scene])
-    write_score(folder.score, decision.evidence)
-    pictured = [alert for alert in decision.alerts if alert.status is not Status.WITHDRAWN]
-    for alert in pictured[: settings.review.max_timelines]:
-        write_timeline(folder.timeline(alert.id), alert, ordered, decision.observations)
-    notes = _project(folder, site, decision, ordered)
-    write_report(folder, site, decision, ordered, records, version("groundbreak"))
-    changed = write(folder.gpkg, site, decision, records, styles())
-    return Published(folder=folder, decision=decision, changed=changed, notes=notes)
-
-
-def publish_index(out: Path, published: Sequence[tuple[Site, Published, Sequence[SceneRecord]]]) -> None:
-    """out/index.html over the sites of this run."""
-    rows = []
-    for site, done, records in published:
-        newest = max((alert.first_seen for alert in done.decision.alerts), default=date.min)
-        rows.append(
-            {
-                "id": site.id,
-                "name": site.name,
-                "newest": "" if newest == date.min else newest.isoformat(),
-                "note": sentence(done.decision, records),
-            }
+    matched = match(read_rows(folder.gpkg), decision)
+    decision = matched.decision
+    notes = list(_said(matched))
+    with staging(folder) as stage:
+        _write_rasters(stage.files, decision, ordered)
+        pictured = [alert for alert in decision.alerts if alert.status is not Status.WITHDRAWN]
+        write_pictures(
+            stage.files, folder, Pictures(decision=decision, looks=ordered), pictured[: settings.review.max_timelines]
         )
-    write_index(out, rows)
+        facts = _facts(site, decision, ordered, sensitivity)
+        facts["project_digest"], note = _project(stage.files, folder, site, decision, ordered)
+        notes += note
+        night = Night(site=site, decision=decision, records=records, as_of=ordered[-1].time, provenance=facts)
+        changed = write(folder.gpkg, night, styles(), stage.release)
+    write_report(folder)
+    paths = (folder.gpkg, folder.project, folder.before, folder.after, folder.score, folder.report)
+    return Published(folder=folder, paths=paths, decision=decision, changed=changed, notes=tuple(notes))
 
 
-def _project(folder: Folder, site: Site, decision: Decision, looks: Sequence[Look]) -> tuple[str, ...]:
-    """Write review.qgz, unless the analyst has changed it: its digest as written lies beside the chips."""
-    mark = folder.path.parent / ".groundbreak" / "projects" / f"{site.id}.sha256"
-    try:
-        if folder.project.exists():
-            known = mark.read_text().strip() if mark.exists() else ""
-            if hashlib.sha256(folder.project.read_bytes()).hexdigest() != known:
-                return (f"{folder.project} has been changed in QGIS and is left as it is",)
-        write_project(folder.project, site, decision, looks[0].bands)
-        mark.parent.mkdir(parents=True, exist_ok=True)
-        mark.write_text(hashlib.sha256(folder.project.read_bytes()).hexdigest() + "\n")
-    except OSError as fault:
-        raise ReviewError(f"cannot be written: {fault.strerror}", str(folder.project), "mend the rights") from fault
-    return ()
+def _write_rasters(files: Folder, decision: Decision, looks: Sequence[Look]) -> None:
+    by_id = {look.scene.id: look for look in looks}
+    write_look(files.before, by_id[decision.before_scene])
+    write_look(files.after, by_id[decision.after_scene])
+    write_score(files.score, decision.evidence)
+    for name, qml in raster_styles(looks[0].bands).items():
+        (files.path / name).write_text(qml, encoding="utf-8")
+
+
+def _project(
+    staged: Folder, folder: Folder, site: Site, decision: Decision, looks: Sequence[Look]
+) -> tuple[str, tuple[str, ...]]:
+    """Stage review.qgz, unless the analyst has changed it; the digest to remember, and what to tell."""
+    known = read_provenance(folder.gpkg).get("project_digest")
+    if folder.project.exists():
+        found = _digest(folder.project)
+        if found != known and (known is not None or has_been_saved(folder.project)):
+            return known or found, (f"{folder.project} was saved in QGIS and is left as it is",)
+    write_project(staged.project, site, decision, looks)
+    return _digest(staged.project), ()
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _facts(site: Site, decision: Decision, looks: Sequence[Look], sensitivity: str) -> dict[str, str]:
+    """Where all this comes from, as stored in `provenance`."""
+    times: Mapping[str, datetime] = {look.scene.id: look.time for look in looks}
+    return {
+        "software": f"groundbreak {version('groundbreak')}",
+        "settings_digest": decision.settings_digest,
+        "threshold_nats": f"{decision.threshold:.6g}",
+        "before_scene": decision.before_scene,
+        "before_time": times[decision.before_scene].isoformat(),
+        "after_scene": decision.after_scene,
+        "after_time": times[decision.after_scene].isoformat(),
+        "first_look": looks[0].time.isoformat(),
+        "last_look": looks[-1].time.isoformat(),
+        "bands": " ".join(looks[0].bands),
+        "cautions": json.dumps(list(decision.cautions), ensure_ascii=False),
+        "sensitivity": sensitivity,
+        "simulated": str(site.properties.get("simulated") or ""),
+        "attribution": str(site.properties.get("attribution") or ATTRIBUTION),
+        "source": str(site.properties.get("source") or ""),
+    }
+
+
+def _said(matched: Matched) -> Sequence[str]:
+    """What became of alerts that met the analyst's own work."""
+    said = []
+    if matched.drawn:
+        said.append(f"{sum(matched.drawn.values())} found again on outlines that the analyst drew")
+    if matched.suppressed:
+        said.append(f"{sum(matched.suppressed.values())} left out: they lie on changes that were rejected")
+    said += [f"{change_id} is an alert although its place was rejected: it is clearly stronger now"
+             for change_id in matched.returned]  # fmt: skip
+    return said

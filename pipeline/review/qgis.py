@@ -10,7 +10,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 from pipeline.model.alert import Decision
-from pipeline.model.bands import Band
+from pipeline.model.imagery import Look
 from pipeline.model.site import Site
 from pipeline.review.folder import replacing
 from pipeline.review.qgis_layers import Frame, layer_elements, layer_order, themes, tree
@@ -23,22 +23,32 @@ TEMPLATE = 1
 BEFORE_VIEW = "Before view"
 
 
-def write_project(path: Path, site: Site, decision: Decision, bands: Sequence[Band]) -> None:
+def has_been_saved(path: Path) -> bool:
+    """Whether QGIS has saved a project: it leaves its user's name in the root. True as well where it is no project."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            member = next((name for name in archive.namelist() if name.endswith(".qgs")), None)
+            return member is None or b"saveUser=" in archive.read(member)[:4000]
+    except (zipfile.BadZipFile, OSError):
+        return True
+
+
+def write_project(path: Path, site: Site, decision: Decision, looks: Sequence[Look]) -> None:
     """The project beside review.gpkg and the COGs of the same folder."""
     box = site.grid.extent.boundingbox
     frame = Frame(
         epsg=int(str(site.grid.crs).rsplit(":", 1)[-1]),
         extent=(box.left, box.bottom, box.right, box.top),
-        bands=picture_order(bands),
+        bands=picture_order(looks[0].bands),
     )
-    text = document(_project(site, decision, frame))
+    text = document(_project(site, decision, looks, frame))
     with replacing(path) as beside, zipfile.ZipFile(beside, "w") as archive:
         member = zipfile.ZipInfo("review.qgs", (2020, 1, 1, 0, 0, 0))
         archive.writestr(member, text.encode(), zipfile.ZIP_DEFLATED)
 
 
-def _project(site: Site, decision: Decision, frame: Frame) -> Element:
-    first, last = _period(decision)
+def _project(site: Site, decision: Decision, looks: Sequence[Look], frame: Frame) -> Element:
+    first, last = _period(looks)
     stamp = [f"{day.isoformat()}T00:00:00Z" for day in (first, last)]
     return element(
         "qgis",
@@ -78,8 +88,8 @@ def _project(site: Site, decision: Decision, frame: Frame) -> Element:
     )
 
 
-def _period(decision: Decision) -> tuple[date, date]:
-    days = [seen.time.date() for seen in decision.observations] or [date(2015, 6, 23), date(2030, 1, 1)]
+def _period(looks: Sequence[Look]) -> tuple[date, date]:
+    days = [look.time.date() for look in looks]
     return min(days), max(days) + timedelta(days=1)
 
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.model.bands import Band
-from pipeline.review.qgis_style import change_style, single
+from pipeline.review.qgis_raster import evidence, false_colour, pipe, true_colour
+from pipeline.review.qgis_style import STYLES, change_style, single
 from pipeline.review.qgis_xml import Element, element, reference_system
 
 LAYERS = (
@@ -19,20 +20,19 @@ LAYERS = (
     ("before_fc", "Before, false colour", "Images"),
     ("observations", "Observations", "Tables"),
     ("review_log", "Verdict log", "Tables"),
+    ("news", "News by night", "Tables"),
+    ("provenance", "Provenance", "Tables"),
 )
 """(name, title, group), the top of the tree first: that is also the order of drawing."""
 THEMES = {
     "Before": ("changes", "aoi", "before"),
     "After": ("changes", "aoi", "after"),
     "Change": ("changes", "aoi", "score", "after"),
+    "Last night": ("changes", "aoi", "after"),
     "Before, false colour": ("changes", "aoi", "before_fc"),
     "After, false colour": ("changes", "aoi", "after_fc"),
 }
 START = "After"
-TRUE_STRETCH, FALSE_STRETCH = (0, 2500), (0, 4500)
-"""DN shown from black to white; the same before and after, else unchanged ground would differ."""
-RAMP = ((0.0, "#ffffff", 0), (2.0, "#ffffb2", 120), (6.0, "#fd8d3c", 220), (12.0, "#bd0026", 255))
-"""Nats, colour, alpha; nothing at the low end lets the image through."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,23 +59,20 @@ def layer_id(name: str) -> str:
 
 def layer_elements(frame: Frame) -> list[Element]:
     """Every layer, in the order of LAYERS."""
-    true = _rgb((1, 2, 3), TRUE_STRETCH)
-    near = next((i for i, band in enumerate(frame.bands, 1) if band in (Band.B08, Band.B8A)), 1)
-    false = _rgb((near, 1, 2), FALSE_STRETCH)
-    named = [("verdict", None), ("confidence", change_style("confidence"))]
+    named = [(STYLES[0], None), *((name, change_style(name)) for name in STYLES[1:])]
     made = {
-        "changes": _vector(frame, "changes", "Changes", change_style("verdict"), styles=named),
+        "changes": _vector(frame, "changes", "Changes", change_style(STYLES[0]), styles=named),
         "aoi": _vector(frame, "aoi", "Site outline", [single("#ffffff", "dash", 0.5)], read_only=True),
-        "score": _raster(frame, "score", "Evidence", "score.tif", _ramp()),
+        "score": _raster(frame, "score", "Evidence", "score.tif", evidence()),
         "scenes": _vector(frame, "scenes", "Scenes", [single("#7f7f7f", "dot", 0.3)], read_only=True),
-        "after": _raster(frame, "after", "After", "after.tif", true),
-        "after_fc": _raster(frame, "after_fc", "After, false colour", "after.tif", false),
-        "before": _raster(frame, "before", "Before", "before.tif", _rgb((1, 2, 3), TRUE_STRETCH)),
-        "before_fc": _raster(
-            frame, "before_fc", "Before, false colour", "before.tif", _rgb((near, 1, 2), FALSE_STRETCH)
-        ),
+        "after": _raster(frame, "after", "After", "after.tif", true_colour(frame.bands)),
+        "after_fc": _raster(frame, "after_fc", "After, false colour", "after.tif", false_colour(frame.bands)),
+        "before": _raster(frame, "before", "Before", "before.tif", true_colour(frame.bands)),
+        "before_fc": _raster(frame, "before_fc", "Before, false colour", "before.tif", false_colour(frame.bands)),
         "observations": _vector(frame, "observations", "Observations", [], spatial=False, read_only=True),
         "review_log": _vector(frame, "review_log", "Verdict log", [], spatial=False, read_only=True),
+        "news": _vector(frame, "news", "News by night", [], spatial=False, read_only=True),
+        "provenance": _vector(frame, "provenance", "Provenance", [], spatial=False, read_only=True),
     }
     return [made[name] for name, _, _ in LAYERS]
 
@@ -112,9 +109,10 @@ def themes() -> Element:
     groups = [element("checked-group-node", {"id": g}) for g in dict.fromkeys(group for _, _, group in LAYERS)]
     presets = []
     for theme, names in THEMES.items():
+        of_changes = "last night" if theme == "Last night" else STYLES[0]
         layers = [
             element(
-                "layer", {"id": layer_id(name), "style": "verdict" if name == "changes" else "default", "visible": 1}
+                "layer", {"id": layer_id(name), "style": of_changes if name == "changes" else "default", "visible": 1}
             )
             for name in names
         ]
@@ -127,13 +125,6 @@ def _raster(frame: Frame, name: str, title: str, file: str, renderer: Element) -
     manager = element(
         "map-layer-style-manager", {"current": "default"}, element("map-layer-style", {"name": "default"})
     )
-    pipe = element(
-        "pipe",
-        None,
-        renderer,
-        element("brightnesscontrast", {"brightness": 0, "contrast": 0, "gamma": 1}),
-        element("rasterresampler", {"maxOversampling": 2}),
-    )
     return element(
         "maplayer",
         {"type": "raster", "hasScaleBasedVisibilityFlag": 0, "styleCategories": "AllStyleCategories"},
@@ -143,7 +134,7 @@ def _raster(frame: Frame, name: str, title: str, file: str, renderer: Element) -
         element("srs", None, reference_system(frame.epsg)),
         element("provider", text="gdal"),
         manager,
-        pipe,
+        pipe(renderer),
     )
 
 
@@ -182,52 +173,4 @@ def _vector(
         element("provider", {"encoding": "UTF-8"}, text="ogr"),
         element("map-layer-style-manager", {"current": styles[0][0]}, *kept),
         *style,
-    )
-
-
-def _rgb(bands: tuple[int, int, int], stretch: tuple[int, int]) -> Element:
-    def enhancement(name: str) -> Element:
-        return element(
-            f"{name}ContrastEnhancement",
-            None,
-            element("minValue", text=stretch[0]),
-            element("maxValue", text=stretch[1]),
-            element("algorithm", text="StretchToMinimumMaximum"),
-        )
-
-    red, green, blue = bands
-    return element(
-        "rasterrenderer",
-        {"type": "multibandcolor", "redBand": red, "greenBand": green, "blueBand": blue, "alphaBand": -1, "opacity": 1},
-        element("minMaxOrigin", None, element("limits", text="None")),
-        *[enhancement(name) for name in ("red", "green", "blue")],
-    )
-
-
-def _ramp() -> Element:
-    low, high = RAMP[0][0], RAMP[-1][0]
-    items = [element("item", {"value": v, "color": c, "alpha": a, "label": f"{v:g} nats"}) for v, c, a in RAMP]
-    shader = element(
-        "colorrampshader",
-        {
-            "colorRampType": "INTERPOLATED",
-            "classificationMode": 1,
-            "clip": 0,
-            "minimumValue": low,
-            "maximumValue": high,
-        },
-        *items,
-    )
-    return element(
-        "rasterrenderer",
-        {
-            "type": "singlebandpseudocolor",
-            "band": 1,
-            "alphaBand": -1,
-            "opacity": 1,
-            "classificationMin": low,
-            "classificationMax": high,
-        },
-        element("minMaxOrigin", None, element("limits", text="None")),
-        element("rastershader", None, shader),
     )

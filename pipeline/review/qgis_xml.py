@@ -1,5 +1,6 @@
 """Small pieces of QGIS XML: elements, variants, symbols, reference systems."""
 
+import re
 import warnings
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
@@ -9,6 +10,7 @@ import pyproj
 
 Element = ET.Element
 DOCTYPE = "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n"
+_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 VERSION = "3.22.16"
 """The oldest QGIS supported: a project that says so opens in it and in newer ones."""
 
@@ -16,9 +18,9 @@ VERSION = "3.22.16"
 def element(
     tag: str, attributes: Mapping[str, Any] | None = None, *children: Element | None, text: Any = None
 ) -> Element:
-    """An element; children that are None are left out."""
-    made = ET.Element(tag, {key: str(value) for key, value in (attributes or {}).items()})
-    made.text = None if text is None else str(text)
+    """An element; children that are None are left out. Characters that XML cannot hold are dropped from texts."""
+    made = ET.Element(tag, {key: _clean(value) for key, value in (attributes or {}).items()})
+    made.text = None if text is None else _clean(text)
     made.extend([child for child in children if child is not None])
     return made
 
@@ -73,6 +75,10 @@ def reference_system(epsg: int) -> Element:
         element("description", text=crs.name),
         element("geographicflag", text="false"),
     )
+
+
+def _clean(text: Any) -> str:
+    return _FORBIDDEN.sub("", str(text))
 
 
 def document(root: Element) -> str:

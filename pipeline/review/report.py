@@ -2,94 +2,127 @@
 
 import base64
 import hashlib
-import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
-from matplotlib.figure import Figure
+from odc.geo.geom import Geometry
 
-from pipeline.model.alert import Alert, Decision, Kind, Status
-from pipeline.model.bands import VISIBLE
-from pipeline.model.imagery import Look, SceneRecord
-from pipeline.model.site import Site
+from pipeline.model.errors import ReviewError
+from pipeline.review.contents import Change, Contents, read
 from pipeline.review.folder import Folder, replacing
+from pipeline.review.maps import compact, read_evidence, read_pair
+from pipeline.review.phrases import place, sentence, words
 
-ATTRIBUTION = "Contains modified Copernicus Sentinel data."
+MAX_PICTURES = 24
+"""Timelines in one page, surest first: a page has to open at once and fit into a letter."""
 _PAGES = Environment(
-    loader=PackageLoader("pipeline.review", "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-)
+    loader=PackageLoader("pipeline.review", "templates"), autoescape=True, undefined=StrictUndefined,
+    trim_blocks=True, lstrip_blocks=True,
+)  # fmt: skip
 
 
-def words(alert: Alert) -> str:
-    """An alert as a sentence, the way the trade writes it: what, how big, both ends of the bracket, how sure."""
-    size = f"{_rounded(alert.area_m2):,} m²"
-    since = f"not there on {alert.last_clear_before}, " if alert.last_clear_before else ""
-    sure = f"confirmed {alert.confirmed_at} by" if alert.confirmed_at else "not yet confirmed, seen in"
-    tenth = f"about {round(alert.confidence * 10)} in 10 such alerts are right"
-    return (
-        f"{alert.kind.value.capitalize()} of about {size}: {since}there on {alert.first_seen}, {sure} "
-        f"{alert.looks_seen} of {alert.looks_clear} clear looks; {tenth}"
-    )
-
-
-def write_report(
-    folder: Folder, site: Site, decision: Decision, looks: Sequence[Look], records: Sequence[SceneRecord], version: str
-) -> None:
-    """The page of one site, from the pictures that lie in its folder already."""
-    by_id = {look.scene.id: look for look in looks}
-    before, after = by_id[decision.before_scene], by_id[decision.after_scene]
-    shown = [alert for alert in decision.alerts if alert.status is not Status.WITHDRAWN]
-    stretch = _stretch(before, after)
-    style, script = _source("report.css"), _source("report.js")
-    page = _PAGES.get_template("report.html.j2").render(
-        site=site,
-        decision=decision,
-        sentence=sentence(decision, records),
-        simulated=site.properties.get("simulated", ""),
-        cautions=decision.cautions,
-        alerts=shown,
-        pictures=[(a, _data(folder.timeline(a.id).read_bytes())) for a in shown if folder.timeline(a.id).exists()],
-        before=_data(_picture(before, shown, stretch)),
-        after=_data(_picture(after, shown, stretch)),
-        before_label=f"{before.time:%Y-%m-%d}",
-        after_label=f"{after.time:%Y-%m-%d}",
-        used=[record for record in records if record.used],
-        rejected=[record for record in records if not record.used],
+def write_report(folder: Folder) -> None:
+    """The page of one site, from its review file and the pictures beside it. Raises ReviewError where they fail."""
+    contents = read(folder.gpkg)
+    before, after = read_pair(folder.before, folder.after)
+    shown = contents.shown
+    pictures = [
+        (change, compact(path))
+        for change in shown
+        if not change.drawn and (path := folder.timeline(change.id)).is_file()
+    ][:MAX_PICTURES]
+    page = _page(
+        "report.html.j2",
+        script="report.js",
+        contents=contents,
+        facts=contents.provenance,
+        summary=sentence([change.facts for change in shown], contents.scenes),
+        before=before,
+        after=after,
+        evidence=read_evidence(folder.score),
+        outlines=[(change, before.path(change.outline)) for change in shown],
+        aoi=before.path(contents.aoi),
+        shown=shown,
+        dropped=[change for change in contents.changes if change not in shown],
+        pictures=pictures,
+        pictured={change.id for change, _ in pictures},
+        used=[scene for scene in contents.scenes if scene["used"]],
+        rejected=[scene for scene in contents.scenes if not scene["used"]],
         words=words,
-        number=lambda value: "" if value is None else f"{value:.3g}",
-        version=version,
-        attribution=site.properties.get("attribution", ATTRIBUTION),
-        # nothing in the page is secret: the nonce only has to be one that a text from outside cannot know before
-        nonce=hashlib.sha256(f"{site.id}{decision.settings_digest}{len(records)}".encode()).hexdigest()[:24],
-        style=style,
-        script=script,
+        place=place,
     )
     with replacing(folder.report) as beside:
         beside.write_text(page, encoding="utf-8")
 
 
-def sentence(decision: Decision, records: Sequence[SceneRecord]) -> str:
-    """What the evening brought, in one sentence."""
-    live = [a for a in decision.alerts if a.status in (Status.PROVISIONAL, Status.CONFIRMED)]
-    new = [a for a in live if a.kind is Kind.NEW_STRUCTURE]
-    used = [record for record in records if record.used]
-    span = f"{used[0].time:%Y-%m-%d} to {used[-1].time:%Y-%m-%d}" if used else "no period"
-    what = "No change stands open" if not live else f"{len(live)} open changes, {len(new)} of them new structures"
-    return f"{what}. Judged on {len(used)} clear looks from {span}."
-
-
-def write_index(out: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """out/index.html: every site with its newest alert first. rows: id, name, newest, open, note."""
-    ordered = sorted(rows, key=lambda row: (row["newest"], row["id"]), reverse=True)
-    page = _PAGES.get_template("index.html.j2").render(
-        rows=ordered, style=_source("report.css"), nonce=hashlib.sha256(b"index").hexdigest()[:24]
-    )
+def write_index(out: Path) -> Path:
+    """out/index.html over every site folder, newest change first; a folder that cannot be read says so there."""
+    rows = [_row(path.parent) for path in sorted(out.glob("*/review.gpkg"))]
+    ordered = sorted(rows, key=lambda row: row["id"])
+    ordered.sort(key=lambda row: row["newest"], reverse=True)
+    page = _page("index.html.j2", script=None, rows=ordered, dots=[row for row in ordered if row["point"]])
     with replacing(out / "index.html") as beside:
         beside.write_text(page, encoding="utf-8")
+    return out / "index.html"
+
+
+def _row(path: Path) -> Mapping[str, Any]:
+    """What the index says of one site."""
+    folder = Folder(path)
+    empty = {
+        "id": path.name,
+        "name": path.name,
+        "newest": "",
+        "point": None,
+        "picture": None,
+        "open": 0,
+        "to_do": 0,
+        "simulated": "",
+    }
+    try:
+        contents = read(folder.gpkg)
+        picture = _thumbnail(folder, contents)
+    except ReviewError as fault:
+        return {**empty, "note": str(fault)}
+    shown = [change for change in contents.shown if not change.drawn]
+    centre = Geometry(contents.aoi.centroid, contents.crs).to_crs("EPSG:4326").geom
+    return {
+        "id": path.name,
+        "name": contents.name,
+        "newest": max((change["first_seen"] for change in shown), default=""),
+        "last_look": contents.provenance.get("last_look", "")[:10],
+        "note": sentence([change.facts for change in contents.shown], contents.scenes),
+        "point": (centre.x, centre.y),
+        "picture": picture,
+        "open": len(shown),
+        "to_do": sum(change["verdict"] is None for change in shown),
+        "simulated": contents.provenance.get("simulated", ""),
+    }
+
+
+def _thumbnail(folder: Folder, contents: Contents) -> Mapping[str, Any] | None:
+    if not folder.report.is_file():
+        return None
+    _, after = read_pair(folder.before, folder.after, THUMBNAIL_PX)
+    paths: Sequence[tuple[Change, str]] = [(change, after.path(change.outline)) for change in contents.shown]
+    return {"map": after, "paths": [path for _, path in paths[:MAX_PICTURES]]}
+
+
+THUMBNAIL_PX = 320
+
+
+def _page(template: str, *, script: str | None, **values: Any) -> str:
+    """A page whose policy allows its own style and script, by their digests, and nothing else."""
+    style = _source("report.css")
+    code = _source(script) if script else Markup()
+    policy = f"default-src 'none'; img-src data:; style-src {_allowed(style)}; base-uri 'none'; form-action 'none'"
+    if script:
+        policy += f"; script-src {_allowed(code)}"
+    # the policy is our own text: its quotes must stay quotes
+    return _PAGES.get_template(template).render(style=style, script=code, policy=Markup(policy), **values)
 
 
 def _source(name: str) -> Markup:
@@ -100,43 +133,5 @@ def _source(name: str) -> Markup:
     return Markup(loader.get_source(_PAGES, name)[0])
 
 
-def _stretch(*looks: Look) -> tuple[float, float]:
-    """One stretch for both pictures, else unchanged ground would differ."""
-    bands = [band for band in VISIBLE if band in looks[0].bands]
-    values = np.concatenate([look.reflectance[look.bands.index(b)][look.usable] for look in looks for b in bands])
-    if values.size == 0:
-        return 0.0, 0.3
-    low, high = np.percentile(values, (1, 99.5))
-    return float(low), float(max(high, low + 0.02))
-
-
-def _picture(look: Look, alerts: Sequence[Alert], stretch: tuple[float, float]) -> bytes:
-    low, high = stretch
-    bands = [band for band in VISIBLE if band in look.bands]
-    planes = np.stack([look.reflectance[look.bands.index(band)] for band in bands], axis=-1)
-    shown = np.nan_to_num(np.clip((planes - low) / (high - low), 0, 1), nan=0.5) ** 0.8
-    rows, cols = shown.shape[:2]
-    figure = Figure(figsize=(8, 8 * rows / cols))
-    axis = figure.add_axes((0, 0, 1, 1))
-    axis.set_axis_off()
-    axis.imshow(shown, interpolation="nearest", aspect="auto")
-    inverse = ~look.grid.affine
-    for alert in alerts:
-        for part in getattr(alert.outline, "geoms", [alert.outline]):
-            x, y = np.asarray(part.exterior.coords).T[:2]
-            axis.plot(inverse.a * x + inverse.c - 0.5, inverse.e * y + inverse.f - 0.5, color="#ffd92f", linewidth=1.1)
-    axis.set_xlim(-0.5, cols - 0.5)
-    axis.set_ylim(rows - 0.5, -0.5)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=100, metadata={"Software": "groundbreak"})
-    return buffer.getvalue()
-
-
-def _data(png: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(png).decode()
-
-
-def _rounded(area: float) -> int:
-    """Two significant figures: the outline does not carry more."""
-    step = 10 ** max(len(str(int(area))) - 2, 0)
-    return int(round(area / step) * step)
+def _allowed(text: str) -> str:
+    return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() + "'"

@@ -39,6 +39,14 @@ LOG = {
     "reviewed_at": _STAMP,
 }  # fmt: skip
 AOI = {"id": pa.string(), "name": pa.string()}
+NEWS = {
+    "as_of": _STAMP,
+    "change_id": pa.string(),
+    "event": pa.string(),
+    "confidence": pa.float64(),
+    "latest": pa.bool_(),
+}
+PROVENANCE = {"key": pa.string(), "value": pa.string()}
 
 _LAYER_STYLES = """CREATE TABLE layer_styles (id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
  f_table_catalog TEXT(256), f_table_schema TEXT(256), f_table_name TEXT(256), f_geometry_column TEXT(256),
@@ -66,11 +74,16 @@ def create(path: Path, crs: str, styles: Mapping[tuple[str, str], str]) -> None:
     _layer(path, "scenes", SCENES, crs, spatial=True)
     _layer(path, "observations", OBSERVATIONS, crs)
     _layer(path, "review_log", LOG, crs)
+    _layer(path, "news", NEWS, crs)
+    _layer(path, "provenance", PROVENANCE, crs)
     db = sqlite3.connect(path)
     try:
         with db:
             db.execute("CREATE UNIQUE INDEX changes_change_id ON changes (change_id)")
             db.execute("CREATE INDEX observations_change_id ON observations (change_id)")
+            db.execute("CREATE UNIQUE INDEX provenance_key ON provenance (key)")
+            # outlines as last written: one that differs was edited by the analyst. Not a layer, so not in the contents
+            db.execute("CREATE TABLE outlines_written (change_id TEXT PRIMARY KEY, digest TEXT NOT NULL)")
             for trigger in _TRIGGERS:
                 db.execute(trigger)
             db.execute(_LAYER_STYLES)

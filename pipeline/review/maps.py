@@ -1,0 +1,113 @@
+"""Pictures of a whole site for web pages: the rasters of its folder at screen size, outlines as vector paths."""
+
+import base64
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from affine import Affine
+from matplotlib.image import imsave
+from numpy.typing import NDArray
+from PIL import Image
+from rasterio.enums import Resampling
+from shapely.geometry.base import BaseGeometry
+
+from pipeline.model.errors import ReviewError
+
+SCREEN_PX = 1200
+"""Longest side of a picture in a page; larger rasters are read from their overviews."""
+PHOTO_PX = 400_000
+"""Pixels from which a picture is stored as JPEG: 4 MB of PNG would be worth nothing on a screen."""
+GAMMA = 0.8
+EVIDENCE = ((2.0, (255, 255, 178, 110)), (6.0, (253, 141, 60, 200)), (12.0, (189, 0, 38, 235)))
+"""Nats and the colour they are shown in."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Map:
+    """A raster as bytes (row, col, 3 or 4), with the way from metres to its pixels."""
+
+    pixels: NDArray[np.uint8]
+    to_pixel: Affine
+
+    @property
+    def width(self) -> int:
+        """Columns."""
+        return int(self.pixels.shape[1])
+
+    @property
+    def height(self) -> int:
+        """Rows."""
+        return int(self.pixels.shape[0])
+
+    @property
+    def data(self) -> str:
+        """The picture as a data URI."""
+        buffer = io.BytesIO()
+        kind = "jpeg" if self.width * self.height > PHOTO_PX and self.pixels.shape[2] == 3 else "png"
+        extra = {"pil_kwargs": {"quality": 88}} if kind == "jpeg" else {"metadata": {"Software": "groundbreak"}}
+        imsave(buffer, self.pixels, format=kind, **extra)
+        return _uri(buffer.getvalue(), kind)
+
+    def path(self, outline: BaseGeometry) -> str:
+        """An outline as the path of an SVG whose unit is this map's pixel."""
+        parts = []
+        for polygon in getattr(outline, "geoms", [outline]):
+            for ring in (polygon.exterior, *polygon.interiors):
+                points = [self.to_pixel * point[:2] for point in ring.coords[:-1]]
+                parts.append("M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points) + "Z")
+        return "".join(parts)
+
+
+def read_pair(before: Path, after: Path, longest_px: int = SCREEN_PX) -> tuple[Map, Map]:
+    """Both looks in true colour with one stretch, so that unchanged ground looks unchanged."""
+    planes, shapes = zip(*(_read(path, (1, 2, 3), longest_px) for path in (before, after)), strict=True)
+    known = np.concatenate([plane[:, (plane > 0).all(axis=0)] for plane in planes], axis=1)
+    low, high = np.percentile(known, (1, 99.3)) if known.size else (0.0, 3000.0)
+    maps = []
+    for plane, to_pixel in zip(planes, shapes, strict=True):
+        shown = np.clip((plane - low) / max(high - low, 200.0), 0, 1) ** GAMMA * 255
+        shown[:, (plane == 0).all(axis=0)] = 216
+        maps.append(Map(pixels=np.round(shown).astype(np.uint8).transpose(1, 2, 0), to_pixel=to_pixel))
+    return maps[0], maps[1]
+
+
+def read_evidence(score: Path) -> Map:
+    """The evidence as a veil: nothing where there is none, yellow to red where it is."""
+    (nats,), to_pixel = _read(score, (1,), SCREEN_PX)
+    steps = [at for at, _ in EVIDENCE]
+    colours = np.array([colour for _, colour in EVIDENCE], float)
+    value = np.nan_to_num(nats, nan=-np.inf)
+    veil = np.stack([np.interp(value, steps, colours[:, band]) for band in range(4)], axis=-1)
+    veil[value < steps[0]] = 0
+    return Map(pixels=np.round(veil).astype(np.uint8), to_pixel=to_pixel)
+
+
+def compact(png: Path) -> str:
+    """A picture of ours as a data URI at a third of its size: in a page it is looked at, not measured."""
+    buffer = io.BytesIO()
+    with Image.open(png) as picture:
+        picture.convert("RGB").save(buffer, "webp", quality=82, method=2)
+    return _uri(buffer.getvalue(), "webp")
+
+
+def _uri(content: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64," + base64.b64encode(content).decode()
+
+
+def _read(path: Path, bands: tuple[int, ...], longest_px: int) -> tuple[NDArray[np.float64], Affine]:
+    try:
+        with rasterio.open(path) as source:
+            bands = bands if source.count >= len(bands) else (1,) * len(bands)
+            shrink = max(1.0, max(source.height, source.width) / longest_px)
+            shape = round(source.height / shrink), round(source.width / shrink)
+            method = Resampling.average if shrink > 1 else Resampling.nearest
+            data = source.read(bands, out_shape=(len(bands), *shape), resampling=method).astype(float)
+            scale = Affine.scale(shape[1] / source.width, shape[0] / source.height)
+            return data, scale * ~source.transform
+    except rasterio.errors.RasterioError as fault:
+        raise ReviewError(
+            f"cannot be read: {fault}", str(path), "run `groundbreak detect` for this site again"
+        ) from fault

@@ -1,0 +1,176 @@
+"""Which alert of tonight is which row of the file: ids for life, outlines of the analyst, rejections that hold."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from shapely import STRtree
+from shapely.geometry.base import BaseGeometry
+
+from pipeline.model.alert import Alert, Decision
+
+MIN_SHARE = 0.3
+"""Part of the smaller outline that two share when they are one change: a building that grows stays one alert."""
+INSIDE_SHARE = 0.5
+"""Part of an alert inside a rejected or hand-drawn outline from which it is that one again."""
+STRONGER_NATS = 2.0
+STRONGER_AREA = 2.0
+"""An alert comes back after a rejection when its log-odds rose by two nats or its area doubled."""
+REJECTIONS = ("no change", "other change")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One row of `changes` as it stands in the file. change_id is None for an outline that the analyst drew."""
+
+    fid: int
+    change_id: str | None
+    status: str | None
+    verdict: str | None
+    confidence: float | None
+    area_m2: float | None
+    outline: BaseGeometry
+
+    @property
+    def is_rejected(self) -> bool:
+        """The analyst looked and said it is nothing of interest."""
+        return self.verdict in REJECTIONS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Matched:
+    """The decision with the ids of the file, and what was left out of it.
+
+    drawn, suppressed: fid of the analyst's outline, or of the rejected one, -> alerts of tonight that lie on it.
+    returned: ids of alerts that are new although the place was rejected, because they are clearly stronger.
+    """
+
+    decision: Decision
+    drawn: Mapping[int, int]
+    suppressed: Mapping[int, int]
+    returned: tuple[str, ...]
+
+
+def match(rows: Sequence[Row], decision: Decision) -> Matched:
+    """Give each alert the id it has in the file, by overlap, one to one and the same whatever the order of either.
+
+    An alert on an outline that the analyst drew is left to her. One on a rejected outline keeps that row; a second
+    one there is dropped; one that is clearly stronger than what was rejected becomes an alert of its own.
+    """
+    alerts = sorted(decision.alerts, key=lambda alert: alert.id)
+    pairs = _pairs(alerts, rows)
+    taken = _one_to_one(pairs, alerts, rows)
+    by_fid = {row.fid: row for row in rows}
+    used = {row.change_id for row in rows if row.change_id}
+    names: dict[str, str | None] = {}
+    drawn: dict[int, int] = {}
+    suppressed: dict[int, int] = {}
+    returned = []
+    for alert in alerts:
+        if alert.id in taken:
+            row = by_fid[taken[alert.id]]
+            names[alert.id] = row.change_id
+            if row.change_id is None:
+                drawn[row.fid] = drawn.get(row.fid, 0) + 1
+            continue
+        owner = _owner(alert, rows)
+        if owner is not None:
+            names[alert.id] = None
+            counts = drawn if owner.change_id is None else suppressed
+            counts[owner.fid] = counts.get(owner.fid, 0) + 1
+            continue
+        names[alert.id] = _unused(alert.id, used)
+        used.add(str(names[alert.id]))
+        if any(row.is_rejected and _share_inside(alert, row) >= INSIDE_SHARE for row in rows):
+            returned.append(str(names[alert.id]))
+    return Matched(
+        decision=_renamed(decision, names), drawn=drawn, suppressed=suppressed, returned=tuple(sorted(returned))
+    )
+
+
+def is_stronger(alert: Alert, row: Row) -> bool:
+    """Whether an alert says clearly more than the row said when it was rejected."""
+    rise = _nats(alert.confidence) - _nats(row.confidence or 0.0)
+    return rise >= STRONGER_NATS or alert.area_m2 >= STRONGER_AREA * (row.area_m2 or math.inf)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    iou: float
+    rejected: bool
+    alert: str
+    fid: int
+
+    def rank(self) -> tuple[float, bool, float, str, int]:
+        return -round(self.iou, 1), self.rejected, -self.iou, self.alert, self.fid
+
+
+def _pairs(alerts: Sequence[Alert], rows: Sequence[Row]) -> list[_Pair]:
+    found: list[_Pair] = []
+    tree = STRtree([row.outline for row in rows])
+    for alert in alerts:
+        for index in sorted(tree.query(alert.outline, predicate="intersects")):
+            row = rows[int(index)]
+            common = alert.outline.intersection(row.outline).area
+            if common < MIN_SHARE * min(alert.outline.area, row.outline.area) or common == 0:
+                continue
+            if row.is_rejected and is_stronger(alert, row):
+                continue
+            iou = common / (alert.outline.area + row.outline.area - common)
+            found.append(_Pair(iou, row.is_rejected, alert.id, row.fid))
+    return found
+
+
+def _one_to_one(pairs: Sequence[_Pair], alerts: Sequence[Alert], rows: Sequence[Row]) -> dict[str, int]:
+    """Row (fid) of each alert: best overlap first; then alerts whose own id is in the file though outlines parted."""
+    taken: dict[str, int] = {}
+    given: set[int] = set()
+    by_id = {row.change_id: row for row in rows if row.change_id}
+    same = [
+        _Pair(0.0, row.is_rejected, alert.id, row.fid)
+        for alert in alerts
+        if (row := by_id.get(alert.id)) is not None and not (row.is_rejected and is_stronger(alert, row))
+    ]
+    for pair in (*sorted(pairs, key=_Pair.rank), *same):
+        if pair.alert not in taken and pair.fid not in given:
+            taken[pair.alert] = pair.fid
+            given.add(pair.fid)
+    return taken
+
+
+def _owner(alert: Alert, rows: Sequence[Row]) -> Row | None:
+    """The hand-drawn or rejected outline that most of an unmatched alert lies in, if it is not clearly stronger."""
+    held = [
+        row
+        for row in rows
+        if (row.change_id is None or (row.is_rejected and not is_stronger(alert, row)))
+        and _share_inside(alert, row) >= INSIDE_SHARE
+    ]
+    return min(held, key=lambda row: (-_share_inside(alert, row), row.fid), default=None)
+
+
+def _share_inside(alert: Alert, row: Row) -> float:
+    return float(alert.outline.intersection(row.outline).area / max(alert.outline.area, 1e-9))
+
+
+def _unused(wanted: str, used: set[str]) -> str:
+    name, count = wanted, 1
+    while name in used:
+        count += 1
+        name = f"{wanted}-{count}"
+    return name
+
+
+def _nats(confidence: float) -> float:
+    inside = min(max(confidence, 1e-6), 1 - 1e-6)
+    return math.log(inside / (1 - inside))
+
+
+def _renamed(decision: Decision, names: Mapping[str, str | None]) -> Decision:
+    return replace(
+        decision,
+        alerts=tuple(replace(a, id=name) for a in decision.alerts if (name := names[a.id]) is not None),
+        observations=tuple(
+            replace(o, change_id=name) for o in decision.observations if (name := names[o.change_id]) is not None
+        ),
+    )

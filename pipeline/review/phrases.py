@@ -1,0 +1,51 @@
+"""Alerts and evenings in words: what reports, feeds and maps say."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def words(facts: Mapping[str, Any]) -> str:
+    """A change as a sentence, the way the trade writes it: what, how big, both ends of the bracket, how sure.
+
+    facts: a row of `changes`. An outline that the analyst drew has few facts; it is called hers.
+    """
+    if facts["change_id"] is None:
+        return f"Drawn by the analyst: {facts['verdict'] or 'no verdict yet'}"
+    since = f"not there on {facts['last_clear_before']}, " if facts["last_clear_before"] else ""
+    sure = f"confirmed {facts['confirmed_at']}, seen in" if facts["confirmed_at"] else "not yet confirmed, seen in"
+    seen = f"{facts['looks_seen']} of {facts['looks_clear']} clear looks"
+    return (
+        f"{str(facts['kind']).capitalize()} of about {rounded(facts['area_m2'])} m²: "
+        f"{since}there on {facts['first_seen']}, {sure} {seen}; {chance(facts['confidence'])}"
+    )
+
+
+def chance(confidence: float) -> str:
+    """A calibrated confidence as a frequency; no number is certain."""
+    tenths = round(confidence * 10)
+    if tenths >= 10:
+        return "more than 9 in 10 such alerts are right"
+    return f"about {tenths} in 10 such alerts are right" if tenths else "fewer than 1 in 10 such alerts is right"
+
+
+def sentence(changes: Sequence[Mapping[str, Any]], scenes: Sequence[Mapping[str, Any]]) -> str:
+    """What stands open at a site, in one sentence. changes: rows that are neither withdrawn nor rejected."""
+    used = [scene["time"][:10] for scene in scenes if scene["used"]]
+    span = f"from {used[0]} to {used[-1]}" if used else "of no date"
+    stands = [change for change in changes if change["change_id"]]
+    confirmed = sum(change["status"] in ("confirmed", "finished") for change in stands)
+    structures = sum(change["kind"] == "new structure" for change in stands)
+    many = f"{len(stands)} change{'s' * (len(stands) != 1)} stand{'s' * (len(stands) == 1)}"
+    what = f"{many}: {confirmed} confirmed, {structures} new structures" if stands else "No change stands"
+    return f"{what}. Judged on {len(used)} clear looks {span}."
+
+
+def rounded(area: float) -> str:
+    """Two significant figures: the outline does not carry more."""
+    step = 10 ** max(len(str(int(area))) - 2, 0)
+    return f"{int(round(area / step) * step):,}"
+
+
+def place(lon: float, lat: float) -> str:
+    """A point as it is copied into maps: latitude, longitude, six decimals."""
+    return f"{lat:.6f}, {lon:.6f}"
