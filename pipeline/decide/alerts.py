@@ -26,6 +26,8 @@ THRESHOLD_NATS = 4.0
 PROVISIONAL_NATS = 1.0
 FINISHED_DAYS = 365
 PIXEL_M2 = 100.0
+CORE_SHARE = 0.75
+"""Of an object's strong change: pixels that moved so far are taken as wholly covered by it."""
 
 
 def decide_site(site: Site, looks: Sequence[Look], settings: Settings) -> Decision:
@@ -133,10 +135,10 @@ class _Region:
 
 def _region(fold: _Fold, where: NDArray[np.bool_], site: Site) -> _Region | None:
     """Outline and area from how far each pixel has moved; None where no pixel is covered by half."""
-    peak = np.where(where, fold.trace.peak, -np.inf)
-    core = where & (peak >= max(THRESHOLD_NATS, float(np.quantile(peak[where], 0.6))))
-    if not core.any():
-        return None
+    strength = np.sqrt((fold.trace.shown**2).sum(axis=0))
+    passed = where & (fold.trace.peak >= THRESHOLD_NATS)
+    # evidence saturates, also where only a corner of a pixel changed; the size of the change does not
+    core = passed & (strength >= CORE_SHARE * float(np.quantile(strength[passed], 0.9)))
     share = cover(fold.trace.shown, where, core)
     outline = contour(share, site.grid)
     if outline is None:
@@ -193,9 +195,10 @@ def _bracket(fold: _Fold, core: NDArray[np.bool_], healed: bool) -> tuple[int, i
     first = _typical(fold.trace.first, core)
     before = -1
     for index in range(first - 1, -1, -1):
-        if series[index] is None:
+        score_then = series[index]
+        if score_then is None:
             continue
-        if (series[index] or 0) <= persistence.SEEN_SIGMAS:
+        if score_then <= persistence.SEEN_SIGMAS:
             before = index
             break
         first = index

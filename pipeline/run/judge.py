@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from pipeline.catalogue.pixels import read_chips
 from pipeline.catalogue.scenes import Found, find, find_one
@@ -68,7 +69,15 @@ def survey(question: Question, step: Progress) -> tuple[tuple[SceneRecord, ...],
 
 
 def judge(question: Question, step: Progress) -> Judged:
-    """Find, read, correct, decide. Raises DecisionError where no look is left to decide on."""
+    """Find, read, correct, decide. Raises DecisionError where no look is left to decide on.
+
+    One thread for linear algebra: sums split over threads differ in their last bits, and a replay must not.
+    """
+    with threadpool_limits(1):
+        return _judge(question, step)
+
+
+def _judge(question: Question, step: Progress) -> Judged:
     found = scenes_of(question)
     looks, refused, faults = correct_all(question, found.scenes, step)
     records = _records(question.site, (*found.rejections, *refused), looks)
