@@ -4,9 +4,12 @@ import hashlib
 import sqlite3
 import struct
 
+import numpy as np
 import shapely
 from shapely.geometry.base import BaseGeometry
 
+DECIMALS = 2
+"""Centimetres: beyond them machines with other numbers of cores differ, and no ten-metre pixel knows."""
 _ENVELOPE_BYTES = (0, 32, 48, 48, 64)
 """Length of the envelope by the header's code (GeoPackage 1.3, 2.1.3)."""
 
@@ -14,10 +17,10 @@ _ENVELOPE_BYTES = (0, 32, 48, 48, 64)
 def encode(geometry: BaseGeometry, srs: int) -> bytes:
     """Blob of a polygon or multipolygon: header, envelope (min x, max x, min y, max y), little-endian WKB.
 
-    The same geometry gives the same bytes; a MultiPolygon is written throughout, as the columns are typed.
+    Coordinates in metres are rounded to centimetres. The same geometry gives the same bytes; a MultiPolygon is written throughout, as the columns are typed.
     """
     polygons = [part for part in shapely.get_parts(geometry) if part.geom_type == "Polygon"]
-    many = shapely.MultiPolygon(polygons)
+    many = shapely.transform(shapely.MultiPolygon(polygons), lambda points: np.round(points, DECIMALS))
     left, bottom, right, top = many.bounds
     body: bytes = shapely.to_wkb(many, byte_order=1)
     return b"GP\x00\x03" + struct.pack("<i4d", srs, left, right, bottom, top) + body

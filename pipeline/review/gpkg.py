@@ -159,11 +159,16 @@ _EXTENT = """UPDATE gpkg_contents SET last_change = strftime('%Y-%m-%dT%H:%M:%fZ
  WHERE table_name = '{table}'"""
 
 Event = tuple[str, str, float | None]
+_DIGITS = {"area_m2": 1, "area_error_m2": 1}
+"""Decimals kept; all other numbers have six."""
 
 
 def _machine_values(site: Site, alert: Alert) -> dict[str, Any]:
     values = {name: getattr(alert, name) for name in MACHINE if name not in ("change_id", "site")}
-    plain = {name: value.isoformat() if isinstance(value, date) else _plain(value) for name, value in values.items()}
+    plain = {
+        name: value.isoformat() if isinstance(value, date) else _plain(value, _DIGITS.get(name, 6))
+        for name, value in values.items()
+    }
     return {"change_id": alert.id, "site": site.id, **plain}
 
 
@@ -253,14 +258,14 @@ def _scene_row(record: SceneRecord, crs: str, srs: int) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, digits: int = 6) -> Any:
     """Enums as text; floats short and the same on every machine; NaN as nothing."""
     if isinstance(value, str) or value is None:
         return None if value is None else str(value)
     if isinstance(value, int):
         return int(value)
     number = float(value)
-    return None if number != number else round(number, 9)
+    return None if number != number else round(number, digits)
 
 
 def utc(moment: datetime) -> str:

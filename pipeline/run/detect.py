@@ -12,6 +12,7 @@ from pipeline.model.errors import GroundbreakError
 from pipeline.model.imagery import SceneRecord
 from pipeline.model.site import Site
 from pipeline.review.publish import Published, publish
+from pipeline.review.report import write_index
 from pipeline.run.judge import Judged, Progress, Question, judge, quiet
 
 
@@ -36,12 +37,14 @@ def detect(questions: Sequence[Question], out: Path, workers: int, step: Progres
     if workers == 1 or len(questions) == 1:
         for question in questions:
             yield _finish(question, lambda question=question: judge(question, step), out)
+        write_index(out)
         return
     with ProcessPoolExecutor(min(workers, len(questions)), mp_context=get_context("spawn")) as pool:
         running = [(question, pool.submit(judge, question, quiet)) for question in questions]
         for done, (question, future) in enumerate(running, 1):
             yield _finish(question, future.result, out)
             step("all sites", done, len(running), "sites judged")
+    write_index(out)
 
 
 def _finish(question: Question, answer: Callable[[], Judged], out: Path) -> SiteOutcome:
