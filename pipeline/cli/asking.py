@@ -75,6 +75,7 @@ def question(
     start: str | None,
     end: str | None,
     scenes: Sequence[str] = (),
+    out: Path | None = None,
 ) -> Question:
     """What is asked about one site. Flags win over the site's own wishes, those over groundbreak.toml."""
     own = override(settings, site.settings, site.id)
@@ -91,7 +92,7 @@ def question(
     collection = site.collection or (own.search.collection if "://" in source else None)
     return Question(
         site=site, source=source, collection=collection, start=begin, until=until, settings=own,
-        extra_scenes=tuple(scenes),
+        extra_scenes=tuple(scenes), chips=None if out is None else out / ".groundbreak" / "chips",
     )  # fmt: skip
 
 

@@ -1,7 +1,8 @@
 """`groundbreak detect`: judge a whole history, or one new scene against it."""
 
+import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import typer
@@ -23,7 +24,7 @@ def detect(
     start: str = typer.Option(None, help="first day, 2023-01-31"),
     end: str = typer.Option(None, help="last day"),
     folder: Path = typer.Option(Path("out"), "--out", help="where results go"),
-    workers: int = typer.Option(1, min=1, help="sites judged side by side"),
+    workers: int = typer.Option(None, min=1, help="sites judged side by side; default: one a core"),
 ) -> int:
     r"""Find, correct, compare and outline what changed; write polygons, pictures and a QGIS project.
 
@@ -38,13 +39,15 @@ def detect(
     questions, faults = [], list(asked.faults)
     for place in asked.sites:
         try:
-            questions.append(question(place, asked.settings, catalog=catalog, start=start, end=end, scenes=scene or ()))
+            questions.append(
+                question(place, asked.settings, catalog=catalog, start=start, end=end, scenes=scene or (), out=folder)
+            )
         except GroundbreakError as fault:
             error(fault)
             faults.append(fault)  # type: ignore[arg-type]
     outcomes: list[SiteOutcome] = []
     with progress() as step:
-        for outcome in detect_sites(questions, folder, workers, step):
+        for outcome in detect_sites(questions, folder, workers or os.cpu_count() or 1, step):
             outcomes.append(outcome)
             for lost in (*outcome.faults, *((outcome.fault,) if outcome.fault else ())):
                 error(lost)
@@ -87,6 +90,8 @@ def _summarise(outcomes: Sequence[SiteOutcome], folder: Path) -> None:
     for outcome in outcomes:
         for caution in outcome.decision.cautions if outcome.decision else ():
             out.print(f"{outcome.site.id}: {caution}", markup=False)
+        for remark in outcome.published.notes if outcome.published else ():
+            out.print(f"{outcome.site.id}: {remark}", markup=False)
     out.print("\nTo open:", markup=False)
     for outcome in outcomes:
         if outcome.published:
@@ -99,6 +104,6 @@ def _summarise(outcomes: Sequence[SiteOutcome], folder: Path) -> None:
     )
 
 
-def _counted(words: Sequence[str]) -> str:
+def _counted(words: Iterable[str]) -> str:
     counts = Counter(words)
     return ", ".join(f"{count} {word}" for word, count in sorted(counts.items())) or "none"

@@ -11,6 +11,7 @@ from click.exceptions import Exit as ClickExit
 from pipeline.cli.console import error, is_debugging
 from pipeline.cli.detect import detect
 from pipeline.cli.doctor import doctor
+from pipeline.cli.pair import pair
 from pipeline.cli.scenes import scenes
 from pipeline.model.errors import Exit, GroundbreakError
 
@@ -30,6 +31,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(detect)
+app.command()(pair)
 app.command()(scenes)
 app.command()(doctor)
 

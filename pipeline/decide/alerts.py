@@ -206,9 +206,7 @@ def _bracket(fold: _Fold, core: NDArray[np.bool_], healed: bool) -> tuple[int, i
         clear = [index for index in range(first) if fold.scores[index] is None]
         before = clear[-1] if clear else -1
     end = int(np.median(fold.trace.ended[core])) if healed else len(series)
-    seen = [
-        i for i in range(first, max(end, first + 1)) if series[i] is not None and series[i] > persistence.SEEN_SIGMAS
-    ]
+    seen = [index for index in range(first, max(end, first + 1)) if (series[index] or 0) > persistence.SEEN_SIGMAS]
     return first, before, seen[-1] if seen else first
 
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -32,11 +33,21 @@ class SiteOutcome:
 def detect(questions: Sequence[Question], out: Path, workers: int, step: Progress) -> Iterator[SiteOutcome]:
     """Judge and publish site by site, in the order given; a fault in one is that one's outcome.
 
-    With more than one worker the sites are judged in a pool of processes; publishing stays here.
+    With more than one worker the sites are judged in a pool of processes; publishing stays here. out/index.html is
+    written last, over all sites that were ever published there.
     """
+    done = False
+    for outcome in _outcomes(questions, out, workers, step):
+        done |= outcome.published is not None
+        yield outcome
+    if done:
+        write_index(out)
+
+
+def _outcomes(questions: Sequence[Question], out: Path, workers: int, step: Progress) -> Iterator[SiteOutcome]:
     if workers == 1 or len(questions) == 1:
         for question in questions:
-            yield _finish(question, lambda question=question: judge(question, step), out)
+            yield _finish(question, partial(judge, question, step), out)
         write_index(out)
         return
     with ProcessPoolExecutor(min(workers, len(questions)), mp_context=get_context("spawn")) as pool:

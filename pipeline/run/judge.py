@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -19,6 +20,7 @@ from pipeline.model.errors import DecisionError, GroundbreakError, PixelError
 from pipeline.model.imagery import Chip, Look, Reason, Rejection, Scene, SceneRecord
 from pipeline.model.settings import Settings
 from pipeline.model.site import Site, aoi_mask
+from pipeline.run.store import Store
 
 Progress = Callable[[str, int, int, str], None]
 
@@ -29,7 +31,10 @@ def quiet(site: str, done: int, total: int, what: str) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What is asked about one site: where to look, from when until when, with which settings."""
+    """What is asked about one site: where to look, from when until when, with which settings.
+
+    chips: folder in which the chips of a distant catalogue are kept; None = read them anew.
+    """
 
     site: Site
     source: str
@@ -38,6 +43,7 @@ class Question:
     until: datetime
     settings: Settings
     extra_scenes: tuple[str, ...] = ()
+    chips: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -105,7 +111,7 @@ def correct_all(
             refused.append(_refusal(scene, Reason.MISSING_ASSET, f"no {', '.join(missing)}"))
             continue
         try:
-            chips = read_chips(scene, site.grid, bands)
+            chips = _chips(question, scene, bands)
         except PixelError as fault:
             faults.append(fault)
             refused.append(_refusal(scene, Reason.UNREADABLE, str(fault)))
@@ -126,6 +132,14 @@ def correct_all(
         look = make_look(chips, reference, settings, inside)
         (refused if isinstance(look, Rejection) else looks).append(look)  # type: ignore[arg-type]
     return release(looks, settings), tuple(refused), tuple(faults)
+
+
+def _chips(question: Question, scene: Scene, bands: tuple[Band, ...]) -> tuple[Chip, ...]:
+    """A scene's pixels; those from afar are kept, those of a local archive lie here already."""
+    grid = question.site.grid
+    if question.chips is None or "://" not in question.source:
+        return read_chips(scene, grid, bands)
+    return Store(question.chips).chips(scene, grid, bands, lambda: read_chips(scene, grid, bands))
 
 
 def common_bands(scenes: Sequence[Scene]) -> tuple[Band, ...]:

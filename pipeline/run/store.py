@@ -8,7 +8,7 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ class Store:
         return chips
 
     def _path(self, scene: Scene, grid: GeoBox, bands: tuple[Band, ...]) -> Path:
-        facts = [scene.id, str(grid.crs), tuple(grid.affine), tuple(grid.shape), bands]
+        facts: list[Any] = [scene.id, str(grid.crs), tuple(grid.affine), tuple(grid.shape), bands]
         for granule in scene.granules:
             hrefs = sorted(href for href in (*granule.assets.values(), granule.scl or ""))
             facts += [granule.id, granule.baseline, str(granule.generated), [(href, _stamp(href)) for href in hrefs]]
@@ -87,7 +87,9 @@ def _bytes(chips: tuple[Chip, ...]) -> bytes:
     arrays: dict[str, Any] = {}
     index = []
     for number, chip in enumerate(chips):
-        rasters: Mapping[str, Raster] = {**chip.dn, **({SCL: chip.scl} if chip.scl else {})}
+        rasters: dict[str, Raster] = {str(band): raster for band, raster in chip.dn.items()}
+        if chip.scl is not None:
+            rasters[SCL] = chip.scl
         grids = {}
         for name, raster in rasters.items():
             arrays[f"{number}/{name}"] = raster.data
