@@ -20,12 +20,17 @@ def claim_of(
     """The offset that the metadata claim, by the provider's habit; `dn` None where they do not decide."""
     if row.offset == "stated":
         return _stated(bands, baseline)
+    sure = row.offset == "kept"  # the flag's providers have been wrong about it in every way there is
     if baseline is not None and baseline < FIRST_WITH_OFFSET:
-        return OffsetClaim(dn=0, reason=f"baseline {baseline} has no offset")
+        return OffsetClaim(dn=0, reason=f"baseline {baseline} has no offset", certain=sure)
     if row.offset == "flag" and not all(asset.is_jp2 for asset in bands.values()):
         return _flagged(row, properties, bands, baseline, time)
     if baseline is None:
         return OffsetClaim(dn=None, reason="processing baseline unknown")
+    stated = {_offset_of(asset.raw) for asset in bands.values()} - {None}
+    if stated and stated != {-OFFSET_DN / 10000}:
+        said = ", ".join(f"{offset:g}" for offset in sorted(stated, key=str))
+        return OffsetClaim(dn=None, reason=f"baseline {baseline}, yet offset {said} is stated")
     return OffsetClaim(dn=OFFSET_DN, reason=f"baseline {baseline}, DN as ESA made them ({row.name})")
 
 
@@ -36,9 +41,9 @@ def _flagged(
         return OffsetClaim(dn=None, reason="COG and JP2 in one item")
     flag = properties.get(str(row.flag))
     if flag is True:
-        return OffsetClaim(dn=0, reason=f"{row.flag} is true")
+        return OffsetClaim(dn=0, reason=f"{row.flag} is true", certain=False)
     if flag is None and baseline is None and row.unflagged_before and time.date() < row.unflagged_before:
-        return OffsetClaim(dn=0, reason=f"sensed before {row.unflagged_before}, baseline not yet 04.00")
+        return OffsetClaim(dn=0, reason=f"sensed before {row.unflagged_before}", certain=False)
     said = "missing" if flag is None else str(flag).lower()
     return OffsetClaim(dn=None, reason=f"{row.flag} is {said} at baseline {baseline or 'unknown'}")
 

@@ -27,10 +27,12 @@ class OffsetClaim:
 
     dn: 0 = none is in the pixels, 1000 = DN hold reflectance * 10000 + 1000, None = the metadata do not decide.
     reason: the rule that gave it, for the record.
+    certain: False where metadata of this kind have been wrong, so that the pixels must confirm them.
     """
 
     dn: int | None
     reason: str
+    certain: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
