@@ -206,9 +206,10 @@ def main() -> str:
         [
             "## The +1000 offset",
             "",
-            f"{len(chips)} real chips, {len(STATES)} states of the pixels, {len(claims())} kinds of metadata:"
-            f" {cases} cases, each judged alone: right / refused / **wrong**. Cells in brackets have not been reported for such files:"
-            " certain metadata that lie.",
+            f"{len(chips)} real chips, {len(STATES)} states of the pixels, {len(claims())} kinds of metadata:",
+            f"{cases} cases,",
+            "each judged alone: right / refused / **wrong**. Cells in brackets have not been reported for such files:",
+            "certain metadata that lie.",
             "",
             *table,
             "",

@@ -34,6 +34,10 @@ def resolve(href: object, fence: Fence, where: str) -> str:
         raise CatalogueError(f"href is {href!r}", where, MEND)
     if re.search(r"[\x00-\x1f\x7f]", href) or "/vsi" in unquote(href).lower():
         raise CatalogueError(f"href {redact(href)[:80]!r} is no plain path or address", where, MEND)
+    try:
+        urlsplit(href)
+    except ValueError as fault:
+        raise CatalogueError(f"href {href[:80]!r} is no address: {fault}", where, MEND) from fault
     if _SCHEME.match(href) and not href.lower().startswith("file:"):
         return _remote(href, fence, where)
     if fence.folder is None:
@@ -87,7 +91,10 @@ def is_local(host: str) -> bool:
 
 def redact(href: str) -> str:
     """An href fit for logs: user, password and the values of signatures and tokens are left out."""
-    parts = urlsplit(href)
+    try:
+        parts = urlsplit(href)
+    except ValueError:
+        return "an address that is none"
     if not parts.query and "@" not in parts.netloc:
         return href
     query = urlencode([(key, "…" if _SECRET.search(key) else value) for key, value in parse_qsl(parts.query)], safe="…")

@@ -1,8 +1,10 @@
 """One parse of a STAC item: whatever wrote it, out comes a Product; nobody looks at the JSON afterwards."""
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from shapely import make_valid
 from shapely.affinity import translate
@@ -29,6 +31,7 @@ from pipeline.catalogue.providers import Provider, recognise
 from pipeline.model.errors import CatalogueError
 from pipeline.model.imagery import Granule, Level
 
+_REMOTE = re.compile(r"^[A-Za-z][A-Za-z0-9]*://[A-Za-z0-9._-]+(?:[:/]|$)")
 MEND = "mend the item, or drop it from the catalogue"
 
 
@@ -41,7 +44,7 @@ def parse_item(raw: Mapping[str, Any], fence: Fence) -> Product:
     properties = _mapping(raw.get("properties"), "properties", where)
     assets = _mapping(raw.get("assets"), "assets", where)
     collection = raw.get("collection") if isinstance(raw.get("collection"), str) else None
-    row = recognise(collection, properties)
+    row = recognise(collection, properties, _hosts(assets))
     name = _name(id, properties)
     level = _level(properties, name, row, where)
     bands = pick_bands(assets, row, fence, where)
@@ -79,6 +82,11 @@ def _mapping(value: object, field: str, where: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise CatalogueError(f"{field} is {'missing' if value is None else type(value).__name__}", where, MEND)
     return value
+
+
+def _hosts(assets: Mapping[str, Any]) -> frozenset[str]:
+    hrefs = [str(asset.get("href", "")) for asset in assets.values() if isinstance(asset, Mapping)]
+    return frozenset(urlsplit(href).hostname or "" for href in hrefs if _REMOTE.match(href)) - {""}
 
 
 def _first(properties: Mapping[str, Any], *names: str) -> Any:

@@ -65,17 +65,21 @@ def access_of(href: str) -> Access:
     return max(fitting, key=lambda row: len(row.prefix), default=Access(prefix=""))
 
 
-def recognise(collection: str | None, properties: Mapping[str, Any]) -> Provider:
-    """The row of an item, by its collection and the names of its properties; the last row fits everything.
+def recognise(collection: str | None, properties: Mapping[str, Any], hosts: frozenset[str]) -> Provider:
+    """The row of an item: by collection and a name or host of its own; by host alone in another's mirror.
 
-    An item that names no collection is known by a flag of its own only: other properties are everybody's.
+    hosts: where its assets lie. An item that names no collection is known by a provider's flag too; other properties
+    are everybody's. The last row fits everything.
     """
     for row in providers():
-        known = not row.collections or collection in row.collections or (collection is None and row.flag is not None)
-        marked = not row.marks or any(name.startswith(row.marks) for name in properties)
-        if known and marked:
-            return row
-    return providers()[-1]
+        marked = any(name.startswith(row.marks) for name in properties) if row.marks else not row.collections
+        if (not row.collections or collection in row.collections) and (marked or not hosts.isdisjoint(row.hosts)):
+            break
+        if collection is None and row.flag is not None and marked:
+            break
+    if not row.collections:
+        return next((each for each in providers() if not hosts.isdisjoint(each.hosts)), row)
+    return row
 
 
 def api_rows(host: str) -> tuple[Provider, ...]:

@@ -1,0 +1,244 @@
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.catalogue.hrefs import Fence
+from pipeline.catalogue.items import parse_item
+from pipeline.catalogue.product import Product
+from pipeline.catalogue.providers import known_hosts
+from pipeline.model.bands import ANALYSIS, Band
+from pipeline.model.errors import CatalogueError
+from pipeline.model.imagery import Level
+
+DATA = Path(__file__).parents[1] / "data"
+SAME = "S2B_20240305T020641"
+"""Most golden items are this one datatake, filed by different providers."""
+
+
+def load(name: str) -> dict[str, Any]:
+    (path,) = DATA.glob(f"{name}.json")
+    return json.loads(path.read_text())
+
+
+def parse(raw: dict[str, Any], folder: Path = DATA) -> Product:
+    return parse_item(raw, Fence(base=str(folder / "item.json"), folder=folder, hosts=known_hosts()))
+
+
+@pytest.mark.parametrize(
+    ("name", "provider", "claim", "certain", "scl_end", "red_end"),
+    [
+        ("earth_search_v1_l2a/S2B*20240305*", "earth-search-v1-l2a", 0, False, "SCL.tif", "B04.tif"),
+        ("earth_search_v1_c1_l2a/*", "earth-search-v1-c1-l2a", 1000, True, "SCL.tif", "B04.tif"),
+        ("earth_search_v1_l1c/*", "earth-search-v1-l1c", 1000, True, None, "B04.jp2"),
+        ("earth_search_v0_l2a/S2B*20240305*", "earth-search-v0-l2a", 0, False, "SCL.tif", "B04.tif"),
+        ("planetary_computer/*", "planetary-computer", 1000, True, "SCL_20m.tif", "B04_10m.tif"),
+        ("cdse_l2a/*", "cdse-l2a", 1000, True, "SCL_20m.jp2", "R10m/T52SCH_20240305T020641_B04_10m.jp2"),
+    ],
+)  # fmt: skip
+def test_one_acquisition_is_read_alike_from_every_provider(
+    name: str, provider: str, claim: int, certain: bool, scl_end: str | None, red_end: str
+) -> None:
+    product = parse(load(name))
+    granule = product.granule
+    assert product.provider == provider and product.datatake == SAME
+    assert (granule.offset_claim.dn, granule.offset_claim.certain) == (claim, certain)
+    assert set(ANALYSIS) <= set(granule.assets) and granule.assets[Band.B04].endswith(red_end)
+    assert (granule.scl is None) if scl_end is None else str(granule.scl).endswith(scl_end)
+    assert granule.crs == "EPSG:32652" and granule.tile == "52SCH" and granule.baseline == "05.10"
+    assert product.platform == "sentinel-2b" and product.relative_orbit == 103
+    assert product.sun in (None, (50.0, 155.0))
+    assert granule.generated is not None and granule.footprint.area > 0.5
+
+
+@pytest.mark.parametrize(
+    ("name", "claim", "words"),
+    [
+        ("earth_search_v1_l2a/S2A*20240310*", None, "is false"),
+        ("earth_search_v1_l2a/*20200711*", 0, "baseline 02.14"),
+        ("earth_search_v0_l2a/*20220212*", None, "missing at baseline unknown"),
+        ("earth_search_v0_l2a/*20200706*", 0, "sensed before 2022-01-25"),
+        ("stactools/*", 1000, "-0.1 stated"),
+    ],
+)
+def test_the_offset_is_claimed_by_the_providers_habit_and_not_by_raster_bands(
+    name: str, claim: int | None, words: str
+) -> None:
+    found = parse(load(name)).granule.offset_claim
+    assert found.dn == claim and words in found.reason
+
+
+def test_a_missing_flag_decides_nothing() -> None:
+    raw = load("earth_search_v1_l2a/S2B*20240305*")
+    del raw["properties"]["earthsearch:boa_offset_applied"]
+    assert parse(raw).granule.offset_claim.dn is None
+
+
+def test_jp2_of_an_item_with_removed_offset_are_as_esa_made_them() -> None:
+    raw = load("earth_search_v1_l2a/S2B*20240305*")
+    raw["assets"] = {key: asset for key, asset in raw["assets"].items() if key.endswith("-jp2")}
+    product = parse(raw)
+    assert product.granule.offset_claim.dn == 1000 and product.granule.assets[Band.B02].endswith(".jp2")
+    raw["assets"] |= {"red": load("earth_search_v1_l2a/S2B*20240305*")["assets"]["red"]}
+    assert parse(raw).granule.offset_claim.dn is None
+
+
+def test_a_catalogue_that_contradicts_the_baseline_decides_nothing() -> None:
+    raw = load("cdse_l2a/*")
+    for asset in raw["assets"].values():
+        asset |= {"raster:offset": 0} if "raster:offset" in asset else {}
+    assert parse(raw).granule.offset_claim.dn is None
+
+
+def test_a_jp2_under_the_key_of_a_cog_is_known_by_its_type() -> None:
+    raw = load("earth_search_v1_l2a/S2B*20240305*")
+    raw["assets"]["red"] |= {"type": "image/jp2", "href": "s3://sentinel-s2-l2a/x/B04.jp2"}
+    raw["assets"]["red-jp2"] |= {"type": "image/tiff; application=geotiff", "href": "s3://sentinel-cogs/x/B04.tif"}
+    assert parse(raw).granule.assets[Band.B04] == "s3://sentinel-cogs/x/B04.tif"
+
+
+def test_a_mirror_under_another_collection_is_known_by_the_bucket() -> None:
+    raw = load("earth_search_v1_l2a/S2B*20240305*") | {"collection": "our-own-copy"}
+    del raw["properties"]["earthsearch:boa_offset_applied"]
+    product = parse(raw)
+    assert product.provider == "earth-search-v1-l2a" and product.granule.offset_claim.dn is None
+
+
+def test_a_statement_of_offset_0_counts_in_a_catalogue_of_ones_own() -> None:
+    raw = load("stactools/*")
+    for asset in raw["assets"].values():
+        if "raster:bands" in asset:
+            asset["raster:bands"][0]["offset"] = 0
+    assert parse(raw).granule.offset_claim.dn == 0
+    raw["assets"]["red"]["raster:bands"][0].pop("offset")
+    assert parse(raw).granule.offset_claim.dn is None
+
+
+def test_coarser_copies_of_a_band_are_not_taken() -> None:
+    product = parse(load("stactools/*"))
+    assert product.granule.assets[Band.B04].endswith("B04_10m.jp2")
+    assert product.granule.footprint.bounds == (-180, 66, 180, 66.8)
+
+
+def test_a_footprint_wider_than_half_the_globe_is_cut_at_the_antimeridian() -> None:
+    raw = load("stactools/*")
+    ring = [[179.0, 66.0], [-179.2, 66.0], [-179.2, 66.8], [179.0, 66.8], [179.0, 66.0]]
+    raw["geometry"] = {"type": "Polygon", "coordinates": [ring]}
+    assert parse(raw).granule.footprint.area == pytest.approx(1.8 * 0.8)
+
+
+@pytest.mark.parametrize("key", ["proj:epsg", "proj:code", "proj:wkt2", "proj:projjson"])
+def test_the_crs_is_found_wherever_a_version_puts_it(key: str) -> None:
+    from pyproj import CRS
+
+    raw = load("earth_search_v1_l2a/S2B*20240305*")
+    del raw["properties"]["proj:epsg"]
+    values = {"proj:epsg": 32652, "proj:code": "EPSG:32652", "proj:wkt2": CRS(32652).to_wkt(),
+              "proj:projjson": CRS(32652).to_json_dict()}  # fmt: skip
+    raw["properties"][key] = values[key]
+    assert parse(raw).granule.crs == "EPSG:32652"
+    raw["properties"] |= {"proj:code": "EPSG:None", key: values[key]} if key != "proj:code" else {}
+    assert parse(raw).granule.crs == "EPSG:32652"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"id": "../../etc/x"}, "no plain name"),
+        ({"id": 7}, "no plain name"),
+        ({"properties": None}, "properties is missing"),
+        ({"assets": []}, "assets is list"),
+        ({"assets": {}}, "no asset is a known band"),
+        ({"geometry": None, "bbox": None}, "neither geometry nor bbox"),
+        ({"geometry": {"type": "Polygon", "coordinates": [[[0, 0]]]}}, "geometry"),
+        ({"geometry": {"type": "Point", "coordinates": [127, 40]}}, "no area"),
+        ({"geometry": {"type": "Polygon", "coordinates": [[[3e5, 4e6], [4e5, 4e6], [4e5, 5e6], [3e5, 4e6]]]}}, "spans"),
+    ],
+)
+def test_a_broken_item_is_told_by_its_field(change: dict[str, Any], words: str) -> None:
+    with pytest.raises(CatalogueError, match=words):
+        parse(load("earth_search_v1_l2a/S2B*20240305*") | change)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"datetime": "yesterday"}, "datetime"),
+        ({"datetime": None}, "datetime"),
+        ({"eo:cloud_cover": "12"}, "not a number"),
+        ({"proj:epsg": 99}, "CRS 'EPSG:99' is unknown"),
+        ({"s2:product_type": "S2MSI1C"}, "L1C and L2A at once"),
+        ({"s2:generation_time": "soon"}, "generation time"),
+    ],
+)
+def test_a_broken_property_is_told_by_its_name(change: dict[str, Any], words: str) -> None:
+    raw = load("earth_search_v1_l2a/S2B*20240305*")
+    raw["properties"] |= change
+    with pytest.raises(CatalogueError, match=words):
+        parse(raw)
+
+
+@pytest.mark.parametrize(
+    ("href", "words"),
+    [
+        ("file:///etc/passwd", "leads out"),
+        ("/etc/passwd", "leads out"),
+        ("../../../outside/B04.tif", "leads out"),
+        ("file://server/share/B04.tif", "another machine"),
+        ("/vsicurl/http://10.0.0.1/B04.tif", "no plain path"),
+        ("zip+%2Fvsizip/x", "no plain path"),
+        ("http://127.0.0.1/B04.tif", "this machine or its network"),
+        ("http://169.254.169.254/latest/meta-data", "this machine or its network"),
+        ("http://[::1]/B04.tif", "this machine or its network"),
+        ("https://example.org/B04.tif", "no host of its catalogue"),
+        ("https://sentinel-cogs.s3.us-west-2.amazonaws.com.example.org/B04.tif", "no host of its catalogue"),
+        ("https://sentinel-cogs.s3.us-west-2.amazonaws.com@example.org/B04.tif", "no host of its catalogue"),
+        ("http://[::1/B04.tif", "is no address"),
+        ("ftp://example.org/B04.tif", "uses ftp"),
+        ("B04\n.tif", "no plain path"),
+        ("", "href is"),
+        (None, "href is"),
+    ],
+)
+def test_an_href_that_leads_astray_is_refused(href: object, words: str) -> None:
+    raw = load("earth_search_v1_l2a/S2B*20240305*")
+    raw["assets"]["red"]["href"] = href
+    raw["assets"].pop("red-jp2")
+    with pytest.raises(CatalogueError, match=words):
+        parse(raw)
+
+
+def test_an_absurd_size_is_refused() -> None:
+    raw = load("earth_search_v1_l2a/S2B*20240305*")
+    raw["assets"]["red"]["proj:shape"] = [10**9, 10**9]
+    with pytest.raises(CatalogueError, match="proj:shape"):
+        parse(raw)
+
+
+def test_every_recorded_item_is_read(shared: Path) -> None:
+    count = 0
+    for path in sorted((shared / "stac_items").rglob("*.json")):
+        document = json.loads(path.read_text())
+        for raw in document.get("features", [document]):
+            if "assets" in raw:
+                product = parse(raw, path.parent)
+                count += 1
+                assert product.granule.crs and product.granule.tile and product.datatake and product.relative_orbit
+                assert product.granule.offset_claim.dn is not None or raw["id"] == "S2B_31TCJ_20220823_0_L2A"
+    assert count == 29
+
+
+def test_the_recorded_acquisition_filed_four_times_is_one(shared: Path) -> None:
+    products = [parse(json.loads(p.read_text()), p.parent) for p in (shared / "stac_items").rglob("*20EPT_2025*.json")]
+    products += [
+        parse(json.loads(path.read_text()), path.parent) for path in (shared / "stac_items").rglob("*T20EPT*.json")
+    ]
+    assert {product.datatake for product in products} == {"S2B_20250731T131909"}
+    by_provider = {product.provider: product for product in products}
+    assert {name: each.granule.offset_claim.dn for name, each in by_provider.items()} == {
+        "earth-search-v0-l2a": 0, "earth-search-v1-l2a": 0, "earth-search-v1-c1-l2a": 1000, "earth-search-v1-l1c": 1000,
+    }  # fmt: skip
+    assert by_provider["earth-search-v1-l1c"].level is Level.L1C
+    assert by_provider["earth-search-v1-l2a"].time == datetime(2025, 7, 31, 13, 19, 22, 930000, tzinfo=UTC)
