@@ -5,9 +5,6 @@ import sys
 from importlib.metadata import version as installed_version
 
 import typer
-from click.exceptions import Abort, ClickException
-from click.exceptions import Exit as ClickExit
-
 from pipeline.cli.console import error, is_debugging
 from pipeline.cli.detect import detect
 from pipeline.cli.doctor import doctor
@@ -20,6 +17,9 @@ HELP = """Watch places on public Sentinel-2 imagery: what was built, since when,
 Exit codes: 0 done; 1 unexpected fault; 2 wrong usage, settings or input; 3 some sites failed, the others are
 done; 4 nothing new; 130 interrupted.
 """
+
+# typer brings a click of its own and names only some of its exceptions
+ClickException = next(each for each in typer.BadParameter.__mro__ if each.__name__ == "ClickException")
 
 app = typer.Typer(
     name="groundbreak",
@@ -60,12 +60,12 @@ def _run(arguments: list[str]) -> int:
     except GroundbreakError as fault:
         error(fault)
         return int(fault.exit_code)
-    except ClickExit as leave:
+    except typer.Exit as leave:
         return leave.exit_code
     except ClickException as wrong:
         error(wrong.format_message() + ": see `groundbreak --help`")
         return Exit.INPUT
-    except (KeyboardInterrupt, Abort):
+    except (KeyboardInterrupt, typer.Abort):
         error("interrupted: nothing half-written was left; the same command goes on")
         return Exit.INTERRUPTED
     except Exception as fault:  # noqa: BLE001  (one of the two places where anything may be caught)

@@ -45,17 +45,15 @@ def detect(questions: Sequence[Question], out: Path, workers: int, step: Progres
 
 
 def _outcomes(questions: Sequence[Question], out: Path, workers: int, step: Progress) -> Iterator[SiteOutcome]:
-    if workers == 1 or len(questions) == 1:
+    if workers == 1 or len(questions) <= 1:
         for question in questions:
             yield _finish(question, partial(judge, question, step), out)
-        write_index(out)
         return
     with ProcessPoolExecutor(min(workers, len(questions)), mp_context=get_context("spawn")) as pool:
         running = [(question, pool.submit(judge, question, quiet)) for question in questions]
         for done, (question, future) in enumerate(running, 1):
             yield _finish(question, future.result, out)
             step("all sites", done, len(running), "sites judged")
-    write_index(out)
 
 
 def _finish(question: Question, answer: Callable[[], Judged], out: Path) -> SiteOutcome:

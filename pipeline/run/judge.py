@@ -100,6 +100,9 @@ def correct_all(
     """Looks of all scenes that can be trusted, the refusals of the others, and what could not be read."""
     site, settings = question.site, question.settings
     bands = common_bands(scenes)
+    if scenes and not bands:
+        what = "no band that nine in ten scenes share"
+        raise DecisionError(what, f"{site.id}, {question.source}", "see the asset names in docs/providers.md")
     refused: list[Rejection] = []
     faults: list[PixelError] = []
     read: list[tuple[Chip, ...]] = []
@@ -144,8 +147,8 @@ def _chips(question: Question, scene: Scene, bands: tuple[Band, ...]) -> tuple[C
 
 def common_bands(scenes: Sequence[Scene]) -> tuple[Band, ...]:
     """The analysis bands that at least nine in ten scenes have: a site's looks all share one set."""
-    share = {band: np.mean([all(band in g.assets for g in scene.granules) for scene in scenes]) for band in ANALYSIS}
-    return tuple(band for band in ANALYSIS if scenes and share[band] >= 0.9)
+    have = [set.intersection(*(set(granule.assets) for granule in scene.granules)) for scene in scenes]
+    return tuple(band for band in ANALYSIS if have and sum(band in bands for bands in have) >= 0.9 * len(have))
 
 
 def _refusal(scene: Scene, reason: Reason, note: str) -> Rejection:
