@@ -17,7 +17,8 @@ _ENVELOPE_BYTES = (0, 32, 48, 48, 64)
 def encode(geometry: BaseGeometry, srs: int) -> bytes:
     """Blob of a polygon or multipolygon: header, envelope (min x, max x, min y, max y), little-endian WKB.
 
-    Coordinates in metres are rounded to centimetres. The same geometry gives the same bytes; a MultiPolygon is written throughout, as the columns are typed.
+    Coordinates in metres are rounded to centimetres. The same geometry gives the same bytes; a MultiPolygon is
+    written throughout, as the columns are typed.
     """
     polygons = [part for part in shapely.get_parts(geometry) if part.geom_type == "Polygon"]
     many = shapely.transform(shapely.MultiPolygon(polygons), lambda points: np.round(points, DECIMALS))

@@ -16,7 +16,7 @@ from pipeline.review.folder import Folder, make, staging
 from pipeline.review.gpkg import Night, read_provenance, read_rows, write
 from pipeline.review.matching import Matched, match
 from pipeline.review.qgis import has_been_saved, write_project
-from pipeline.review.qgis_raster import raster_styles
+from pipeline.review.qgis_raster import raster_styles, stretches
 from pipeline.review.qgis_style import styles
 from pipeline.review.rasters import write_look, write_score
 from pipeline.review.report import write_report
@@ -77,10 +77,11 @@ def publish(
 
 def _write_rasters(files: Folder, decision: Decision, looks: Sequence[Look]) -> None:
     by_id = {look.scene.id: look for look in looks}
-    write_look(files.before, by_id[decision.before_scene])
-    write_look(files.after, by_id[decision.after_scene])
+    before, after = by_id[decision.before_scene], by_id[decision.after_scene]
+    write_look(files.before, before)
+    write_look(files.after, after)
     write_score(files.score, decision.evidence)
-    for name, qml in raster_styles(looks[0].bands).items():
+    for name, qml in raster_styles(before.bands, stretches([before, after])).items():
         (files.path / name).write_text(qml, encoding="utf-8")
 
 

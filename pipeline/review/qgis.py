@@ -15,6 +15,7 @@ from pipeline.model.site import Site
 from pipeline.review.folder import replacing
 from pipeline.review.qgis_layers import Frame, layer_elements, layer_order, themes, tree
 from pipeline.review.qgis_layout import layouts
+from pipeline.review.qgis_raster import stretches
 from pipeline.review.qgis_xml import VERSION, Element, document, element, reference_system
 from pipeline.review.rasters import picture_order
 
@@ -40,6 +41,7 @@ def write_project(path: Path, site: Site, decision: Decision, looks: Sequence[Lo
         epsg=int(str(site.grid.crs).rsplit(":", 1)[-1]),
         extent=(box.left, box.bottom, box.right, box.top),
         bands=picture_order(looks[0].bands),
+        stretches=stretches([look for look in looks if look.scene.id in (decision.before_scene, decision.after_scene)]),
     )
     text = document(_project(site, decision, looks, frame))
     with replacing(path) as beside, zipfile.ZipFile(beside, "w") as archive:
@@ -73,7 +75,7 @@ def _project(site: Site, decision: Decision, looks: Sequence[Look], frame: Frame
             element("author", text="groundbreak"),
             element("creation", text=stamp[1]),
         ),
-        layouts(frame, site.name),
+        layouts(frame),
         _bookmarks(site, decision, frame),
         element(
             "ProjectViewSettings",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.model.bands import Band
-from pipeline.review.qgis_raster import evidence, false_colour, pipe, true_colour
+from pipeline.review.qgis_raster import Stretches, evidence, false_colour, pipe, true_colour
 from pipeline.review.qgis_style import STYLES, change_style, single
 from pipeline.review.qgis_xml import Element, element, reference_system
 
@@ -37,11 +37,12 @@ START = "After"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
-    """What every part of a project shares: reference system, extent (left, bottom, right, top), band order."""
+    """What every part of a project shares: its reference system, (left, bottom, right, top), bands as in the files."""
 
     epsg: int
     extent: tuple[float, float, float, float]
     bands: tuple[Band, ...]
+    stretches: Stretches
 
     def attributes(self) -> dict[str, float]:
         """The extent as attributes."""
@@ -65,10 +66,14 @@ def layer_elements(frame: Frame) -> list[Element]:
         "aoi": _vector(frame, "aoi", "Site outline", [single("#ffffff", "dash", 0.5)], read_only=True),
         "score": _raster(frame, "score", "Evidence", "score.tif", evidence()),
         "scenes": _vector(frame, "scenes", "Scenes", [single("#7f7f7f", "dot", 0.3)], read_only=True),
-        "after": _raster(frame, "after", "After", "after.tif", true_colour(frame.bands)),
-        "after_fc": _raster(frame, "after_fc", "After, false colour", "after.tif", false_colour(frame.bands)),
-        "before": _raster(frame, "before", "Before", "before.tif", true_colour(frame.bands)),
-        "before_fc": _raster(frame, "before_fc", "Before, false colour", "before.tif", false_colour(frame.bands)),
+        "after": _raster(frame, "after", "After", "after.tif", true_colour(frame.bands, frame.stretches)),
+        "after_fc": _raster(
+            frame, "after_fc", "After, false colour", "after.tif", false_colour(frame.bands, frame.stretches)
+        ),
+        "before": _raster(frame, "before", "Before", "before.tif", true_colour(frame.bands, frame.stretches)),
+        "before_fc": _raster(
+            frame, "before_fc", "Before, false colour", "before.tif", false_colour(frame.bands, frame.stretches)
+        ),
         "observations": _vector(frame, "observations", "Observations", [], spatial=False, read_only=True),
         "review_log": _vector(frame, "review_log", "Verdict log", [], spatial=False, read_only=True),
         "news": _vector(frame, "news", "News by night", [], spatial=False, read_only=True),

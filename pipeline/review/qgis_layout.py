@@ -8,20 +8,36 @@ from pipeline.review.qgis_xml import Element, element, option, outline_symbol
 
 _PAGE, _MAP, _PICTURE, _LABEL = 65638, 65639, 65640, 65641
 _FACTS = (
-    '[% "kind" %], [% "status" %]. [% round("area_m2") %] ± [% round("area_error_m2") %] m². '
-    'Not there [% coalesce("last_clear_before", \'before the first look\') %], there [% "first_seen" %]; '
-    'seen in [% "looks_seen" %] of [% "looks_clear" %] clear looks until [% "last_seen" %]. '
-    '[% format_number("lon", 6) %] E [% format_number("lat", 6) %] N. '
-    "Verdict: [% coalesce(\"verdict\", 'none') %] [% coalesce(\"note\", '') %]"
+    "[% coalesce(\"kind\", 'drawn by the analyst') %], [% coalesce(\"status\", '') %]. "
+    "[% coalesce(format_number(\"area_m2\", 0) || ' ± ' || format_number(\"area_error_m2\", 0) || ' m². ', '') %]"
+    "Not there [% coalesce(to_string(\"last_clear_before\"), 'before the first look') %], "
+    "there [% coalesce(to_string(\"first_seen\"), 'at no look') %]"
+    "[% coalesce(', confirmed ' || to_string(\"confirmed_at\"), ', not confirmed') %]; "
+    'seen in [% coalesce("looks_seen", 0) %] of [% coalesce("looks_clear", 0) %] clear looks, '
+    "last [% coalesce(to_string(\"last_seen\"), '') %].\n"
+    "Latitude, longitude: [% coalesce(format_number(\"lat\", 6) || ', ' || format_number(\"lon\", 6), '') %].   "
+    "Confidence: [% coalesce(format_number(\"confidence\", 2), 'none') %].   "
+    "Change [% coalesce(\"change_id\", '') %].\n"
+    "Verdict: [% coalesce(\"verdict\", 'none') %][% coalesce(' by ' || \"reviewer\", '') %]"
+    "[% coalesce('. ' || \"note\", '') %]"
 )
-_PICTURE_FILE = "if(@atlas_featureid is null, '', @project_folder || '/timeline/' || \"change_id\" || '.png')"
+_LOOKS = (
+    "Looks (● saw it, ○ did not; clear ones only): [% aggregate('groundbreak_observations', 'concatenate', "
+    "left(to_string(\"time\"), 10) || if(\"seen\", ' ●', ' ○'), "
+    '"change_id" = attribute(@parent, \'change_id\') and "clear_share" >= 0.5, \',  \', "time") %]'
+)
+_PICTURE_FILE = (
+    "if(@atlas_featureid is null or \"change_id\" is null, '', "
+    "@project_folder || '/timeline/' || \"change_id\" || '.png')"
+)
+_TITLE = "[% @project_title %]"
+"""Not the name itself: QGIS would evaluate what stands between `[%` and `%]` in it."""
 
 
-def layouts(frame: Frame, name: str) -> Element:
-    """The one layout `Alerts`, with its atlas over the changes, surest first."""
-    page = _item(_PAGE, (0, 0, 297, 210), "{page}", None, outline_symbol("", "#ffffff", style="no", fill="solid"), z=0)
-    # square brackets would be read as an expression
-    safe = name.replace("[%", "[ %")
+def layouts(frame: Frame) -> Element:
+    """The one layout `Alerts`: a portrait page an alert, surest first."""
+    page = _item(_PAGE, (0, 0, 210, 297), "{page}", None, outline_symbol("", "#ffffff", style="no", fill="solid"), z=0)
+    picture = {"file": "", "resizeMode": 0, "anchorPoint": 1, "mode": 2}
     return element(
         "Layouts",
         None,
@@ -29,24 +45,27 @@ def layouts(frame: Frame, name: str) -> Element:
             "Layout",
             {"name": "Alerts", "units": "mm", "printResolution": 150},
             element("PageCollection", None, page),
-            _label(
-                (10, 6, 277, 8), "{title}", f'{safe} · [% "change_id" %] · confidence [% round("confidence", 2) %]', 14
-            ),
-            _label((10, 16, 136, 5), "{before-label}", 'Before: [% "before_scene" %]', 8),
-            _label((151, 16, 136, 5), "{after-label}", 'After: [% "after_scene" %]', 8),
+            _label((10, 8, 190, 8), "{title}", _TITLE, 15),
+            _label((10, 18, 190, 18), "{facts}", _FACTS, 9),
+            _label((10, 38, 94, 4), "{before-label}", _when("Before", "before"), 7),
+            _label((106, 38, 94, 4), "{after-label}", _when("After", "after"), 7),
             _map(frame, 10, "{before}", "Before"),
-            _map(frame, 151, "{after}", "After"),
-            _label((10, 140, 277, 10), "{facts}", _FACTS, 9),
-            _item(
-                _PICTURE,
-                (10, 152, 277, 54),
-                "{timeline}",
-                {"file": "", "resizeMode": 0, "anchorPoint": 4, "mode": 2},
-                defined={"dataDefinedSource": _PICTURE_FILE},
-            ),
+            _map(frame, 106, "{after}", "After"),
+            _item(_PICTURE, (10, 140, 190, 92), "{timeline}", picture, defined={"dataDefinedSource": _PICTURE_FILE}),
+            _label((10, 235, 190, 46), "{looks}", _LOOKS, 7),
+            _label((10, 285, 190, 4), "{source}", "[% " + _fact("attribution") + " %]", 6),
             _atlas(),
         ),
     )
+
+
+def _when(title: str, which: str) -> str:
+    """Day and scene of the picture of the site, as the last night noted them."""
+    return f"{title}: [% left({_fact(which + '_time')}, 10) %]   [% {_fact(which + '_scene')} %]"
+
+
+def _fact(key: str) -> str:
+    return f"coalesce(attribute(get_feature('groundbreak_provenance', 'key', '{key}'), 'value'), '')"
 
 
 def _atlas() -> Element:
@@ -61,8 +80,9 @@ def _atlas() -> Element:
             "hideCoverage": 0,
             "filterFeatures": 0,
             "sortFeatures": 1,
-            "sortKey": '"confidence"',
-            "sortAscending": 0,
+            # ascending always: descending, QGIS compares equal keys wrongly and crashes from 17 alerts on
+            "sortKey": '-coalesce("confidence", -1)',
+            "sortAscending": 1,
             "pageNameExpression": '"change_id"',
             "filenamePattern": '"change_id"',
         },
@@ -70,14 +90,14 @@ def _atlas() -> Element:
 
 
 def _map(frame: Frame, x: float, uid: str, theme: str) -> Element:
-    width, height = 136.0, 116.0
+    width, height = 94.0, 94.0
     left, bottom, right, top = frame.extent
     # an extent of the item's own proportions, or QGIS changes its height
     middle, half = (left + right) / 2, (top - bottom) * width / height / 2
     extent = {"xmin": middle - half, "ymin": bottom, "xmax": middle + half, "ymax": top}
     return _item(
         _MAP,
-        (x, 22, width, height),
+        (x, 43, width, height),
         uid,
         {
             "followPreset": "true",
@@ -88,7 +108,7 @@ def _map(frame: Frame, x: float, uid: str, theme: str) -> Element:
             "mapRotation": 0,
         },
         element("Extent", extent),
-        element("AtlasMap", {"atlasDriven": 1, "scalingMode": 2, "margin": 1}),
+        element("AtlasMap", {"atlasDriven": 1, "scalingMode": 2, "margin": 2.5}),
     )
 
 

@@ -1,34 +1,64 @@
 """How the three rasters look in QGIS, in the project and at a double-click."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
 
 from pipeline.model.bands import VISIBLE, Band
+from pipeline.model.imagery import Look
 from pipeline.review.qgis_xml import VERSION, Element, document, element
 from pipeline.review.rasters import picture_order
 
-TRUE_STRETCH, FALSE_STRETCH = (0, 2500), (0, 4500)
-"""DN shown from black to white; the same before and after, else unchanged ground would differ."""
+LOW, HIGH = 1.0, 99.0
+"""Percentiles shown from black to white."""
+MIN_SPAN = 400
 RAMP = ((0.0, "#ffffff", 0), (2.0, "#ffffb2", 120), (6.0, "#fd8d3c", 220), (12.0, "#bd0026", 255))
 """Nats, colour, alpha; nothing at the low end lets the image through."""
 
 
-def raster_styles(bands: Sequence[Band]) -> dict[str, str]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stretches:
+    """DN shown as black and as white, by band: one for before and after, else unchanged ground would differ."""
+
+    limits: Mapping[Band, tuple[int, int]]
+
+    def of(self, band: Band) -> tuple[int, int]:
+        """(low, high) of a band."""
+        return self.limits.get(band, (0, 3000))
+
+
+def stretches(looks: Sequence[Look]) -> Stretches:
+    """One stretch for all the looks that are shown: the visible bands share theirs, so that colours stay true."""
+    found: dict[Band, tuple[int, int]] = {}
+    for group in (VISIBLE, *((band,) for band in looks[0].bands if band not in VISIBLE)):
+        values = [
+            look.reflectance[look.bands.index(b)][look.usable] for look in looks for b in group if b in look.bands
+        ]
+        known = np.concatenate([*values, np.zeros(0, np.float32)])
+        low, high = np.percentile(known, (LOW, HIGH)) * 10_000 if known.size else (0.0, 3000.0)
+        limits = round(low / 10) * 10, round(max(high, low + MIN_SPAN) / 10) * 10
+        found.update(dict.fromkeys(group, limits))
+    return Stretches(limits=found)
+
+
+def raster_styles(bands: Sequence[Band], stretch: Stretches) -> dict[str, str]:
     """File name -> QML: what QGIS takes by itself for the raster of that name. bands: of the looks."""
-    true = true_colour(picture_order(bands))
+    true = true_colour(picture_order(bands), stretch)
     return {"before.qml": _qml(true), "after.qml": _qml(true), "score.qml": _qml(evidence())}
 
 
-def true_colour(bands: Sequence[Band]) -> Element:
+def true_colour(bands: Sequence[Band], stretch: Stretches) -> Element:
     """Red, green, blue as they stand first in the file; grey where the visible bands are missing."""
-    return _rgb((1, 2, 3) if tuple(bands[:3]) == VISIBLE else (1, 1, 1), TRUE_STRETCH)
+    return _rgb(bands, VISIBLE if tuple(bands[:3]) == VISIBLE else (bands[0],) * 3, stretch)
 
 
-def false_colour(bands: Sequence[Band]) -> Element:
+def false_colour(bands: Sequence[Band], stretch: Stretches) -> Element:
     """Near infrared, red, green: vegetation shines red; true colour where there is no near infrared."""
-    near = next((index for index, band in enumerate(bands, 1) if band in (Band.B08, Band.B8A)), None)
+    near = next((band for band in bands if band in (Band.B08, Band.B8A)), None)
     if near is None or tuple(bands[:3]) != VISIBLE:
-        return true_colour(bands)
-    return _rgb((near, 1, 2), FALSE_STRETCH)
+        return true_colour(bands, stretch)
+    return _rgb(bands, (near, *VISIBLE[:2]), stretch)
 
 
 def pipe(renderer: Element) -> Element:
@@ -42,22 +72,24 @@ def _qml(renderer: Element) -> str:
     return document(root)
 
 
-def _rgb(bands: tuple[int, int, int], stretch: tuple[int, int]) -> Element:
-    def enhancement(name: str) -> Element:
-        return element(
-            f"{name}ContrastEnhancement",
-            None,
-            element("minValue", text=stretch[0]),
-            element("maxValue", text=stretch[1]),
-            element("algorithm", text="StretchToMinimumMaximum"),
-        )
-
-    red, green, blue = bands
+def _rgb(bands: Sequence[Band], shown: Sequence[Band], stretch: Stretches) -> Element:
+    names = ("red", "green", "blue")
+    numbers = {f"{name}Band": bands.index(band) + 1 for name, band in zip(names, shown, strict=True)}
     return element(
         "rasterrenderer",
-        {"type": "multibandcolor", "redBand": red, "greenBand": green, "blueBand": blue, "alphaBand": -1, "opacity": 1},
+        {"type": "multibandcolor", **numbers, "alphaBand": -1, "opacity": 1},
         element("minMaxOrigin", None, element("limits", text="None")),
-        *[enhancement(name) for name in ("red", "green", "blue")],
+        *[_enhancement(name, stretch.of(band)) for name, band in zip(names, shown, strict=True)],
+    )
+
+
+def _enhancement(name: str, limits: tuple[int, int]) -> Element:
+    return element(
+        f"{name}ContrastEnhancement",
+        None,
+        element("minValue", text=limits[0]),
+        element("maxValue", text=limits[1]),
+        element("algorithm", text="StretchToMinimumMaximum"),
     )
 
 
