@@ -11,15 +11,18 @@ from rasterio.enums import Resampling
 from rasterio.warp import reproject
 
 from pipeline.correct import masks, normalise
+from pipeline.correct.expectation import expect
 from pipeline.correct.offset import Offset, dark_floor, reflectance, resolve
 from pipeline.correct.reference import MAX_SIGMA_PX, Draft, Reference, align
-from pipeline.model.bands import Band
+from pipeline.model.bands import VISIBLE, Band
 from pipeline.model.imagery import Alignment, Chip, Look, Raster, Reason, Rejection, Scene, Why
 from pipeline.model.settings import Settings
 
 MIN_DATA_SHARE = 0.1
-MAX_RADIOMETRIC_OFFSET = 0.06
-"""A look whose haze or darkening is worse than this cannot be corrected by a straight line; reflectance."""
+MAX_HAZE = 0.06
+"""Median blue above the history; what is hazier hides small ground and cannot be put right by a straight line."""
+MIN_LEVEL, MIN_DROP = 0.45, 0.03
+"""A look darker than this share of its history, and by this much: low sun alone does not do it."""
 
 
 def to_grid(
@@ -55,7 +58,11 @@ def make_draft(chips: Sequence[Chip], grid: GeoBox, bands: tuple[Band, ...], set
     if isinstance(offsets, Rejection):
         return offsets
     values, scl = to_grid(chips, offsets, grid, bands)
-    why = masks.buffer(masks.classify(values, bands, scl), settings.correct.cloud_buffer_m, grid.resolution.x)
+    why = masks.buffer(
+        masks.classify(values, bands, scl, None, scene.sun, grid.resolution.x),
+        settings.correct.cloud_buffer_m,
+        grid.resolution.x,
+    )
     measured = float(((why & np.uint8(Why.NODATA)) == 0).mean())
     if measured < MIN_DATA_SHARE:
         return _refused(scene, Reason.NODATA, measured, MIN_DATA_SHARE)
@@ -98,17 +105,18 @@ def _normalised(
     aoi: NDArray[np.bool_],
     settings: Settings,
 ) -> Look | Rejection:
-    bands, grid = draft.bands, draft.grid
-    first = masks.classify(values, bands, scl)
-    radiometry = normalise.fit(values, expected, first == 0)
+    bands, grid, limit = draft.bands, draft.grid, settings.correct.min_clear_share
+    why, seasonal = _flags(values, scl, expected, draft)
+    if seasonal is None:
+        return _refused(scene, Reason.CLOUD, float((why == 0).mean()), limit, "share of the chip")
+    unlike = _unlike(seasonal, expected, bands)
+    if unlike is not None:
+        return _refused(scene, Reason.RADIOMETRY, *unlike)
+    radiometry = normalise.fit(values, expected, why == 0, seasonal)
     if radiometry is None:
-        return _refused(scene, Reason.CLOUD, float((first == 0).mean()), settings.correct.min_clear_share)
-    worst = float(np.abs(np.median([_haze(values, expected, first == 0)])))
-    if worst > MAX_RADIOMETRIC_OFFSET:
-        return _refused(scene, Reason.RADIOMETRY, worst, MAX_RADIOMETRIC_OFFSET, "blue off the history, reflectance")
+        return _refused(scene, Reason.CLOUD, float((why == 0).mean()), limit, "share of the chip")
     corrected = normalise.apply(values, radiometry)
-    flags = masks.classify(corrected, bands, scl, expected) | np.uint8(Why.SATURATED) & first
-    why = masks.buffer(np.asarray(flags, np.uint8), settings.correct.cloud_buffer_m, grid.resolution.x)
+    why = masks.buffer(why, settings.correct.cloud_buffer_m, grid.resolution.x)
     clear = float((why[aoi] == 0).mean())
     if clear < settings.correct.min_clear_share:
         return _refused(scene, Reason.CLOUD, clear, settings.correct.min_clear_share, "share of the AOI")
@@ -127,9 +135,38 @@ def _normalised(
     )
 
 
-def _haze(values: NDArray[Any], expected: NDArray[Any], usable: NDArray[np.bool_]) -> float:
-    """Median difference of the bluest band to its expectation over usable ground."""
-    return float(np.median((values[0] - expected[0])[usable]))
+def _flags(
+    values: NDArray[np.float32], scl: NDArray[np.uint8] | None, expected: NDArray[np.float32], draft: Draft
+) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None]:
+    """Masks against what the history expects of this look, and that expectation; twice, as each needs the other."""
+    bands, sun, pixel_m = draft.bands, draft.scene.sun, draft.grid.resolution.x
+    why = masks.classify(values, bands, scl, None, sun, pixel_m)
+    seasonal = None
+    for _ in range(2):
+        found = expect(expected, values, why == 0)
+        if found is None:
+            break
+        seasonal = found
+        why = masks.classify(values, bands, scl, seasonal, sun, pixel_m)
+    return why, seasonal
+
+
+def _unlike(
+    seasonal: NDArray[np.float32], expected: NDArray[np.float32], bands: tuple[Band, ...]
+) -> tuple[float, float, str] | None:
+    """(value, limit, note) where the whole look lies too far from its history: haze in blue, or dark in the visible.
+
+    The infrared falls by more than half when leaves do.
+    """
+    blue = min(range(len(bands)), key=lambda index: bands[index].centre_nm)
+    haze = float(np.nanmedian(seasonal[blue] - expected[blue]))
+    if haze > MAX_HAZE:
+        return haze, MAX_HAZE, f"{bands[blue]} above the history, reflectance"
+    for now, then, band in zip(seasonal, expected, bands, strict=True):
+        level, usual = float(np.nanmedian(now)), float(np.nanmedian(then))
+        if band in VISIBLE and level < MIN_LEVEL * usual and usual - level > MIN_DROP:
+            return level / usual, MIN_LEVEL, f"{band} as a share of the history"
+    return None
 
 
 def _offsets(chips: Sequence[Chip]) -> list[Offset] | Rejection:

@@ -1,16 +1,18 @@
 """What stood in the way: cloud, shadow, snow, water, saturation, nodata, told apart.
 
 Sen2Cor's scene classification (SCL) is a witness here, not a judge: it calls bright roofs cloud again and again and
-misses thin cloud. The second witness is the spectrum, the third the look's own residual against the site's history.
+misses thin cloud. The second witness is the spectrum, the third the look's own residual against the site's history,
+the fourth persistence (`pipeline.correct.persistent`).
 """
 
-import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from pipeline.correct.shadows import cast
+from pipeline.correct.spectra import VISIBLE, Planes, bluest, hazy, infrared_ratio, planes, smooth, snowy, watery
 from pipeline.model.bands import Band
 from pipeline.model.imagery import Why
 
@@ -18,13 +20,16 @@ SCL_SHADOW, SCL_WATER, SCL_SNOW = 3, 6, 11
 SCL_CLOUD = (8, 9, 10)
 SATURATED_REFLECTANCE = 1.9
 """Glinting roofs ring; above this a pixel measures the detector."""
-CLOUD_BLUE = 0.20
-"""Blue above which bare land is rare and cloud common (Braaten et al. 2015 use 0.175 with whiteness)."""
-RESIDUAL_BLUE = 0.045
-"""Blue above its expectation by this much, over a wide and smooth area, is cloud or haze."""
-SHADOW_RATIO = 0.62
-"""Near infrared and short wave below this share of the expectation, relative to the scene, is shadow."""
-SMOOTH_PX = 3.0
+CLOUD_PX, SHADOW_PX = 3.0, 1.0
+"""Gaussian sigma over which a residual must hold: cloud is smooth, a new roof is not."""
+SURE_RISE, EDGE_RISE, WITNESSED_RISE = 0.040, 0.015, 0.012
+"""All visible bands above expectation: cloud; its fringe, where it touches cloud; cloud where SCL says so too."""
+RISE_SIGMAS = 4.0
+"""... and at least so many robust sigmas of the look's own smoothed residual, for the same three in proportion."""
+SURE_DARK, EDGE_DARK, WITNESSED_DARK = 0.60, 0.80, 0.85
+"""Every infrared band at this share of expectation: shadow; its edge; shadow where SCL says so too."""
+MIN_EXPECTED_INFRARED = 0.06
+MIN_SHADOW_PX = 12
 
 
 def classify(
@@ -32,115 +37,108 @@ def classify(
     bands: tuple[Band, ...],
     scl: NDArray[np.uint8] | None,
     expected: NDArray[Any] | None = None,
+    sun: tuple[float, float] | None = None,
+    pixel_m: float = 10.0,
 ) -> NDArray[np.uint8]:
     """Flags of `Why` for every pixel, 0 = usable.
 
     reflectance, expected: (band, row, col) float, 1 = 100 %, NaN = not measured. scl: (row, col) classes or None.
-    expected: what the site's history predicts; without it only SCL and spectrum speak.
+    expected: what the site's history predicts for this look; without it only SCL and spectrum speak.
+    sun: (zenith, azimuth) degrees, None = unknown; helps to find shadows where no history does.
     """
-    plane = dict(zip(bands, reflectance, strict=True))
-    before = None if expected is None else dict(zip(bands, expected, strict=True))
-    nodata = ~np.isfinite(reflectance).all(axis=0)
-    snow = _snow(plane, scl)
-    cloud = _spectral_cloud(plane)
-    shadow = np.zeros_like(nodata)
-    if scl is not None:
-        cloud |= np.isin(scl, SCL_CLOUD) & (plane[_bluest(plane)] > 0.08)
-        shadow |= (scl == SCL_SHADOW) & (_darkness(plane) < 0.12)
-    if before is not None:
-        cloud |= _residual_cloud(plane, before, nodata)
-        # what is as dark as ever is the shade of a slope or a dark roof, not the shadow of a cloud
-        shadow = (shadow & _darker(plane, before, 0.8)) | _residual_shadow(plane, before, nodata)
-    saturated = np.max(np.where(nodata, 0, reflectance), axis=0) > SATURATED_REFLECTANCE
-    why = np.zeros(nodata.shape, np.uint8)
+    plane = planes(bands, reflectance)
+    known = np.isfinite(reflectance).all(axis=0)
+    plane = {band: np.where(known, values, 0) for band, values in plane.items()}
+    before = None if expected is None else {band: np.nan_to_num(e) for band, e in planes(bands, expected).items()}
+    snow = snowy(plane)
+    if snow is None:
+        snow = scl == SCL_SNOW if scl is not None else np.zeros_like(known)
+    if before is None:
+        cloud = hazy(plane, known) & ~snow
+        if scl is not None:
+            cloud |= np.isin(scl, SCL_CLOUD) & (plane[bluest(plane)] > 0.05)
+        shadow = cast(plane, cloud, known, sun, pixel_m)
+        if scl is not None:
+            shadow |= scl == SCL_SHADOW
+    else:
+        cloud = _risen(plane, before, known, scl) & ~snow
+        shadow = _dimmed(plane, before, known & ~cloud, scl)
+    saturated = np.max(np.where(known, reflectance, 0), axis=0) > SATURATED_REFLECTANCE
+    why = np.zeros(known.shape, np.uint8)
     for flag, where in (
-        (Why.CLOUD, cloud & ~snow),
-        (Why.SHADOW, shadow),
+        (Why.CLOUD, cloud),
+        (Why.SHADOW, shadow & ~cloud),
         (Why.SNOW, snow),
         (Why.WATER, _water(plane, scl, before)),
         (Why.SATURATED, saturated),
     ):
-        why[where & ~nodata] |= np.uint8(flag)
-    why[nodata] = np.uint8(Why.NODATA)
+        why[where & known] |= np.uint8(flag)
+    why[~known] = np.uint8(Why.NODATA)
     return why
 
 
 def buffer(why: NDArray[np.uint8], radius_m: float, pixel_m: float) -> NDArray[np.uint8]:
-    """The flags with BUFFER set within `radius_m` of cloud and shadow; more cloud never means more usable ground."""
-    core = ndimage.binary_opening((why & np.uint8(Why.CLOUD | Why.SHADOW)) > 0, iterations=1)
-    radius = math.ceil(radius_m / pixel_m)
-    if radius == 0 or not core.any():
+    """The flags with BUFFER set within `radius_m` of cloud and shadow; more cloud never means more usable ground.
+
+    Usable pixels only take the flag; patches of one or two pixels are no cloud and get no buffer.
+    """
+    core = (why & np.uint8(Why.CLOUD | Why.SHADOW)) > 0
+    wide = ndimage.binary_opening(core, np.ones((2, 2)))
+    if radius_m < pixel_m or not wide.any():
         return why
-    near = ndimage.distance_transform_edt(~core) <= radius_m / pixel_m
+    near = ndimage.distance_transform_edt(~wide) <= radius_m / pixel_m
     return np.asarray(np.where(near & (why == 0), np.uint8(Why.BUFFER), why), np.uint8)
 
 
-def _bluest(plane: dict[Band, NDArray[Any]]) -> Band:
-    return min(plane, key=lambda band: band.centre_nm)
+def _risen(plane: Planes, before: Planes, known: NDArray[np.bool_], scl: NDArray[np.uint8] | None) -> NDArray[np.bool_]:
+    """All visible bands above expectation over a smooth patch, blue as much as red: cloud and haze, not bare soil."""
+    rises = [smooth(plane[band] - before[band], known, CLOUD_PX) for band in VISIBLE if band in plane]
+    least = np.min(rises, axis=0)
+    if Band.B02 in plane and Band.B04 in plane:
+        # soil and stubble rise in red twice as far as in blue; cloud and haze do not
+        least = np.where(rises[0] > 0.6 * rises[-1], least, np.minimum(least, 0))
+    quiet = least[known]
+    # the lower half only: cloud over half the scene must not hide behind its own scatter
+    spread = float(np.median(quiet) - np.quantile(quiet, 0.16)) if quiet.size else 0.0
+    scale = max(1.0, RISE_SIGMAS * spread / SURE_RISE)
+    sure, edge = least > scale * SURE_RISE, least > scale * EDGE_RISE
+    cloud = np.asarray(ndimage.binary_propagation(sure, mask=edge))
+    if scl is not None:
+        cloud |= np.isin(scl, SCL_CLOUD) & (least > scale * WITNESSED_RISE)
+    return cloud & known
 
 
-def _darkness(plane: dict[Band, NDArray[Any]]) -> NDArray[Any]:
-    infrared = [plane[band] for band in (Band.B08, Band.B8A, Band.B11) if band in plane]
-    return np.asarray(np.max(infrared, axis=0) if infrared else plane[_bluest(plane)])
-
-
-def _spectral_cloud(plane: dict[Band, NDArray[Any]]) -> NDArray[np.bool_]:
-    visible = np.stack([plane[band] for band in (Band.B02, Band.B03, Band.B04) if band in plane])
-    mean = visible.mean(axis=0)
-    white = np.abs(visible - mean).max(axis=0) < 0.25 * mean
-    return np.asarray((plane[_bluest(plane)] > CLOUD_BLUE) & white & (mean > CLOUD_BLUE))
-
-
-def _snow(plane: dict[Band, NDArray[Any]], scl: NDArray[np.uint8] | None) -> NDArray[np.bool_]:
-    if Band.B11 in plane and Band.B03 in plane:
-        green, swir = plane[Band.B03], plane[Band.B11]
-        index = (green - swir) / np.maximum(green + swir, 1e-3)
-        return np.asarray((index > 0.4) & (green > 0.15))
-    return np.asarray(scl == SCL_SNOW) if scl is not None else np.zeros(next(iter(plane.values())).shape, bool)
-
-
-def _water(
-    plane: dict[Band, NDArray[Any]], scl: NDArray[np.uint8] | None, before: dict[Band, NDArray[Any]] | None
+def _dimmed(
+    plane: Planes, before: Planes, known: NDArray[np.bool_], scl: NDArray[np.uint8] | None
 ) -> NDArray[np.bool_]:
+    """All infrared bands far below expectation: what is as dark as ever is a slope's shade or a dark roof."""
+    ratio = infrared_ratio(plane, before)
+    if ratio is None:
+        return np.asarray(scl == SCL_SHADOW) if scl is not None else np.zeros_like(known)
+    held = smooth(ratio, known, SHADOW_PX)
+    bright = np.max([before[band] for band in (Band.B08, Band.B8A, Band.B11) if band in before], axis=0)
+    lit = known & (bright > MIN_EXPECTED_INFRARED)
+    shadow = ndimage.binary_propagation(lit & (held < SURE_DARK), mask=lit & (held < EDGE_DARK))
+    shadow = _large(shadow, MIN_SHADOW_PX)
+    if scl is not None:
+        shadow |= (scl == SCL_SHADOW) & (held < WITNESSED_DARK)
+    return np.asarray(shadow)
+
+
+def _water(plane: Planes, scl: NDArray[np.uint8] | None, before: Planes | None) -> NDArray[np.bool_]:
     """Water now, and water in the history too: a new dark roof must not be taken for a pond."""
-    near = next((band for band in (Band.B08, Band.B8A) if band in plane), None)
-    if near is None or Band.B03 not in plane:
+    now, then = watery(plane), None if before is None else watery(before)
+    if now is None:
         return np.asarray(scl == SCL_WATER) if scl is not None else np.zeros(next(iter(plane.values())).shape, bool)
-    now = (plane[Band.B03] > plane[near]) & (plane[near] < 0.12)
-    if before is None:
-        return np.asarray(now & (scl == SCL_WATER)) if scl is not None else np.asarray(now & (plane[near] < 0.06))
-    return np.asarray(now & (before[Band.B03] > before[near]) & (before[near] < 0.12))
+    if then is not None:
+        return np.asarray(now & then)
+    return np.asarray(now & (scl == SCL_WATER)) if scl is not None else now
 
 
-def _residual_cloud(
-    plane: dict[Band, NDArray[Any]], before: dict[Band, NDArray[Any]], nodata: NDArray[np.bool_]
-) -> NDArray[np.bool_]:
-    """Blue, and red with it, far above expectation over a wide smooth patch."""
-    parts = []
-    for band in (Band.B02, Band.B03, Band.B04):
-        if band in plane:
-            rise = np.where(nodata, 0, plane[band] - before[band])
-            parts.append(ndimage.gaussian_filter(np.nan_to_num(rise), SMOOTH_PX))
-    least = np.min(parts, axis=0)
-    return np.asarray(least > RESIDUAL_BLUE)
-
-
-def _darker(plane: dict[Band, NDArray[Any]], before: dict[Band, NDArray[Any]], share: float) -> NDArray[np.bool_]:
-    """All infrared below `share` of what the history and the scene as a whole let expect."""
-    dim = np.ones(next(iter(plane.values())).shape, bool)
-    for band in (Band.B08, Band.B8A, Band.B11):
-        if band in plane:
-            ratio = plane[band] / np.maximum(before[band], 0.02)
-            measured = ratio[np.isfinite(ratio)]
-            dim &= ratio < share * max(float(np.median(measured)) if measured.size else 1.0, 0.3)
-    return dim
-
-
-def _residual_shadow(
-    plane: dict[Band, NDArray[Any]], before: dict[Band, NDArray[Any]], nodata: NDArray[np.bool_]
-) -> NDArray[np.bool_]:
-    if not any(band in plane for band in (Band.B08, Band.B8A, Band.B11)):
-        return np.zeros_like(nodata)
-    dim = _darker(plane, before, SHADOW_RATIO)
-    bright = np.max([before[band] for band in (Band.B08, Band.B8A, Band.B11) if band in plane], axis=0) > 0.1
-    return np.asarray(ndimage.binary_opening(dim & bright & ~nodata, iterations=2))
+def _large(mask: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
+    labels, count = ndimage.label(mask)
+    if count == 0:
+        return mask
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    return np.asarray(sizes[labels] >= pixels)

@@ -1,4 +1,4 @@
-"""Radiometric normalisation: one gain and offset a band, fitted on ground that stayed the same."""
+"""Radiometric normalisation: one gain, one offset and, where there is room, one smooth field a band."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,68 +8,138 @@ from numpy.typing import NDArray
 
 from pipeline.correct.robust import centre_spread, tukey_weights
 
-MAX_TURNS = 12
+MAX_TURNS = 20
 GAIN_RANGE = (0.6, 1.7)
-"""Beyond it (sun, haze and a changed processor together stay within) a look is not corrected but refused."""
+"""Sun, haze and a changed processor together stay within; a fit beyond it is cut there, not believed."""
 MIN_PIXELS = 200
+SURE_CORRELATION, NO_CORRELATION = 0.7, 0.3
+"""Between look and reference: above, the slope is taken as it is; below, it stays 1; in between, in proportion."""
+FIELD_MIN_PIXELS = 4000
+FIELD_BLOCK = 8
+FIELD_TURNS = 3
+FIELD_MIN_GAIN = 0.05
+"""A field is used only where it lowers the scatter of block medians by this share."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Radiometry:
-    """reflectance = gain * measured + offset, per band; scatter: 1-sigma left on unchanged ground, reflectance."""
+    """reflectance = gain * measured + offset - field, per band; scatter: 1-sigma left on ground that stayed.
+
+    field: (band, 5) coefficients of x, y, x*x, x*y, y*y over the chip, x and y in -1..1; zero where none is used.
+    """
 
     gain: tuple[float, ...]
     offset: tuple[float, ...]
     scatter: tuple[float, ...]
+    field: NDArray[np.float64]
 
 
-def fit(reflectance: NDArray[Any], expected: NDArray[Any], usable: NDArray[np.bool_]) -> Radiometry | None:
-    """Gain and offset per band that bring a look to what its site's history expects.
+def fit(
+    reflectance: NDArray[Any],
+    expected: NDArray[Any],
+    usable: NDArray[np.bool_],
+    seasonal: NDArray[Any] | None = None,
+) -> Radiometry | None:
+    """Gain, offset and field per band that bring a look to what its site's history expects.
 
     reflectance, expected: (band, row, col) float, 1 = 100 %. usable: (row, col) bool, True = both are ground.
+    seasonal: what the history expects of this look's own season and light (`expectation.expect`); the field is then
+    read from the difference to it, so that a wood beside fields is no haze when its leaves fall.
     None where fewer than 200 usable pixels are left. Changed ground loses its weight (Tukey's biweight), so a
-    change over a tenth of the area does not pull the fit.
+    change over a tenth of the area does not pull the fit. The slope is that of the two spreads (reduced major axis),
+    which noise in both does not dilute; gain and field are fitted in turns.
     """
-    rows = []
-    for measured, wanted in zip(reflectance, expected, strict=True):
-        good = usable & np.isfinite(measured) & np.isfinite(wanted)
-        if int(good.sum()) < MIN_PIXELS:
-            return None
-        rows.append(_fit_band(measured[good].astype(np.float64), wanted[good].astype(np.float64)))
-    gain, offset, scatter = zip(*rows, strict=True)
-    return Radiometry(gain=gain, offset=offset, scatter=scatter)
+    good = usable & np.isfinite(reflectance).all(axis=0) & np.isfinite(expected).all(axis=0)
+    if int(good.sum()) < MIN_PIXELS:
+        return None
+    terms = _terms(good.shape)[:, good]
+    x, y = reflectance[:, good].astype(np.float64), expected[:, good].astype(np.float64)
+    lines = [_line(one, two) for one, two in zip(x, y, strict=True)]
+    field = np.zeros((len(x), 5))
+    turns = FIELD_TURNS if int(good.sum()) >= FIELD_MIN_PIXELS else 0
+    aim = None if seasonal is None else seasonal[:, good]
+    for _ in range(turns):
+        if aim is None:
+            rest = np.stack([line[0] * one + line[1] - two for line, one, two in zip(lines, x, y, strict=True)])
+        else:
+            rest = np.stack([line[0] * (one - two) for line, one, two in zip(lines, x, aim, strict=True)])
+        field = _field(rest, terms, good)
+        if not field.any():
+            break
+        lines = [_line(one, two + curve @ terms) for one, two, curve in zip(x, y, field, strict=True)]
+    gains, offsets, scatters = zip(*lines, strict=True)
+    return Radiometry(gain=gains, offset=offsets, scatter=scatters, field=field)
 
 
 def apply(reflectance: NDArray[Any], radiometry: Radiometry) -> NDArray[np.float32]:
     """Corrected reflectance, (band, row, col) float32."""
     gain = np.array(radiometry.gain, np.float32)[:, None, None]
     offset = np.array(radiometry.offset, np.float32)[:, None, None]
-    return np.asarray(reflectance * gain + offset, np.float32)
+    curve = np.tensordot(radiometry.field, _terms(reflectance.shape[1:]), axes=(1, 0)) if radiometry.field.any() else 0
+    return np.asarray(reflectance * gain + offset - curve, np.float32)
 
 
-def _fit_band(measured: NDArray[np.float64], wanted: NDArray[np.float64]) -> tuple[float, float, float]:
+def _line(measured: NDArray[np.float64], wanted: NDArray[np.float64]) -> tuple[float, float, float]:
+    """(gain, offset, scatter) of one band."""
     gain, offset = 1.0, float(np.median(wanted) - np.median(measured))
     scale = 0.0
-    for turn in range(MAX_TURNS):
+    for _ in range(MAX_TURNS):
         residual = wanted - gain * measured - offset
-        scale = float(centre_spread(residual)[1])
-        weights = tukey_weights(residual - (np.median(residual) if turn == 0 else 0), max(scale, 1e-4))
-        before = (gain, offset)
-        gain, offset = _solve(measured, wanted, weights, max(scale, 1e-4))
-        if abs(gain - before[0]) < 1e-5 and abs(offset - before[1]) < 1e-6:
+        scale = max(float(centre_spread(residual)[1]), 1e-4)
+        weights = tukey_weights(residual, scale)
+        before = gain
+        gain, offset = _solve(measured, wanted, weights)
+        if abs(gain - before) < 1e-5:
             break
-    return gain, offset, scale
+    return gain, offset, float(centre_spread(wanted - gain * measured - offset)[1])
 
 
-def _solve(x: NDArray[np.float64], y: NDArray[np.float64], weights: NDArray[Any], scale: float) -> tuple[float, float]:
-    """Weighted straight line about its centre, corrected for noise in x, and pulled to gain 1 on uniform ground.
-
-    Half of the scatter is taken to be the look's own: it would dilute the slope by var / (var + scale^2 / 2). The
-    same amount again on both sides is the prior, so that ground with no more contrast than noise keeps gain 1.
-    """
-    total = weights.sum()
+def _solve(x: NDArray[np.float64], y: NDArray[np.float64], weights: NDArray[Any]) -> tuple[float, float]:
+    total = max(float(weights.sum()), 1e-9)
     x_mean, y_mean = (weights * x).sum() / total, (weights * y).sum() / total
-    common = (weights * (x - x_mean) * (y - y_mean)).sum() / total
-    own = (weights * (x - x_mean) ** 2).sum() / total
-    slope = (common + 1.5 * scale**2) / (own + scale**2)
-    return float(slope), float(y_mean - slope * x_mean)
+    own, other = ((weights * (v - m) ** 2).sum() / total + 1e-12 for v, m in ((x, x_mean), (y, y_mean)))
+    correlation = float((weights * (x - x_mean) * (y - y_mean)).sum() / total / np.sqrt(own * other))
+    belief = np.clip((correlation - NO_CORRELATION) / (SURE_CORRELATION - NO_CORRELATION), 0, 1)
+    gain = float(np.clip(np.sqrt(other / own) ** belief, *GAIN_RANGE))
+    return gain, float(y_mean - gain * x_mean)
+
+
+def _terms(shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """(5, row, col): x, y, x*x, x*y, y*y over the chip, each -1..1."""
+    row, col = (np.linspace(-1, 1, size) for size in shape)
+    y, x = np.meshgrid(row, col, indexing="ij")
+    return np.stack([x, y, x * x, x * y, y * y])
+
+
+def _field(rest: NDArray[np.float64], terms: NDArray[np.float64], good: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Second-order surface of the residuals on medians of blocks; zero for bands in which it does not pay."""
+    row, col = np.nonzero(good)
+    cols = good.shape[1] // FIELD_BLOCK + 1
+    block = (row // FIELD_BLOCK) * cols + col // FIELD_BLOCK
+    order = np.argsort(block, kind="stable")
+    edges = np.flatnonzero(np.diff(block[order])) + 1
+    groups = [group for group in np.split(order, edges) if group.size >= FIELD_BLOCK**2 // 3]
+    out = np.zeros((len(rest), 5))
+    if len(groups) < 40:
+        return out
+    design = np.vstack([np.ones(len(groups)), np.stack([terms[:, group].mean(axis=1) for group in groups], axis=1)])
+    for band, values in enumerate(rest):
+        level = np.array([np.median(values[group]) for group in groups])
+        curve = _surface(design, level)
+        flat, left = (float(centre_spread(part)[1]) for part in (level, level - curve @ design))
+        if left < (1 - FIELD_MIN_GAIN) * flat:
+            out[band] = curve[1:]
+    return out
+
+
+def _surface(design: NDArray[np.float64], level: NDArray[np.float64]) -> NDArray[np.float64]:
+    curve = np.zeros(len(design))
+    curve[0] = np.median(level)
+    for _ in range(MAX_TURNS):
+        rest = level - curve @ design
+        weights = tukey_weights(rest, max(float(centre_spread(rest)[1]), 1e-5))
+        normal = (design * weights) @ design.T + np.eye(len(design)) * 1e-6 * weights.sum()
+        before, curve = curve, np.linalg.solve(normal, (design * weights) @ level)
+        if float(np.abs(curve - before).max()) < 1e-6:
+            break
+    return curve

@@ -12,7 +12,7 @@ from scipy import ndimage
 from pipeline.correct.alignment import Options, estimate
 from pipeline.correct.robust import centre_spread
 from pipeline.model.bands import ALIGNMENT, Band
-from pipeline.model.imagery import Alignment, Scene
+from pipeline.model.imagery import Alignment, Scene, Why
 from pipeline.model.settings import Settings
 
 MAX_DRAFTS = 24
@@ -38,11 +38,16 @@ class Draft:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Reference:
-    """Robust median of aligned looks. reflectance: (band, row, col) float32, NaN where no look was clear."""
+    """Robust median of aligned looks. reflectance: (band, row, col) float32, NaN where no look measured the ground.
+
+    spread: (band, row, col) float32, 1.4826 MAD of those looks, NaN where fewer than two; count: (row, col), how many.
+    """
 
     grid: GeoBox
     bands: tuple[Band, ...]
     reflectance: NDArray[np.float32]
+    spread: NDArray[np.float32]
+    count: NDArray[np.int16]
     scenes: tuple[str, ...]
 
     def expected(self) -> NDArray[np.float32]:
@@ -64,11 +69,20 @@ def build(drafts: Sequence[Draft], settings: Settings) -> Reference:
     anchor = chosen[0]
     image = np.where(anchor.why == 0, anchor.reflectance, np.nan)
     for _ in range(2):
-        image = _median([_moved(draft, align(image, draft, settings)) for draft in chosen], image)
+        shifts = [align(image, draft, settings) for draft in chosen]
+        moved = [_moved(draft, shift, draft.why == 0) for draft, shift in zip(chosen, shifts, strict=True)]
+        image, spread, count = _summary(moved, image)
+    holes = ~np.isfinite(image).all(axis=0)
+    if holes.any():
+        # ground that every look calls cloud is a bright roof as often as bad luck: better its own median than none
+        moved = [_moved(draft, shift, _measured(draft)) for draft, shift in zip(chosen, shifts, strict=True)]
+        image = np.where(holes, _summary(moved, image)[0], image)
     return Reference(
         grid=anchor.grid,
         bands=anchor.bands,
         reflectance=image.astype(np.float32),
+        spread=spread,
+        count=count,
         scenes=tuple(sorted(draft.scene.id for draft in chosen)),
     )
 
@@ -117,26 +131,33 @@ def combine(found: Sequence[Alignment]) -> Alignment:
     )
 
 
-def _moved(draft: Draft, alignment: Alignment) -> NDArray[np.float32] | None:
+def _measured(draft: Draft) -> NDArray[np.bool_]:
+    return np.asarray((draft.why & np.uint8(Why.NODATA)) == 0)
+
+
+def _moved(draft: Draft, alignment: Alignment, usable: NDArray[np.bool_]) -> NDArray[np.float32] | None:
     """The draft sampled at x + shift, NaN where not usable; None if it could not be aligned."""
     if not alignment.accepted:
         return None
-    usable = draft.why == 0
-    filled = np.where(usable, draft.reflectance, 0)
     back = (-alignment.shift[0], -alignment.shift[1])
     share = ndimage.shift(usable.astype(np.float32), back, order=1, cval=0)
-    planes = [ndimage.shift(np.nan_to_num(plane), back, order=1, cval=0) for plane in filled]
+    filled = np.where(usable, np.nan_to_num(draft.reflectance), 0)
+    planes = [ndimage.shift(plane, back, order=1, cval=0) for plane in filled]
     return np.where(share > 0.99, np.stack(planes), np.nan).astype(np.float32)
 
 
-def _median(images: Sequence[NDArray[np.float32] | None], fallback: NDArray[Any]) -> NDArray[np.float32]:
+def _summary(
+    images: Sequence[NDArray[np.float32] | None], fallback: NDArray[Any]
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int16]]:
+    """Median, spread and count per pixel, a band at a time; the fallback where nothing was measured."""
     stack = [image for image in images if image is not None]
     if not stack:
-        return np.asarray(fallback, np.float32)
-    out = np.empty_like(stack[0])
-    for index in range(len(out)):
-        planes = np.stack([image[index] for image in stack])
-        empty = ~np.isfinite(planes).any(axis=0)
-        planes[:, empty] = 0
-        out[index] = np.where(empty, fallback[index], np.nanmedian(planes, axis=0))
-    return out
+        known = np.isfinite(fallback).all(axis=0).astype(np.int16)
+        return np.asarray(fallback, np.float32), np.full(fallback.shape, np.nan, np.float32), known
+    count = np.sum([np.isfinite(image).all(axis=0) for image in stack], axis=0).astype(np.int16)
+    middle, spread = np.empty_like(stack[0]), np.empty_like(stack[0])
+    for index in range(len(middle)):
+        centre, scatter = centre_spread(np.stack([image[index] for image in stack]), axis=0)
+        middle[index] = np.where(count > 0, centre, fallback[index])
+        spread[index] = np.where(count > 1, scatter, np.nan)
+    return middle, spread, count

@@ -1,0 +1,62 @@
+"""What the reference lets expect of this very look: its season, sun and haze, learned from the ground both show."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.correct.robust import centre_spread, tukey_weights
+
+MIN_PIXELS = 400
+MAX_PIXELS = 20_000
+TURNS = 6
+PRIOR_SHARE = 0.02
+"""Weight of "as the reference", in shares of the pixels: bands that say the same are not played against each other."""
+
+
+def expect(reference: NDArray[Any], measured: NDArray[Any], usable: NDArray[np.bool_]) -> NDArray[np.float32] | None:
+    """The reference in the season and light of a look, (band, row, col); None where fewer than 400 pixels are usable.
+
+    One linear map for the scene, from all bands of the reference to each band of the look, fitted by iteratively
+    reweighted least squares on usable ground (chronochrome: Schaum & Stocker 1998). Like ground changes alike with
+    season, so a wood that lost its leaves is expected bare. What is changed or clouded loses its weight, as long as
+    it is less than about half of the usable ground.
+    """
+    bands = len(reference)
+    good = np.flatnonzero(usable & np.isfinite(reference).all(axis=0) & np.isfinite(measured).all(axis=0))
+    if good.size < MIN_PIXELS:
+        return None
+    # every n-th, not a random draw: the same look gives the same bits
+    good = good[:: max(1, good.size // MAX_PIXELS)]
+    x = reference.reshape(bands, -1)[:, good].astype(np.float64)
+    y = measured.reshape(bands, -1)[:, good].astype(np.float64)
+    centre = np.median(x, axis=1, keepdims=True)
+    design = np.vstack([np.ones((1, x.shape[1])), x - centre])
+    coefficients = _fit(design, y)
+    whole = np.vstack([np.ones((1, reference[0].size)), reference.reshape(bands, -1) - centre])
+    return np.asarray((coefficients.T @ whole).reshape(reference.shape), np.float32)
+
+
+def _fit(design: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(1 + band, band): starts from the medians' difference, weighs whole pixels by their worst band."""
+    bands = len(y)
+    prior = np.vstack([np.zeros((1, bands)), np.eye(bands)])
+    start = prior.copy()
+    start[0] = np.median(y - design[1:], axis=1)
+    pull = np.diag([0.0, *(PRIOR_SHARE * y.shape[1] * np.var(design[1:], axis=1) + 1e-9)])
+    coefficients = start
+    for _ in range(TURNS):
+        rest = y - coefficients.T @ design
+        centres, scales = centre_spread(rest, axis=1)
+        weights = np.min(
+            [
+                tukey_weights(row - centre, 1.5 * max(float(scale), 0.002))
+                for row, centre, scale in zip(rest, centres, scales, strict=True)
+            ],
+            axis=0,
+        )
+        if weights.sum() < MIN_PIXELS / 4:
+            return coefficients
+        normal = (design * weights) @ design.T + pull
+        coefficients = np.linalg.solve(normal, (design * weights) @ y.T + pull @ prior)
+    return coefficients

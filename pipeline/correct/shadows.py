@@ -1,0 +1,100 @@
+"""Cloud shadow: dark in the infrared, and where the sun puts it."""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft, ndimage
+
+from pipeline.correct.spectra import INFRARED, Planes
+
+DARK_SHARE = 0.62
+"""Infrared below this share of the ground around is in shadow: best F1 with the geometry on hand-drawn labels."""
+SURROUND_M = 900.0
+REACH_M = 3000.0
+"""How far from its cloud a shadow is looked for: base heights to 2 km with the sun at 35 degrees."""
+MIN_GAIN = 1.5
+"""Dark ground under the cast must be this much commoner than elsewhere, or the darkness is the land's own."""
+
+
+def cast(
+    plane: Planes,
+    cloud: NDArray[np.bool_],
+    known: NDArray[np.bool_],
+    sun: tuple[float, float] | None,
+    pixel_m: float,
+) -> NDArray[np.bool_]:
+    """Shadow of the clouds that are seen, without any history. All arrays (row, col).
+
+    sun: (zenith, azimuth) degrees, None = unknown. All clouds of a chip cast alike, so the displacement is found as
+    the one that brings the clouds onto the most dark ground; the sun, where known, gives the direction.
+    """
+    found = [plane[band] for band in INFRARED if band in plane]
+    ground = known & ~cloud
+    if not found or not cloud.any() or float(ground.mean()) < 0.1:
+        return np.zeros_like(cloud)
+    dark = _dark(np.exp(np.mean(np.log(np.maximum(found, 1e-3)), axis=0)), ground, pixel_m)
+    shift = _displacement(cloud, dark, ground, sun, pixel_m)
+    if shift is None:
+        return np.zeros_like(cloud)
+    swept = np.zeros_like(cloud)
+    length = max(abs(shift[0]), abs(shift[1]), 1)
+    # clouds are of many heights: the whole way from the cloud to half as far again
+    for step in range(math.ceil(1.5 * length) + 1):
+        swept |= _moved(cloud, round(shift[0] * step / length), round(shift[1] * step / length))
+    swept = ndimage.binary_dilation(swept, iterations=max(1, round(60 / pixel_m)))
+    return np.asarray(dark & swept)
+
+
+def _dark(infrared: NDArray[np.float32], ground: NDArray[np.bool_], pixel_m: float) -> NDArray[np.bool_]:
+    """Below DARK_SHARE of the median of the surroundings, on every third pixel for speed."""
+    typical = float(np.median(infrared[ground]))
+    filled = np.where(ground, infrared, typical)
+    width = max(3, round(2 * SURROUND_M / pixel_m / 3)) | 1
+    coarse = ndimage.median_filter(filled[::3, ::3], min(width, 31), mode="reflect")
+    base = np.repeat(np.repeat(coarse, 3, axis=0), 3, axis=1)[: infrared.shape[0], : infrared.shape[1]]
+    dark = ground & (infrared < DARK_SHARE * np.maximum(base, 0.5 * typical))
+    return np.asarray(ndimage.binary_opening(dark) if dark.any() else dark)
+
+
+def _displacement(
+    cloud: NDArray[np.bool_],
+    dark: NDArray[np.bool_],
+    ground: NDArray[np.bool_],
+    sun: tuple[float, float] | None,
+    pixel_m: float,
+) -> tuple[int, int] | None:
+    """(row, col) px from cloud to shadow; None where no displacement makes dark ground commoner than it is."""
+    rows, cols = cloud.shape
+    shape = (fft.next_fast_len(2 * rows, real=True), fft.next_fast_len(2 * cols, real=True))
+    kernel = np.conj(fft.rfft2(cloud.astype(np.float32), shape))
+    hits = fft.fftshift(fft.irfft2(kernel * fft.rfft2(dark.astype(np.float32), shape), shape))
+    seen = fft.fftshift(fft.irfft2(kernel * fft.rfft2(ground.astype(np.float32), shape), shape))
+    row, col = np.indices(shape)
+    row, col = row - shape[0] // 2, col - shape[1] // 2
+    far = np.hypot(row, col) * pixel_m
+    allowed = (far <= REACH_M) & (far >= 2 * pixel_m) & (np.abs(row) < rows) & (np.abs(col) < cols)
+    if sun is not None:
+        away = np.deg2rad(sun[1] + 180)
+        angle = np.arctan2(col, -row)
+        allowed &= np.abs(np.angle(np.exp(1j * (angle - away)))) < np.deg2rad(25)
+    allowed &= seen > 0.15 * float(cloud.sum())
+    if not allowed.any():
+        return None
+    share = np.where(allowed, hits / np.maximum(seen, 1), 0) * np.sqrt(np.clip(seen / max(cloud.sum(), 1), 0, 1))
+    best = np.unravel_index(int(np.argmax(share)), shape)
+    usual = float(dark.sum()) / max(float(ground.sum()), 1)
+    if hits[best] / max(seen[best], 1) < max(MIN_GAIN * usual, 0.1):
+        return None
+    return int(row[best]), int(col[best])
+
+
+def _moved(mask: NDArray[np.bool_], down: int, right: int) -> NDArray[np.bool_]:
+    out = np.zeros_like(mask)
+    rows, cols = mask.shape
+    if abs(down) >= rows or abs(right) >= cols:
+        return out
+    to = (slice(max(down, 0), rows + min(down, 0)), slice(max(right, 0), cols + min(right, 0)))
+    of = (slice(max(-down, 0), rows - max(down, 0)), slice(max(-right, 0), cols - max(right, 0)))
+    out[to] = mask[of]
+    return out

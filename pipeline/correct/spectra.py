@@ -1,0 +1,82 @@
+"""What a spectrum alone tells: haze index, whiteness, snow, water, and how dark the infrared is."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from pipeline.model.bands import Band
+
+Planes = Mapping[Band, NDArray[Any]]
+
+VISIBLE = (Band.B02, Band.B03, Band.B04)
+INFRARED = (Band.B08, Band.B8A, Band.B11)
+HAZE_RISE = 0.035
+"""Haze index above the scene's clear ground that is cloud: the flat best F1 on drawn labels."""
+CLEAR_HAZE = 0.09
+"""Haze index of clear ground at the top of the atmosphere, at most; a scene whose median is higher is cloud itself."""
+SNOW_INDEX, SNOW_GREEN = 0.4, 0.15
+"""Normalised difference of green and short wave, and green itself, of snow (Hall et al. 1995; Dozier 1989)."""
+WATER_NIR = 0.12
+
+
+def planes(bands: tuple[Band, ...], reflectance: NDArray[Any]) -> dict[Band, NDArray[Any]]:
+    """(band, row, col) as one plane a band."""
+    return dict(zip(bands, reflectance, strict=True))
+
+
+def bluest(plane: Planes) -> Band:
+    """The band of the shortest wavelength at hand, where haze is strongest."""
+    return min(plane, key=lambda band: band.centre_nm)
+
+
+def smooth(image: NDArray[Any], known: NDArray[np.bool_], sigma: float) -> NDArray[Any]:
+    """Gaussian mean over known pixels, 0 where none is near."""
+    share = ndimage.gaussian_filter(known.astype(np.float32), sigma)
+    filled = ndimage.gaussian_filter(np.where(known, image, 0).astype(np.float32), sigma)
+    return np.asarray(np.where(share > 0.02, filled / np.maximum(share, 0.02), 0))
+
+
+def hazy(plane: Planes, known: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Cloud by colour: blue minus half of red (Zhang et al. 2002), above that of the scene's clear ground, and white.
+
+    Without a red band, twice as much in the bluest alone.
+    """
+    blue = plane[bluest(plane)]
+    if Band.B04 not in plane or bluest(plane) is Band.B04:
+        return np.asarray((blue > 0.25) & known)
+    index = smooth(blue - 0.5 * plane[Band.B04], known, 1.0)
+    ground = min(float(np.median(index[known])), CLEAR_HAZE) if known.any() else CLEAR_HAZE
+    visible = np.stack([plane[band] for band in VISIBLE if band in plane])
+    mean = np.maximum(visible.mean(axis=0), 1e-3)
+    white = np.abs(visible - mean).sum(axis=0) < 0.7 * mean
+    return np.asarray((index > ground + HAZE_RISE) & white & (blue > 0.1) & known)
+
+
+def snowy(plane: Planes) -> NDArray[np.bool_] | None:
+    """Snow by the index of green and short wave; None without short wave."""
+    if Band.B11 not in plane or Band.B03 not in plane:
+        return None
+    green, swir = plane[Band.B03], plane[Band.B11]
+    index = (green - swir) / np.maximum(green + swir, 1e-3)
+    near = next((plane[band] for band in (Band.B08, Band.B8A) if band in plane), green)
+    return np.asarray((index > SNOW_INDEX) & (green > SNOW_GREEN) & (near > 0.11))
+
+
+def watery(plane: Planes) -> NDArray[np.bool_] | None:
+    """Water by green above a dark near infrared (McFeeters 1996); None without near infrared or green."""
+    near = next((plane[band] for band in (Band.B08, Band.B8A) if band in plane), None)
+    if near is None or Band.B03 not in plane:
+        return None
+    wet = (plane[Band.B03] > near) & (near < WATER_NIR)
+    if Band.B11 in plane:
+        wet &= plane[Band.B11] < plane[Band.B03]
+    return np.asarray(wet)
+
+
+def infrared_ratio(plane: Planes, before: Planes) -> NDArray[Any] | None:
+    """Largest share of its expectation that any infrared band keeps: in shadow all of them fall. None without."""
+    shares = [plane[band] / np.maximum(before[band], 0.03) for band in INFRARED if band in plane]
+    return np.asarray(np.max(shares, axis=0)) if shares else None
