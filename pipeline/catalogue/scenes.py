@@ -1,6 +1,6 @@
 """Every scene of a site: picks the reader for a source, merges twins, orders by time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -42,7 +42,7 @@ def find(
     Raises CatalogueError where the source as a whole cannot be read; an item that cannot is one of the faults.
     """
     walk = _read(site, source, collection, start, until, settings)
-    wanted = [product for product in walk.products if _asked_for(product, collection, start, until)]
+    wanted = _asked_for(walk.products, collection, start, until)
     if progress is not None:
         progress(site.id, len(wanted), len(wanted), "products found")
     merged = merge(site, wanted)
@@ -86,7 +86,15 @@ def _read_files(source: str, settings: Settings) -> Walk:
     return read_products(products) if products else read_static(source, settings.search.asset_hosts)
 
 
-def _asked_for(product: Product, collection: str | None, start: datetime | None, until: datetime) -> bool:
-    """Servers ignore filters: date and collection are judged here, for every source alike."""
-    in_time = (start is None or product.time >= start) and product.time <= until
-    return in_time and (not collection or not product.collection or product.collection == collection)
+def _asked_for(
+    products: Sequence[Product], collection: str | None, start: datetime | None, until: datetime
+) -> list[Product]:
+    """Servers ignore filters: date and collection are judged here, for every source alike.
+
+    Items that name no collection are taken where none names the one asked for.
+    """
+    timely = [product for product in products if (start is None or product.time >= start) and product.time <= until]
+    if not collection:
+        return timely
+    named = [product for product in timely if product.collection == collection]
+    return named or [product for product in timely if not product.collection]

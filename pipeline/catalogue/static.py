@@ -105,7 +105,7 @@ def _visit(document: Mapping[str, Any], fence: Fence, walk: Walk) -> list[str]:
         walk.add(document, fence)
     elif kind == "FeatureCollection":
         _add_features(document, fence, walk)
-    elif kind in ("Catalog", "Collection") or "links" in document:
+    elif kind in ("Catalog", "Collection") or (kind is None and "links" in document):
         return list(_links(document, fence, walk))
     else:
         raise CatalogueError(f"no STAC document: its type is {kind!r}", redact(fence.base), MEND)

@@ -1,0 +1,183 @@
+import json
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from shapely.geometry import box
+
+from pipeline.catalogue.scenes import Found, find, find_one
+from pipeline.model.errors import CatalogueError
+from pipeline.model.imagery import Reason
+from pipeline.model.settings import Settings, override
+from pipeline.model.site import Site, site_grid
+from pipeline.study.catalogue_writer import write_catalogue, write_item
+from tests.world import GRID10
+
+END = datetime(2030, 1, 1, tzinfo=UTC)
+
+
+def site() -> Site:
+    outline = GRID10.extent.to_crs("EPSG:4326").geom.buffer(-0.002)
+    aoi = box(*outline.bounds)
+    return Site(id="here", name="Here", aoi=aoi, grid=site_grid(aoi))
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    """A catalogue of three dates."""
+    folder = tmp_path / "archive"
+    red = np.full(GRID10.shape, 500, np.uint16)
+    items = [
+        write_item(folder, f"day-{day}", datetime(2024, 3, day, 2, tzinfo=UTC), {"red": (red, GRID10)}, {})
+        for day in (1, 6, 11)
+    ]
+    write_catalogue(folder, "archive", "Archive", "Made for a test.", items)
+    return folder
+
+
+def search(source: Path | str, collection: str | None = None, **window: datetime) -> Found:
+    start, until = window.get("start"), window.get("until", END)
+    return find(site(), str(source), collection, start, until, Settings())
+
+
+def ids(found: Found) -> list[str]:
+    return [scene.id for scene in found.scenes]
+
+
+def edit(archive: Path, day: int, change: Any) -> None:
+    path = archive / f"day-{day}" / f"day-{day}.json"
+    raw = json.loads(path.read_text())
+    change(raw)
+    path.write_text(json.dumps(raw))
+
+
+ALL = ["day-1", "day-6", "day-11"]
+
+
+def test_a_catalogue_a_folder_of_items_a_collection_and_lines_give_the_same_scenes(
+    archive: Path, tmp_path: Path
+) -> None:
+    wanted = search(archive)
+    assert ids(wanted) == ALL and wanted.faults == ()
+    assert search(archive / "catalog.json") == wanted
+    (archive / "catalog.json").unlink()
+    assert search(archive) == wanted
+    features = [json.loads(path.read_text()) for path in sorted(archive.glob("*/*.json"), reverse=True)]
+    for feature in features:
+        feature["assets"]["red"]["href"] = f"{feature['id']}/red.tif"
+    (archive / "all.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    assert search(archive / "all.geojson") == wanted
+    (archive / "all.ndjson").write_text("\n".join(json.dumps(feature) for feature in features) + "\n\n")
+    assert search(archive / "all.ndjson") == wanted
+
+
+def test_only_the_period_asked_for_is_given(archive: Path) -> None:
+    assert ids(search(archive, start=datetime(2024, 3, 2, tzinfo=UTC))) == ALL[1:]
+    assert ids(search(archive, until=datetime(2024, 3, 6, tzinfo=UTC))) == ALL[:1]
+
+
+def test_items_of_another_collection_are_left_alone(archive: Path) -> None:
+    edit(archive, 6, lambda raw: raw.update(collection="theirs"))
+    edit(archive, 11, lambda raw: raw.update(collection="ours"))
+    assert ids(search(archive, collection="ours")) == ["day-11"]
+    assert ids(search(archive, collection="nobody's")) == ["day-1"]
+
+
+def test_links_in_a_circle_and_items_linked_twice_change_nothing(archive: Path) -> None:
+    wanted = search(archive)
+    path = archive / "catalog.json"
+    catalogue = json.loads(path.read_text())
+    catalogue["links"] += [{"rel": "child", "href": "./catalog.json"}, *catalogue["links"][::-1]]
+    path.write_text(json.dumps(catalogue))
+    assert search(archive) == wanted
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda raw: raw.pop("geometry") and raw.pop("bbox"), "neither geometry nor bbox"),
+        (lambda raw: raw.update(id="../day-6"), "no plain name"),
+        (lambda raw: raw["assets"]["red"].update(href="file:///etc/hosts"), "item day-6, asset red"),
+        (lambda raw: raw["properties"].update(datetime=5), "datetime is '5'"),
+        (lambda raw: raw.update(type="Nothing"), "no STAC document"),
+    ],
+)
+def test_one_bad_item_is_one_line_and_takes_no_other_with_it(archive: Path, change: Any, words: str) -> None:
+    edit(archive, 6, change)
+    found = search(archive)
+    assert ids(found) == ["day-1", "day-11"]
+    (fault,) = found.faults
+    assert words in str(fault) and "\n" not in str(fault)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "\x00\x01", '{"type": "Feature"', "[" * 100_000])
+def test_a_document_that_is_no_json_object_is_one_line(archive: Path, text: str) -> None:
+    (archive / "day-6" / "day-6.json").write_text(text)
+    found = search(archive)
+    assert ids(found) == ["day-1", "day-11"] and len(found.faults) == 1
+    with pytest.raises(CatalogueError, match="day-6"):
+        search(archive / "day-6" / "day-6.json")
+
+
+def test_a_missing_item_file_is_one_line(archive: Path) -> None:
+    shutil.rmtree(archive / "day-6")
+    assert ids(search(archive)) == ["day-1", "day-11"]
+
+
+@pytest.mark.parametrize("href", ["../../secret/item.json", "/etc/item.json", "https://example.org/item.json", 7])
+def test_a_link_out_of_the_folder_is_not_followed(archive: Path, href: object) -> None:
+    path = archive / "catalog.json"
+    catalogue = json.loads(path.read_text())
+    catalogue["links"].append({"rel": "item", "href": href})
+    path.write_text(json.dumps(catalogue))
+    found = search(archive)
+    assert ids(found) == ALL and len(found.faults) == 1
+
+
+def test_a_symbolic_link_out_of_the_folder_is_not_followed(archive: Path, tmp_path: Path) -> None:
+    (tmp_path / "private.tif").write_bytes((archive / "day-6" / "red.tif").read_bytes())
+    (archive / "day-6" / "red.tif").unlink()
+    (archive / "day-6" / "red.tif").symlink_to(tmp_path / "private.tif")
+    found = search(archive)
+    assert ids(found) == ["day-1", "day-11"] and "leads out" in str(found.faults[0])
+
+
+def test_pixels_may_be_shared_with_a_catalogue_beside_and_with_nothing_else(archive: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(archive, other)
+    edit(archive, 6, lambda raw: raw["assets"]["red"].update(href="../../other/day-6/red.tif"))
+    assert ids(search(archive)) == ALL
+    (other / "catalog.json").unlink()
+    assert ids(search(archive)) == ["day-1", "day-11"]
+
+
+def test_an_empty_folder_is_told(tmp_path: Path) -> None:
+    with pytest.raises(CatalogueError, match="no STAC document"):
+        search(tmp_path)
+
+
+def test_whole_tile_cloud_above_the_limit_is_a_rejection_with_both_numbers(archive: Path) -> None:
+    edit(archive, 6, lambda raw: raw["properties"].update({"eo:cloud_cover": 99.5}))
+    found = search(archive)
+    assert ids(found) == ["day-1", "day-11"]
+    (rejection,) = found.rejections
+    assert (rejection.reason, rejection.value, rejection.limit) == (Reason.CLOUD, 99.5, 95.0)
+
+
+def test_a_trusted_host_may_be_added_in_the_settings(archive: Path) -> None:
+    edit(archive, 6, lambda raw: raw["assets"]["red"].update(href="https://tiles.example.org/red.tif"))
+    assert len(search(archive).faults) == 1
+    trusting = override(Settings(), {"search.asset_hosts": ("tiles.example.org",)}, "test")
+    assert find(site(), str(archive), None, None, END, trusting).faults == ()
+
+
+def test_one_item_is_found_by_its_file(archive: Path) -> None:
+    assert find_one(site(), str(archive / "day-6" / "day-6.json"), Settings()).id == "day-6"
+    with pytest.raises(CatalogueError, match="several acquisitions"):
+        find_one(site(), str(archive / "catalog.json"), Settings())
+    away = Site(id="away", name="Away", aoi=box(10, 10, 10.01, 10.01), grid=site_grid(box(10, 10, 10.01, 10.01)))
+    with pytest.raises(CatalogueError, match="does not touch"):
+        find_one(away, str(archive / "day-6" / "day-6.json"), Settings())
