@@ -26,6 +26,11 @@ def is_debugging(value: bool) -> None:
     _state["debug"] = value
 
 
+def is_terminal() -> bool:
+    """True where a person watches."""
+    return _err.is_terminal
+
+
 def error(fault: Exception | str) -> None:
     """One line, `error: WHAT (WHERE): MEND`; with --debug the traceback above it."""
     if _state["debug"] and isinstance(fault, Exception):

@@ -14,6 +14,7 @@ from pipeline.model.alert import Status
 from pipeline.model.errors import Exit, GroundbreakError
 from pipeline.run.detect import SiteOutcome
 from pipeline.run.detect import detect as detect_sites
+from pipeline.run.lock import alone
 
 
 def detect(
@@ -46,7 +47,7 @@ def detect(
             error(fault)
             faults.append(fault)  # type: ignore[arg-type]
     outcomes: list[SiteOutcome] = []
-    with progress() as step:
+    with alone(folder), progress() as step:
         for outcome in detect_sites(questions, folder, workers or os.cpu_count() or 1, step):
             outcomes.append(outcome)
             for lost in (*outcome.faults, *((outcome.fault,) if outcome.fault else ())):

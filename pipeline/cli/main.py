@@ -5,11 +5,14 @@ import sys
 from importlib.metadata import version as installed_version
 
 import typer
+
 from pipeline.cli.console import error, is_debugging
 from pipeline.cli.detect import detect
 from pipeline.cli.doctor import doctor
+from pipeline.cli.nightly import nightly
 from pipeline.cli.pair import pair
 from pipeline.cli.scenes import scenes
+from pipeline.cli.sites import app as sites
 from pipeline.model.errors import Exit, GroundbreakError
 
 HELP = """Watch places on public Sentinel-2 imagery: what was built, since when, how big, how surely.
@@ -19,7 +22,7 @@ done; 4 nothing new; 130 interrupted.
 """
 
 # typer brings a click of its own and names only some of its exceptions
-ClickException = next(each for each in typer.BadParameter.__mro__ if each.__name__ == "ClickException")
+ClickException: type[Exception] = next(each for each in typer.BadParameter.__mro__ if each.__name__ == "ClickException")
 
 app = typer.Typer(
     name="groundbreak",
@@ -31,8 +34,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(detect)
+app.command()(nightly)
 app.command()(pair)
 app.command()(scenes)
+app.add_typer(sites, name="sites")
 app.command()(doctor)
 
 
@@ -63,7 +68,7 @@ def _run(arguments: list[str]) -> int:
     except typer.Exit as leave:
         return leave.exit_code
     except ClickException as wrong:
-        error(wrong.format_message() + ": see `groundbreak --help`")
+        error(f"{wrong}: see `groundbreak --help`")
         return Exit.INPUT
     except (KeyboardInterrupt, typer.Abort):
         error("interrupted: nothing half-written was left; the same command goes on")

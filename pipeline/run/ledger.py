@@ -17,10 +17,7 @@ CREATE TABLE IF NOT EXISTS scenes (
     site TEXT NOT NULL, scene TEXT NOT NULL, digest TEXT NOT NULL, acquired TEXT NOT NULL,
     attempts INTEGER NOT NULL, outcome TEXT NOT NULL, reason TEXT NOT NULL, PRIMARY KEY (site, scene));
 CREATE TABLE IF NOT EXISTS decisions (
-    site TEXT PRIMARY KEY, input TEXT NOT NULL, until TEXT NOT NULL, alerts INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS notices (
-    site TEXT NOT NULL, change_id TEXT NOT NULL, status TEXT NOT NULL, channel TEXT NOT NULL,
-    PRIMARY KEY (site, change_id, status, channel));
+    site TEXT PRIMARY KEY, settings TEXT NOT NULL, until TEXT NOT NULL, alerts INTEGER NOT NULL);
 """
 BUSY_SECONDS = 30.0
 
@@ -90,7 +87,7 @@ class Ledger:
         names = ("site", "scene", "digest", "acquired", "attempts", "outcome", "reason")
         return {row[1]: SceneEntry(**dict(zip(names, row, strict=True))) for row in rows}
 
-    def record(self, site: str, entries: Iterable[SceneEntry], input_digest: str, until: str, alerts: int) -> None:
+    def record(self, site: str, entries: Iterable[SceneEntry], settings_digest: str, until: str, alerts: int) -> None:
         """Everything one night learnt of a site, in one transaction; scenes no longer listed are dropped."""
         with self._transaction():
             self._db.execute("DELETE FROM scenes WHERE site = ?", [site])
@@ -99,23 +96,15 @@ class Ledger:
                 [(e.site, e.scene, e.digest, e.acquired, e.attempts, e.outcome, e.reason) for e in entries],
             )
             self._db.execute(
-                "INSERT OR REPLACE INTO decisions VALUES (?, ?, ?, ?)", [site, input_digest, until, alerts]
+                "INSERT OR REPLACE INTO decisions VALUES (?, ?, ?, ?)", [site, settings_digest, until, alerts]
             )
 
     def decided(self, site: str) -> str | None:
-        """Digest of the input the site was last decided on, None if never."""
-        row = self._db.execute("SELECT input FROM decisions WHERE site = ?", [site]).fetchone()
+        """Digest of the settings the site was last decided with, None if never."""
+        row = self._db.execute("SELECT settings FROM decisions WHERE site = ?", [site]).fetchone()
         return None if row is None else str(row[0])
 
-    def told(self, site: str, channel: str) -> set[tuple[str, str]]:
-        """(change_id, status) pairs that a channel has been told."""
-        rows = self._db.execute("SELECT change_id, status FROM notices WHERE site = ? AND channel = ?", [site, channel])
-        return {(str(change), str(status)) for change, status in rows}
-
-    def tell(self, site: str, channel: str, notices: Iterable[tuple[str, str]]) -> None:
-        """Remember that a channel has been told."""
-        with self._transaction():
-            self._db.executemany(
-                "INSERT OR IGNORE INTO notices VALUES (?, ?, ?, ?)",
-                [(site, change, status, channel) for change, status in notices],
-            )
+    def until(self, site: str) -> str | None:
+        """End of the period the site was last decided on, ISO time, None if never."""
+        row = self._db.execute("SELECT until FROM decisions WHERE site = ?", [site]).fetchone()
+        return None if row is None else str(row[0])

@@ -1,0 +1,90 @@
+"""`groundbreak nightly`: every site, only what is new."""
+
+import json
+import os
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import typer
+
+from pipeline.cli.asking import ask, question
+from pipeline.cli.console import error, is_terminal, note, out, progress
+from pipeline.model.errors import Exit, GroundbreakError
+from pipeline.run.lock import alone
+from pipeline.run.metrics import write_metrics
+from pipeline.run.nightly import NightOutcome
+from pipeline.run.nightly import nightly as work
+
+
+def nightly(
+    sites: list[Path] = typer.Option(None, help="AOI files; default: aois/"),
+    catalog: str = typer.Option(None, help="catalogue for sites that name none of their own"),
+    folder: Path = typer.Option(Path("out"), "--out", help="where results go"),
+    until: str = typer.Option(None, help="replay the night of this day; into a folder of its own"),
+    workers: int = typer.Option(None, min=1, help="sites judged side by side; default: one a core"),
+) -> int:
+    r"""Look at every site, judge those that have something new, stay quiet about the others.
+
+    Exit code 4 where there was nothing new anywhere. On a terminal it shows its progress; elsewhere it writes one JSON
+    line a site, for a journal. out/groundbreak.prom holds the figures for a monitor.
+
+    \b
+    groundbreak nightly --workers 2
+    groundbreak nightly --until 2024-10-05 --out out/replay
+    """
+    began = time.monotonic()
+    asked = ask((), sites or ())
+    faults: list[GroundbreakError] = list(asked.faults)
+    questions = []
+    for place in asked.sites:
+        try:
+            source = place.catalog or catalog
+            questions.append(question(place, asked.settings, catalog=source, start=None, end=until, out=folder))
+        except GroundbreakError as fault:
+            faults.append(fault)
+    for each in faults:
+        error(each)
+    nights: list[NightOutcome] = []
+    with alone(folder), progress() as step:
+        for night in work(questions, folder, workers or os.cpu_count() or 1, step):
+            nights.append(night)
+            _tell(night)
+        write_metrics(folder / "groundbreak.prom", nights, datetime.now(UTC), time.monotonic() - began)
+    return _exit_code(nights, faults)
+
+
+def _tell(night: NightOutcome) -> None:
+    site = night.question.site.id
+    failed = night.fault or (night.outcome.fault if night.outcome else None)
+    lost = night.outcome.faults if night.outcome else ()
+    for fault in (*lost, *((failed,) if failed else ())):
+        error(fault)
+    if night.warning:
+        note(f"{site}: {night.warning}")
+    if is_terminal():
+        if night.outcome is not None and night.outcome.published is not None:
+            words = f"{len(night.night.new)} new scenes, {night.outcome.published.changed} alerts changed"
+            out.print(f"{site}: {words}", markup=False)
+        return
+    changed = night.outcome.published.changed if night.outcome and night.outcome.published else 0
+    line = {
+        "site": site,
+        "new": len(night.night.new),
+        "changed": len(night.night.changed),
+        "withdrawn": len(night.night.withdrawn),
+        "alerts_changed": changed,
+        "fault": str(failed) if failed else None,
+        "warning": night.warning or None,
+    }
+    out.print(json.dumps(line), markup=False, soft_wrap=True)
+
+
+def _exit_code(nights: Sequence[NightOutcome], faults: Sequence[GroundbreakError]) -> int:
+    failed = [night for night in nights if night.fault or (night.outcome and night.outcome.fault)]
+    if not nights and faults:
+        return Exit.INPUT
+    if failed or faults:
+        return Exit.SOME_FAILED
+    return Exit.DONE if any(night.outcome for night in nights) else Exit.NOTHING_NEW

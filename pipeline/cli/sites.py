@@ -1,0 +1,126 @@
+"""`groundbreak sites`: check AOI files, add a site, list them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import typer
+from odc.geo.geom import Geometry
+from rich.table import Table
+from shapely.geometry import Point, mapping
+
+from pipeline.catalogue.sites import SitesRead, read_sites
+from pipeline.cli.asking import default_sites
+from pipeline.cli.console import error, note, out
+from pipeline.model.errors import Exit, SiteError, UsageError
+from pipeline.model.site import Site, slug, utm_epsg
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Check, add and list the places that are watched.")
+OWN_FILE = "own.geojson"
+"""Where added sites go, beside the ones that ship."""
+
+
+@app.command()
+def check(files: list[Path] = typer.Argument(None, help="AOI files or folders; default: aois/")) -> int:
+    r"""Read AOI files as the other commands would, and say what is wrong with them.
+
+    \b
+    groundbreak sites check my-places.kml
+    """
+    read = _read(files)
+    for site in read.sites:
+        out.print(f"ok  {site.id}: {_area_km2(site):.2f} km2, grid {site.grid.shape[1]} x {site.grid.shape[0]} px, "
+                  f"{site.grid.crs}", markup=False, soft_wrap=True)  # fmt: skip
+    out.print(f"{len(read.sites)} good, {len(read.faults)} not", markup=False)
+    return Exit.INPUT if read.faults else Exit.DONE
+
+
+@app.command("list")
+def list_sites(files: list[Path] = typer.Argument(None, help="AOI files or folders; default: aois/")) -> int:
+    r"""Every site with its id, name, size and where it lies.
+
+    \b
+    groundbreak sites list
+    """
+    read = _read(files)
+    table = Table(title="Sites", title_justify="left")
+    for heading in ("id", "name", "kind", "km2", "lat, lon"):
+        table.add_column(heading, justify="right" if heading == "km2" else "left", no_wrap=heading in ("id", "km2"))
+    for site in read.sites:
+        point = site.aoi.centroid
+        kind = str(site.properties.get("kind", ""))
+        table.add_row(site.id, site.name, kind, f"{_area_km2(site):.2f}", f"{point.y:.4f}, {point.x:.4f}")
+    out.print(table)
+    return Exit.INPUT if read.faults and not read.sites else Exit.DONE
+
+
+@app.command()
+def add(
+    file: Path = typer.Argument(None, help="AOI file whose features are taken"),
+    lon: float = typer.Option(None, min=-180, max=180, help="longitude of the centre, degrees"),
+    lat: float = typer.Option(None, min=-80, max=84, help="latitude of the centre, degrees"),
+    radius_m: float = typer.Option(500.0, min=20, help="half the side of the square around it, metres"),
+    name: str = typer.Option(None, help="what the place is called"),
+    to: Path = typer.Option(None, help=f"GeoJSON file to add to; default: aois/{OWN_FILE}"),
+) -> int:
+    r"""Add sites from a file, or a square around a point; nothing is written unless all of it is good.
+
+    \b
+    groundbreak sites add places.kml
+    groundbreak sites add --lon 127.6568 --lat 39.9209 --radius-m 1000 --name "February 11 plant"
+    """
+    target = to or default_sites() / OWN_FILE
+    if file is not None:
+        read = read_sites([file])
+        if read.faults:
+            raise read.faults[0]
+        new = [_feature(site) for site in read.sites]
+    elif lon is not None and lat is not None and name:
+        new = [_square(lon, lat, radius_m, name)]
+    else:
+        raise UsageError("no place given", "sites add", "give a file, or --lon, --lat and --name")
+    kept = json.loads(target.read_text())["features"] if target.exists() else []
+    taken = {str(each["properties"].get("id")) for each in kept} & {str(each["properties"]["id"]) for each in new}
+    if taken:
+        raise SiteError(f"id {sorted(taken)[0]!r} is taken", str(target), "give the place another name")
+    beside = target.with_name(f".{target.name}.part")
+    beside.write_text(json.dumps({"type": "FeatureCollection", "features": [*kept, *new]}, indent=1) + "\n")
+    written = read_sites([beside])
+    if written.faults:
+        beside.unlink()
+        raise written.faults[0]
+    beside.replace(target)
+    for each in new:
+        identity = each["properties"]["id"]
+        out.print(f"added {identity} to {target}: groundbreak detect {identity}", markup=False, soft_wrap=True)
+    return Exit.DONE
+
+
+def _read(files: list[Path] | None) -> SitesRead:
+    read = read_sites(files or [default_sites()])
+    for fault in read.faults:
+        error(fault)
+    for remark in read.notes:
+        note(remark)
+    return read
+
+
+def _feature(site: Site) -> dict[str, Any]:
+    own = {"id": site.id, "name": site.name, **site.properties}
+    if site.catalog:
+        own["catalog"] = site.catalog
+    return {"type": "Feature", "properties": own, "geometry": mapping(site.aoi)}
+
+
+def _square(lon: float, lat: float, radius_m: float, name: str) -> dict[str, Any]:
+    """A square in metres around a point, written in lon/lat."""
+    crs = f"EPSG:{utm_epsg(lon, lat)}"
+    centre = Geometry(Point(lon, lat), "EPSG:4326").to_crs(crs).geom
+    square = Geometry(centre.buffer(radius_m, cap_style="square"), crs).to_crs("EPSG:4326").geom
+    ring = [[round(x, 6), round(y, 6)] for x, y in square.exterior.coords]
+    properties = {"id": slug(name), "name": name}
+    return {"type": "Feature", "properties": properties, "geometry": {"type": "Polygon", "coordinates": [ring]}}
+
+
+def _area_km2(site: Site) -> float:
+    return float(Geometry(site.aoi, "EPSG:4326").to_crs(str(site.grid.crs)).geom.area) / 1e6

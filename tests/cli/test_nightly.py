@@ -1,0 +1,89 @@
+"""`nightly`: only what is new, quiet else, whole again after what went wrong."""
+
+import json
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from pipeline.run.lock import alone
+from tests import world
+from tests.cli.conftest import Command
+
+
+def rows_of(path: Path) -> list[tuple[object, ...]]:
+    with sqlite3.connect(path) as db:
+        return db.execute("SELECT * FROM changes ORDER BY change_id").fetchall()
+
+
+@pytest.fixture
+def growing(catalogue: Path, tmp_path: Path) -> Path:
+    """A catalogue of which only the first seven scenes are listed yet."""
+    copy = tmp_path / "catalogue"
+    shutil.copytree(catalogue.parent, copy)
+    whole = json.loads((copy / "catalog.json").read_text())
+    (copy / "whole.json").write_text(json.dumps(whole))
+    whole["links"] = whole["links"][:8]
+    (copy / "catalog.json").write_text(json.dumps(whole))
+    return copy / "catalog.json"
+
+
+def complete(catalog: Path) -> None:
+    (catalog.parent / "whole.json").replace(catalog)
+
+
+def test_a_second_night_does_nothing_and_says_so(command: Command, sites: Path) -> None:
+    assert command("nightly", "--sites", sites).code == 0
+    before = Path("out/place/review.gpkg").read_bytes()
+    again = command("nightly", "--sites", sites)
+    assert again.code == 4
+    assert Path("out/place/review.gpkg").read_bytes() == before
+
+
+def test_nights_one_by_one_give_what_one_run_gives(command: Command, growing: Path, tmp_path: Path) -> None:
+    sites = world.write_sites(tmp_path / "sites.geojson", [world.feature(str(growing))])
+    assert command("nightly", "--sites", sites).code == 0
+    complete(growing)
+    second = command("nightly", "--sites", sites)
+    assert second.code == 0
+    assert json.loads(second.out.splitlines()[-1])["new"] == 3
+    assert command("detect", "--sites", sites, "--out", "at-once").code == 0
+    nights, once = rows_of(Path("out/place/review.gpkg")), rows_of(Path("at-once/place/review.gpkg"))
+    drop_id = [[cell for cell in row if cell not in (row[0],)] for row in (*nights, *once)]
+    assert len(nights) == len(once) == 1
+    assert drop_id[0] == drop_id[1]
+
+
+def test_a_past_night_is_replayed_into_a_folder_of_its_own(command: Command, sites: Path) -> None:
+    command("nightly", "--sites", sites)
+    refused = command("nightly", "--sites", sites, "--until", "2020-05-25")
+    assert refused.code == 3 and "--out" in refused.errors[0]
+    assert command("nightly", "--sites", sites, "--until", "2020-05-25", "--out", "replay").code == 0
+    assert rows_of(Path("replay/place/review.gpkg")) == []
+
+
+def test_a_damaged_ledger_is_set_aside_and_built_again(command: Command, sites: Path) -> None:
+    command("nightly", "--sites", sites)
+    before = rows_of(Path("out/place/review.gpkg"))
+    Path("out/.groundbreak/ledger.sqlite").write_bytes(b"garbage" * 400)
+    assert command("nightly", "--sites", sites).code == 0
+    assert rows_of(Path("out/place/review.gpkg")) == before
+
+
+def test_two_runs_over_one_folder_do_not_meet(command: Command, sites: Path, tmp_path: Path) -> None:
+    with alone(tmp_path / "out"):
+        done = command("nightly", "--sites", sites)
+    assert done.code == 3 and "another run" in done.errors[0]
+
+
+def test_a_silent_archive_is_named(command: Command, sites: Path) -> None:
+    done = command("nightly", "--sites", sites, "--until", "2020-12-31")
+    assert "no new scene for 184 days" in done.err
+
+
+def test_the_monitor_gets_its_figures(command: Command, sites: Path) -> None:
+    command("nightly", "--sites", sites)
+    text = Path("out/groundbreak.prom").read_text()
+    assert 'groundbreak_sites{outcome="judged"} 1.0' in text
+    assert 'groundbreak_scenes{outcome="used",reason=""} 10.0' in text
