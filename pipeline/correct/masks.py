@@ -2,7 +2,7 @@
 
 Sen2Cor's scene classification (SCL) is a witness here, not a judge: it calls bright roofs cloud again and again and
 misses thin cloud. The second witness is the spectrum, the third the look's own residual against the site's history,
-the fourth persistence (`pipeline.correct.persistent`).
+the fourth persistence (`pipeline.correct.release`).
 """
 
 from typing import Any
