@@ -95,11 +95,11 @@ def write(path: Path, night: Night, styles: Styles, before_commit: Callable[[], 
 
 
 @contextmanager
-def opened(path: Path, *, wait: float = WAIT_SECONDS) -> Iterator[sqlite3.Connection]:
+def opened(path: Path) -> Iterator[sqlite3.Connection]:
     """A connection that GDAL's triggers accept, to a file that is ours; any fault rolls back and names the file."""
     db = None
     try:
-        db = sqlite3.connect(path, timeout=wait, isolation_level=None)
+        db = sqlite3.connect(path, timeout=WAIT_SECONDS, isolation_level=None)
         register(db)
         known = {name for _, name, *_ in db.execute("PRAGMA table_info(changes)")}
         if not known.issuperset((*MACHINE, *ANALYST)):

@@ -1,0 +1,28 @@
+"""A published site, made once; tests that change it take a copy."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pipeline.model.settings import Settings
+from pipeline.review.publish import Published, publish
+from tests.review import made
+
+
+def put(path: Path, alerts, looks=None, *, site=None, **changes) -> Published:
+    looks = made.looks([alert.outline for alert in alerts]) if looks is None else looks
+    decision = made.decision(alerts, looks, **changes)
+    return publish(path, site or made.site(), decision, looks, made.records(looks), Settings())
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("published") / "made-place"
+    put(path, [made.alert(1), made.alert(2, row=30, col=30, confidence=0.6)])
+    return path
+
+
+@pytest.fixture
+def folder(published: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(published, tmp_path / "made-place"))

@@ -1,0 +1,100 @@
+from dataclasses import replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.review.matching import Row, match
+from tests.review import made
+
+
+def row(alert, fid=1, **changes):
+    facts = {
+        "fid": fid, "change_id": alert.id, "status": "confirmed", "verdict": None, "confidence": alert.confidence,
+        "area_m2": alert.area_m2, "outline": alert.outline,
+    }  # fmt: skip
+    return Row(**{**facts, **changes})
+
+
+def ids(matched):
+    return sorted(alert.id for alert in matched.decision.alerts)
+
+
+def test_an_alert_that_overlaps_an_old_one_keeps_the_old_id_and_so_do_its_looks():
+    old, new = made.alert(1), made.moved(made.alert(2), 20)
+    matched = match([row(old)], made.decision([new]))
+    assert ids(matched) == [old.id]
+    assert {seen.change_id for seen in matched.decision.observations} == {old.id}
+
+
+def test_a_building_that_grew_eightfold_is_still_one_alert():
+    old = made.alert(1, outline=made.outline(10, 10, 3, 3))
+    grown = made.alert(2, outline=made.outline(8, 8, 9, 8))
+    assert ids(match([row(old)], made.decision([grown]))) == [old.id]
+
+
+def test_two_alerts_on_one_row_go_to_the_better_overlap_and_the_other_is_new():
+    old = made.alert(1)
+    near, far = made.moved(made.alert(3), 10), made.moved(made.alert(2), 50)
+    matched = match([row(old)], made.decision([far, near]))
+    assert ids(matched) == sorted([old.id, far.id])
+
+
+def test_a_new_alert_never_takes_the_id_of_one_that_lies_elsewhere():
+    old, twin = made.alert(1), made.alert(2)
+    elsewhere = made.alert(1, row=40, col=40)
+    matched = match([row(old)], made.decision([twin, elsewhere]))
+    assert ids(matched) == [old.id, f"{old.id}-2"]
+
+
+def test_an_outline_of_the_analyst_is_found_instead_of_a_new_alert():
+    found = made.alert(2)
+    matched = match([row(made.alert(1), change_id=None, status=None)], made.decision([found]))
+    assert not matched.decision.alerts and not matched.decision.observations
+    assert matched.drawn == {1: 1}
+
+
+def test_a_rejected_alert_suppresses_its_own_recurrence_and_its_pieces():
+    rejected = row(made.alert(1), verdict="no change")
+    again, piece = made.alert(2), made.alert(3, outline=made.outline(12, 12, 2, 2))
+    matched = match([rejected], made.decision([again, piece]))
+    assert ids(matched) == [rejected.change_id]
+    assert matched.suppressed == {1: 1} and not matched.returned
+
+
+def test_something_clearly_stronger_on_rejected_ground_is_a_new_alert_and_is_said():
+    rejected = row(made.alert(1, confidence=0.5), verdict="other change")
+    strong = made.alert(2, confidence=0.95)
+    matched = match([rejected], made.decision([strong]))
+    assert ids(matched) == [strong.id] == list(matched.returned)
+    later = match([rejected, row(strong, fid=2)], made.decision([replace(strong, id="a" * 16)]))
+    assert ids(later) == [strong.id] and not later.returned
+
+
+def test_uncertain_and_construction_do_not_suppress():
+    for verdict in ("uncertain", "construction", None):
+        judged = row(made.alert(1, confidence=0.5), verdict=verdict)
+        piece = made.alert(3, outline=made.outline(20, 20, 3, 3))
+        assert ids(match([judged], made.decision([made.alert(2, confidence=0.95), piece]))) == [
+            judged.change_id,
+            piece.id,
+        ]
+
+
+@settings(max_examples=60, deadline=None)
+@given(places=st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), max_size=6), seed=st.randoms())
+def test_the_order_of_rows_and_alerts_does_not_matter_and_ids_are_unique(places, seed):
+    alerts = [made.alert(n, row=row_, col=col) for n, (row_, col) in enumerate(places)]
+    rows = [row(made.moved(a, 30, id=f"b{n:015d}"), fid=n + 1) for n, a in enumerate(alerts[::2])]
+    looks = made.looks(count=8)
+    first = match(rows, made.decision(alerts, looks))
+    seed.shuffle(alerts)
+    seed.shuffle(rows)
+    second = match(rows, made.decision(alerts, looks))
+    outlines = {a.id: a.outline.wkt for a in first.decision.alerts}
+    assert outlines == {a.id: a.outline.wkt for a in second.decision.alerts}
+    assert len(outlines) == len(first.decision.alerts)
+
+
+def test_the_area_of_a_rejected_row_is_compared_even_where_it_is_unknown():
+    rejected = row(made.alert(1, confidence=0.9), verdict="no change", area_m2=None)
+    assert not match([rejected], made.decision([made.alert(2)])).returned

@@ -1,0 +1,277 @@
+import hashlib
+import json
+import sqlite3
+import struct
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+
+from pipeline.model.alert import Status
+from pipeline.model.errors import ReviewError
+from pipeline.review import gpkg
+from pipeline.review.geoblob import decode, encode, register
+from pipeline.review.schema import ANALYST, MACHINE
+from tests.review import made
+from tests.review.conftest import put
+
+TWO = (made.alert(1), made.alert(2, row=30, col=30, confidence=0.6))
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path / "review.gpkg", isolation_level=None)
+    db.row_factory = sqlite3.Row
+    register(db)
+    return db
+
+
+def rows(path: Path) -> dict[str, dict]:
+    with connect(path) as db:
+        return {row["change_id"]: dict(row) for row in db.execute("SELECT * FROM changes")}
+
+
+def judge(path: Path, change_id: str, verdict: str, note: str | None = None) -> None:
+    with connect(path) as db:
+        db.execute("UPDATE changes SET verdict = ?, note = ?, reviewer = 'ana' WHERE change_id = ?",
+                   [verdict, note, change_id])  # fmt: skip
+
+
+def digests(path: Path) -> dict[str, str]:
+    return {
+        str(file.relative_to(path)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in sorted(path.rglob("*"))
+        if file.is_file()
+    }
+
+
+def test_all_promised_files_are_there_and_nothing_else_is_left(published):
+    names = {str(file.relative_to(published)) for file in published.rglob("*") if file.is_file()}
+    rasters = {f"{name}.{end}" for name in ("before", "after", "score") for end in ("tif", "qml")}
+    pictures = {f"{kind}/{alert.id}.png" for kind in ("timeline", "pair") for alert in TWO}
+    assert names == {"review.gpkg", "review.qgz", "report.html", *rasters, *pictures}
+
+
+def test_changes_has_the_columns_that_are_promised(published):
+    with connect(published) as db:
+        names = [row["name"] for row in db.execute("PRAGMA table_info(changes)")]
+    assert names == ["fid", "geom", *MACHINE, *ANALYST]
+    row = rows(published)[TWO[0].id]
+    assert (row["site"], row["status"], row["first_seen"]) == ("made-place", "confirmed", "2023-03-21")
+    assert row["verdict"] is row["note"] is row["reviewed_at"] is None
+
+
+def test_an_idle_night_leaves_every_file_as_it_was(folder):
+    before = digests(folder)
+    assert put(folder, TWO).changed == 0
+    assert digests(folder) == before
+
+
+def test_the_same_decision_gives_the_same_bytes_elsewhere(published, tmp_path):
+    put(tmp_path / "made-place", TWO)
+    mine, theirs = digests(tmp_path / "made-place"), digests(published)
+    same = {name for name in mine if mine[name] == theirs[name]}
+    # SQLite stamps its own files; the rows are compared instead
+    assert set(mine) - same <= {"review.gpkg"}
+    assert rows(tmp_path / "made-place") == rows(published)
+
+
+def test_a_night_never_touches_what_the_analyst_wrote(folder):
+    judge(folder, TWO[0].id, "construction", "she said \"yes\" 'twice'")
+    before = rows(folder)[TWO[0].id]
+    put(folder, [made.moved(TWO[0], 20, confidence=0.99, status=Status.FINISHED), TWO[1]])
+    after = rows(folder)[TWO[0].id]
+    assert [after[name] for name in ANALYST] == [before[name] for name in ANALYST]
+    assert after["confidence"] == 0.99 and after["status"] == "finished"
+
+
+def test_an_outline_with_a_verdict_stays_as_it_was_judged(folder):
+    judge(folder, TWO[0].id, "uncertain")
+    before = rows(folder)
+    put(folder, [made.moved(TWO[0], 20, area_m2=9999.0), made.moved(TWO[1], 20)])
+    after = rows(folder)
+    assert after[TWO[0].id]["geom"] == before[TWO[0].id]["geom"]
+    assert after[TWO[0].id]["area_m2"] == before[TWO[0].id]["area_m2"]
+    assert after[TWO[1].id]["geom"] != before[TWO[1].id]["geom"]
+
+
+def test_an_outline_that_the_analyst_moved_stays_where_she_put_it(folder):
+    hers = encode(made.outline(11, 11, 7, 9), 32652)
+    with connect(folder) as db:
+        db.execute("UPDATE changes SET geom = ? WHERE change_id = ?", [hers, TWO[0].id])
+    put(folder, [made.moved(TWO[0], 10), TWO[1]])
+    assert rows(folder)[TWO[0].id]["geom"] == hers
+
+
+def test_an_outline_that_the_analyst_drew_is_kept_and_found_instead_of_an_alert(folder):
+    hers = encode(made.outline(45, 10), 32652)
+    with connect(folder) as db:
+        db.execute("INSERT INTO changes (geom, verdict) VALUES (?, 'construction')", [hers])
+    done = put(folder, [*TWO, made.alert(3, row=45, col=10)])
+    assert set(rows(folder)) == {None, TWO[0].id, TWO[1].id}
+    assert rows(folder)[None]["geom"] == hers and rows(folder)[None]["reviewed_at"]
+    assert any("drew" in note for note in done.notes)
+
+
+def test_an_alert_that_is_gone_is_withdrawn_and_comes_back_under_its_id(folder):
+    put(folder, [TWO[0]])
+    assert rows(folder)[TWO[1].id]["status"] == "withdrawn"
+    put(folder, [TWO[0], made.moved(made.alert(9, row=30, col=30), 10)])
+    assert rows(folder)[TWO[1].id]["status"] == "confirmed"
+    assert len(rows(folder)) == 2
+
+
+def test_a_rejected_alert_stays_on_record_as_it_was_rejected(folder):
+    judge(folder, TWO[1].id, "no change", "a field")
+    put(folder, [TWO[0], made.alert(2, row=30, col=30, confidence=0.7)])
+    assert rows(folder)[TWO[1].id]["confidence"] == 0.6
+    done = put(folder, [TWO[0], made.alert(2, row=30, col=30, confidence=0.97)])
+    assert len(rows(folder)) == 3
+    assert any("rejected" in note for note in done.notes)
+
+
+def test_every_verdict_is_logged_with_its_time(folder):
+    judge(folder, TWO[0].id, "uncertain")
+    judge(folder, TWO[0].id, "construction", "seen on the ground")
+    with connect(folder) as db:
+        log = [tuple(row) for row in db.execute("SELECT verdict, note FROM review_log ORDER BY fid")]
+    assert log == [("uncertain", None), ("construction", "seen on the ground")]
+    assert rows(folder)[TWO[0].id]["reviewed_at"].endswith("Z")
+
+
+def test_an_alert_cannot_be_deleted(folder):
+    with connect(folder) as db, pytest.raises(sqlite3.IntegrityError, match="give a verdict instead"):
+        db.execute("DELETE FROM changes WHERE change_id = ?", [TWO[0].id])
+
+
+def test_what_the_last_night_brought_is_told_apart(folder):
+    put(folder, [made.alert(1, status=Status.FINISHED), made.alert(3, row=45, col=45)])
+    with connect(folder) as db:
+        latest = {tuple(row) for row in db.execute("SELECT change_id, event FROM news WHERE latest")}
+    assert latest == {(TWO[0].id, "finished"), (TWO[1].id, "withdrawn"), ("a000000000000003", "new")}
+
+
+def test_the_integrity_of_the_file_and_its_index_holds_after_many_nights(folder):
+    for night in range(5):
+        put(folder, [made.moved(TWO[0], night * 10), made.alert(10 + night, row=5 * night, col=45)])
+    with connect(folder) as db:
+        assert db.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+        stored = {fid: decode(blob).bounds for fid, blob in db.execute("SELECT fid, geom FROM changes")}
+        for fid, left, right, bottom, top in db.execute("SELECT * FROM rtree_changes_geom"):
+            assert (left, bottom, right, top) == pytest.approx(stored[fid], abs=1.0)
+        counted = db.execute("SELECT feature_count FROM gpkg_ogr_contents WHERE table_name = 'changes'").fetchone()[0]
+        assert counted == len(stored)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(b"not a database at all, " * 50, "damaged"), (b"", "not ours"), (None, "not ours")],
+    ids=["noise", "empty", "foreign"],
+)
+def test_a_foreign_or_damaged_review_file_stops_everything_before_any_file_is_touched(folder, content, words):
+    path = folder / "review.gpkg"
+    path.unlink()
+    if content is None:
+        with sqlite3.connect(path) as db:
+            db.execute("CREATE TABLE changes (change_id TEXT, mine TEXT)")
+    else:
+        path.write_bytes(content)
+    before = digests(folder)
+    with pytest.raises(ReviewError, match=words):
+        put(folder, [made.moved(TWO[0], 30)])
+    assert digests(folder) == before
+    assert not list(folder.glob(".*"))
+
+
+def test_a_locked_review_file_is_left_for_the_next_run_with_all_others(folder, monkeypatch):
+    monkeypatch.setattr(gpkg, "WAIT_SECONDS", 0.2)
+    before = digests(folder)
+    holder = connect(folder)
+    holder.execute("BEGIN IMMEDIATE")
+    with pytest.raises(ReviewError, match="locked"):
+        put(folder, [made.moved(TWO[0], 30), TWO[1]])
+    holder.execute("ROLLBACK")
+    holder.close()
+    assert digests(folder) == before
+
+
+def test_a_fault_while_files_take_their_places_undoes_the_rows(folder):
+    (folder / "after.tif").unlink()
+    (folder / "after.tif").mkdir()
+    before = rows(folder)
+    with pytest.raises(ReviewError, match="cannot be written"):
+        put(folder, [made.moved(TWO[0], 30), TWO[1]])
+    assert rows(folder) == before
+
+
+def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path):
+    (tmp_path / "out").write_text("a file in the way")
+    with pytest.raises(ReviewError) as fault:
+        put(tmp_path / "out" / "made-place", TWO)
+    assert "\n" not in str(fault.value) and "--out" in fault.value.mend
+
+
+def test_leftovers_of_a_killed_run_are_cleared_away(folder):
+    dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
+    stale = folder / f".staging-{dead.stdout.strip()}"
+    stale.mkdir()
+    (stale / "before.tif").write_bytes(b"half")
+    put(folder, TWO)
+    assert not stale.exists()
+
+
+def test_a_project_that_the_analyst_saved_survives_the_night(folder):
+    project = folder / "review.qgz"
+    text = zipfile.ZipFile(project).read("review.qgs").decode().replace("<qgis ", '<qgis saveUser="ana" ', 1)
+    with zipfile.ZipFile(project, "w") as archive:
+        archive.writestr("review.qgs", text)
+    before = project.read_bytes()
+    done = put(folder, [made.moved(TWO[0], 20), made.alert(3, row=40)])
+    assert project.read_bytes() == before
+    assert any("left as it is" in note for note in done.notes)
+
+
+def test_a_project_of_ours_is_brought_up_to_date(folder):
+    before = (folder / "review.qgz").read_bytes()
+    put(folder, [TWO[0], made.alert(3, row=40, col=5)])
+    assert (folder / "review.qgz").read_bytes() != before
+
+
+@pytest.mark.parametrize("name", ["before", "after"])
+def test_the_pictures_of_the_site_are_cogs_of_all_bands_true_colour_first(published, name):
+    with rasterio.open(published / f"{name}.tif") as image:
+        assert image.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+        assert image.dtypes[0] == "uint16" and image.nodata == 0 and image.crs.to_epsg() == 32652
+        assert [text.split()[0] for text in image.descriptions] == ["B04", "B03", "B02", "B08", "B11"]
+        assert [each.name for each in image.colorinterp[:3]] == ["red", "green", "blue"]
+        assert "STATISTICS_MEAN" in image.tags(1)
+        data = image.read()
+    assert (data[:, :3, :3] == 0).all() and (data[:, 3:, 3:] > 0).all()
+    roof = data[0, 10:16, 10:18].mean()
+    assert (roof > 2000) == (name == "after")
+
+
+def test_the_score_is_evidence_with_nan_where_nothing_was_judged(published):
+    with rasterio.open(published / "score.tif") as image:
+        assert image.dtypes == ("float32",) and np.isnan(image.nodata)
+        data = image.read(1)
+    assert np.isnan(data[:3, :3]).all() and data[12, 12] == 9.0 and data[50, 50] == -1.0
+
+
+def test_provenance_says_what_the_result_rests_on(published):
+    with connect(published) as db:
+        facts = dict(db.execute("SELECT key, value FROM provenance").fetchall())
+    assert facts["settings_digest"] == "0123456789abcdef" and facts["before_scene"] == "scene-03"
+    assert json.loads(facts["cautions"]) == ["only 5 looks of history"]
+    assert facts["software"].startswith("groundbreak ")
+
+
+def test_a_blob_reads_back_whatever_its_envelope():
+    shape = made.outline(1, 2)
+    blob = encode(shape, 32652)
+    assert decode(blob).equals(shape)
+    bare = b"GP\x00\x01" + struct.pack("<i", 32652) + blob[40:]
+    assert decode(bare).equals(shape)
