@@ -97,5 +97,7 @@ def redact(href: str) -> str:
         return "an address that is none"
     if not parts.query and "@" not in parts.netloc:
         return href
-    query = urlencode([(key, "…" if _SECRET.search(key) else value) for key, value in parse_qsl(parts.query)], safe="…")
+    query = urlencode(
+        [(key, "***" if _SECRET.search(key) else value) for key, value in parse_qsl(parts.query)], safe="*"
+    )
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, query, ""))

@@ -1,5 +1,7 @@
 """Native pixels of a scene over a site: windowed reads of every asset, side by side, each tried again if it breaks."""
 
+import logging
+import re
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -18,6 +20,7 @@ from rasterio.warp import transform_bounds
 from rasterio.windows import Window, from_bounds
 
 from pipeline.catalogue.hrefs import redact
+from pipeline.catalogue.opening import is_remote, opened, status
 from pipeline.model.bands import Band
 from pipeline.model.errors import PixelError
 from pipeline.model.imagery import Chip, Granule, Raster, Scene
@@ -46,6 +49,9 @@ MARGIN_PX = 4
 """Native pixels read around that: the reach of the resampling kernel."""
 MAX_PIXELS = 100_000_000
 MAX_SIDE = 60_000
+_QUERY = re.compile(r"\?[^\s,]+")
+logging.getLogger("rasterio._env").setLevel(logging.CRITICAL)
+"""GDAL's warnings come back as exceptions; logged, they would show signed addresses."""
 
 
 @dataclass(slots=True)
@@ -107,33 +113,37 @@ def _with_retries(read: _Read, budget: _Budget) -> Raster | None:
     """Read; on a fault again, past GDAL's memory of it, as long as the scene's budget lasts."""
     attempt = 0
     while True:
+        target, options = _opened(read, attempt)
         try:
-            with rasterio.Env(**_environment(read.href, fresh=attempt > 0)):
-                return _read(read)
+            with rasterio.Env(**{**GDAL, **options}):
+                return _read(read, target)
         except RasterioError as fault:
             attempt += 1
-            if "://" not in read.href or not budget.take():
+            if not is_remote(read.href) or not budget.take():
                 raise _unreadable(read, fault) from fault
             time.sleep(PAUSE_S * attempt)
 
 
-def _environment(href: str, fresh: bool) -> dict[str, Any]:
-    options = dict(GDAL)
-    if fresh:
-        # GDAL remembers a failed answer for the life of the process and never asks again
-        options["CPL_VSIL_CURL_NON_CACHED"] = f"/vsicurl/{href.partition('?')[0]}"
-    return options
+def _opened(read: _Read, attempt: int) -> tuple[str, dict[str, str]]:
+    try:
+        return opened(read.href, attempt)
+    except PixelError as fault:
+        raise PixelError(
+            f"cannot read {read.name}: {fault.what}", f"{read.scene}, {fault.where}", fault.mend
+        ) from fault
 
 
 def _unreadable(read: _Read, fault: Exception) -> PixelError:
-    reason = " ".join(str(fault.__cause__ or fault).replace(read.href, "the file").split())[:160]
-    return PixelError(
-        f"cannot read {read.name}: {reason}", f"{read.scene}, {redact(read.href)}", "asked for again next time"
-    )
+    text = " ".join(str(fault.__cause__ or fault).replace(read.href, "the file").split())
+    reason = _QUERY.sub("", text)[:160]
+    answer = status(read.href) if is_remote(read.href) else ""
+    mend = "withdrawn by its provider, or moved" if answer == "HTTP 404" else "it is asked for again next time"
+    what = f"cannot read {read.name}: {answer + ', ' if answer else ''}{reason}"
+    return PixelError(what, f"{read.scene}, {redact(read.href)}", mend)
 
 
-def _read(read: _Read) -> Raster | None:
-    with rasterio.open(read.href) as source:
+def _read(read: _Read, target: str) -> Raster | None:
+    with rasterio.open(target) as source:
         crs = _crs(source, read)
         _check(source, read)
         window = _window(source, crs, read.grid)

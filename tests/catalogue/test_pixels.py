@@ -1,0 +1,240 @@
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from shapely.geometry import box
+
+from pipeline.catalogue import opening, pixels
+from pipeline.catalogue.pixels import read_chips
+from pipeline.model.bands import Band
+from pipeline.model.errors import PixelError
+from pipeline.model.imagery import Granule, Level, OffsetClaim, Scene
+from pipeline.model.site import site_grid
+from pipeline.study.catalogue_writer import write_cog
+from tests.peer.range_server import Ranges, serve
+
+CRS = "EPSG:32652"
+TILE10 = GeoBox.from_bbox((300000, 4390000, 303000, 4393000), CRS, resolution=10)
+TILE20 = GeoBox.from_bbox((300000, 4390000, 303000, 4393000), CRS, resolution=20)
+GRID = GeoBox.from_bbox((301000, 4391000, 301900, 4391900), CRS, resolution=10)
+
+
+def ramp(grid: GeoBox, seed: int = 0) -> NDArray[np.uint16]:
+    return np.random.default_rng(seed).integers(1, 4000, tuple(grid.shape)).astype(np.uint16)
+
+
+@pytest.fixture(scope="module")
+def tile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two bands and classes of a small tile."""
+    folder = tmp_path_factory.mktemp("tile")
+    write_cog(folder / "red.tif", ramp(TILE10, 1), TILE10)
+    write_cog(folder / "swir.tif", ramp(TILE20, 2), TILE20)
+    write_cog(folder / "scl.tif", np.full(TILE20.shape, 4, np.uint8), TILE20)
+    return folder
+
+
+def scene(folder: Path | str, crs: str | None = CRS, red: str = "red.tif", id: str = "S2B_X") -> Scene:
+    granule = Granule(
+        id="granule", tile="52SCH", baseline=None, generated=None, offset_claim=OffsetClaim(dn=0, reason="made up"),
+        assets={Band.B04: f"{folder}/{red}", Band.B11: f"{folder}/swir.tif"}, scl=f"{folder}/scl.tif", crs=crs,
+        footprint=box(0, 0, 1, 1),
+    )  # fmt: skip
+    return Scene(
+        id=id, time=datetime(2024, 3, 5, tzinfo=UTC), level=Level.L2A, platform=None, relative_orbit=None,
+        collection="", granules=(granule,),
+    )  # fmt: skip
+
+
+BANDS = (Band.B04, Band.B11)
+
+
+def test_a_chip_holds_the_native_pixels_around_the_grid(tile: Path) -> None:
+    (chip,) = read_chips(scene(tile), GRID, BANDS)
+    for band, source, grid in ((Band.B04, ramp(TILE10, 1), TILE10), (Band.B11, ramp(TILE20, 2), TILE20)):
+        raster = chip.dn[band]
+        assert raster.grid.resolution == grid.resolution and raster.data.dtype == np.uint16
+        col, row = ~grid.affine * (raster.grid.affine.c, raster.grid.affine.f)
+        assert (row, col) == (int(row), int(col))
+        rows, cols = raster.data.shape
+        np.testing.assert_array_equal(raster.data, source[int(row) : int(row) + rows, int(col) : int(col) + cols])
+        left, bottom, right, top = raster.grid.extent.boundingbox.bbox
+        assert left <= 301000 - 120 and top >= 4391900 + 120 and right >= 301900 + 120 and bottom <= 4391000 - 120
+    assert chip.scl is not None and chip.scl.data.dtype == np.uint8 and (chip.scl.data == 4).all()
+
+
+def test_beyond_the_tile_there_is_dn_0_and_no_shift(tile: Path) -> None:
+    edge = GeoBox.from_bbox((302500, 4392500, 303400, 4393400), CRS, resolution=10)
+    (chip,) = read_chips(scene(tile), edge, BANDS)
+    raster = chip.dn[Band.B04]
+    inside = int(303000 - raster.grid.affine.c) // 10
+    outside = int(raster.grid.affine.f - 4393000) // 10
+    assert (raster.data[:outside] == 0).all() and (raster.data[:, inside:] == 0).all()
+    assert (raster.data[outside:, :inside] > 0).all()
+    np.testing.assert_array_equal(raster.data[outside], ramp(TILE10, 1)[0, 300 - inside :].tolist() + [0] * (
+        raster.data.shape[1] - inside))  # fmt: skip
+
+
+def test_a_grid_in_another_zone_gets_pixels_all_around(tile: Path) -> None:
+    aoi = box(*GRID.extent.to_crs("EPSG:4326").geom.buffer(-0.002).bounds)
+    grid = site_grid(aoi, 50)
+    turned = GeoBox.from_bbox(grid.extent.to_crs("EPSG:32651").boundingbox.bbox, "EPSG:32651", resolution=10)
+    (chip,) = read_chips(scene(tile), turned, BANDS)
+    assert chip.dn[Band.B04].grid.extent.contains(turned.extent.to_crs(CRS))
+    assert (chip.dn[Band.B04].data > 0).all()
+
+
+def test_a_granule_that_does_not_reach_the_site_gives_no_chip(tile: Path) -> None:
+    away = GeoBox.from_bbox((400000, 4391000, 400900, 4391900), CRS, resolution=10)
+    with pytest.raises(PixelError, match="none of its files reaches the site"):
+        read_chips(scene(tile), away, BANDS)
+    here = scene(tile)
+    both = replace(here, granules=(*here.granules, replace(here.granules[0], id="second")))
+    assert [chip.granule.id for chip in read_chips(both, GRID, BANDS)] == ["granule", "second"]
+
+
+def test_a_band_that_is_not_there_is_named(tile: Path) -> None:
+    with pytest.raises(PixelError, match=r"no asset for B12 .*S2B_X, granule"):
+        read_chips(scene(tile), GRID, (Band.B04, Band.B12))
+
+
+def rewrite(tile: Path, to: Path, **changes: object) -> str:
+    with rasterio.open(tile / "red.tif") as source:
+        profile = {**source.profile, "driver": "GTiff", **changes}
+        data = source.read()
+    count = int(profile["count"])
+    with rasterio.open(to, "w", **profile) as target:
+        target.write(np.repeat(data, count, axis=0).astype(profile["dtype"]))
+    return str(to)
+
+
+def with_red(tile: Path, href: str, crs: str | None = CRS) -> Scene:
+    made = scene(tile, crs)
+    granule = made.granules[0]
+    return replace(made, granules=(replace(granule, assets={**granule.assets, Band.B04: href}),))
+
+
+def test_a_file_without_crs_takes_that_of_its_item(tile: Path, tmp_path: Path) -> None:
+    href = rewrite(tile, tmp_path / "bare.tif", crs=None)
+    (chip,) = read_chips(with_red(tile, href), GRID, BANDS)
+    (wanted,) = read_chips(scene(tile), GRID, BANDS)
+    assert chip.dn[Band.B04].grid == wanted.dn[Band.B04].grid
+    with pytest.raises(PixelError, match="in which CRS"):
+        read_chips(with_red(tile, href, None), GRID, BANDS)
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"crs": "EPSG:32651"}, "lies in EPSG:32651, its item says EPSG:32652"),
+        ({"count": 3}, "3 bands of uint16"),
+        ({"dtype": "float32"}, "1 bands of float32"),
+        ({"transform": rasterio.Affine.identity()}, "north-up"),
+        ({"transform": rasterio.Affine(10, 1, 300000, 1, -10, 4393000)}, "north-up"),
+        ({"transform": rasterio.Affine(0.01, 0, 301000, 0, -0.01, 4391900)}, "pixels over the site"),
+    ],
+)
+def test_a_file_of_another_make_is_refused(tile: Path, tmp_path: Path, changes: dict[str, object], words: str) -> None:
+    href = rewrite(tile, tmp_path / "odd.tif", **changes)
+    with pytest.raises(PixelError, match=words):
+        read_chips(with_red(tile, href), GRID, BANDS)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a raster", b"II*\x00" + bytes(40)])
+def test_a_file_that_is_no_raster_names_scene_band_and_file(tile: Path, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "junk.tif").write_bytes(content)
+    with pytest.raises(PixelError, match=r"cannot read B04: .*\(S2B_X, .*junk.tif\)"):
+        read_chips(with_red(tile, str(tmp_path / "junk.tif")), GRID, BANDS)
+
+
+def test_a_truncated_file_is_an_error_and_no_hole(tile: Path, tmp_path: Path) -> None:
+    whole = (tile / "red.tif").read_bytes()
+    (tmp_path / "short.tif").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(PixelError, match="cannot read B04"):
+        read_chips(with_red(tile, str(tmp_path / "short.tif")), GRID, BANDS)
+
+
+def test_a_file_of_nodata_is_a_chip_of_nodata(tile: Path, tmp_path: Path) -> None:
+    write_cog(tmp_path / "empty.tif", np.zeros(TILE10.shape, np.uint16), TILE10)
+    (chip,) = read_chips(with_red(tile, str(tmp_path / "empty.tif")), GRID, BANDS)
+    assert (chip.dn[Band.B04].data == 0).all()
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Short pauses and timeouts, so that faults are over soon."""
+    monkeypatch.setattr(pixels, "PAUSE_S", 0.01)
+    monkeypatch.setattr(opening, "STATUS_TIMEOUT_S", (1, 1))
+    impatient = {"GDAL_HTTP_RETRY_DELAY": "0.05", "GDAL_HTTP_TIMEOUT": "1", "GDAL_HTTP_LOW_SPEED_TIME": "1",
+                 "GDAL_HTTP_MAX_RETRY": "1"}  # fmt: skip
+    monkeypatch.setattr(pixels, "GDAL", {**pixels.GDAL, **impatient})
+
+
+@pytest.fixture
+def server(tile: Path, quick: None) -> Iterator[Ranges]:
+    with serve(tile) as running:
+        yield running
+
+
+def test_pixels_over_http_are_those_on_disk_with_three_requests_a_file(tile: Path, server: Ranges) -> None:
+    (chip,) = read_chips(scene(f"{server.url}/ok"), GRID, BANDS)
+    (wanted,) = read_chips(scene(tile), GRID, BANDS)
+    for band in BANDS:
+        np.testing.assert_array_equal(chip.dn[band].data, wanted.dn[band].data)
+    assert max(server.requests(f"/ok/{name}.tif") for name in ("red", "swir", "scl")) <= 3
+
+
+@pytest.mark.parametrize(
+    "fault", ["503x1", "503x4", "403x1", "404x1", "429x2", "cutx1", "cutx3", "htmlx1", "hangx1", "norange"]
+)
+def test_a_fault_that_passes_is_survived(tile: Path, server: Ranges, fault: str) -> None:
+    (chip,) = read_chips(with_red(tile, f"{server.url}/{fault}/red.tif"), GRID, BANDS)
+    (wanted,) = read_chips(scene(tile), GRID, BANDS)
+    np.testing.assert_array_equal(chip.dn[Band.B04].data, wanted.dn[Band.B04].data)
+
+
+@pytest.mark.parametrize("fault", ["503", "403", "404", "cut", "html", "zero"])
+def test_a_fault_that_stays_is_told_after_one_budget_of_retries(
+    tile: Path, server: Ranges, fault: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    href = f"{server.url}/{fault}/red.tif?sig=s3cret&sv=1"
+    with pytest.raises(PixelError, match="B04") as caught:
+        read_chips(with_red(tile, href), GRID, BANDS)
+    assert "s3cret" not in str(caught.value) + caplog.text and "S2B_X" in str(caught.value)
+    if fault.isdigit():
+        assert f"HTTP {fault}" in str(caught.value)
+
+
+def test_a_silent_server_is_given_up(tile: Path, server: Ranges, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pixels, "RETRIES_PER_SCENE", 1)
+    began = time.monotonic()
+    with pytest.raises(PixelError, match="B04"):
+        read_chips(with_red(tile, f"{server.url}/hang/red.tif"), GRID, BANDS)
+    assert time.monotonic() - began < 20
+
+
+def test_a_store_that_needs_keys_says_which(tile: Path) -> None:
+    href = "s3://eodata/Sentinel-2/x/B04.jp2"
+    with pytest.raises(
+        PixelError, match=r"B04: needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY \(S2B_X, s3://eodata"
+    ):
+        read_chips(with_red(tile, href), GRID, BANDS)
+
+
+def test_a_signed_address_is_made_at_reading_and_again_after_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    planetary_computer = pytest.importorskip("planetary_computer")
+    made: list[str] = []
+    monkeypatch.setattr(planetary_computer, "sign_url", lambda href: made.append(href) or f"{href}?sig={len(made)}")
+    planetary_computer.sas.TOKEN_CACHE["old"] = "expired"
+    href = "https://sentinel2l2a01.blob.core.windows.net/sentinel2-l2/B04.tif"
+    assert opening.opened(href, 0) == (f"{href}?sig=1", {})
+    assert planetary_computer.sas.TOKEN_CACHE == {"old": "expired"}
+    assert opening.opened(href, 1) == (f"{href}?sig=2", {"CPL_VSIL_CURL_NON_CACHED": f"/vsicurl/{href}"})
+    assert planetary_computer.sas.TOKEN_CACHE == {}
