@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -25,6 +26,8 @@ EARLIEST = datetime(2015, 6, 23, tzinfo=UTC)
 PAGE = 100
 """Items asked for at once where no provider's row says; recorded items are up to 90 kB each."""
 MAX_PAGES = 2000
+SAME_LINK = 3
+"""How often one and the same next link is followed, in case the page behind it was empty by mistake."""
 TOO_MUCH = frozenset({413, 500, 502, 504})
 """Answers that a smaller page may cure."""
 NO_POST = frozenset({403, 404, 405, 501})
@@ -128,14 +131,14 @@ def _all_items(client: Client, question: Mapping[str, Any], limit: int) -> list[
 
 
 def _paged(client: Client, question: Mapping[str, Any], method: str, limit: int) -> list[Mapping[str, Any]]:
-    """Follow `next` verbatim to its end, over empty pages too; a page that comes again ends in a fault."""
+    """Follow `next` verbatim to its end, over empty pages too, and not in a circle."""
     line = _line(client)
     search = client.search(**question, limit=limit, method=method)
     parameters = search.get_parameters()
     text = line.request(search.url, method=method, parameters=parameters)
     items: list[Mapping[str, Any]] = []
     matched: int | None = None
-    asked: set[str] = set()
+    asked: Counter[str] = Counter()
     for _ in range(MAX_PAGES):
         page = json.loads(text)
         features = page.get("features") if isinstance(page, Mapping) else None
@@ -146,9 +149,9 @@ def _paged(client: Client, question: Mapping[str, Any], method: str, limit: int)
         matched = stated if isinstance(stated, int) else matched
         onward = _next(page)
         key = json.dumps(onward, sort_keys=True)
-        if onward is None or key in asked:
+        if onward is None or asked[key] >= SAME_LINK:
             break
-        asked.add(key)
+        asked[key] += 1
         text = line.read_text(Link.from_dict(dict(onward)), parameters=parameters)
     else:
         raise RefusedError(
