@@ -1,0 +1,69 @@
+// Opens a page in Chromium without a network and prints, as JSON, what it did: node look.mjs PAGE.html SHOTS_FOLDER
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { pathToFileURL } from "node:url";
+import { chromium } from "playwright-core";
+
+const [page_path, shots] = process.argv.slice(2);
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+  args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync"],
+});
+const context = await browser.newContext({ viewport: { width: 1600, height: 1000 }, offline: true });
+const page = await context.newPage();
+const found = { requests: [], console: [], dialogs: 0, axe: {}, overflow: {} };
+page.on("request", (request) => { if (!/^(file|data):/.test(request.url())) found.requests.push(request.url()); });
+page.on("console", (message) => { if (["error", "warning"].includes(message.type())) found.console.push(message.text()); });
+page.on("pageerror", (fault) => found.console.push(String(fault)));
+page.on("dialog", async (dialog) => { found.dialogs += 1; await dialog.dismiss(); });
+
+const begun = Date.now();
+await page.goto(pathToFileURL(page_path).href, { waitUntil: "load" });
+await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
+found.seconds = (Date.now() - begun) / 1000;
+found.hacked = await page.evaluate(() => window.hacked ?? null);
+found.images = await page.evaluate(() => [...document.querySelectorAll("img")].filter((i) => i.loading !== "lazy").every((i) => i.naturalWidth > 0));
+
+const slider = page.locator("#slider");
+if (await slider.count()) {
+  const share = () => page.evaluate(() => document.querySelector(".before").style.clipPath);
+  const box = await slider.boundingBox();
+  found.at_first = await share();
+  await page.mouse.move(box.x + box.width / 2, box.y + 60);
+  await page.mouse.down();
+  await page.mouse.move(box.x + box.width / 4, box.y + 60, { steps: 4 });
+  await page.mouse.up();
+  found.by_mouse = await share();
+  await page.locator("#handle").focus();
+  await page.keyboard.press("Home");
+  await page.keyboard.press("ArrowRight");
+  await page.keyboard.press("ArrowRight");
+  found.by_keyboard = await share();
+  await page.keyboard.press("End");
+  await page.keyboard.press("PageDown");
+  await page.locator("#evidence").check();
+  found.veil = await page.evaluate(() => getComputedStyle(document.querySelector(".veil")).visibility);
+  await page.locator("#evidence").uncheck();
+  await page.locator("#outlines").uncheck();
+  found.outline = await page.evaluate(() => { const o = document.querySelector(".outline"); return o && getComputedStyle(o).display; });
+  await page.locator("#outlines").check();
+}
+for (const scheme of ["light", "dark"]) {
+  await page.emulateMedia({ colorScheme: scheme });
+  for (const width of [1600, 400]) {
+    await page.setViewportSize({ width, height: 1000 });
+    found.overflow[`${scheme} ${width}`] = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+    await page.screenshot({ path: `${shots}/${scheme}-${width}.png` });
+    for (const part of await page.locator("details").all()) await part.evaluate((e) => { e.open = true; });
+    const report = await page.evaluate(async (source) => { (0, eval)(source); return axe.run(document, { resultTypes: ["violations"] }); }, axe).catch((fault) => ({ failed: String(fault) }));
+    found.axe[`${scheme} ${width}`] = report.failed ?? report.violations.map((v) => [v.impact, v.id, v.nodes[0].html.slice(0, 120)]);
+  }
+}
+await page.emulateMedia({ media: "print", colorScheme: "light" });
+await page.setViewportSize({ width: 800, height: 1100 });
+found.printed = await page.evaluate(() => [...document.querySelectorAll(".layer")].map((e) => { const b = e.getBoundingClientRect(); return [Math.round(b.x), Math.round(b.width), getComputedStyle(e).clipPath]; }));
+await page.pdf({ path: `${shots}/page.pdf`, format: "A4", printBackground: true });
+await browser.close();
+console.log(JSON.stringify(found));

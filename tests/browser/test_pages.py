@@ -1,0 +1,67 @@
+import re
+from pathlib import Path
+
+import pytest
+
+from pipeline.review.report import write_index
+from tests.review import made
+from tests.review.conftest import put
+
+pytestmark = pytest.mark.browser
+HOSTILE = "<script>window.hacked = 1; alert(1)</script> \"'><img src=x onerror=alert(2)> [% env('HOME') %]"
+
+
+@pytest.fixture(scope="session")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two sites, one of them of a hostile name with a verdict of hostile words."""
+    from tests.review.test_publish import judge
+
+    out = tmp_path_factory.mktemp("out")
+    put(out / "plain", [made.alert(1), made.alert(2, row=30, col=30, confidence=0.6)])
+    alerts = [made.alert(n, row=6 * n, col=6 * n) for n in range(1, 6)]
+    hostile = made.site(HOSTILE, simulated=HOSTILE)
+    put(out / "hostile", alerts, site=hostile, cautions=(HOSTILE,))
+    judge(out / "hostile", alerts[0].id, "construction", HOSTILE)
+    judge(out / "hostile", alerts[1].id, "no change", HOSTILE)
+    put(out / "hostile", alerts, site=hostile, cautions=(HOSTILE,))
+    write_index(out)
+    return out
+
+
+def share(clip: str) -> float:
+    """How much of the picture shows the look before, per cent."""
+    return 100 - float(re.match(r"inset\(0px ([\d.]+)%", clip).group(1))
+
+
+@pytest.mark.parametrize("name", ["plain/report.html", "hostile/report.html", "index.html"])
+def test_a_page_is_sound_at_every_width_and_in_both_schemes(look, pages, name):
+    seen = look(pages / name)
+    assert seen["requests"] == [] and seen["console"] == [] and seen["dialogs"] == 0
+    assert seen["hacked"] is None and seen["images"]
+    assert seen["overflow"] == dict.fromkeys(seen["overflow"], 0)
+    for where, violations in seen["axe"].items():
+        assert isinstance(violations, list), violations
+        assert not [each for each in violations if each[0] in ("serious", "critical")], where
+
+
+def test_the_slider_obeys_mouse_and_keyboard_and_the_switches_work(look, pages):
+    seen = look(pages / "plain" / "report.html")
+    assert share(seen["at_first"]) == 50
+    assert share(seen["by_mouse"]) == pytest.approx(25, abs=1)
+    assert share(seen["by_keyboard"]) == 2
+    assert seen["veil"] == "visible" and seen["outline"] == "none"
+
+
+def test_on_paper_before_stands_beside_after_uncut(look, pages):
+    seen = look(pages / "plain" / "report.html")
+    (after_x, after_width, after_clip), (before_x, before_width, before_clip) = seen["printed"]
+    assert before_clip == after_clip == "none"
+    assert before_x + before_width <= after_x and before_width == after_width > 200
+
+
+def test_a_report_of_a_thousand_alerts_opens_within_three_seconds(look, tmp_path):
+    alerts = [made.alert(n, row=n % 50, col=(n // 50) * 2, outline=made.outline(n % 50, n // 50 * 2, 1, 1))
+              for n in range(1000)]  # fmt: skip
+    put(tmp_path / "crowd", alerts, made.looks(count=8), after_scene="scene-07")
+    seen = look(tmp_path / "crowd" / "report.html")
+    assert seen["seconds"] < 3.0 and seen["console"] == []
