@@ -1,0 +1,145 @@
+import shutil
+import zipfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from shapely.geometry import box
+
+from pipeline.catalogue.pixels import read_chips
+from pipeline.catalogue.safe import read_safe
+from pipeline.catalogue.scenes import find, find_one
+from pipeline.model.bands import Band
+from pipeline.model.errors import CatalogueError
+from pipeline.model.imagery import Level
+from pipeline.model.settings import Settings
+from pipeline.model.site import Site, site_grid
+from tests.catalogue import making_safe as making
+
+END = datetime(2030, 1, 1, tzinfo=UTC)
+outline = making.tile(10).extent.to_crs("EPSG:4326").geom.centroid.buffer(0.003)
+AOI = box(*outline.bounds)
+SITE = Site(id="here", name="Here", aoi=AOI, grid=site_grid(AOI))
+
+
+@pytest.fixture(scope="module")
+def safe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return making.make(tmp_path_factory.mktemp("products"))
+
+
+@pytest.mark.parametrize("form", ["folder", "zip", "folder of products"])
+def test_a_product_is_found_and_read_in_every_form(safe: Path, tmp_path: Path, form: str) -> None:
+    source = {"folder": safe, "folder of products": safe.parent}.get(form) or making.zipped(
+        Path(shutil.copytree(safe, tmp_path / safe.name))
+    )
+    found = find(SITE, str(source), None, None, END, Settings())
+    (scene,) = found.scenes
+    assert scene.id == "S2B_20240305T020641" and scene.sun == (50.0, 155.0) and scene.relative_orbit == 103
+    assert scene.granules[0].offset_claim.dn == 1000 and scene.cloud_percent == 12.5
+    (chip,) = read_chips(scene, SITE.grid, (Band.B04, Band.B8A))
+    for band, resolution in ((Band.B04, 10), (Band.B8A, 20)):
+        raster = chip.dn[band]
+        assert raster.grid.resolution.x == resolution
+        col, row = (
+            round(each) for each in ~making.tile(resolution).affine * (raster.grid.affine.c, raster.grid.affine.f)
+        )
+        rows, cols = raster.data.shape
+        whole = making.dn(band.value, resolution, 1000)
+        np.testing.assert_array_equal(raster.data, whole[row : row + rows, col : col + cols])
+    assert chip.scl is not None and (chip.scl.data == 4).all()
+
+
+def test_a_named_product_is_the_same_scene_as_the_searched_one(safe: Path) -> None:
+    (searched,) = find(SITE, str(safe.parent), None, None, END, Settings()).scenes
+    assert find_one(SITE, str(safe), Settings()) == searched
+
+
+@pytest.mark.parametrize(
+    ("level", "baseline", "offset", "claim"),
+    [
+        ("L2A", "05.10", "-1000", 1000), ("L1C", "04.00", "-1000", 1000), ("L2A", "02.12", "", 0),
+        ("L1C", "03.01", "", 0), ("L2A", "05.10", "", None), ("L2A", "05.10", "-500", None), ("L2A", "05.10", "0", 0),
+    ],
+)  # fmt: skip
+def test_the_offset_is_what_the_product_states(
+    tmp_path: Path, level: str, baseline: str, offset: str, claim: int | None
+) -> None:
+    product = read_safe(making.make(tmp_path, level, baseline, offset))
+    assert product.granule.offset_claim.dn == claim and product.level is Level(level)
+    assert (product.granule.scl is None) == (level == "L1C")
+
+
+def test_metadata_names_in_lower_case_and_missing_ten_metre_copies_are_survived(tmp_path: Path) -> None:
+    root = making.make(tmp_path)
+    (root / "MTD_MSIL2A.xml").rename(root / "MTD_MSIL2a.xml")
+    for path in root.rglob("*B04_10m.jp2"):
+        path.unlink()
+    assert read_safe(root).granule.assets[Band.B04].endswith("B04_20m.jp2")
+
+
+def broken(root: Path, fault: str) -> Path:
+    top, (tile,) = root / "MTD_MSIL2A.xml", list(root.rglob("MTD_TL.xml"))
+    if fault == "no product xml":
+        top.unlink()
+    elif fault == "no tile xml":
+        tile.unlink()
+    elif fault == "no bands":
+        shutil.rmtree(tile.parent / "IMG_DATA")
+    elif fault == "half an xml":
+        top.write_text(top.read_text()[:400])
+    elif fault == "entities":
+        bomb = '<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;">]>'
+        top.write_text(top.read_text().replace("?>\n", f"?>\n{bomb}").replace("05.10</PRO", "&b;</PRO"))
+    elif fault == "no footprint":
+        top.write_text(top.read_text().replace("EXT_POS_LIST", "OTHER"))
+    elif fault == "odd footprint":
+        top.write_text(top.read_text().replace("<EXT_POS_LIST>", "<EXT_POS_LIST>north "))
+    elif fault == "quantification":
+        top.write_text(top.read_text().replace(">10000<", ">1000<"))
+    return root
+
+
+FAULTS = {
+    "no product xml": "0 product and 1 tile metadata", "no tile xml": "1 product and 0 tile", "no bands": "no band",
+    "half an xml": "ParseError", "entities": "EntitiesForbidden|DTDForbidden", "no footprint": "no EXT_POS_LIST",
+    "odd footprint": "cannot be understood", "quantification": "quantification value 1000",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_broken_product_is_one_line_and_takes_no_other_with_it(safe: Path, tmp_path: Path, fault: str) -> None:
+    root = broken(Path(shutil.copytree(safe, tmp_path / safe.name)), fault)
+    with pytest.raises(CatalogueError, match=FAULTS[fault]):
+        read_safe(root)
+    shutil.copytree(safe, tmp_path / "good.SAFE")
+    found = find(SITE, str(tmp_path), None, None, END, Settings())
+    assert len(found.scenes) == 1 and len(found.faults) == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 no zip", b"\x00" * 100])
+def test_a_zip_that_is_none_is_one_line(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "x.zip").write_bytes(content)
+    with pytest.raises(CatalogueError, match="product cannot be read"):
+        read_safe(tmp_path / "x.zip")
+
+
+def test_a_zip_bomb_is_not_unpacked(safe: Path, tmp_path: Path) -> None:
+    path = tmp_path / "bomb.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        with archive.open("x.SAFE/MTD_MSIL2A.xml", "w") as member:
+            for _ in range(70):
+                member.write(b" " * 1_000_000)
+        archive.writestr("x.SAFE/GRANULE/g/MTD_TL.xml", making.TILE_XML)
+    assert path.stat().st_size < 200_000
+    with pytest.raises(CatalogueError, match="larger than 64 MB"):
+        read_safe(path)
+
+
+def test_recorded_metadata_are_read(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.catalogue.safe._images", lambda files, where: ({}, None))
+    products = {path.name[:3] + path.name[11:19] + path.name[27:32]: read_safe(path)
+                for path in sorted((shared / "stac_items" / "safe").glob("*.SAFE"))}  # fmt: skip
+    claims = {name: product.granule.offset_claim.dn for name, product in products.items()}
+    assert claims == {"S2A20190212N0212": 0, "S2A20210908N0301": 0, "S2A20230625N0509": 1000, "S2B20220413N0400": 1000}
+    assert products["S2A20190212N0212"].granule.footprint.area < 0.1
