@@ -160,7 +160,7 @@ def _settled(
     known = history or majority or {}
     lift = {band: levels[band] / 10000 - known[band] for band in levels if band in known}
     found = _agreement(lift)
-    if found is None or (majority and found != claim.dn):
+    if found is None or _lowest(levels) < REFUTED_DN or (majority and found != claim.dn):
         return chip
     if claim.dn not in (None, found):
         new = OffsetClaim(dn=None, reason=f"{claim.reason}, the site's other looks say otherwise", certain=False)
