@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from rasterio.enums import Resampling
 from rasterio.warp import reproject
+from scipy import ndimage
 
 from pipeline.correct import masks, normalise
 from pipeline.correct.expectation import expect
@@ -19,6 +20,7 @@ from pipeline.model.imagery import Alignment, Chip, Look, Raster, Reason, Reject
 from pipeline.model.settings import Settings
 
 MIN_DATA_SHARE = 0.1
+EDGE_PX = 2
 MAX_HAZE = 0.06
 """Median blue above the history; what is hazier hides small ground and cannot be put right by a straight line."""
 MIN_LEVEL, MIN_DROP = 0.45, 0.03
@@ -42,7 +44,9 @@ def to_grid(
     classes: NDArray[np.uint8] | None = None
     for chip, offset in zip(chips, offsets, strict=True):
         layer = np.stack([_warp(_clean(chip.dn[band], offset), moved, Resampling.cubic) for band in bands])
-        new = np.isnan(stack).all(axis=0) & np.isfinite(layer).all(axis=0)
+        # the cubic kernel leans on one side along an edge of the data: those pixels are left out
+        whole = ndimage.binary_erosion(np.isfinite(layer).all(axis=0), iterations=EDGE_PX, border_value=1)
+        new = np.isnan(stack).all(axis=0) & whole
         stack[:, new] = layer[:, new]
         if chip.scl is not None:
             warped = _warp(chip.scl, moved, Resampling.nearest)
@@ -83,9 +87,10 @@ def make_look(
     alignment = align(reference.reflectance, draft, settings)
     expected = reference.expected()
     aoi = np.ones(grid.shape, bool) if inside is None else inside
-    clear = float((draft.why[aoi] == 0).mean())
-    if clear < settings.correct.min_clear_share:
-        return _refused(scene, Reason.CLOUD, clear, settings.correct.min_clear_share, "share of the AOI")
+    # without history bright roofs count as cloud: only a hopeless draft ends here, the rest is judged against it
+    free = float(((draft.why & ~np.uint8(Why.BUFFER)) == 0)[aoi].mean())
+    if free < 0.5 * settings.correct.min_clear_share:
+        return _refused(scene, Reason.CLOUD, free, 0.5 * settings.correct.min_clear_share, "share of the AOI")
     if not alignment.accepted:
         return _refused(scene, Reason.REGISTRATION, alignment.sigma_px, MAX_SIGMA_PX, alignment.reason)
     offsets = _offsets(chips)

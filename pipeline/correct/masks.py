@@ -80,10 +80,10 @@ def classify(
 def buffer(why: NDArray[np.uint8], radius_m: float, pixel_m: float) -> NDArray[np.uint8]:
     """The flags with BUFFER set within `radius_m` of cloud and shadow; more cloud never means more usable ground.
 
-    Usable pixels only take the flag; patches of one or two pixels are no cloud and get no buffer.
+    Usable pixels only take the flag; patches under 3 x 3 pixels are no cloud and get no buffer.
     """
     core = (why & np.uint8(Why.CLOUD | Why.SHADOW)) > 0
-    wide = ndimage.binary_opening(core, np.ones((2, 2)))
+    wide = ndimage.binary_opening(core, np.ones((3, 3)))
     if radius_m < pixel_m or not wide.any():
         return why
     near = ndimage.distance_transform_edt(~wide) <= radius_m / pixel_m

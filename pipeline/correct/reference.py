@@ -95,14 +95,19 @@ def align(reference: NDArray[Any], draft: Draft, settings: Settings) -> Alignmen
         max_sigma_px=BAND_LIMIT_PX,
     )
     found = []
+    clear = draft.why == 0
+    if clear.mean() < MIN_BUFFERED_SHARE:
+        # many small bright roofs, each with its buffer, leave nothing; the fit bears the fringe of a cloud
+        clear = (draft.why & ~np.uint8(Why.BUFFER)) == 0
     for band in [each for each in ALIGNMENT if each in draft.bands][:4]:
         index = draft.bands.index(band)
-        usable = (draft.why == 0) & np.isfinite(reference[index])
+        usable = clear & np.isfinite(reference[index])
         found.append(estimate(reference[index], draft.reflectance[index], usable, options))
     return combine(found)
 
 
 BAND_LIMIT_PX = 0.5
+MIN_BUFFERED_SHARE = 0.3
 MAX_SIGMA_PX = 0.3
 """A look whose shift is less sure than this would flicker along every edge, however wide its noise is made."""
 SYSTEMATIC_PX = 0.05
