@@ -11,8 +11,8 @@ TO_DO = "#ffe119"
 CONFIDENCE_STEPS = ((0.0, 0.5, "#2c7bb6"), (0.5, 0.7, "#abd9e9"), (0.7, 0.85, "#fdae61"), (0.85, 1.0, "#d7191c"))
 STYLES = ("verdict", "confidence", "last night")
 """Named styles of the layer `changes`; the first is shown at first."""
-_IS_NEWS = """coalesce(array_contains(aggregate('groundbreak_news', 'array_agg', "change_id", "latest"), "change_id"),\
- false)"""
+_IS_NEWS = """if(coalesce(array_contains(aggregate('groundbreak_news', 'array_agg', "change_id", "latest"),\
+ "change_id"), false), 'new', 'known')"""
 _TO_DO_ROW = {"rule": '"verdict" is null', "name": "to do", "background_color": "#fff7c2",
               "background_color_alpha": 255}  # fmt: skip
 
@@ -56,7 +56,9 @@ def _by_verdict() -> Element:
 
 def _by_news() -> Element:
     """What the last night brought stands out; the project alone can say it, as it asks another layer."""
-    return _categorised(_IS_NEWS, [("1", "new or changed last night", "#ff2fd0", 1.1), ("0", "known", "#9aa0a6", 0.4)])
+    return _categorised(
+        _IS_NEWS, [("new", "new or changed last night", "#ff2fd0", 1.1), ("known", "known", "#9aa0a6", 0.4)]
+    )
 
 
 def _by_confidence() -> Element:
@@ -71,9 +73,8 @@ def _by_confidence() -> Element:
 
 def _categorised(attribute: str, classes: Sequence[tuple[str, str, str, float]]) -> Element:
     """classes: (value, label, colour, width in mm)."""
-    kind = "string" if attribute == "verdict" else "bool"
     categories = [
-        element("category", {"value": value, "label": label, "symbol": index, "render": "true", "type": kind})
+        element("category", {"value": value, "label": label, "symbol": index, "render": "true", "type": "string"})
         for index, (value, label, _, _) in enumerate(classes)
     ]
     symbols = [outline_symbol(str(i), code, width=width) for i, (_, _, code, width) in enumerate(classes)]

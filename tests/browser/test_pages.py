@@ -62,6 +62,6 @@ def test_on_paper_before_stands_beside_after_uncut(look, pages):
 def test_a_report_of_a_thousand_alerts_opens_within_three_seconds(look, tmp_path):
     alerts = [made.alert(n, row=n % 50, col=(n // 50) * 2, outline=made.outline(n % 50, n // 50 * 2, 1, 1))
               for n in range(1000)]  # fmt: skip
-    put(tmp_path / "crowd", alerts, made.looks(count=8), after_scene="scene-07")
+    put(tmp_path / "crowd", alerts, made.looks(count=8), after_scene="scene-07", max_timelines=24)
     seen = look(tmp_path / "crowd" / "report.html")
     assert seen["seconds"] < 3.0 and seen["console"] == []

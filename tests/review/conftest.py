@@ -5,15 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.model.settings import Settings
+from pipeline.model.settings import Settings, override
 from pipeline.review.publish import Published, publish
 from tests.review import made
 
 
-def put(path: Path, alerts, looks=None, *, site=None, **changes) -> Published:
+def put(path: Path, alerts, looks=None, *, site=None, max_timelines=300, **changes) -> Published:
     looks = made.looks([alert.outline for alert in alerts]) if looks is None else looks
     decision = made.decision(alerts, looks, **changes)
-    return publish(path, site or made.site(), decision, looks, made.records(looks), Settings())
+    settings = override(Settings(), {"review.max_timelines": max_timelines}, "test")
+    return publish(path, site or made.site(), decision, looks, made.records(looks), settings)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,158 @@
+"""Opens a review folder as an analyst's QGIS does and prints what it found, as JSON. Run by QGIS's own Python:
+
+/usr/bin/python3 look.py FOLDER PICTURES. It imports nothing of ours: QGIS and rasterio bring two GDALs.
+"""
+
+import json
+import os
+import pathlib
+import sys
+import time
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+from qgis.core import (
+    QgsApplication,
+    QgsExpressionContextUtils,
+    QgsFeatureRequest,
+    QgsLayoutExporter,
+    QgsMapRendererParallelJob,
+    QgsMapSettings,
+    QgsProject,
+    QgsProjectBadLayerHandler,
+    QgsRasterLayer,
+    QgsRenderContext,
+    QgsVectorLayer,
+)
+from qgis.PyQt.QtCore import QSize
+
+folder, pictures = (pathlib.Path(part).resolve() for part in sys.argv[1:3])
+app = QgsApplication([], True)
+app.initQgis()
+bad, messages = [], []
+
+
+class Handler(QgsProjectBadLayerHandler):
+    def handleBadLayers(self, layers):
+        bad.extend(layers)
+
+
+project = QgsProject.instance()
+handler = Handler()
+project.setBadLayerHandler(handler)
+QgsApplication.messageLog().messageReceived.connect(
+    lambda text, tag, level: messages.append([tag, text]) if int(level) > 0 else None
+)
+begun = time.time()
+read = project.read(str(folder / "review.qgz"))
+found = {"read": read, "seconds": time.time() - begun, "bad": len(bad), "error": project.error()}
+found["valid"] = {layer.id(): layer.isValid() for layer in project.mapLayers().values()}
+found["crs"], found["title"] = project.crs().authid(), project.title()
+found["template"] = project.readEntry("groundbreak", "template")[0]
+found["checked"] = sorted(layer.layerId() for layer in project.layerTreeRoot().findLayers() if layer.isVisible())
+found["order"] = [layer.id() for layer in project.layerTreeRoot().layerOrder()]
+
+collection = project.mapThemeCollection()
+found["themes"], colours = {}, {}
+where = next(project.mapLayer("groundbreak_changes").getFeatures()).geometry().centroid().asPoint()
+extent = project.viewSettings().defaultViewExtent()
+for theme in collection.mapThemes():
+    found["themes"][theme] = collection.mapThemeVisibleLayerIds(theme)
+    settings = QgsMapSettings()
+    settings.setLayers(collection.mapThemeVisibleLayers(theme))
+    settings.setLayerStyleOverrides(collection.mapThemeStyleOverrides(theme))
+    settings.setDestinationCrs(project.crs())
+    settings.setExtent(extent)
+    settings.setOutputSize(QSize(400, 400))
+    job = QgsMapRendererParallelJob(settings)
+    job.start()
+    job.waitForFinished()
+    shown = job.renderedImage()
+    shown.save(str(pictures / f"theme {theme}.png"))
+    pixel = job.mapSettings().mapToPixel().transform(where)
+    colour = shown.pixelColor(int(pixel.x()), int(pixel.y()))
+    colours[theme] = [colour.red(), colour.green(), colour.blue(), colour.lightness()]
+    seen = {shown.pixel(x, y) for x in range(0, 400, 3) for y in range(0, 400, 3)}
+    found.setdefault("many_colours", {})[theme] = len(seen)
+    edges = {shown.pixelColor(x, y).name() for x in range(400) for y in range(400)}
+    found.setdefault("outlined", {})[theme] = bool({"#ffe119", "#ff2fd0"} & edges)
+found["colours"] = colours
+
+
+def behaviour(layer):
+    """What the analyst meets in a layer of changes."""
+    index = layer.fields().indexFromName
+    context = QgsRenderContext()
+    context.expressionContext().appendScope(QgsExpressionContextUtils.layerScope(layer))
+    layer.renderer().startRender(context, layer.fields())
+    feature = next(layer.getFeatures())
+    feature.setAttribute("verdict", None)
+    context.expressionContext().setFeature(feature)
+    symbol = layer.renderer().symbolForFeature(feature, context)
+    colour = symbol.symbolLayer(0).strokeColor().name() if symbol else None
+    layer.renderer().stopRender(context)
+    limits = layer.fields()[index("note")].constraints()
+    form = layer.editFormConfig()
+    return {
+        "renderer": layer.renderer().type(),
+        "colour of no verdict": colour,
+        "widgets": {n: layer.editorWidgetSetup(index(n)).type() for n in ("verdict", "note", "reviewed_at", "picture")},
+        "choices": [next(iter(each)) for each in layer.editorWidgetSetup(index("verdict")).config()["map"]],
+        "alias": layer.attributeAlias(index("area_m2")),
+        "default on update": layer.defaultValueDefinition(index("reviewer")).applyOnUpdate(),
+        "soft": limits.constraintStrength(limits.ConstraintExpression) == limits.ConstraintStrengthSoft,
+        "read only": [n for n in ("kind", "verdict", "note", "reviewed_at") if form.readOnly(index(n))],
+        "tabs": [tab.name() for tab in form.tabs()],
+        "picture": next(layer.getFeatures())["picture"],
+        "tip": layer.mapTipTemplate(),
+        "time": [layer.temporalProperties().isActive(), layer.temporalProperties().startField()],
+        "rows": [style.rule() for style in layer.conditionalStyles().rowStyles()],
+        "sort": layer.attributeTableConfig().sortExpression(),
+        "types": {f.name(): f.typeName() for f in layer.fields()},
+    }
+
+
+changes = project.mapLayer("groundbreak_changes")
+found["in project"] = behaviour(changes)
+found["styles"] = sorted(changes.styleManager().styles())
+renderers = {}
+for style in found["styles"]:
+    changes.styleManager().setCurrentStyle(style)
+    renderers[style] = [changes.renderer().type(), changes.editFormConfig().tabs()[0].name()]
+changes.styleManager().setCurrentStyle("verdict")
+found["renderers"] = renderers
+alone = QgsVectorLayer(f"{folder}/review.gpkg|layername=changes", "alone", "ogr")
+alone.loadDefaultStyle()
+found["alone"] = behaviour(alone)
+
+found["bookmarks"] = [mark.name() for mark in project.bookmarkManager().bookmarks()]
+found["time"] = project.timeSettings().temporalRange().begin().toString("yyyy-MM-dd")
+found["relations"] = [each.isValid() for each in project.relationManager().relations().values()]
+layout = project.layoutManager().layoutByName("Alerts")
+atlas = layout.atlas()
+found["atlas"] = [atlas.enabled(), atlas.coverageLayer().id(), atlas.updateFeatures()]
+atlas.beginRender()
+atlas.first()
+exporter = QgsLayoutExporter(layout)
+pages = QgsLayoutExporter.ImageExportSettings()
+pages.dpi = 100
+found["page"] = int(exporter.exportToImage(str(pictures / "page.png"), pages))
+if atlas.count() <= 20:
+    pdf = QgsLayoutExporter.PdfExportSettings()
+    pdf.dpi = 100
+    result, _ = QgsLayoutExporter.exportToPdf(atlas, str(pictures / "alerts.pdf"), pdf)
+    found["pdf"] = int(result)
+found["first of atlas"] = sorted((f["confidence"] for f in changes.getFeatures(QgsFeatureRequest())), reverse=True)[0]
+rasters = {}
+for name in ("before", "after", "score"):
+    raster = QgsRasterLayer(f"{folder}/{name}.tif", name)
+    raster.loadDefaultStyle()
+    renderer = raster.renderer()
+    rasters[name] = [renderer.type(), raster.dataProvider().sourceHasNoDataValue(1)]
+    if renderer.type() == "multibandcolor":
+        stretch = renderer.redContrastEnhancement()
+        rasters[name] += [renderer.usesBands(), stretch.minimumValue(), stretch.maximumValue()]
+found["rasters"] = rasters
+found["messages"] = messages
+sys.stdout.write(json.dumps(found, default=str) + "\n")
+sys.stdout.flush()
+os._exit(0)  # the ordinary exit of PyQGIS may crash

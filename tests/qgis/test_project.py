@@ -1,0 +1,114 @@
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.review import made
+from tests.review.conftest import put
+
+pytestmark = pytest.mark.qgis
+HOSTILE = "<script>alert(1)</script> [% env('HOME') %] \"룡성\" & 'ŏ'"
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twenty alerts of one confidence, one of them first: more than QGIS sorts without comparing equals."""
+    path = tmp_path_factory.mktemp("out") / "made-place"
+    alerts = [made.alert(n, row=8 * (n // 5), col=11 * (n % 5), confidence=0.95 if n == 0 else 0.7) for n in range(20)]
+    put(path, alerts, site=made.site(HOSTILE))
+    return path
+
+
+@pytest.fixture(scope="session")
+def seen(run, folder, tmp_path_factory):
+    pictures = tmp_path_factory.mktemp("pictures")
+    return {**run("look.py", folder, pictures), "pictures": pictures}
+
+
+def test_every_layer_is_valid_and_qgis_has_nothing_to_complain_about(seen):
+    assert seen["read"] and seen["bad"] == 0 and not seen["error"]
+    assert len(seen["valid"]) == 12 and all(seen["valid"].values())
+    assert seen["messages"] == []
+    assert seen["crs"] == "EPSG:32652" and seen["template"]
+
+
+def test_a_name_full_of_markup_is_shown_as_it_is(seen):
+    assert seen["title"] == HOSTILE
+
+
+def test_the_themes_show_what_they_say(seen):
+    themes = {name: [each.removeprefix("groundbreak_") for each in ids] for name, ids in seen["themes"].items()}
+    assert themes["Before"] == ["changes", "aoi", "before"]
+    assert themes["After"] == ["changes", "aoi", "after"]
+    assert themes["Change"] == ["changes", "aoi", "score", "after"]
+    assert themes["After, false colour"] == ["changes", "aoi", "after_fc"]
+    assert themes["Last night"] == ["changes", "aoi", "after"]
+    assert [each.removeprefix("groundbreak_") for each in seen["checked"]] == ["after", "aoi", "changes"]
+
+
+def test_the_themes_are_no_blank_pictures(seen):
+    colours = seen["colours"]
+    assert colours["After"][3] - colours["Before"][3] > 60
+    red, _, blue, _ = colours["Change"]
+    assert red - blue > 60
+    assert all(seen["outlined"].values()) and min(seen["many_colours"].values()) > 50
+
+
+@pytest.mark.parametrize("layer", ["in project", "alone"])
+def test_the_form_serves_the_analyst_in_the_project_and_from_the_file_alone(seen, layer):
+    layer = seen[layer]
+    assert layer["renderer"] == "categorizedSymbol" and layer["colour of no verdict"] == "#ffe119"
+    assert layer["widgets"] == {
+        "verdict": "ValueMap",
+        "note": "TextEdit",
+        "reviewed_at": "DateTime",
+        "picture": "ExternalResource",
+    }
+    assert layer["choices"] == ["to do", "construction", "other change", "no change", "uncertain"]
+    assert layer["alias"] == "Area (m²)" and layer["default on update"] and layer["soft"]
+    assert layer["read only"] == ["kind", "reviewed_at"]
+    assert layer["tabs"] == ["Verdict", "Machine", "Stamp"]
+    assert layer["picture"] == "timeline/a000000000000000.png"
+    assert "/pair/" in layer["tip"] and "/timeline/" in layer["tip"]
+    assert layer["time"] == [True, "first_seen"]
+    assert layer["rows"] == ['"verdict" is null'] and layer["sort"] == '"confidence"'
+    assert layer["types"]["first_seen"] == "Date" and layer["types"]["reviewed_at"] == "DateTime"
+
+
+def test_switching_styles_keeps_the_form(seen):
+    assert seen["renderers"] == {
+        "verdict": ["categorizedSymbol", "Verdict"],
+        "confidence": ["graduatedSymbol", "Verdict"],
+        "last night": ["categorizedSymbol", "Verdict"],
+    }
+
+
+def test_the_atlas_makes_a_page_an_alert_even_where_confidences_are_equal(seen):
+    assert seen["atlas"] == [True, "groundbreak_changes", 20]
+    assert seen["page"] == 0 and seen["pdf"] == 0
+    assert (seen["pictures"] / "alerts.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_bookmarks_time_and_relation_are_there(seen):
+    assert HOSTILE in seen["bookmarks"] and len(seen["bookmarks"]) > 1
+    assert seen["time"] == "2023-01-05" and seen["relations"] == [True]
+
+
+def test_the_rasters_look_right_at_a_double_click_with_one_stretch(seen):
+    before, after = seen["rasters"]["before"], seen["rasters"]["after"]
+    assert before[:3] == ["multibandcolor", True, [1, 2, 3]] and before[3:] == after[3:]
+    assert seen["rasters"]["score"] == ["singlebandpseudocolor", True]
+
+
+def test_a_folder_that_was_moved_is_still_whole(run, folder, tmp_path):
+    elsewhere = tmp_path / "Ryŏngsŏng 룡성 (a b)"
+    shutil.copytree(folder, elsewhere)
+    seen = run("look.py", elsewhere, tmp_path)
+    assert seen["bad"] == 0 and all(seen["valid"].values()) and seen["messages"] == []
+
+
+def test_a_project_of_a_thousand_alerts_opens_within_three_seconds(run, tmp_path):
+    alerts = [made.alert(n, outline=made.outline(n % 50, n // 50 * 2, 1, 1)) for n in range(1000)]
+    put(tmp_path / "crowd", alerts, made.looks(count=8), after_scene="scene-07", max_timelines=2)
+    seen = run("look.py", tmp_path / "crowd", tmp_path)
+    assert seen["seconds"] < 3.0 and seen["atlas"][2] == 1000
