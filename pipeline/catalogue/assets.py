@@ -94,7 +94,9 @@ def _is_jp2(raw: Mapping[str, Any]) -> bool:
 def _check_size(raw: Mapping[str, Any], where: str) -> None:
     size = raw.get("proj:shape")
     if isinstance(size, list) and any(isinstance(side, int | float) and side > MAX_SIDE for side in size):
-        raise CatalogueError(f"proj:shape is {size}", where, f"no band has more than {MAX_SIDE} rows or columns")
+        raise CatalogueError(
+            f"proj:shape is {str(size)[:60]}", where, f"no band has more than {MAX_SIDE} rows or columns"
+        )
 
 
 def stated_crs(properties: Mapping[str, Any], assets: Sequence[Mapping[str, Any]], where: str) -> str | None:

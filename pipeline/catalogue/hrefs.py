@@ -31,7 +31,7 @@ class Fence:
 def resolve(href: object, fence: Fence, where: str) -> str:
     """An href as an absolute path or URL. Raises CatalogueError where it leads outside the fence."""
     if not isinstance(href, str) or not href.strip():
-        raise CatalogueError(f"href is {href!r}", where, MEND)
+        raise CatalogueError(f"href is {str(href)[:60]!r}", where, MEND)
     if re.search(r"[\x00-\x1f\x7f]", href) or "/vsi" in unquote(href).lower():
         raise CatalogueError(f"href {redact(href)[:80]!r} is no plain path or address", where, MEND)
     try:

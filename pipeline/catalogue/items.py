@@ -6,9 +6,10 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
+import numpy as np
 from shapely import make_valid
 from shapely.affinity import translate
-from shapely.errors import GEOSException
+from shapely.errors import ShapelyError
 from shapely.geometry import MultiPolygon, Polygon, box, shape
 from shapely.geometry.base import BaseGeometry
 from shapely.ops import unary_union
@@ -98,7 +99,7 @@ def _number(properties: Mapping[str, Any], where: str, *names: str) -> float | N
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e9:
-        raise CatalogueError(f"{names[0]} is {value!r}, not a number", where, MEND)
+        raise CatalogueError(f"{names[0]} is {str(value)[:40]!r}, not a number", where, MEND)
     return float(value)
 
 
@@ -185,14 +186,15 @@ def _footprint(raw: Mapping[str, Any], where: str) -> BaseGeometry:
     geometry, bbox = raw.get("geometry"), raw.get("bbox")
     try:
         if geometry is not None:
-            found = shape(geometry)
+            with np.errstate(invalid="ignore"):  # a NaN among the corners is found by its bounds
+                found = shape(geometry)
         elif isinstance(bbox, list) and len(bbox) in (4, 6):
             west, south, east, north = (float(bbox[i]) for i in ((0, 1, 2, 3) if len(bbox) == 4 else (0, 1, 3, 4)))
             found = box(west, south, east if east >= west else east + 360, north)
         else:
             raise CatalogueError("neither geometry nor bbox", where, MEND)
         return polygons(found, where)
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, GEOSException) as fault:
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, ShapelyError) as fault:
         raise CatalogueError(f"geometry cannot be read: {str(fault)[:80]}", where, MEND) from fault
 
 

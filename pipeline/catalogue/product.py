@@ -64,21 +64,24 @@ def parse_name(text: str) -> ProductName | None:
     if match is None:
         return None
     digits = match["baseline"]
+    start, generated = _time_or_none(match["start"]), _time_or_none(match["generated"])
+    if start is None or generated is None:
+        return None
     return ProductName(
         platform=match["platform"],
         level=Level(match["level"]),
-        start=compact_time(match["start"]),
+        start=start,
         baseline=f"{digits[:2]}.{digits[2:]}" if digits else None,
         orbit=int(match["orbit"]),
         tile=match["tile"],
-        generated=compact_time(match["generated"]),
+        generated=generated,
     )
 
 
 def datatake_key(text: str) -> str | None:
     """Platform and start second of a datatake id; the baseline in it belongs to the processing, not to the pass."""
     match = _DATATAKE.search(text)
-    return f"{match['platform']}_{match['start']}" if match else None
+    return f"{match['platform']}_{match['start']}" if match and _time_or_none(match["start"]) else None
 
 
 def datatake_start(key: str) -> datetime:
@@ -102,6 +105,13 @@ def normal_tile(text: str) -> str | None:
     """The tile "01CDE" from "MGRS-1CDE", "T01CDE" or "1CDE"; None for anything else."""
     match = _TILE.match(text.strip().upper())
     return f"{int(match[1]):02d}{match[2]}{match[3]}" if match else None
+
+
+def _time_or_none(text: str) -> datetime | None:
+    try:
+        return compact_time(text)
+    except ValueError:
+        return None
 
 
 def compact_time(text: str) -> datetime:

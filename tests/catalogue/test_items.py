@@ -200,6 +200,7 @@ def test_a_broken_property_is_told_by_its_name(change: dict[str, Any], words: st
         ("B04\n.tif", "no plain path"),
         ("", "href is"),
         (None, "href is"),
+        (["B04.tif"], "href is"),
     ],
 )
 def test_an_href_that_leads_astray_is_refused(href: object, words: str) -> None:
