@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
-from shapely import make_valid
+from shapely import get_coordinates, make_valid
 from shapely.affinity import translate
 from shapely.errors import ShapelyError
 from shapely.geometry import MultiPolygon, Polygon, box, shape
@@ -186,7 +186,7 @@ def _footprint(raw: Mapping[str, Any], where: str) -> BaseGeometry:
     geometry, bbox = raw.get("geometry"), raw.get("bbox")
     try:
         if geometry is not None:
-            with np.errstate(invalid="ignore"):  # a NaN among the corners is found by its bounds
+            with np.errstate(invalid="ignore"):  # corners that are no numbers are told below
                 found = shape(geometry)
         elif isinstance(bbox, list) and len(bbox) in (4, 6):
             west, south, east, north = (float(bbox[i]) for i in ((0, 1, 2, 3) if len(bbox) == 4 else (0, 1, 3, 4)))
@@ -200,6 +200,8 @@ def _footprint(raw: Mapping[str, Any], where: str) -> BaseGeometry:
 
 def polygons(found: BaseGeometry, where: str) -> BaseGeometry:
     """The polygons of a lon/lat geometry, valid, within -180..180. Raises CatalogueError if nothing is left."""
+    if not np.isfinite(get_coordinates(found)).all():
+        raise CatalogueError("geometry has corners that are no numbers", where, MEND)
     west, south, east, north = found.bounds if not found.is_empty else (0.0, 0.0, 0.0, 0.0)
     if not (-540 <= west <= east <= 540 and -90.01 <= south <= north <= 90.01):
         raise CatalogueError(
