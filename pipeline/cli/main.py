@@ -9,8 +9,10 @@ import typer
 from pipeline.cli.console import error, is_debugging
 from pipeline.cli.detect import detect
 from pipeline.cli.doctor import doctor
+from pipeline.cli.export import export
 from pipeline.cli.nightly import nightly
 from pipeline.cli.pair import pair
+from pipeline.cli.report import report
 from pipeline.cli.scenes import scenes
 from pipeline.cli.sites import app as sites
 from pipeline.model.errors import Exit, GroundbreakError
@@ -38,6 +40,8 @@ app.command()(nightly)
 app.command()(pair)
 app.command()(scenes)
 app.add_typer(sites, name="sites")
+app.command()(report)
+app.command()(export)
 app.command()(doctor)
 
 

@@ -1,0 +1,41 @@
+"""`groundbreak report`: the pages again, with the verdicts given since."""
+
+from pathlib import Path
+
+import typer
+
+from pipeline.cli.console import error, out
+from pipeline.model.errors import Exit, GroundbreakError, ReviewError
+from pipeline.review.folder import Folder
+from pipeline.review.report import write_index, write_report
+
+
+def report(
+    site: list[str] = typer.Argument(..., help="ids of sites that have results"),
+    folder: Path = typer.Option(Path("out"), "--out", help="where the results are"),
+) -> int:
+    r"""Write report.html of a site anew from its review file, with the verdicts given since the last run.
+
+    \b
+    groundbreak report february-11-plant
+    """
+    faults: list[GroundbreakError] = []
+    for name in dict.fromkeys(site):
+        try:
+            write_report(site_folder(folder, name))
+            out.print(str(folder / name / "report.html"), markup=False, soft_wrap=True)
+        except GroundbreakError as fault:
+            error(fault)
+            faults.append(fault)
+    if folder.is_dir():
+        write_index(folder)
+    if faults and len(faults) == len(set(site)):
+        return int(faults[0].exit_code)
+    return Exit.SOME_FAILED if faults else Exit.DONE
+
+
+def site_folder(out_folder: Path, name: str) -> Folder:
+    """The results of a site; raises ReviewError where there are none."""
+    if not (out_folder / name / "review.gpkg").is_file():
+        raise ReviewError("no results", str(out_folder / name), f"run `groundbreak detect {name}` first")
+    return Folder(out_folder / name)

@@ -1,0 +1,112 @@
+"""A self-contained STAC collection: an item a change, each derived from the items of the looks it rests on."""
+
+import shutil
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pystac
+from pystac.layout import TemplateLayoutStrategy
+from shapely.geometry import mapping
+
+from pipeline.model.errors import ReviewError
+from pipeline.review.contents import Change, Contents
+from pipeline.review.folder import Folder, safe
+from pipeline.review.lonlat import bounds, to_lonlat
+from pipeline.review.phrases import words
+
+_RASTERS = {"before": "the site before", "after": "the site after", "score": "evidence of change, nats"}
+_COG = pystac.MediaType.COG
+
+
+def write_stac(folder: Folder, contents: Contents, path: Path) -> None:
+    """A folder with catalog.json, changes/ and scenes/; an earlier one is replaced when the new one is whole."""
+    beside = path.with_name(f".{path.name}-new")
+    try:
+        shutil.rmtree(beside, ignore_errors=True)
+        catalog = _catalog(contents)
+        changes, scenes = (child for child in catalog.get_children())
+        made = {str(scene["scene"]): _scene(scene, contents) for scene in contents.scenes if scene["used"]}
+        scenes.add_items(made.values())
+        for change in contents.shown:
+            if not change.drawn:
+                changes.add_item(_change(change, contents, folder, made))
+        strategy = TemplateLayoutStrategy(item_template="${id}")
+        catalog.normalize_hrefs(str(beside), strategy=strategy)
+        _with_files(catalog, folder)
+        catalog.save(catalog_type=pystac.CatalogType.SELF_CONTAINED)
+        if path.exists():
+            shutil.rmtree(path)
+        beside.rename(path)
+    except OSError as fault:
+        raise ReviewError(f"cannot be written: {fault.strerror or fault}", str(path), "mend the rights") from fault
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _catalog(contents: Contents) -> pystac.Catalog:
+    catalog = pystac.Catalog(id=contents.site, title=contents.name, description=f"Changes at {contents.name}")
+    box = list(bounds(to_lonlat(contents.aoi, contents.crs)))
+    first, last = (_time(contents.provenance[key]) for key in ("first_look", "last_look"))
+    extent = pystac.Extent(pystac.SpatialExtent([box]), pystac.TemporalExtent([[first, last]]))
+    about = {"changes": "What changed, one item a change", "scenes": "The looks that the changes were found in"}
+    facts = {key: contents.provenance[key] for key in ("software", "settings_digest", "threshold_nats")}
+    for name, text in about.items():
+        child = pystac.Collection(
+            id=f"{contents.site}-{name}", title=f"{contents.name}: {name}", description=text, extent=extent,
+            license="other", extra_fields={f"groundbreak:{key}": value for key, value in facts.items()},
+        )  # fmt: skip
+        catalog.add_child(child)
+    return catalog
+
+
+def _scene(scene: Mapping[str, Any], contents: Contents) -> pystac.Item:
+    shape = to_lonlat(contents.aoi, contents.crs)
+    names = ("shift_row_px", "shift_col_px", "reliability", "clear_share", "boa_offset_dn", "offset_note")
+    return pystac.Item(
+        id=safe(str(scene["scene"])), geometry=mapping(shape), bbox=list(bounds(shape)), datetime=_time(scene["time"]),
+        properties={"title": scene["scene"], **{f"groundbreak:{name}": scene[name] for name in names}},
+    )  # fmt: skip
+
+
+def _change(change: Change, contents: Contents, folder: Folder, scenes: Mapping[str, pystac.Item]) -> pystac.Item:
+    shape = to_lonlat(change.outline, contents.crs)
+    own = {f"groundbreak:{name}": value for name, value in change.facts.items() if name not in ("fid", "change_id")}
+    first, last = (datetime.fromisoformat(change[name]).replace(tzinfo=UTC) for name in ("first_seen", "last_seen"))
+    item = pystac.Item(
+        id=safe(change.id), geometry=mapping(shape), bbox=list(bounds(shape)), datetime=None, start_datetime=first,
+        end_datetime=max(first, last), properties={"title": words(change.facts), **own},
+    )  # fmt: skip
+    sources = [scenes[look["scene"]] for look in contents.looks.get(change.id, ()) if look["scene"] in scenes]
+    item.add_links([pystac.Link("derived_from", source, media_type=pystac.MediaType.GEOJSON) for source in sources])
+    for name, role, file in (
+        ("timeline", "overview", folder.timeline(change.id)),
+        ("pair", "thumbnail", folder.pair(change.id)),
+    ):
+        if file.is_file():
+            item.add_asset(name, pystac.Asset(str(file), media_type=pystac.MediaType.PNG, roles=[role]))
+    return item
+
+
+def _with_files(catalog: pystac.Catalog, folder: Folder) -> None:
+    """Pictures and rasters copied beside the items that speak of them, and named relatively."""
+    for item in catalog.get_items(recursive=True):
+        place = Path(item.self_href).parent
+        place.mkdir(parents=True, exist_ok=True)
+        for name, asset in item.assets.items():
+            kept = place / f"{item.id}-{name}.png"
+            shutil.copyfile(asset.href, kept)
+            asset.href = f"./{kept.name}"
+    changes = next(child for child in catalog.get_children() if child.id.endswith("-changes"))
+    place = Path(changes.self_href).parent
+    place.mkdir(parents=True, exist_ok=True)
+    for name, title in _RASTERS.items():
+        file = folder.path / f"{name}.tif"
+        if file.is_file() and isinstance(changes, pystac.Collection):
+            shutil.copyfile(file, place / file.name)
+            changes.add_asset(name, pystac.Asset(f"./{file.name}", title=title, media_type=_COG, roles=["data"]))
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))

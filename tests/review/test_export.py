@@ -1,0 +1,116 @@
+import csv
+import io
+import json
+import sqlite3
+import zipfile
+
+import pystac
+import pytest
+from defusedxml.ElementTree import fromstring
+from shapely.geometry import Polygon, box, shape
+
+from pipeline.model.errors import ReviewError, UsageError
+from pipeline.review.export import KINDS, export
+from pipeline.review.folder import Folder
+from pipeline.review.lonlat import bounds, to_lonlat
+from tests.review.conftest import put
+from tests.review.test_publish import TWO, judge
+
+HOSTILE = '=HYPERLINK("http://x","<script>&\'")'
+
+
+@pytest.fixture
+def judged(folder):
+    judge(folder, TWO[0].id, "construction", HOSTILE)
+    judge(folder, TWO[1].id, "no change", "a field")
+    return Folder(folder)
+
+
+def test_geojson_is_lon_lat_counter_clockwise_without_a_crs(judged):
+    page = json.loads(export(judged, "geojson").read_text(encoding="utf-8"))
+    assert page["type"] == "FeatureCollection" and "crs" not in page
+    (feature,) = page["features"]
+    outline = shape(feature["geometry"])
+    assert isinstance(outline, Polygon) and outline.exterior.is_ccw
+    assert 128 < outline.centroid.x < 130 and 39 < outline.centroid.y < 40
+    assert feature["bbox"] == list(outline.bounds)
+    assert feature["id"] == TWO[0].id and feature["properties"]["note"] == HOSTILE
+    assert "4,800 m²" in feature["properties"]["description"]
+
+
+def test_rejected_and_withdrawn_changes_are_not_passed_on_as_found(judged):
+    assert len(json.loads(export(judged, "geojson").read_text())["features"]) == 1
+
+
+def test_an_outline_across_the_antimeridian_is_cut():
+    both = to_lonlat(box(730_000, 5_000_000, 745_000, 5_010_000), "EPSG:32660")
+    assert both.geom_type == "MultiPolygon"
+    west, _, east, _ = bounds(both)
+    assert west > 179 and east < -179
+    assert max(part.bounds[2] - part.bounds[0] for part in both.geoms) < 1
+
+
+def test_kml_holds_names_dates_and_pictures_in_one_file(judged):
+    with zipfile.ZipFile(export(judged, "kml")) as archive:
+        names = archive.namelist()
+        root = fromstring(archive.read("doc.kml"))
+    space = {"k": "http://www.opengis.net/kml/2.2"}
+    (mark,) = root.findall(".//k:Placemark", space)
+    assert mark.find("k:name", space).text == "new structure, 2023-03-21"
+    page = mark.find("k:description", space).text
+    assert f"files/{TWO[0].id}.png" in page and f"files/{TWO[0].id}.png" in names
+    assert "<script>" not in page and "&lt;script&gt;" in page
+    assert mark.find("k:TimeSpan/k:begin", space).text == "2023-03-21"
+
+
+def test_csv_runs_no_formula_and_reads_back(judged):
+    text = export(judged, "csv").read_bytes().decode("utf-8-sig")
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    assert [row["change_id"] for row in rows] == [alert.id for alert in TWO]
+    assert rows[0]["note"] == "'" + HOSTILE and rows[1]["verdict"] == "no change"
+    assert rows[0]["outline_wkt"].startswith("POLYGON")
+
+
+def test_stac_says_from_which_looks_a_change_was_derived(judged):
+    catalog = pystac.Catalog.from_file(str(export(judged, "stac") / "catalog.json"))
+    items = {item.id: item for item in catalog.get_items(recursive=True)}
+    change = items[TWO[0].id]
+    sources = [link.get_absolute_href() for link in change.get_links("derived_from")]
+    assert len(sources) == 15
+    assert pystac.Item.from_file(sources[0]).id == "scene-00"
+    assert change.properties["groundbreak:verdict"] == "construction"
+    for asset in change.assets.values():
+        assert not asset.href.startswith("/")
+    assert TWO[1].id not in items
+
+
+def test_a_zip_opens_elsewhere_with_the_verdicts_even_from_an_open_session(judged, tmp_path):
+    session = sqlite3.connect(judged.gpkg)
+    session.execute("PRAGMA journal_mode = WAL")
+    session.execute("UPDATE review_log SET note = 'in the wal'")
+    session.commit()
+    with zipfile.ZipFile(export(judged, "zip", tmp_path / "sent.zip")) as archive:
+        archive.extractall(tmp_path / "there")
+    session.close()
+    there = tmp_path / "there" / "made-place"
+    assert {"review.gpkg", "review.qgz", "report.html", "before.tif"} <= {file.name for file in there.iterdir()}
+    with sqlite3.connect(there / "review.gpkg") as db:
+        assert db.execute("SELECT note FROM review_log").fetchone()[0] == "in the wal"
+    db.close()
+    assert not put(there, TWO).notes
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_contents_give_the_same_bytes(judged, kind, tmp_path):
+    one, two = (export(judged, kind, tmp_path / name) for name in ("one", "two"))
+    if one.is_dir():
+        assert sorted(f.name for f in one.rglob("*")) == sorted(f.name for f in two.rglob("*"))
+    else:
+        assert one.read_bytes() == two.read_bytes()
+
+
+def test_an_unknown_form_and_a_missing_site_are_one_clear_line(judged, tmp_path):
+    with pytest.raises(UsageError, match="no such form"):
+        export(judged, "shapefile")
+    with pytest.raises(ReviewError, match="groundbreak detect"):
+        export(Folder(tmp_path / "nowhere"), "csv")
