@@ -12,7 +12,7 @@ PICTURE = "if(\"change_id\" is null, null, 'timeline/' || \"change_id\" || '.png
 FIELDS = ("fid", *MACHINE, *ANALYST, "picture")
 
 _VIEWER = {
-    "DocumentViewer": 1, "DocumentViewerHeight": 260, "DocumentViewerWidth": 0, "FileWidget": False,
+    "DocumentViewer": 1, "DocumentViewerHeight": 200, "DocumentViewerWidth": 0, "FileWidget": False,
     "FileWidgetButton": False, "RelativeStorage": 1, "StorageMode": 0,
 }  # fmt: skip
 _WIDGETS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
