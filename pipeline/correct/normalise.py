@@ -85,15 +85,15 @@ def apply(reflectance: NDArray[Any], radiometry: Radiometry) -> NDArray[np.float
 
 def _line(measured: NDArray[np.float64], wanted: NDArray[np.float64]) -> tuple[float, float, float]:
     """(gain, offset, scatter) of one band."""
-    gain, offset = 1.0, float(np.median(wanted) - np.median(measured))
-    scale = 0.0
-    for _ in range(MAX_TURNS):
-        residual = wanted - gain * measured - offset
-        scale = max(float(centre_spread(residual)[1]), 1e-4)
-        weights = tukey_weights(residual, scale)
+    gain, offset = 1.0, 0.0
+    for turn in range(MAX_TURNS):
+        residual = wanted - gain * measured
+        centre, scale = centre_spread(residual)
+        # wide at first: while the slope is wrong, it is the ground of much contrast that looks like change
+        weights = tukey_weights(residual - centre, max(float(scale), 2e-4) * max(1.0, 2.0 - 0.5 * turn))
         before = gain
         gain, offset = _solve(measured, wanted, weights)
-        if abs(gain - before) < 1e-5:
+        if turn > 2 and abs(gain - before) < 1e-5:
             break
     return gain, offset, float(centre_spread(wanted - gain * measured - offset)[1])
 
@@ -120,20 +120,28 @@ def _field(rest: NDArray[np.float64], terms: NDArray[np.float64], good: NDArray[
     row, col = np.nonzero(good)
     cols = good.shape[1] // FIELD_BLOCK + 1
     block = (row // FIELD_BLOCK) * cols + col // FIELD_BLOCK
-    order = np.argsort(block, kind="stable")
-    edges = np.flatnonzero(np.diff(block[order])) + 1
-    groups = [group for group in np.split(order, edges) if group.size >= FIELD_BLOCK**2 // 3]
+    count = np.bincount(block)
+    kept = np.flatnonzero(count >= FIELD_BLOCK**2 // 3)
     out = np.zeros((len(rest), 5))
-    if len(groups) < 40:
+    if len(kept) < 40:
         return out
-    design = np.vstack([np.ones(len(groups)), np.stack([terms[:, group].mean(axis=1) for group in groups], axis=1)])
+    middles = np.stack([np.bincount(block, weights=term)[kept] / count[kept] for term in terms])
+    design = np.vstack([np.ones(len(kept)), middles])
     for band, values in enumerate(rest):
-        level = np.array([np.median(values[group]) for group in groups])
+        level = _medians(values, block, kept)
         curve = _surface(design, level)
         flat, left = (float(centre_spread(part)[1]) for part in (level, level - curve @ design))
         if left < (1 - FIELD_MIN_GAIN) * flat:
             out[band] = curve[1:]
     return out
+
+
+def _medians(values: NDArray[np.float64], block: NDArray[np.int64], kept: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Upper median of the values of each kept block, by one sort for all."""
+    order = np.lexsort((values, block))
+    count = np.bincount(block)
+    first = np.cumsum(count) - count
+    return np.asarray(values[order][first[kept] + count[kept] // 2])
 
 
 def _surface(design: NDArray[np.float64], level: NDArray[np.float64]) -> NDArray[np.float64]:

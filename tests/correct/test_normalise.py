@@ -1,0 +1,72 @@
+"""Normalisation: what the air and the sun did is undone, what the ground did is not."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.correct.expectation import expect
+from pipeline.correct.normalise import GAIN_RANGE, apply, fit
+from tests.correct.scenery import SIZE, ground, patch
+
+ALL = np.ones((SIZE, SIZE), bool)
+CHANGE = patch(10, 10, 30, 32)
+
+
+@given(seed=st.integers(0, 10_000))
+@settings(max_examples=15, deadline=None)
+def test_gain_offset_and_change_over_a_tenth_leave_half_a_percent(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    truth = ground()
+    gain, offset = rng.uniform(0.8, 1.2, 5)[:, None, None], rng.uniform(-0.02, 0.02, 5)[:, None, None]
+    look = (truth - offset) / gain + rng.normal(0, 0.002, truth.shape)
+    look[:, CHANGE] += 0.2
+    found = fit(look, truth, ALL)
+    assert found is not None
+    error = np.median((apply(look, found) - truth)[:, ~CHANGE], axis=1)
+    assert np.abs(error).max() < 0.002
+    assert np.median((apply(look, found) - truth)[:, CHANGE]) > 0.12
+
+
+def test_a_smooth_haze_is_taken_off_and_leaves_the_change() -> None:
+    truth = ground()
+    row, col = np.indices((SIZE, SIZE)) / SIZE
+    haze = 0.03 * (0.2 + row**2 + 0.3 * col)
+    look = truth + haze * np.array([1, 0.8, 0.6, 0.4, 0.2])[:, None, None]
+    look[:, CHANGE] += 0.1
+    found = fit(look, truth, ALL)
+    assert found is not None
+    error = (apply(look, found) - truth)[:, ~CHANGE]
+    assert np.quantile(np.abs(error), 0.95) < 0.005
+    assert np.median((apply(look, found) - truth)[:, CHANGE]) > 0.08
+
+
+def test_unrelated_ground_keeps_its_contrast() -> None:
+    found = fit(ground(3), ground(77), ALL)
+    assert found is not None
+    assert all(GAIN_RANGE[0] <= gain <= GAIN_RANGE[1] for gain in found.gain)
+    assert np.allclose(found.gain, 1, atol=0.35)
+
+
+def test_too_few_pixels_give_no_fit_rather_than_a_wild_one() -> None:
+    assert fit(ground(), ground(), patch(0, 0, 10, 10)) is None
+    assert expect(ground(), ground(), patch(0, 0, 10, 10)) is None
+
+
+def test_expectation_follows_the_season_and_ignores_cloud_over_a_third() -> None:
+    before = ground()
+    season = np.array([1.1, 1.0, 1.4, 0.6, 1.2])[:, None, None]
+    look = before * season + 0.01
+    cloud = patch(0, 0, SIZE, SIZE // 3)
+    look[:, cloud] = 0.5
+    found = expect(before, look, ALL)
+    assert found is not None
+    assert np.abs(found - (before * season + 0.01)).max() < 0.01
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.0])
+def test_scatter_is_the_noise_that_is_left(factor: float) -> None:
+    noise = np.random.default_rng(5).normal(0, 0.01 * factor, (5, SIZE, SIZE))
+    found = fit(ground() + noise, ground(), ALL)
+    assert found is not None
+    assert np.allclose(found.scatter, 0.01 * factor, rtol=0.2)
