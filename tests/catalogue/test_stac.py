@@ -97,8 +97,9 @@ def test_a_search_survives_faults_on_any_page(
     assert ids(found) == ALL and found.faults == ()
 
 
-def test_post_is_asked_again_and_not_given_up_for_get(archive: Path) -> None:
-    with stac_api.serve(features(archive), faults=[503, 503]) as api:
+@pytest.mark.parametrize("busy", [503, 403])
+def test_post_is_asked_again_and_not_given_up_for_get(archive: Path, busy: int) -> None:
+    with stac_api.serve(features(archive), faults=[busy, busy]) as api:
         search(api.url)
         assert [method for method, _, _ in api.asked] == ["POST"] * 3
 

@@ -1,7 +1,7 @@
 """A real STAC API on loopback: PostgreSQL with pgstac behind stac-fastapi, started for a test and gone afterwards.
 
-Needs PostgreSQL 15 with PostGIS (Debian's /usr/lib/postgresql/15/bin) and a Python with
-`pypgstac[psycopg]`, `stac-fastapi.pgstac` and `uvicorn`: the one running, or that which GROUNDBREAK_PGSTAC_PYTHON names.
+Needs PostgreSQL 15 with PostGIS (Debian's /usr/lib/postgresql/15/bin) and a Python with `pypgstac[psycopg]`,
+`stac-fastapi.pgstac` and `uvicorn`: the one running, or that which GROUNDBREAK_PGSTAC_PYTHON names.
 """
 
 import json
