@@ -1,5 +1,6 @@
 """Alerts and evenings in words: what reports, feeds and maps say."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -38,6 +39,15 @@ def sentence(changes: Sequence[Mapping[str, Any]], scenes: Sequence[Mapping[str,
     many = f"{len(stands)} change{'s' * (len(stands) != 1)} stand{'s' * (len(stands) == 1)}"
     what = f"{many}: {confirmed} confirmed, {structures} new structures" if stands else "No change stands"
     return f"{what}. Judged on {len(used)} clear looks {span}."
+
+
+def brought(news: Sequence[Mapping[str, Any]]) -> str:
+    """What the last night with news brought, in one sentence; nothing where there never was any."""
+    if not news:
+        return ""
+    counts = Counter(each["event"] for each in news)
+    what = ", ".join(f"{count} {event}" for event, count in sorted(counts.items(), key=lambda c: (c[0] != "new", c[0])))
+    return f"The last news came with the look of {news[0]['as_of'][:10]}: {what}."
 
 
 def rounded(area: float) -> str:

@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from pathlib import Path
 
-from pipeline.model.alert import Decision
+import shapely
+
+from pipeline.model.alert import Alert, Decision, Status
 from pipeline.model.imagery import Look
 from pipeline.model.site import Site
 from pipeline.review.folder import replacing
@@ -22,6 +24,9 @@ from pipeline.review.rasters import picture_order
 TEMPLATE = 1
 """Version of this project's form; written into it, and survives a save by QGIS."""
 BEFORE_VIEW = "Before view"
+CLUSTER_M = 120.0
+"""Reach around an alert, metres: alerts whose reaches meet share a bookmark."""
+MAX_BOOKMARKS = 100
 
 
 def has_been_saved(path: Path) -> bool:
@@ -167,20 +172,32 @@ def _properties(stamp: Sequence[str]) -> Element:
 
 
 def _bookmarks(site: Site, decision: Decision, frame: Frame) -> Element:
-    places = [("site", site.name, frame.extent)]
-    for alert in decision.alerts[:50]:
-        left, bottom, right, top = alert.outline.buffer(120).bounds
-        places.append((alert.id, f"{alert.kind.value} {alert.first_seen}", (left, bottom, right, top)))
+    """The site, then each cluster of changes that stand, the one with the surest first."""
+    places = [("site", site.name, frame.extent), *_clusters(decision)]
     shape = "POLYGON(({0} {1}, {2} {1}, {2} {3}, {0} {3}, {0} {1}))"
-    return element(
-        "Bookmarks",
-        None,
-        *[
-            element(
-                "Bookmark",
-                {"id": key, "name": name, "group": "groundbreak", "extent": shape.format(*extent)},
-                reference_system(frame.epsg),
-            )
-            for key, name, extent in places
-        ],
-    )
+    marks = [
+        element(
+            "Bookmark",
+            {"id": key, "name": name, "group": "groundbreak", "extent": shape.format(*extent)},
+            reference_system(frame.epsg),
+        )
+        for key, name, extent in places
+    ]
+    return element("Bookmarks", None, *marks)
+
+
+def _clusters(decision: Decision) -> list[tuple[str, str, tuple[float, float, float, float]]]:
+    """(id, name, extent) of alerts that lie closer than two reaches to each other."""
+    alerts = [alert for alert in decision.alerts if alert.status is not Status.WITHDRAWN]
+    joined = shapely.get_parts(shapely.union_all([alert.outline.buffer(CLUSTER_M) for alert in alerts]))
+    tree = shapely.STRtree(joined)
+    members: dict[int, list[Alert]] = {}
+    for alert in sorted(alerts, key=lambda alert: (-alert.confidence, alert.id)):
+        members.setdefault(int(tree.query(alert.outline, predicate="intersects")[0]), []).append(alert)
+    found = []
+    for index, inside in list(members.items())[:MAX_BOOKMARKS]:
+        many = f"{len(inside)} changes, newest {max(alert.first_seen for alert in inside)}"
+        name = many if len(inside) > 1 else f"{inside[0].kind.value}, {inside[0].first_seen}"
+        left, bottom, right, top = (float(edge) for edge in joined[index].bounds)
+        found.append((inside[0].id, name, (left, bottom, right, top)))
+    return found

@@ -14,7 +14,7 @@ from pipeline.model.errors import ReviewError
 from pipeline.review.contents import Change, Contents, read
 from pipeline.review.folder import Folder, replacing
 from pipeline.review.maps import compact, read_evidence, read_pair
-from pipeline.review.phrases import place, sentence, words
+from pipeline.review.phrases import brought, place, sentence, words
 
 MAX_PICTURES = 24
 """Timelines in one page, surest first: a page has to open at once and fit into a letter."""
@@ -40,6 +40,8 @@ def write_report(folder: Folder) -> None:
         contents=contents,
         facts=contents.provenance,
         summary=sentence([change.facts for change in shown], contents.scenes),
+        news=brought(contents.news),
+        fresh={each["change_id"] for each in contents.news},
         before=before,
         after=after,
         evidence=read_evidence(folder.score),

@@ -1,0 +1,116 @@
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from pipeline.model.alert import Status
+from pipeline.model.errors import ReviewError
+from pipeline.review import report
+from pipeline.review.folder import Folder
+from pipeline.review.phrases import brought, chance, rounded, words
+from pipeline.review.report import write_index, write_report
+from tests.review import made
+from tests.review.conftest import put
+from tests.review.test_publish import TWO, judge, rows
+
+HOSTILE = "<script>window.hacked = 1</script> \"'>"
+
+
+class Page(HTMLParser):
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+
+def test_a_report_asks_the_network_for_nothing_and_allows_only_its_own_script(published):
+    text = (published / "report.html").read_text(encoding="utf-8")
+    page = Page(text)
+    policy = next(a["content"] for t, a in page.tags if t == "meta" and "Content-Security-Policy" in a.values())
+    assert policy.startswith("default-src 'none'") and "unsafe" not in policy and policy.count("'sha256-") == 2
+    for tag, attributes in page.tags:
+        for name in ("src", "href"):
+            if name in attributes and tag != "use":
+                assert attributes[name].startswith(("data:", "#")), (tag, attributes[name][:60])
+        assert "style" not in attributes and not any(name.startswith("on") for name in attributes)
+
+
+def test_a_hostile_name_and_note_are_text_everywhere(tmp_path):
+    put(tmp_path / "x", TWO, site=made.site(HOSTILE, simulated=HOSTILE), cautions=(HOSTILE,))
+    judge(tmp_path / "x", TWO[0].id, "no change", HOSTILE)
+    write_report(Folder(tmp_path / "x"))
+    write_index(tmp_path)
+    for path in (tmp_path / "x" / "report.html", tmp_path / "index.html"):
+        text = path.read_text(encoding="utf-8")
+        assert "window.hacked" in text and "<script>window" not in text
+        assert [tag for tag, _ in Page(text).tags].count("script") == (path.name == "report.html")
+
+
+def test_a_report_tells_numbers_reasons_and_provenance(published):
+    text = (published / "report.html").read_text(encoding="utf-8")
+    for words_ in (
+        "Made Place", "2 changes stand: 2 confirmed, 2 new structures", "only 5 looks of history", "4,800 ± 120",
+        "2023-03-06", "39.100000, 129.000000", "too little clear ground", "0.03", "&lt;i&gt;cloud&lt;/i&gt;",
+        "baseline 05.09", "+0.120, -0.300", "0123456789abcdef", "scene-03", "Contains modified Copernicus", "2 new",
+    ):  # fmt: skip
+        assert words_ in text, words_
+
+
+def test_verdicts_given_since_stand_in_a_report_made_anew(folder):
+    judge(folder, TWO[0].id, "no change", "a ploughed field")
+    write_report(Folder(folder))
+    text = (folder / "report.html").read_text(encoding="utf-8")
+    assert "1 change stands" in text and "a ploughed field" in text and "rejected by the analyst: 1" in text
+
+
+def test_a_report_embeds_only_as_many_pictures_as_open_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "MAX_PICTURES", 3)
+    alerts = [made.alert(n, outline=made.outline(8 * n, 20, 2, 2)) for n in range(5)]
+    put(tmp_path / "x", alerts, made.looks(count=8), after_scene="scene-07")
+    text = (tmp_path / "x" / "report.html").read_text(encoding="utf-8")
+    assert text.count('class="timeline"') == 3
+    assert len(re.findall(r'<path class="outline"', text)) == len(alerts)
+
+
+def test_the_index_lists_the_newest_change_first_and_survives_a_broken_site(tmp_path):
+    from datetime import date
+
+    put(tmp_path / "older", [made.alert(1)], site=made.site("Older"))
+    put(tmp_path / "newer", [made.alert(1, first_seen=date(2023, 6, 1))], site=made.site("Newer"))
+    put(tmp_path / "quiet", [made.alert(1, status=Status.WITHDRAWN)], site=made.site("Quiet"))
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "review.gpkg").write_bytes(b"noise" * 500)
+    text = write_index(tmp_path).read_text(encoding="utf-8")
+    places = [text.index(name) for name in ('<h2><a href="newer', '<h2><a href="older', '<h2><a href="broken')]
+    assert places == sorted(places)
+    assert "review file is damaged" in text and "No change stands" in text
+
+
+def test_a_missing_picture_is_one_clear_line(folder):
+    (folder / "after.tif").unlink()
+    with pytest.raises(ReviewError, match="cannot be read"):
+        write_report(Folder(folder))
+
+
+def test_an_alert_in_words_carries_both_ends_of_the_bracket(published):
+    said = words(rows(published)[TWO[0].id])
+    assert said == (
+        "New structure of about 4,800 m²: not there on 2023-03-06, there on 2023-03-21, confirmed 2023-04-20, "
+        "seen in 9 of 10 clear looks; about 9 in 10 such alerts are right"
+    )
+
+
+def test_no_alert_is_called_certain_and_none_impossible():
+    assert "more than 9 in 10" in chance(0.999) and "fewer than 1 in 10" in chance(0.01)
+
+
+def test_areas_are_rounded_to_what_the_outline_carries():
+    assert [rounded(a) for a in (7.0, 96.0, 451.0, 4754.3, 181_500.0)] == ["7", "96", "450", "4,800", "180,000"]
+
+
+def test_news_are_counted_new_ones_first():
+    news = [{"as_of": "2023-08-03T00:00:00Z", "event": e} for e in ("withdrawn", "new", "new", "confirmed")]
+    assert brought(news).endswith("2023-08-03: 2 new, 1 confirmed, 1 withdrawn.") and brought([]) == ""
