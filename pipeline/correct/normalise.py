@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from pipeline.correct.robust import centre_spread, tukey_weights
 
 MAX_TURNS = 20
-GAIN_RANGE = (0.6, 1.7)
-"""Sun, haze and a changed processor together stay within; a fit beyond it is cut there, not believed."""
+GAIN_RANGE = (0.7, 1.4)
+"""Sun, haze and a changed processor together stay within; a fit beyond it is cut there: dark woods would
+stretch a bright roof by it."""
 MIN_PIXELS = 200
 SURE_CORRELATION, NO_CORRELATION = 0.7, 0.3
 """Between look and reference: above, the slope is taken as it is; below, it stays 1; in between, in proportion."""

@@ -35,7 +35,7 @@ def release(looks: Sequence[Look], settings: Settings) -> tuple[Look, ...]:
     """The looks in time order, without the cloud and shadow flags on what stood still.
 
     A pixel that is called cloud or shadow in three looks running, with the same spectrum each time and standing out
-    of its surroundings, is released in all of them; a look that shows it free and different ends the run, as it does
+    of its surroundings, is released in all of them; a look that shows the place free ends the run, as it does
     for every cloud. Wide overcast is no sight. A pure function of the set of looks: order does not matter.
     """
     ordered = sorted(looks, key=lambda look: (look.time, look.scene.id))
@@ -84,11 +84,11 @@ def _mark(
     for index, (look, (sighted, free)) in enumerate(zip(looks, seen, strict=True)):
         told = flag is not Why.SHADOW or _zenith(look) < MAX_ZENITH
         suspect = ((look.why & np.uint8(flag)) > 0) & sighted & told
-        values = np.nan_to_num(look.reflectance)
+        values = np.nan_to_num(_measured(look))
         alike = (np.abs(values - thing) < ALIKE_SHARE * np.abs(thing) + ALIKE_REFLECTANCE).all(axis=0)
         fresh = suspect & ((run == 0) | ~alike)
         same = suspect & (run > 0) & alike
-        ended = free & ~alike
+        ended = free
         begun = np.where(fresh, index, begun)
         number = np.where(fresh, index, np.where(ended, -1, number))
         thing = np.where(fresh, values, np.where(same, thing + (values - thing) / (run + 1), thing)).astype(np.float32)
@@ -100,6 +100,14 @@ def _mark(
         for start, where in passed.items():
             if start <= index:
                 kept[index][(member == start) & where] = True
+
+
+def _measured(look: Look) -> NDArray[np.float32]:
+    """Reflectance before normalisation: a gain fitted on dark woods says little of a bright roof."""
+    if not look.gain:
+        return look.reflectance
+    gain, offset = (np.array(part, np.float32)[:, None, None] for part in (look.gain, look.offset))
+    return np.asarray((look.reflectance - offset) / gain, np.float32)
 
 
 def _zenith(look: Look) -> float:

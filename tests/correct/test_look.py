@@ -1,0 +1,91 @@
+"""Looks: one resampling, rejections with their number, and what persists is seen."""
+
+import numpy as np
+from scipy import ndimage
+
+from pipeline.correct.look import make_draft, make_look
+from pipeline.correct.reference import Reference, build
+from pipeline.correct.release import release
+from pipeline.model.imagery import Look, Reason, Rejection
+from pipeline.model.settings import Settings
+from tests.correct.scenery import BANDS, CLOUD, GRID, ROOF, SIZE, chip, ground, painted, patch
+
+SETTINGS = Settings()
+ROOF_AT = patch(44, 44, 8, 8)
+
+
+def reference(days: int = 5) -> Reference:
+    return build([make_draft(chip(ground(), day), GRID, BANDS, SETTINGS) for day in range(days)], SETTINGS)  # type: ignore[misc]
+
+
+def look(values: np.ndarray, day: int, scl: np.ndarray | None = None) -> Look:
+    found = make_look(chip(values, day, scl), reference(), SETTINGS)
+    assert isinstance(found, Look), found
+    return found
+
+
+def refused(values: np.ndarray, day: int = 50) -> Reason:
+    found = make_look(chip(values, day), reference(), SETTINGS)
+    assert isinstance(found, Rejection)
+    assert found.value is not None
+    assert found.limit is not None
+    return found.reason
+
+
+def test_a_shifted_identical_scene_differs_from_an_unshifted_one_by_no_more_than_its_noise() -> None:
+    moved = ndimage.shift(ground(), (0, 0.4, -0.3), order=5, mode="nearest")
+    plain, shifted = look(ground(), 30), look(moved, 31)
+    assert np.allclose(shifted.alignment.shift, (0.4, -0.3), atol=0.05)
+    inner = (slice(None), slice(8, -8), slice(8, -8))
+    error = np.abs(shifted.reflectance - plain.reflectance)[inner]
+    # 95 % of the ground's contrast in the infrared is 0.3: a twentieth of it is what two resamplings cost
+    assert np.quantile(error, 0.95) < 0.015
+    assert np.median(error) < 0.004
+
+
+def test_gain_and_haze_of_a_look_are_undone() -> None:
+    found = look(ground() * 1.15 + 0.015, 30)
+    error = np.nanmedian(found.reflectance - reference().reflectance, axis=(1, 2))
+    assert np.abs(error).max() < 0.002
+
+
+def test_overcast_empty_dark_hazy_and_foreign_looks_are_refused_with_their_number() -> None:
+    assert refused(np.broadcast_to(CLOUD[:, None, None], (5, SIZE, SIZE)).copy()) is Reason.CLOUD
+    assert refused(np.full((5, SIZE, SIZE), np.nan)) in (Reason.NODATA, Reason.OFFSET)
+    assert refused(ground() * 0.3) is Reason.RADIOMETRY
+    assert refused(ground() * 0.7 + np.array([0.09, 0.08, 0.07, 0.04, 0.01])[:, None, None]) is Reason.RADIOMETRY
+    assert refused(ground(99)) is Reason.REGISTRATION
+
+
+def test_nodata_never_bleeds_into_its_neighbours() -> None:
+    values = ground()
+    values[:, :, :30] = np.nan
+    found = look(values, 30)
+    assert np.isnan(found.reflectance[:, :, :30]).all()
+    known = np.isfinite(found.reflectance).all(axis=0)
+    assert known[:, 34:].all()
+    assert np.quantile(np.abs(found.reflectance - reference().reflectance)[:, known], 0.999) < 0.02
+
+
+def test_a_new_bright_roof_that_scl_calls_cloud_is_seen_by_the_third_look() -> None:
+    scl = np.where(ROOF_AT, 9, 5).astype(np.uint8)
+    looks = [look(painted(ground(), ROOF, ROOF_AT), 30 + 5 * number, scl) for number in range(3)]
+    core = ndimage.binary_erosion(ROOF_AT, iterations=1)
+    assert not any(each.usable[core].any() for each in looks)
+    assert not any(each.usable[core].any() for each in release(looks[:2], SETTINGS))
+    assert all(each.usable[core].all() for each in release(looks, SETTINGS))
+
+
+def test_clouds_that_come_and_go_in_one_place_are_not_released_and_order_does_not_matter() -> None:
+    cloudy = painted(ground(), CLOUD, patch(30, 30, 24, 24), 2.0)
+    looks = [look(cloudy if day % 2 else ground(), 30 + day) for day in range(6)]
+    first, second = release(looks, SETTINGS), release(looks[::-1], SETTINGS)
+    for before, one, two in zip(looks, first, second, strict=True):
+        assert np.array_equal(one.why, before.why)
+        assert np.array_equal(one.why, two.why)
+
+
+def test_more_cloud_never_makes_more_usable_ground() -> None:
+    small, large = patch(30, 30, 16, 16), patch(26, 26, 30, 30)
+    few, many = (look(painted(ground(), CLOUD, where, 1.0), 30) for where in (small, large))
+    assert not (many.usable & ~few.usable).any()

@@ -1,0 +1,47 @@
+"""The reference: clean, aligned, and the same whatever the order it was given."""
+
+import numpy as np
+from scipy import ndimage
+
+from pipeline.correct.look import make_draft
+from pipeline.correct.reference import Draft, build
+from pipeline.model.settings import Settings
+from tests.correct.scenery import BANDS, CLOUD, GRID, ROOF, SIZE, chip, ground, painted, patch
+
+SETTINGS = Settings()
+
+
+def draft(values: np.ndarray, day: int, scl: np.ndarray | None = None) -> Draft:
+    found = make_draft(chip(values, day, scl), GRID, BANDS, SETTINGS)
+    assert isinstance(found, Draft), found
+    return found
+
+
+def test_clouds_of_single_looks_leave_no_trace_and_order_does_not_matter() -> None:
+    rng = np.random.default_rng(4)
+    drafts = [draft(painted(ground(), CLOUD, patch(*rng.integers(0, 70, 2), 25, 25), 2.0), day) for day in range(9)]
+    one, two = build(drafts, SETTINGS), build(drafts[::-1], SETTINGS)
+    assert np.array_equal(one.reflectance, two.reflectance, equal_nan=True)
+    assert one.scenes == two.scenes
+    inner = (slice(None), slice(4, -4), slice(4, -4))
+    assert np.nanquantile(np.abs(one.reflectance - ground())[inner], 0.999) < 0.01
+    assert np.nanmedian(one.spread) < 0.004
+
+
+def test_looks_that_wander_are_brought_together() -> None:
+    rng = np.random.default_rng(8)
+    shifts = rng.uniform(-0.6, 0.6, (7, 2))
+    moved = [ndimage.shift(ground(), (0, *shift), order=5, mode="nearest") for shift in shifts]
+    drafts = [draft(values, day) for day, values in enumerate([ground(), *moved])]
+    inner = (slice(None), slice(8, -8), slice(8, -8))
+    assert np.nanquantile(np.abs(build(drafts, SETTINGS).reflectance - ground())[inner], 0.9) < 0.012
+
+
+def test_one_draft_is_its_own_reference_and_a_roof_always_called_cloud_leaves_no_hole() -> None:
+    roof = patch(40, 40, 8, 8)
+    scl = np.where(roof, 9, 5).astype(np.uint8)
+    for count in (1, 3):
+        found = build([draft(painted(ground(), ROOF, roof), day, scl) for day in range(count)], SETTINGS)
+        assert found.reflectance.shape == (len(BANDS), SIZE, SIZE)
+        assert np.isfinite(found.reflectance[:, 20:70, 20:70]).all() or count == 1
+    assert np.abs(found.reflectance[:, 43:45, 43:45] - ROOF[:, None, None]).max() < 0.03
