@@ -61,7 +61,7 @@ def main() -> str:
     for day, what in BAD.items():
         chip = series[day.replace("-", "")]
         look = make_look((chip,), reference, SETTINGS)
-        told = f"{(look.why == 0).mean():.2f}" if isinstance(look, Look) else f"refused: {look.reason.value}"
+        told = f"{(look.why == 0).mean():.2f}" if isinstance(look, Look) else look.reason.value
         assert chip.scl is not None
         lines.append(f"| {day} | {what} | {np.isin(chip.scl.data, (4, 5, 6, 7)).mean():.2f} | {told} |")
     return "\n".join([*lines, "", *_roof(series, reference)]) + "\n"

@@ -25,6 +25,7 @@ OVERCAST_SHARE = 0.6
 AROUND_PX = 25.0
 """Under a wide cloud nothing is sighted: of the ground within this radius most must be free."""
 MIN_CONTRAST = 0.03
+SKIRT_PX, SKIRT_SHARE = 7.0, 0.15
 MAX_ZENITH = 50.0
 """With the sun lower, slopes and woods cast shade that stands still for weeks; it stays flagged. Degrees."""
 _SUSPECT = np.uint8(Why.CLOUD | Why.SHADOW)
@@ -122,6 +123,16 @@ def _zenith(look: Look) -> float:
 def _without(look: Look, free: NDArray[np.bool_], settings: Settings) -> Look:
     """The look with `free` pixels released and the buffer drawn anew around what is left."""
     bare = np.where((look.why & np.uint8(Why.BUFFER)) > 0, 0, look.why)
-    bare = np.where(free, bare & ~_SUSPECT, bare).astype(np.uint8)
+    bare = np.where(free | _skirt(look, free), bare & ~_SUSPECT, bare).astype(np.uint8)
     why = buffer(bare, settings.correct.cloud_buffer_m, look.grid.resolution.x)
     return dataclasses.replace(look, why=why)
+
+
+def _skirt(look: Look, free: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Flagged only because a smooth residual spreads: near what is released, in a patch that is mostly that thing."""
+    labels, count = ndimage.label((look.why & _SUSPECT) > 0)
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)
+    shares = np.bincount(labels[free], minlength=count + 1) / np.maximum(sizes, 1)
+    shares[0] = 0
+    near = ndimage.distance_transform_edt(~free) <= SKIRT_PX
+    return np.asarray(near & (shares[labels] >= SKIRT_SHARE))
