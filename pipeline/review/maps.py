@@ -27,10 +27,11 @@ EVIDENCE = ((2.0, (255, 255, 178, 110)), (6.0, (253, 141, 60, 200)), (12.0, (189
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Map:
-    """A raster as bytes (row, col, 3 or 4), with the way from metres to its pixels."""
+    """A raster as bytes (row, col, 3 or 4), with the way from metres to its pixels. crop: its part of the file."""
 
     pixels: NDArray[np.uint8]
     to_pixel: Affine
+    crop: tuple[slice, slice]
 
     @property
     def width(self) -> int:
@@ -66,23 +67,27 @@ def read_pair(before: Path, after: Path, longest_px: int = SCREEN_PX) -> tuple[M
     planes, shapes = zip(*(_read(path, (1, 2, 3), longest_px) for path in (before, after)), strict=True)
     known = np.concatenate([plane[:, (plane > 0).all(axis=0)] for plane in planes], axis=1)
     low, high = np.percentile(known, (1, 99.3)) if known.size else (0.0, 3000.0)
+    seen = np.any([(plane > 0).any(axis=0) for plane in planes], axis=0)
+    crop = _crop(seen)
     maps = []
     for plane, to_pixel in zip(planes, shapes, strict=True):
         shown = np.clip((plane - low) / max(high - low, 200.0), 0, 1) ** GAMMA * 255
         shown[:, (plane == 0).all(axis=0)] = 216
-        maps.append(Map(pixels=np.round(shown).astype(np.uint8).transpose(1, 2, 0), to_pixel=to_pixel))
+        pixels = np.round(shown).astype(np.uint8).transpose(1, 2, 0)[crop]
+        maps.append(Map(pixels=pixels, to_pixel=_moved(to_pixel, crop), crop=crop))
     return maps[0], maps[1]
 
 
-def read_evidence(score: Path) -> Map:
-    """The evidence as a veil: nothing where there is none, yellow to red where it is."""
+def read_evidence(score: Path, over: Map) -> Map:
+    """The evidence as a veil over a map: nothing where there is none, yellow to red where it is."""
     (nats,), to_pixel = _read(score, (1,), SCREEN_PX)
     steps = [at for at, _ in EVIDENCE]
     colours = np.array([colour for _, colour in EVIDENCE], float)
     value = np.nan_to_num(nats, nan=-np.inf)
     veil = np.stack([np.interp(value, steps, colours[:, band]) for band in range(4)], axis=-1)
     veil[value < steps[0]] = 0
-    return Map(pixels=np.round(veil).astype(np.uint8), to_pixel=to_pixel)
+    pixels = np.round(veil).astype(np.uint8)[over.crop]
+    return Map(pixels=pixels, to_pixel=_moved(to_pixel, over.crop), crop=over.crop)
 
 
 def compact(png: Path) -> str:
@@ -91,6 +96,21 @@ def compact(png: Path) -> str:
     with Image.open(png) as picture:
         picture.convert("RGB").save(buffer, "webp", quality=82, method=2)
     return _uri(buffer.getvalue(), "webp")
+
+
+def _crop(seen: NDArray[np.bool_]) -> tuple[slice, slice]:
+    """The rows and columns that show any ground, with a little around them."""
+    if not seen.any():
+        return slice(0, seen.shape[0]), slice(0, seen.shape[1])
+    sides = []
+    for axis in (1, 0):
+        where = np.flatnonzero(seen.any(axis=axis))
+        sides.append(slice(max(int(where[0]) - 3, 0), min(int(where[-1]) + 4, seen.shape[1 - axis])))
+    return sides[0], sides[1]
+
+
+def _moved(to_pixel: Affine, crop: tuple[slice, slice]) -> Affine:
+    return Affine.translation(-crop[1].start, -crop[0].start) * to_pixel
 
 
 def _uri(content: bytes, kind: str) -> str:

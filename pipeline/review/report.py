@@ -41,10 +41,10 @@ def write_report(folder: Folder) -> None:
         facts=contents.provenance,
         summary=sentence([change.facts for change in shown], contents.scenes),
         news=brought(contents.news),
-        fresh={each["change_id"] for each in contents.news},
+        fresh=_fresh(contents),
         before=before,
         after=after,
-        evidence=read_evidence(folder.score),
+        evidence=read_evidence(folder.score, before),
         outlines=[(change, before.path(change.outline)) for change in shown],
         aoi=before.path(contents.aoi),
         shown=shown,
@@ -58,6 +58,12 @@ def write_report(folder: Folder) -> None:
     )
     with replacing(folder.report) as beside:
         beside.write_text(page, encoding="utf-8")
+
+
+def _fresh(contents: Contents) -> set[str]:
+    """Changes that the last news were about; none where all are, as after the first night."""
+    told = {str(each["change_id"]) for each in contents.news}
+    return set() if told >= {change.id for change in contents.changes} else told
 
 
 def write_index(out: Path) -> Path:

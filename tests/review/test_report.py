@@ -2,11 +2,13 @@ import re
 from html.parser import HTMLParser
 
 import pytest
+import rasterio
 
 from pipeline.model.alert import Status
 from pipeline.model.errors import ReviewError
 from pipeline.review import report
 from pipeline.review.folder import Folder
+from pipeline.review.maps import read_evidence, read_pair
 from pipeline.review.phrases import brought, chance, rounded, words
 from pipeline.review.report import write_index, write_report
 from tests.review import made
@@ -114,3 +116,18 @@ def test_areas_are_rounded_to_what_the_outline_carries():
 def test_news_are_counted_new_ones_first():
     news = [{"as_of": "2023-08-03T00:00:00Z", "event": e} for e in ("withdrawn", "new", "new", "confirmed")]
     assert brought(news).endswith("2023-08-03: 2 new, 1 confirmed, 1 withdrawn.") and brought([]) == ""
+
+
+def test_a_map_shows_the_ground_that_was_measured_and_outlines_lie_right_on_it(folder):
+    with rasterio.open(folder / "before.tif") as source:
+        profile, data = source.profile, source.read()
+    for name in ("before", "after"):
+        data[:, :, :20] = 0
+        with rasterio.open(folder / f"{name}.tif", "w", **{**profile, "driver": "GTiff"}) as target:
+            target.write(data)
+    before, after = read_pair(folder / "before.tif", folder / "after.tif")
+    veil = read_evidence(folder / "score.tif", before)
+    assert before.pixels.shape[:2] == after.pixels.shape[:2] == veil.pixels.shape[:2] == (60, 43)
+    assert before.path(made.outline(10, 27, 6, 8)).startswith("M18.0 16.0")
+    # the second alert lies at row 30, column 30
+    assert veil.pixels[32, 30 - 17 + 2, 3] > 100 and veil.pixels[50, 20, 3] == 0
