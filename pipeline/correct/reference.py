@@ -146,8 +146,10 @@ def _moved(draft: Draft, alignment: Alignment, usable: NDArray[np.bool_]) -> NDA
         return None
     back = (-alignment.shift[0], -alignment.shift[1])
     share = ndimage.shift(usable.astype(np.float32), back, order=1, cval=0)
-    filled = np.where(usable, np.nan_to_num(draft.reflectance), 0)
-    planes = [ndimage.shift(plane, back, order=1, cval=0) for plane in filled]
+    # cubic, or the reference is blurred; cloud keeps its pixels so that the kernel meets no step, they fall out after
+    measured = np.isfinite(draft.reflectance)
+    filled = np.where(measured, draft.reflectance, np.nanmedian(draft.reflectance, axis=(1, 2), keepdims=True))
+    planes = [ndimage.shift(plane, back, order=3, mode="nearest") for plane in filled]
     return np.where(share > 0.99, np.stack(planes), np.nan).astype(np.float32)
 
 

@@ -57,7 +57,7 @@ def test_shadow_is_dark_against_the_history_and_a_slope_that_is_always_dark_is_n
     before[:, slope] *= 0.35
     values = before.copy()
     values[:, cast] *= np.array([0.8, 0.7, 0.6, 0.35, 0.3])[:, None]
-    scl = np.where(cast | slope, 3, 4).astype(np.uint8)
+    scl = np.where(slope, 3, 4).astype(np.uint8)
     why = classify(values, BANDS, scl, before)
     assert share(why, Why.SHADOW, cast) > 0.9
     assert share(why, Why.SHADOW, slope) == 0

@@ -23,8 +23,10 @@ def test_gain_offset_and_change_over_a_tenth_leave_half_a_percent(seed: int) -> 
     look[:, CHANGE] += 0.2
     found = fit(look, truth, ALL)
     assert found is not None
-    error = np.median((apply(look, found) - truth)[:, ~CHANGE], axis=1)
-    assert np.abs(error).max() < 0.002
+    error = (apply(look, found) - truth)[:, ~CHANGE]
+    assert np.abs(np.median(error, axis=1)).max() < 0.002
+    # the noise, stretched by the gain, is 0.0024: nothing else may be left
+    assert np.quantile(np.abs(error), 0.95, axis=1).max() < 0.006
     assert np.median((apply(look, found) - truth)[:, CHANGE]) > 0.12
 
 

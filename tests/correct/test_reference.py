@@ -34,7 +34,8 @@ def test_looks_that_wander_are_brought_together() -> None:
     moved = [ndimage.shift(ground(), (0, *shift), order=5, mode="nearest") for shift in shifts]
     drafts = [draft(values, day) for day, values in enumerate([ground(), *moved])]
     inner = (slice(None), slice(8, -8), slice(8, -8))
-    assert np.nanquantile(np.abs(build(drafts, SETTINGS).reflectance - ground())[inner], 0.9) < 0.012
+    # 0.0075 without registration, 0.0099 with a resampling that blurs
+    assert np.nanquantile(np.abs(build(drafts, SETTINGS).reflectance - ground())[inner], 0.9) < 0.0055
 
 
 def test_one_draft_is_its_own_reference_and_a_roof_always_called_cloud_leaves_no_hole() -> None:
