@@ -85,13 +85,25 @@ def write(path: Path, night: Night, styles: Styles, before_commit: Callable[[], 
         create(beside, str(night.site.grid.crs), styles)
         with opened(beside) as db:
             written = _fill(db, night, before_commit)
-        # a link fails where a file has appeared meanwhile, a rename would lose it
-        os.link(beside, path)
+        _place(beside, path)
     except OSError as fault:
         raise ReviewError(f"cannot be written: {fault.strerror or fault}", str(path), RETRY) from fault
     finally:
         beside.unlink(missing_ok=True)
     return written
+
+
+def _place(beside: Path, path: Path) -> None:
+    """Give a new file its name, unless one has appeared meanwhile: a rename would lose that."""
+    try:
+        os.link(beside, path)
+    except FileExistsError:
+        raise
+    except OSError:
+        # a file system without links
+        if path.exists():
+            raise
+        beside.rename(path)
 
 
 @contextmanager

@@ -214,6 +214,27 @@ def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path):
     assert "\n" not in str(fault.value) and "--out" in fault.value.mend
 
 
+def test_a_file_system_without_links_is_published_to_all_the_same(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(gpkg.os, "link", refuse)
+    put(tmp_path / "made-place", TWO)
+    assert len(rows(tmp_path / "made-place")) == 2
+
+
+def test_a_review_file_that_appears_meanwhile_is_not_lost(tmp_path):
+    def appear():
+        (tmp_path / "review.gpkg").write_bytes(b"somebody else's")
+
+    made_looks = made.looks()
+    night = gpkg.Night(site=made.site(), decision=made.decision(TWO, made_looks), records=(),
+                       as_of=made_looks[-1].time, provenance={})  # fmt: skip
+    with pytest.raises(ReviewError):
+        gpkg.write(tmp_path / "review.gpkg", night, {}, appear)
+    assert (tmp_path / "review.gpkg").read_bytes() == b"somebody else's"
+
+
 def test_leftovers_of_a_killed_run_are_cleared_away(folder):
     dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
     stale = folder / f".staging-{dead.stdout.strip()}"
