@@ -8,8 +8,9 @@ from pipeline.model.bands import Band
 _NUMBER = re.compile(r"^(?:B|BAND)[ _-]?(0?[1-9]|1[0-2]|0?8A)$")
 _NAMES = {
     **{band.role: band for band in Band},
-    "re1": Band.B05, "re2": Band.B06, "re3": Band.B07, "rededge": Band.B05, "nirnarrow": Band.B8A, "narrownir": Band.B8A,
-    "nir1": Band.B08, "nir2": Band.B8A, "nnir": Band.B8A, "swir1": Band.B11, "swir2": Band.B12, "swir": Band.B11,
+    "re1": Band.B05, "re2": Band.B06, "re3": Band.B07, "rededge": Band.B05,
+    "nirnarrow": Band.B8A, "narrownir": Band.B8A, "nir1": Band.B08, "nir2": Band.B8A, "nnir": Band.B8A,
+    "swir1": Band.B11, "swir2": Band.B12, "swir": Band.B11,
     "watervapour": Band.B09, "aerosol": Band.B01,
 }  # fmt: skip
 _ORDER_13 = tuple(Band)

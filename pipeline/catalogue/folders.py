@@ -196,8 +196,9 @@ def _time(names: Sequence[str], path: Path) -> datetime | None:
     for text in texts:
         for match in _DATE.finditer(text):
             try:
-                return datetime(*(int(part or 0) for part in match.groups()), tzinfo=UTC)  # type: ignore[arg-type]
-            except ValueError:  # noqa: PERF203  (digits that only look like a date)
+                year, month, day, hour, minute, second = (int(part or 0) for part in match.groups())
+                return datetime(year, month, day, hour, minute, second, tzinfo=UTC)
+            except ValueError:
                 continue
     return None
 

@@ -15,6 +15,11 @@ TUKEY_C = 4.685
 def centre_spread(x: NDArray[Any], axis: int | None = None) -> tuple[NDArray[Any], NDArray[Any]]:
     """Median and 1.4826 MAD along an axis (None: over all), NaN left out; NaN where nothing is left."""
     finite = np.isfinite(x)
+    if axis is None and finite.any():
+        # the common case, without the detour over nanmedian's masks
+        values = np.ravel(x) if finite.all() else x[finite]
+        middle = np.median(values)
+        return np.asarray(middle), np.asarray(MAD_TO_SIGMA * np.median(np.abs(values - middle)))
     empty = ~finite.any(axis=axis, keepdims=True)
     filled = np.where(empty, 0.0, np.where(finite, x, np.nan))
     centre = np.nanmedian(filled, axis=axis, keepdims=True)

@@ -1,24 +1,24 @@
 """Two looks to alerts: no history, so noise and threshold come from the pair's own unchanged majority."""
 
 import hashlib
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geom import Geometry
-from scipy import ndimage
 from shapely.geometry import MultiPolygon, Polygon
 
-from pipeline.correct.robust import centre_spread
 from pipeline.decide.kinds import kind
+from pipeline.decide.pairscore import score
 from pipeline.decide.vectorise import outlines, regions
 from pipeline.model.alert import Alert, Decision, Evidence, Observation, Status
 from pipeline.model.imagery import Look, Why
 from pipeline.model.settings import Settings, digest
 
-THRESHOLD = 7.0
-LOW = 5.0
-SMOOTH_PX = 1.0
+THRESHOLD = 3.5
+"""Pooled sigmas that an outline must reach; unchanged twins stay below 1. Between 2.8 and 3.7 it hardly matters."""
+LOW = 3.0
+"""Pooled sigmas down to which an outline is followed."""
+IN_THE_WAY = np.uint8(Why.CLOUD | Why.SHADOW | Why.SNOW | Why.SATURATED | Why.BUFFER)
 PIXEL_M2 = 100.0
 
 
@@ -27,14 +27,14 @@ def decide_pair(
 ) -> Decision:
     """What was built between two looks on one grid. inside: (row, col) bool, where alerts may lie; None = anywhere."""
     measured = ((before.why | after.why) & np.uint8(Why.NODATA)) == 0
-    score = _score(before.reflectance, after.reflectance, measured)
+    sigmas = score(before.bands, before.reflectance, after.reflectance, measured)
     smallest = settings.decide.min_area_m2 / PIXEL_M2
-    labels = regions(score, THRESHOLD, LOW, smallest, measured)
+    labels = regions(sigmas, THRESHOLD, LOW, smallest, measured)
     alerts, observations = [], []
     for label, outline in outlines(labels, before.grid).items():
         where = labels == label
         if inside is None or bool((where & inside).any()):
-            alert, seen = _alert(site_id, before, after, where, outline, float(score[where].max()))
+            alert, seen = _alert(site_id, before, after, where, outline, float(sigmas[where].max()))
             alerts.append(alert)
             observations.append(seen)
     return Decision(
@@ -43,10 +43,10 @@ def decide_pair(
         observations=tuple(observations),
         evidence=Evidence(
             grid=before.grid,
-            log_odds=np.where(measured, score, np.nan).astype(np.float32),
+            log_odds=np.where(measured, sigmas - THRESHOLD, np.nan).astype(np.float32),
             since=np.where(labels > 0, 1, -1).astype(np.int16),
         ),
-        threshold=THRESHOLD,
+        threshold=0.0,
         before_scene=before.scene.id,
         after_scene=after.scene.id,
         cautions=("a pair has no history: what changed once and what changed to stay look alike",),
@@ -54,20 +54,10 @@ def decide_pair(
     )
 
 
-def _score(before: NDArray[Any], after: NDArray[Any], measured: NDArray[np.bool_]) -> NDArray[np.float32]:
-    planes = []
-    for one, two in zip(before, after, strict=True):
-        change = np.where(measured, two - one, np.nan)
-        centre, spread = centre_spread(change)
-        planes.append(np.nan_to_num((change - centre) / max(float(spread), 1e-4)))
-    length = np.sqrt(np.mean(np.square([ndimage.gaussian_filter(plane, SMOOTH_PX) for plane in planes]), axis=0))
-    centre, spread = centre_spread(np.where(measured, length, np.nan))
-    return np.asarray((length - centre) / max(float(spread), 1e-4), np.float32)
-
-
 def _alert(
     site_id: str, before: Look, after: Look, where: NDArray[np.bool_], outline: Polygon | MultiPolygon, peak: float
 ) -> tuple[Alert, Observation]:
+    past, now = (np.nanmean(look.reflectance[:, where], axis=1) for look in (before, after))
     point = Geometry(outline.representative_point(), str(before.grid.crs)).to_crs("EPSG:4326").geom
     row, col = np.argwhere(where)[0]
     text = f"{site_id}|{after.scene.id}|{row}|{col}"
@@ -75,7 +65,7 @@ def _alert(
         id=hashlib.sha256(text.encode()).hexdigest()[:16],
         outline=outline,
         status=Status.PROVISIONAL,
-        kind=kind(before.bands, *(np.nanmean(look.reflectance[:, where], axis=1) for look in (before, after)), False),
+        kind=kind(before.bands, past, now, False),
         confidence=float(1 / (1 + np.exp(-0.25 * (peak - THRESHOLD)))),
         area_m2=float(where.sum()) * PIXEL_M2,
         area_error_m2=float(0.35 * PIXEL_M2 * np.sqrt(max(outline.length / 10, 1))),

@@ -13,7 +13,8 @@ SEEN_SIGMAS = 3.0
 NATS_PER_SIGMA = 0.5
 CAP_NATS = 2.0
 """No single look can say more: three have to agree."""
-FLOOR_NATS, CEILING_NATS = -3.0, 14.0
+FLOOR_NATS, CEILING_NATS = -1.9, 14.0
+"""However long the quiet before: three looks at the cap lift a pixel over the threshold, two do not."""
 MIN_LIKENESS = 0.5
 """Cosine between what a look shows and what earlier looks showed since the change began; less is something else."""
 

@@ -27,7 +27,7 @@ class Search(_Section):
     collection: str = Field("sentinel-2-l2a", description="collection of sites that name none")
     max_cloud_percent: float = Field(95.0, ge=0, le=100, description="whole-tile cloud above which a scene is not read")
     max_area_km2: float = Field(2500.0, gt=0, description="largest AOI taken as one site")
-    asset_hosts: tuple[str, ...] = Field((), description="hosts trusted with assets beside those of the known providers")
+    asset_hosts: tuple[str, ...] = Field((), description="hosts trusted with assets, beside the providers' own")
 
 
 class Correct(_Section):

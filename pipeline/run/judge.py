@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-import numpy as np
 from threadpoolctl import threadpool_limits
 
 from pipeline.catalogue.pixels import read_chips
 from pipeline.catalogue.scenes import Found, find, find_one
 from pipeline.correct.look import make_draft, make_look
+from pipeline.correct.offset import settle
 from pipeline.correct.reference import build
 from pipeline.correct.release import release
 from pipeline.decide.alerts import decide_site
@@ -103,38 +103,46 @@ def correct_all(
     if scenes and not bands:
         what = "no band that nine in ten scenes share"
         raise DecisionError(what, f"{site.id}, {question.source}", "see the asset names in docs/providers.md")
-    refused: list[Rejection] = []
-    faults: list[PixelError] = []
-    read: list[tuple[Chip, ...]] = []
-    drafts = []
-    for done, scene in enumerate(scenes, 1):
-        step(site.id, done, len(scenes), "scenes read")
-        missing = [band for band in bands if not all(band in granule.assets for granule in scene.granules)]
-        if missing:
-            refused.append(_refusal(scene, Reason.MISSING_ASSET, f"no {', '.join(missing)}"))
-            continue
-        try:
-            chips = _chips(question, scene, bands)
-        except PixelError as fault:
-            faults.append(fault)
-            refused.append(_refusal(scene, Reason.UNREADABLE, str(fault)))
-            continue
+    read, refused, faults = _read_all(question, scenes, bands, step)
+    drafts, usable = [], []
+    for chips in settle(read):
         draft = make_draft(chips, site.grid, bands, settings)
         if isinstance(draft, Rejection):
             refused.append(draft)
         else:
-            read.append(chips)
             drafts.append(draft)
+            usable.append(chips)
     if not drafts:
         return (), tuple(refused), tuple(faults)
     reference = build(drafts, settings)
     looks: list[Look] = []
     inside = aoi_mask(site)
-    for done, chips in enumerate(read, 1):
-        step(site.id, done, len(read), "looks corrected")
+    for done, chips in enumerate(usable, 1):
+        step(site.id, done, len(usable), "looks corrected")
         look = make_look(chips, reference, settings, inside)
         (refused if isinstance(look, Rejection) else looks).append(look)  # type: ignore[arg-type]
     return release(looks, settings), tuple(refused), tuple(faults)
+
+
+def _read_all(
+    question: Question, scenes: Sequence[Scene], bands: tuple[Band, ...], step: Progress
+) -> tuple[list[tuple[Chip, ...]], list[Rejection], list[PixelError]]:
+    """The chips of every scene that has the bands and can be read; the others by name."""
+    read: list[tuple[Chip, ...]] = []
+    refused: list[Rejection] = []
+    faults: list[PixelError] = []
+    for done, scene in enumerate(scenes, 1):
+        step(question.site.id, done, len(scenes), "scenes read")
+        missing = [band for band in bands if not all(band in granule.assets for granule in scene.granules)]
+        if missing:
+            refused.append(_refusal(scene, Reason.MISSING_ASSET, f"no {', '.join(missing)}"))
+            continue
+        try:
+            read.append(_chips(question, scene, bands))
+        except PixelError as fault:
+            faults.append(fault)
+            refused.append(_refusal(scene, Reason.UNREADABLE, str(fault)))
+    return read, refused, faults
 
 
 def _chips(question: Question, scene: Scene, bands: tuple[Band, ...]) -> tuple[Chip, ...]:

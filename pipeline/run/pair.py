@@ -55,9 +55,10 @@ def pair(
     site = _site(sides, aoi, out)
     bands = tuple(band for band in ANALYSIS if all(band in side.files for side in sides))
     step(site.id, 1, 4, "looks read")
-    chips = tuple(read_side(side, scene, site.grid, bands) for side, scene in zip(sides, _scenes(*sides), strict=True))
+    scenes = _scenes(*sides)
+    first, second = (read_side(side, scene, site.grid, bands) for side, scene in zip(sides, scenes, strict=True))
     step(site.id, 2, 4, "looks corrected")
-    looks = _looks(*chips, site, bands, settings)
+    looks = _looks(first, second, site, bands, settings)
     step(site.id, 3, 4, "looks compared")
     decision = decide_pair(site.id, *looks, settings, aoi_mask(site))
     decision = dataclasses.replace(decision, cautions=(*decision.cautions, *notes))
@@ -114,7 +115,7 @@ def _site(sides: tuple[Side, Side], aoi: Path | None, out: Path) -> Site:
         raise UsageError("BEFORE and AFTER have no ground in common", where, "give two acquisitions of one place")
     name = out.resolve().name
     if aoi is None:
-        area, grid = common, site_grid(common, 0)  # type: ignore[arg-type]
+        area, grid = common, site_grid(common, 0)
     else:
         read = read_sites((aoi,))
         if read.faults:
@@ -126,7 +127,7 @@ def _site(sides: tuple[Side, Side], aoi: Path | None, out: Path) -> Site:
     if min(grid.shape) < MIN_SIDE_PX:
         size = f"{grid.shape[1] * 10:.0f} x {grid.shape[0] * 10:.0f} m"
         raise UsageError(f"only {size} of ground in common", where, f"{MIN_SIDE_PX * 10} m are needed to register")
-    return Site(id=slug(name) or "pair", name=name, aoi=area, grid=grid)  # type: ignore[arg-type]
+    return Site(id=slug(name) or "pair", name=name, aoi=area, grid=grid)
 
 
 def _looks(before: Chip, after: Chip, site: Site, bands: tuple[Band, ...], settings: Settings) -> tuple[Look, Look]:

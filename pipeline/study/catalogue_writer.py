@@ -92,7 +92,7 @@ def write_item(
 def write_catalogue(
     folder: Path, id: str, title: str, description: str, items: Iterable[Path], extra: Mapping[str, Any] | None = None
 ) -> Path:
-    """Write `folder/catalog.json` with a link to every item JSON, ordered by id; `extra` are further top-level fields."""
+    """Write `folder/catalog.json` with a link to every item, ordered by id; `extra` are further top-level fields."""
     links: list[dict[str, Any]] = [{"rel": "root", "href": "./catalog.json", "type": "application/json"}]
     for path in sorted(items, key=lambda one: one.stem):
         href = "./" + Path(os.path.relpath(path, folder)).as_posix()

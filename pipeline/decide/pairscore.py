@@ -1,0 +1,165 @@
+"""How surely a pixel of a pair was built on: surprise against the pair's own unchanged majority, and its witnesses."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from pipeline.model.bands import Band
+
+Array = NDArray[Any]
+
+FOOTPRINT_PX = 1.0
+"""Gaussian sigma over which spectra are pooled: about the sensor's own footprint."""
+CLUSTERS = 8
+"""Kinds of cover whose change from date to date is expected apart; 5 do as well, 24 begin to explain change away."""
+SAMPLE = 40_000
+"""Pixels that clusters and covariances are fitted on."""
+NOISE = 0.006
+"""Least 1-sigma difference of two looks at unchanged ground, reflectance: radiometry and resampling allow no less."""
+CEILING = 20.0
+"""Surprise above this many sigmas is no surer: a glinting roof must not outshine its surroundings."""
+NEAR_PX, WIDE_PX = 2.0, 6.0
+"""Gaussian sigmas over which neighbours lend support: a building, and a building site."""
+GREEN, GREEN_WIDTH = 0.45, 0.07
+"""NDVI above which what stands there now is a crop or a wood, no building."""
+WATER_WIDTH = 0.05
+TEXTURE = 0.08
+"""Local contrast (standard deviation of log brightness) of built ground at 10 m; fields have a third of it."""
+TEXTURE_PX = (2.0, 4.0)
+LEAST_TEXTURE = 0.3
+
+
+def score(bands: tuple[Band, ...], before: Array, after: Array, measured: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Pooled surprise in robust sigmas of the unchanged majority, (row, col), 0 or more; higher = more surely built.
+
+    before, after: (band, row, col) reflectance, registered and normalised to each other. measured: (row, col) bool.
+
+    Method: Mahalanobis distance of the difference under robust covariances, of the scene as a whole and within
+    clusters of like cover taken before and after in turn (a chronochrome by clusters), their geometric mean; damped
+    where it is green now, water at both dates, or smooth at both; pooled over the neighbourhood.
+    """
+    one, two = _filled(before, measured), _filled(after, measured)
+    smooth = [np.stack([ndimage.gaussian_filter(plane, FOOTPRINT_PX) for plane in image]) for image in (one, two)]
+    old, new = (image[:, measured].T.astype(np.float64) for image in smooth)
+    raw = np.zeros(measured.shape, np.float32)
+    plain, rotated = _within(old, new, 1, False), _within(old, new, 1, True)
+    forth, back = _within(old, new, CLUSTERS, True), _within(new, old, CLUSTERS, True)
+    raw[measured] = np.sqrt(np.sqrt(plain * rotated * forth * back))
+    sigmas = np.where(measured, np.clip(_standardised(raw, measured, len(bands)), 0, CEILING), 0)
+    sigmas *= _witnesses(bands, smooth[0], smooth[1])
+    near, wide = (ndimage.gaussian_filter(sigmas, px) for px in (NEAR_PX, WIDE_PX))
+    return np.asarray(np.cbrt(sigmas * near * wide) * _texture(bands, one, two), np.float32)
+
+
+def _filled(image: Array, measured: NDArray[np.bool_]) -> Array:
+    middle = np.median(image[:, measured], axis=1)[:, None, None]
+    return np.asarray(np.where(measured, image, middle), np.float32)
+
+
+def _within(given: Array, wanted: Array, clusters: int, correlated: bool) -> Array:
+    """Distance of wanted - given, (pixel, band), in sigmas a band of pixels whose `given` is alike."""
+    step = max(len(given) // SAMPLE, 1)
+    kinds = _kinds(given, clusters, step)
+    change = wanted - given
+    everywhere = _spread(change[::step])
+    out = np.empty(len(given))
+    for cluster in range(clusters):
+        members = np.flatnonzero(kinds == cluster)
+        centre, covariance = everywhere
+        if len(members) >= SMALLEST_CLUSTER:
+            sample = members[:: max(len(members) // SAMPLE, 1)]
+            centre, own = _spread(change[sample])
+            share = len(members) / (len(members) + PRIOR_PIXELS)
+            covariance = share * own + (1 - share) * everywhere[1]
+        if not correlated:
+            covariance = np.diag(np.diag(covariance))
+        off = change[members] - centre
+        out[members] = np.sqrt(_squared(off, covariance + NOISE**2 * np.eye(given.shape[1])) / given.shape[1])
+    return out
+
+
+SMALLEST_CLUSTER = 60
+PRIOR_PIXELS = 300
+"""A cluster's covariance is drawn to the scene's by as much as so many pixels would."""
+
+
+def _kinds(spectra: Array, clusters: int, step: int) -> NDArray[np.intp]:
+    """Cluster of each pixel: k-means on standardised spectra, started on the brightness ranks of the sample."""
+    if clusters == 1:
+        return np.zeros(len(spectra), np.intp)
+    middle = np.median(spectra[::step], axis=0)
+    spread = 1.4826 * np.median(np.abs(spectra[::step] - middle), axis=0) + 1e-3
+    plain = ((spectra - middle) / spread).astype(np.float32)
+    sample = plain[::step]
+    generator = np.random.default_rng(0)
+    centres = sample[generator.choice(len(sample), clusters, replace=len(sample) < clusters)].copy()
+    for _ in range(15):
+        nearest = ((centres**2).sum(axis=1) - 2 * sample @ centres.T).argmin(axis=1)
+        for cluster in range(clusters):
+            if (nearest == cluster).sum() > 5:
+                centres[cluster] = sample[nearest == cluster].mean(axis=0)
+    return np.asarray(((centres**2).sum(axis=1) - 2 * plain @ centres.T).argmin(axis=1))
+
+
+def _spread(change: Array) -> tuple[Array, Array]:
+    """Centre and covariance of the unchanged majority: what lies beyond 2.5 times its own median is left out."""
+    bands = change.shape[1]
+    centre, weights = np.median(change, axis=0), np.ones(len(change))
+    covariance = np.eye(bands)
+    for _ in range(6):
+        off = change - centre
+        covariance = (off * weights[:, None]).T @ off / weights.sum() + 1e-6 * np.eye(bands)
+        distance = _squared(off, covariance)
+        distance *= (bands - 0.66) / max(float(np.median(distance)), 1e-12)
+        weights = np.where(distance < 2.5 * bands, 1.0, 1e-9)
+        centre = (change * weights[:, None]).sum(axis=0) / weights.sum()
+    off = change - centre
+    return centre, (off * weights[:, None]).T @ off / weights.sum()
+
+
+def _squared(off: Array, covariance: Array) -> Array:
+    return np.asarray((np.linalg.solve(np.linalg.cholesky(covariance), off.T) ** 2).sum(axis=0))
+
+
+def _standardised(raw: Array, measured: NDArray[np.bool_], bands: int) -> Array:
+    """Sigmas above the median of the majority; never finer than what pure noise of that many bands would scatter."""
+    middle = float(np.median(raw[measured]))
+    spread = 1.4826 * float(np.median(np.abs(raw[measured] - middle)))
+    return np.asarray((raw - max(middle, LEAST_MIDDLE)) / max(spread, np.sqrt(0.5 / bands)))
+
+
+LEAST_MIDDLE = 0.9
+"""Median distance a band of pure noise: smaller ones mean that the floor of the noise is above all that is seen."""
+
+
+def _witnesses(bands: tuple[Band, ...], before: Array, after: Array) -> Array:
+    """0..1, (row, col): small where vegetation stands now, and where there was water and is still."""
+    near = next((band for band in (Band.B08, Band.B8A) if band in bands), None)
+    if near is None:
+        return np.ones(before.shape[1:], np.float32)
+    red, green, infrared = (bands.index(band) for band in (Band.B04, Band.B03, near))
+    bare = _logistic((GREEN - _index(after, infrared, red)) / GREEN_WIDTH)
+    wet = np.minimum(_index(before, green, infrared), _index(after, green, infrared))
+    return np.asarray(bare * _logistic(-wet / WATER_WIDTH))
+
+
+def _texture(bands: tuple[Band, ...], before: Array, after: Array) -> Array:
+    """LEAST_TEXTURE..1: local contrast of brightness at both dates, full where it is that of built ground."""
+    contrast = []
+    visible = [bands.index(band) for band in (Band.B02, Band.B03, Band.B04)]
+    fine, coarse = TEXTURE_PX
+    for image in (before, after):
+        light = np.log(np.maximum(image[visible].mean(axis=0), 0.01))
+        detail = light - ndimage.gaussian_filter(light, fine)
+        contrast.append(np.sqrt(ndimage.gaussian_filter(detail**2, coarse)))
+    return np.asarray(np.clip(np.sqrt(contrast[0] * contrast[1]) / TEXTURE, LEAST_TEXTURE, 1))
+
+
+def _index(image: Array, first: int, second: int) -> Array:
+    return np.asarray((image[first] - image[second]) / np.maximum(image[first] + image[second], 0.03))
+
+
+def _logistic(x: Array) -> Array:
+    return np.asarray(1 / (1 + np.exp(-np.clip(x, -30, 30))))
