@@ -26,11 +26,12 @@ class Options:
     max_sigma_px: float = 0.2
 
 
-BAND_PASS_PX = (1.0, 6.0)
-"""Gaussian sigmas: finer is noise, coarser is haze, shadow of clouds and season."""
+BAND_PASS_PX = (1.3, 6.0)
+"""Gaussian sigmas: finer is noise, coarser is haze, shadow of clouds and season (docs/decisions/0030)."""
 MAX_TURNS = 25
 STEP_PX = 1e-4
 BLOCK_PX = 8
+MIN_FIT_PIXELS = 50
 
 
 def estimate(
@@ -163,7 +164,9 @@ def _refine(fixed: Array, moving: Array, clear: NDArray[np.bool_], start: tuple[
     if min(fixed.shape) <= 2 * edge + 8:
         return None
     inner = (slice(edge, fixed.shape[0] - edge), slice(edge, fixed.shape[1] - edge))
-    chosen = _chosen(fixed, clear, start, inner)
+    chosen = _chosen(clear, start, inner)
+    if int(chosen.sum()) < MIN_FIT_PIXELS:
+        return None
     goal = fixed[inner][chosen].astype(np.float64)
     gain, offset, widen = 1.0, 0.0, 3.0
     solved: tuple[Array, Array, Array] | None = None
@@ -191,22 +194,15 @@ def _refine(fixed: Array, moving: Array, clear: NDArray[np.bool_], start: tuple[
     return _assessed(shift, solved, chosen, goal.size)
 
 
-def _chosen(
-    fixed: Array, clear: NDArray[np.bool_], start: tuple[int, int], inner: tuple[slice, slice]
-) -> NDArray[np.bool_]:
-    """Where both images are clear under the start shift and the fixed one has gradient (its upper half)."""
+def _chosen(clear: NDArray[np.bool_], start: tuple[int, int], inner: tuple[slice, slice]) -> NDArray[np.bool_]:
+    """Where both images are clear under the start shift, two pixels from anything that is not."""
     moved = np.zeros_like(clear)
     rows, cols = clear.shape
     down, right = start
     moved[max(-down, 0) : rows - max(down, 0), max(-right, 0) : cols - max(right, 0)] = clear[
         max(down, 0) : rows - max(-down, 0), max(right, 0) : cols - max(-right, 0)
     ]
-    both = ndimage.binary_erosion(clear & moved, iterations=2)[inner]
-    by_row, by_col = (np.gradient(fixed[inner], axis=axis) for axis in (0, 1))
-    strength = by_row**2 + by_col**2
-    if not both.any():
-        return np.asarray(both)
-    return np.asarray(both & (strength >= np.median(strength[both])))
+    return np.asarray(ndimage.binary_erosion(clear & moved, iterations=2)[inner])
 
 
 def _sample(coefficients: Array, shift: Array, inner: tuple[slice, slice]) -> tuple[Array, Array, Array]:

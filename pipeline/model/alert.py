@@ -69,7 +69,7 @@ class Evidence:
 class Alert:
     """One change, with the bracket it began in and how sure we are of it.
 
-    outline: in the grid's CRS, metres. confidence: calibrated probability 0..1.
+    outline: in the grid's CRS, metres. confidence: 0..1, rises with the evidence.
     last_clear_before, first_seen: last clear look without it, first look with it.
     looks_seen, looks_clear: of the looks since first_seen, how many saw it, how many could have.
     """

@@ -17,16 +17,14 @@ def words(facts: Mapping[str, Any]) -> str:
     seen = f"{facts['looks_seen']} of {facts['looks_clear']} clear looks"
     return (
         f"{str(facts['kind']).capitalize()} of about {rounded(facts['area_m2'])} m²: "
-        f"{since}there on {facts['first_seen']}, {sure} {seen}; {chance(facts['confidence'])}"
+        f"{since}there on {facts['first_seen']}, {sure} {seen}; {strength(facts['confidence'])}"
     )
 
 
-def chance(confidence: float) -> str:
-    """A calibrated confidence as a frequency; no number is certain."""
-    tenths = round(confidence * 10)
-    if tenths >= 10:
-        return "more than 9 in 10 such alerts are right"
-    return f"about {tenths} in 10 such alerts are right" if tenths else "fewer than 1 in 10 such alerts is right"
+def strength(confidence: float) -> str:
+    """Confidence as a word and a number: a measure of the evidence, not yet a frequency, and it says so."""
+    word = "weak" if confidence < 0.5 else "fair" if confidence < 0.8 else "strong"
+    return f"{word} evidence ({confidence:.2f}, not calibrated)"
 
 
 def sentence(changes: Sequence[Mapping[str, Any]], scenes: Sequence[Mapping[str, Any]]) -> str:

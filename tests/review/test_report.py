@@ -9,7 +9,7 @@ from pipeline.model.errors import ReviewError
 from pipeline.review import report
 from pipeline.review.folder import Folder
 from pipeline.review.maps import read_evidence, read_pair
-from pipeline.review.phrases import brought, chance, rounded, words
+from pipeline.review.phrases import brought, rounded, strength, words
 from pipeline.review.report import write_index, write_report
 from tests.review import made
 from tests.review.conftest import put
@@ -101,12 +101,12 @@ def test_an_alert_in_words_carries_both_ends_of_the_bracket(published):
     said = words(rows(published)[TWO[0].id])
     assert said == (
         "New structure of about 4,800 m²: not there on 2023-03-06, there on 2023-03-21, confirmed 2023-04-20, "
-        "seen in 9 of 10 clear looks; about 9 in 10 such alerts are right"
+        "seen in 9 of 10 clear looks; strong evidence (0.90, not calibrated)"
     )
 
 
 def test_no_alert_is_called_certain_and_none_impossible():
-    assert "more than 9 in 10" in chance(0.999) and "fewer than 1 in 10" in chance(0.01)
+    assert strength(0.999).startswith("strong") and strength(0.01).startswith("weak")
 
 
 def test_areas_are_rounded_to_what_the_outline_carries():

@@ -1,0 +1,84 @@
+"""Registration: found to a hundredth, antisymmetric, blind to gain and offset, refused where nothing can be known."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
+
+from pipeline.correct.alignment import Options, estimate
+from pipeline.model.errors import ShapeError
+
+SIDE, PAD = 96, 16
+ALL = np.ones((SIDE, SIDE), bool)
+
+
+def ground(seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    fields = ndimage.zoom(rng.uniform(0, 1, (16, 16)), 8, order=0)
+    return ndimage.gaussian_filter(fields + 0.1 * rng.normal(0, 1, fields.shape), 1.0)
+
+
+def cut(image: np.ndarray, shift: tuple[float, float] = (0.0, 0.0)) -> np.ndarray:
+    """The middle of the ground, moved so that it is sampled at x + shift; cubic, on the larger image."""
+    moved = ndimage.shift(image, shift, order=3, mode="reflect")
+    return moved[PAD : PAD + SIDE, PAD : PAD + SIDE]
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.floats(-4, 4), st.floats(-4, 4), st.integers(0, 50))
+def test_a_shift_is_found_to_two_hundredths(row: float, col: float, seed: int) -> None:
+    found = estimate(cut(ground(seed)), cut(ground(seed), (row, col)), ALL)
+    assert found.accepted
+    # interpolation of the made-up target leaves about a hundredth
+    assert np.allclose(found.shift, (row, col), atol=0.02)
+
+
+def test_gain_and_offset_do_not_matter() -> None:
+    reference, target = cut(ground(1)), cut(ground(1), (0.4, -0.7))
+    one, two = estimate(reference, target, ALL), estimate(reference, 0.3 * target + 900, ALL)
+    assert np.allclose(one.shift, two.shift, atol=1e-3)
+
+
+def test_swapping_the_images_turns_the_sign() -> None:
+    one, two = cut(ground(2)), cut(ground(2), (1.3, -0.6))
+    forth, back = estimate(one, two, ALL), estimate(two, one, ALL)
+    assert np.allclose(forth.shift, np.negative(back.shift), atol=1e-3)
+
+
+def test_a_tenth_of_changed_ground_does_not_pull() -> None:
+    target = cut(ground(3), (0.5, 0.5)).copy()
+    target[10:40, 20:50] = ndimage.gaussian_filter(np.random.default_rng(9).normal(0.5, 0.4, (30, 30)), 1)
+    assert np.allclose(estimate(cut(ground(3)), target, ALL).shift, (0.5, 0.5), atol=0.05)
+
+
+def test_cloud_with_holes_is_left_out() -> None:
+    usable = ALL.copy()
+    usable[:, 50:] = False
+    target = np.where(usable, cut(ground(4), (0.25, 0.75)), np.nan)
+    found = estimate(cut(ground(4)), target, usable)
+    assert found.accepted and np.allclose(found.shift, (0.25, 0.75), atol=0.05)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_unrelated_ground_is_refused(seed: int) -> None:
+    found = estimate(cut(ground(seed)), cut(ground(100 + seed)), ALL)
+    assert not found.accepted and found.reason
+
+
+def test_uniform_ground_and_too_few_pixels_are_refused() -> None:
+    flat = np.full((SIDE, SIDE), 0.3)
+    assert not estimate(flat, flat, ALL).accepted
+    few = np.zeros_like(ALL)
+    few[:10, :10] = True
+    assert "usable pixels" in estimate(cut(ground(5)), cut(ground(5)), few).reason
+
+
+def test_a_shift_beyond_reach_is_refused() -> None:
+    found = estimate(cut(ground(6)), cut(ground(6), (6.0, 0.0)), ALL, Options(max_shift_px=2.0))
+    assert not found.accepted
+
+
+def test_arrays_that_do_not_fit_are_our_mistake() -> None:
+    with pytest.raises(ShapeError):
+        estimate(np.zeros((5, 5)), np.zeros((5, 6)), np.ones((5, 5), bool))
