@@ -3,6 +3,7 @@
 import signal
 import sys
 from importlib.metadata import version as installed_version
+from typing import Any
 
 import typer
 
@@ -24,7 +25,7 @@ done; 4 nothing new; 130 interrupted.
 """
 
 # typer brings a click of its own and names only some of its exceptions
-ClickException: type[Exception] = next(each for each in typer.BadParameter.__mro__ if each.__name__ == "ClickException")
+ClickException: Any = next(each for each in typer.BadParameter.__mro__ if each.__name__ == "ClickException")
 
 app = typer.Typer(
     name="groundbreak",
@@ -72,7 +73,7 @@ def _run(arguments: list[str]) -> int:
     except typer.Exit as leave:
         return leave.exit_code
     except ClickException as wrong:
-        error(f"{wrong}: see `groundbreak --help`")
+        error(f"{wrong.format_message()}: see `groundbreak --help`")
         return Exit.INPUT
     except (KeyboardInterrupt, typer.Abort):
         error("interrupted: nothing half-written was left; the same command goes on")
