@@ -74,14 +74,19 @@ def make_draft(chips: Sequence[Chip], grid: GeoBox, bands: tuple[Band, ...], set
 
 
 def make_look(
-    chips: Sequence[Chip], reference: Reference, settings: Settings, inside: NDArray[np.bool_] | None = None
+    chips: Sequence[Chip],
+    reference: Reference,
+    settings: Settings,
+    inside: NDArray[np.bool_] | None = None,
+    known: Draft | None = None,
 ) -> Look | Rejection:
     """A corrected look on the reference's grid, or the reason why not.
 
     inside: (row, col) bool, True = AOI; its clear share decides whether the look is worth having.
+    known:  the draft of the same chips, where the caller has it; made here otherwise.
     """
     scene, grid, bands = chips[0].scene, reference.grid, reference.bands
-    draft = make_draft(chips, grid, bands, settings)
+    draft = known or make_draft(chips, grid, bands, settings)
     if isinstance(draft, Rejection):
         return draft
     alignment = align(reference.reflectance, draft, settings)

@@ -11,6 +11,7 @@ from pipeline.correct.spectra import INFRARED, Planes
 DARK_SHARE = 0.62
 """Infrared below this share of the ground around is in shadow: best F1 with the geometry on hand-drawn labels."""
 SURROUND_M = 900.0
+STEP_PX = 6
 REACH_M = 3000.0
 """How far from its cloud a shadow is looked for: base heights to 2 km with the sun at 35 degrees."""
 MIN_GAIN = 1.5
@@ -47,12 +48,12 @@ def cast(
 
 
 def _dark(infrared: NDArray[np.float32], ground: NDArray[np.bool_], pixel_m: float) -> NDArray[np.bool_]:
-    """Below DARK_SHARE of the median of the surroundings, on every third pixel for speed."""
+    """Below DARK_SHARE of the median of the surroundings, which vary so slowly that every sixth pixel tells them."""
     typical = float(np.median(infrared[ground]))
     filled = np.where(ground, infrared, typical)
-    width = max(3, round(2 * SURROUND_M / pixel_m / 3)) | 1
-    coarse = ndimage.median_filter(filled[::3, ::3], min(width, 31), mode="reflect")
-    base = np.repeat(np.repeat(coarse, 3, axis=0), 3, axis=1)[: infrared.shape[0], : infrared.shape[1]]
+    width = max(3, round(2 * SURROUND_M / pixel_m / STEP_PX)) | 1
+    coarse = ndimage.median_filter(filled[::STEP_PX, ::STEP_PX], min(width, 31), mode="reflect")
+    base = np.repeat(np.repeat(coarse, STEP_PX, axis=0), STEP_PX, axis=1)[: infrared.shape[0], : infrared.shape[1]]
     dark = ground & (infrared < DARK_SHARE * np.maximum(base, 0.5 * typical))
     return np.asarray(ndimage.binary_opening(dark) if dark.any() else dark)
 

@@ -117,9 +117,9 @@ def correct_all(
     reference = build(drafts, settings)
     looks: list[Look] = []
     inside = aoi_mask(site)
-    for done, chips in enumerate(usable, 1):
+    for done, (chips, draft) in enumerate(zip(usable, drafts, strict=True), 1):
         step(site.id, done, len(usable), "looks corrected")
-        look = make_look(chips, reference, settings, inside)
+        look = make_look(chips, reference, settings, inside, draft)
         (refused if isinstance(look, Rejection) else looks).append(look)  # type: ignore[arg-type]
     return release(looks, settings), tuple(refused), tuple(faults)
 

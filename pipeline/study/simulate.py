@@ -1,0 +1,241 @@
+"""A local STAC catalogue of simulated looks over real ground, and the truth about it: so that commands are tested."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from odc.geo.geom import Geometry
+from scipy import ndimage
+from shapely import affinity
+from shapely.geometry import box, mapping
+
+from pipeline.model.bands import Band
+from pipeline.study.catalogue_writer import write_catalogue, write_item
+from pipeline.study.ground import Ground, season
+from pipeline.study.materials import levels
+from pipeline.study.shapes import coverage, shadow
+from pipeline.study.stories import EDGE_PX, Event
+from pipeline.study.weather import SHADE, Sky, scene_classes, through, weather
+
+PIXELS = "simulated: real Sentinel-2 ground, with construction, weather and the passing year drawn by a program"
+BASELINE_0400 = datetime(2022, 1, 25, tzinfo=UTC)
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is simulated, when, and with which luck. place: id of the site. days: between passes."""
+
+    place: str
+    name: str
+    start: datetime
+    passes: int
+    days: float
+    seed: int
+    events: tuple[Event, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Pass:
+    """One acquisition: time, sun (zenith, azimuth), true misregistration (row, col) in 10 m pixels, weather."""
+
+    time: datetime
+    orbit: int
+    sun: tuple[float, float]
+    shift: tuple[float, float]
+    sky: Sky
+
+
+def simulate(ground: Ground, plan: Plan, out: Path, step: Progress) -> Path:
+    """Write `out/catalog.json` with its items, `out/truth.geojson` and `out/sites.geojson`; returns the sites file.
+
+    Same ground, plan and seed: same bytes. Every file says that its pixels are simulated.
+    """
+    southern = _centre(ground.grid)[1] < 0
+    items: list[Path] = []
+    for number, made in enumerate(_passes(ground, plan)):
+        items.extend(_write(ground, plan, made, number, out, southern))
+        step(number + 1, plan.passes, "looks simulated")
+    extra = {"groundbreak:simulated": True, "groundbreak:ground": ground.source, "groundbreak:seed": plan.seed}
+    write_catalogue(out, plan.place, plan.name, f"{PIXELS}. Ground: {ground.source}.", items, extra)
+    _write_truth(ground.grid, plan, out / "truth.geojson")
+    return write_site(ground.grid, plan.place, plan.name, out / "sites.geojson")
+
+
+def _passes(ground: Ground, plan: Plan) -> Iterator[Pass]:
+    lon, lat = _centre(ground.grid)
+    rng = np.random.default_rng([plan.seed, 1])
+    shape = tuple(ground.grid.shape)
+    for number in range(plan.passes):
+        day = plan.start + timedelta(days=round(number * plan.days))
+        time = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(hours=(10.7 - lon / 15) % 24)
+        sun = sun_place(time, lat)
+        shift = (float(rng.normal(0, 0.35)), float(rng.normal(0, 0.35)))
+        winter = abs(lat) > 30 and ((time.month in (12, 1, 2)) if lat > 0 else (time.month in (6, 7, 8)))
+        sky = weather(shape, sun, winter, rng)  # type: ignore[arg-type]
+        yield Pass(time=time, orbit=3 if number % 4 else 103, sun=sun, shift=shift, sky=sky)
+
+
+def render(ground: Ground, events: Sequence[Event], made: Pass, seed: int, southern: bool) -> dict[Band, NDArray[Any]]:
+    """Reflectance of every band on its native grid: season, events at the true place moved by the shift, weather."""
+    rng = np.random.default_rng([seed, made.time.toordinal()])
+    planes = season(ground, made.time, np.random.default_rng([seed, 2]), southern)
+    bands = tuple(planes)
+    for band, plane in planes.items():
+        step = 2 if band.native_m > 10 else 1
+        planes[band] = ndimage.shift(plane, [-part / step for part in made.shift], order=3, mode="nearest")
+    for event in events:
+        draw(planes, bands, ground.native, event, made.time, made.sun, made.shift, rng)
+    found = {}
+    for band, plane in planes.items():
+        bare = 1 - ground.canopy[band]
+        value = through(np.asarray(plane, np.float32), band, made.sky, bare)
+        found[band] = value * (1 + rng.normal(0, 0.008, value.shape)) + rng.normal(0, 0.0012, value.shape)
+    return found
+
+
+def draw(
+    planes: dict[Band, NDArray[Any]],
+    bands: tuple[Band, ...],
+    native: Callable[[Band], GeoBox],
+    event: Event,
+    time: datetime,
+    sun: tuple[float, float],
+    shift: tuple[float, float],
+    rng: np.random.Generator,
+) -> None:
+    """Lay an event's material of the day over every band, in place, with the shade it throws.
+
+    shift: (row, col) in 10 m pixels by which the look is off: the event moves with its ground.
+    """
+    phase = next((part for part in event.phases if part.start <= time and (part.end is None or time < part.end)), None)
+    if phase is None:
+        return
+    # target sampled at x + shift matches the ground at x: what stands at x is seen at x + shift
+    moved = affinity.translate(event.outline, 10 * shift[1], -10 * shift[0])
+    texture = 1 + 0.04 * rng.normal(size=planes[bands[0]].shape)
+    spectrum = levels(phase.spectrum, bands)
+    for band, level in zip(bands, spectrum, strict=True):
+        plane, grid = planes[band], native(band)
+        shaded = coverage(shadow(moved, phase.height_m, sun), grid) if phase.height_m > 0 else None
+        if shaded is not None:
+            window, share = shaded
+            plane[window] *= 1 - share * (1 - SHADE[band])
+        found = coverage(moved, grid)
+        if found is not None:
+            window, share = found
+            own = texture[window] if texture.shape == plane.shape else 1.0
+            plane[window] += share * phase.strength * (level * own - plane[window])
+
+
+def sun_place(time: datetime, lat: float) -> tuple[float, float]:
+    """(zenith, azimuth) in degrees at the satellite's pass, half past ten by the sun (Cooper 1969 for declination)."""
+    declination = np.radians(23.45 * np.sin(np.radians(360 * (284 + time.timetuple().tm_yday) / 365)))
+    hour, phi = np.radians(-20.0), np.radians(lat)
+    high = np.sin(phi) * np.sin(declination) + np.cos(phi) * np.cos(declination) * np.cos(hour)
+    east = -np.cos(declination) * np.sin(hour)
+    north = np.cos(phi) * np.sin(declination) - np.sin(phi) * np.cos(declination) * np.cos(hour)
+    return float(np.degrees(np.arccos(np.clip(high, -1, 1)))), float(np.degrees(np.arctan2(east, north)) % 360)
+
+
+def _write(ground: Ground, plan: Plan, made: Pass, number: int, out: Path, southern: bool) -> list[Path]:
+    """The item of one pass, or its two where the pass was filed twice."""
+    rng = np.random.default_rng([plan.seed, 4, number])
+    planes = render(ground, plan.events, made, plan.seed, southern)
+    offset = 1000 if made.time >= BASELINE_0400 else 0
+    near = planes.get(Band.B08, planes[Band.B04])
+    index = (near - planes[Band.B04]) / np.maximum(near + planes[Band.B04], 0.02)
+    wedge = _wedge(tuple(ground.grid.shape), rng)  # type: ignore[arg-type]
+    assets: dict[str, Any] = {}
+    for band, plane in planes.items():
+        dn = np.clip(np.round(plane * 10000) + offset, 1, 65535).astype(np.uint16)
+        dn[wedge if dn.shape == wedge.shape else wedge[::2, ::2]] = 0
+        assets[band.role] = (dn, ground.native(band))
+    classes = scene_classes(made.sky, index, planes[Band.B02], rng)
+    classes[wedge] = 0
+    coarse = GeoBox(tuple(size // 2 for size in classes.shape), ground.grid.affine * Affine.scale(2), ground.grid.crs)
+    assets["scl"] = (classes[::2, ::2], coarse)
+    stamp = f"{made.time:%Y%m%dT%H%M%S}"
+    baseline = "05.00" if made.time >= BASELINE_0400 else "02.14"
+    properties = {
+        "constellation": "sentinel-2",
+        "s2:product_type": "S2MSI2A",
+        "s2:datatake_id": f"GS2A_{stamp}_{number:06d}_N{baseline}",
+        "s2:processing_baseline": baseline,
+        "sat:relative_orbit": made.orbit,
+        "view:sun_azimuth": round(made.sun[1], 3),
+        "view:sun_elevation": round(90 - made.sun[0], 3),
+        "groundbreak:simulated": PIXELS,
+    }
+    twins = [baseline, "05.10" if offset else "02.08"] if rng.uniform() < 0.04 else [baseline]
+    written = []
+    for copy, version in enumerate(twins):
+        own = {**properties, "s2:processing_baseline": version}
+        id = f"{plan.place}-{made.time:%Y%m%d}-{copy}"
+        written.append(write_item(out, id, made.time, assets, own, offset=-offset / 10000))
+    return written
+
+
+def _wedge(shape: tuple[int, int], rng: np.random.Generator) -> NDArray[np.bool_]:
+    """The edge of a swath now and then: (row, col), True = never measured."""
+    rows, cols = np.indices(shape)
+    if rng.uniform() > 0.05:
+        return np.zeros(shape, bool)
+    return np.asarray(cols + 0.25 * rows < rng.uniform(0.05, 0.5) * shape[1])
+
+
+def _write_truth(grid: GeoBox, plan: Plan, path: Path) -> None:
+    days = [(plan.start + timedelta(days=round(number * plan.days))).date() for number in range(plan.passes)]
+    features = []
+    for event in plan.events:
+        lonlat = Geometry(event.outline, str(grid.crs)).to_crs("EPSG:4326").geom
+        seen = [day for day in days if day >= event.begins.date()]
+        if not seen:
+            continue
+        properties: dict[str, Any] = {
+            "id": event.id, "role": event.role, "kind": event.kind, "size": event.size, "material": event.material,
+            "begins": str(seen[0]), "area_m2": round(event.outline.area, 1),
+        }  # fmt: skip
+        earlier = [day for day in days if day < event.begins.date()]
+        if earlier:
+            properties["last_clear_without"] = str(earlier[-1])
+        if event.ends is not None:
+            properties["ends"] = str(event.ends.date())
+        features.append({"type": "Feature", "properties": properties, "geometry": _rounded(mapping(lonlat))})
+    record = {"simulated": True, "site": plan.place, "seed": plan.seed, "start": str(days[0]), "end": str(days[-1])}
+    _write_json(path, {"type": "FeatureCollection", "groundbreak": record, "features": features})
+
+
+def write_site(grid: GeoBox, id: str, name: str, path: Path, edge_px: int = EDGE_PX) -> Path:
+    """An AOI file of one site over a grid less its margin; its catalogue lies beside it."""
+    rows, cols = grid.shape
+    (left, top), (right, bottom) = grid.affine * (edge_px, edge_px), grid.affine * (cols - edge_px, rows - edge_px)
+    aoi = Geometry(box(left, bottom, right, top), str(grid.crs)).to_crs("EPSG:4326").geom
+    properties = {"id": id, "name": name, "catalog": "catalog.json", "simulated": PIXELS}
+    feature = {"type": "Feature", "properties": properties, "geometry": _rounded(mapping(aoi))}
+    _write_json(path, {"type": "FeatureCollection", "features": [feature]})
+    return path
+
+
+def _centre(grid: GeoBox) -> tuple[float, float]:
+    point = Geometry(grid.extent.geom.centroid, str(grid.crs)).to_crs("EPSG:4326").geom
+    return float(point.x), float(point.y)
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, 7)
+    if isinstance(value, Mapping):
+        return {key: _rounded(part) for key, part in value.items()}
+    return [_rounded(part) for part in value] if isinstance(value, list | tuple) else value
+
+
+def _write_json(path: Path, value: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
