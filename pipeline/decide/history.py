@@ -1,38 +1,50 @@
-"""What a site's past lets expect of a look, and how sure: a recursive model of mean spectrum and restlessness.
+"""What a site's past lets expect of a look, and how sure: a recursive model of mean spectrum, season and restlessness.
 
 Each look is explained by the mean spectra of its own past: one robust linear map a look, from the mean spectrum of
 a pixel to its spectrum now, shared by the whole scene. Season, haze and sun act on like ground alike and go into the
-map; what is left is the pixel's own. (The chronochrome of Schaum and Stocker 1998, with the stack's mean as its
-first image.) Cost and memory of a look do not depend on how many came before.
+map (the chronochrome of Schaum and Stocker 1998, with the stack's mean as its first image). What a pixel does every
+year apart from its like is learned as one harmonic of its own, by a Kalman filter. How far what is left may stray is
+asked of the same kind of cover in the same look. Cost and memory of a look do not depend on how many came before.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.correct.robust import centre_spread
+from pipeline.decide.cover import PRIOR_PIXELS, SMALLEST, kinds, spread
 
-MEMORY = 12.0
-"""Looks after which the mean forgets: a slow drift of a place is no change."""
 FIT_TURNS = 4
 MAX_FIT_PIXELS = 20_000
 FLOOR = 0.002
 """Reflectance; no look is trusted below it (quantisation, resampling)."""
 RESTLESS_PRIOR = 4.0
 """Looks that the scene's average is worth against a pixel's own spread."""
+KINDS = 6
+SEASON_PRIOR = 1.0
+"""Variance of a pixel's own harmonic before any year was seen, in units of the look's noise."""
+LEVEL_DRIFT, SEASON_DRIFT = 1 / 144, 1 / 2000
+"""Variance a look adds: a slow drift of a place is no change; the mean remembers about twelve looks."""
+MEMORY = 12.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class History:
-    """mean: (band, row, col) reflectance. weight: (row, col) looks behind it, at most MEMORY. restless: (row, col),
-    mean square of the whitened residual per band over the past, 1 = as quiet as the scene.
+    """mean: (band, row, col) reflectance. season: (2, band, row, col), cosine and sine of the year, of the pixel's own.
+    doubt: (3, 3, row, col), covariance of (mean, cosine, sine) in units of a look's noise. weight: (row, col) looks
+    behind it, at most MEMORY. restless: (row, col), mean square of the whitened residual per band, 1 = as quiet as
+    its kind. kind: (row, col) of the cover. looks: how many were learned when the kinds were last told apart.
     """
 
     mean: NDArray[np.float32]
+    season: NDArray[np.float32]
+    doubt: NDArray[np.float32]
     weight: NDArray[np.float32]
     restless: NDArray[np.float32]
+    kind: NDArray[np.int8]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -40,11 +52,12 @@ class Residual:
     """What a look has that its history did not expect.
 
     reflectance: (band, row, col), NaN where not usable or without history. white: the same, whitened by the look's
-    covariance and the pixel's restlessness: unit variance on quiet ground.
+    covariance and the pixel's restlessness: unit variance on quiet ground. expected: (band, row, col) reflectance.
     """
 
     reflectance: NDArray[np.float32]
     white: NDArray[np.float32]
+    expected: NDArray[np.float32]
 
 
 def start(stack: NDArray[np.float32]) -> History:
@@ -52,10 +65,27 @@ def start(stack: NDArray[np.float32]) -> History:
     known = np.isfinite(stack).all(axis=1)
     count = known.sum(axis=0).astype(np.float32)
     mean = centre_spread(stack, axis=0)[0].astype(np.float32)
-    return History(mean=mean, weight=count, restless=np.ones(count.shape, np.float32))
+    doubt = np.zeros((3, 3, *count.shape), np.float32)
+    doubt[0, 0] = 1 / np.maximum(count, 1)
+    doubt[1, 1] = doubt[2, 2] = SEASON_PRIOR
+    return History(
+        mean=mean,
+        season=np.zeros((2, *mean.shape), np.float32),
+        doubt=doubt,
+        weight=count,
+        restless=np.ones(count.shape, np.float32),
+        kind=_kinds(mean),
+    )
 
 
-def residual(history: History, values: NDArray[np.float32], steady: NDArray[np.bool_]) -> Residual | None:
+def sorted_anew(history: History) -> History:
+    """The same history, its kinds of cover told apart by what the mean is now."""
+    return replace(history, kind=_kinds(history.mean))
+
+
+def residual(
+    history: History, values: NDArray[np.float32], when: datetime, steady: NDArray[np.bool_]
+) -> Residual | None:
     """A look against its history; None where too little steady ground is left to explain it.
 
     values: (band, row, col) reflectance, NaN where not usable. steady: (row, col), True = not under suspicion.
@@ -67,33 +97,107 @@ def residual(history: History, values: NDArray[np.float32], steady: NDArray[np.b
         return None
     # every n-th pixel, not a random draw: the same looks give the same bits
     fitting = fitting[:: max(1, fitting.size // MAX_FIT_PIXELS)]
-    design = _design(history.mean.reshape(bands, -1)[:, fitting])
-    coefficients, covariance = _fit(design, values.reshape(bands, -1)[:, fitting])
-    rest = values - (coefficients.T @ _design(history.mean.reshape(bands, -1))).reshape(values.shape)
+    _, cosine, sine = _phase(when)
+    own = cosine * history.season[0] + sine * history.season[1]
+    flat = (values - own).reshape(bands, -1)
+    means = history.mean.reshape(bands, -1)
+    coefficients, covariance = _fit(_design(means[:, fitting]), flat[:, fitting])
+    mapped = (coefficients.T @ _design(means)).astype(np.float32)
+    rest = (flat - mapped).reshape(values.shape)
     rest = np.where(known, rest, np.nan).astype(np.float32)
-    whitener = np.linalg.inv(np.linalg.cholesky(covariance)).astype(np.float32)
-    white = np.tensordot(whitener, rest, axes=(1, 0))
-    calm = (RESTLESS_PRIOR + history.weight * history.restless) / (RESTLESS_PRIOR + history.weight)
+    rest, white = _by_kind(rest, history.kind, fitting, covariance)
+    sure = np.sqrt(_calm(history) * (1 + _doubt(history, when)))
     return Residual(
-        reflectance=np.asarray(rest, np.float32), white=(white / np.sqrt(np.maximum(calm, 1.0))).astype(np.float32)
+        reflectance=rest, white=(white / sure).astype(np.float32), expected=np.asarray(values - rest, np.float32)
     )
 
 
-def learn(history: History, found: Residual, trust: NDArray[np.float32]) -> History:
+def learn(history: History, found: Residual, when: datetime, trust: NDArray[np.float32]) -> History:
     """The history with one more look. trust: (row, col) 0..1, how far a pixel is believed to be unchanged."""
     known = np.isfinite(found.white).all(axis=0)
-    gain = np.where(known, trust / (np.minimum(history.weight, MEMORY - 1) + 1), 0).astype(np.float32)
-    mean = np.where(known, history.mean + gain * np.nan_to_num(found.reflectance), history.mean)
+    believed = np.where(known, trust, 0).astype(np.float32)
+    phase = np.array(_phase(when), np.float32)
+    reach = np.tensordot(phase, history.doubt, axes=(0, 0))
+    total = np.tensordot(phase, reach, axes=(0, 0))
+    gain = believed * reach / (believed * total + 1)
+    step = np.nan_to_num(found.reflectance)
+    doubt = history.doubt - gain[:, None] * reach[None]
+    for index, drift in enumerate((LEVEL_DRIFT, SEASON_DRIFT, SEASON_DRIFT)):
+        doubt[index, index] += drift * believed
     square = np.where(known, np.nan_to_num((found.white**2).mean(axis=0)), 0)
     # a residual counts at most as three sigmas: one bird is no restless pixel
-    restless = history.restless + gain * (np.minimum(square * _calm(history), 9.0) - history.restless)
-    weight = np.minimum(history.weight + np.where(known, trust, 0), MEMORY)
-    return History(mean=mean.astype(np.float32), weight=weight.astype(np.float32), restless=restless.astype(np.float32))
+    rate = believed / (np.minimum(history.weight, MEMORY - 1) + 1)
+    restless = history.restless + rate * (np.minimum(square * _calm(history), 9.0) - history.restless)
+    return replace(
+        history,
+        mean=np.asarray(history.mean + gain[0] * step, np.float32),
+        season=np.asarray(history.season + gain[1:, None] * step[None], np.float32),
+        doubt=np.asarray(doubt, np.float32),
+        weight=np.minimum(history.weight + believed, MEMORY),
+        restless=restless.astype(np.float32),
+    )
+
+
+def adopt(history: History, values: NDArray[np.float32]) -> History:
+    """Ground that was under cloud in all first looks gets its history from the first look that sees it."""
+    new = ~np.isfinite(history.mean).all(axis=0) & np.isfinite(values).all(axis=0)
+    if not new.any():
+        return history
+    doubt = history.doubt.copy()
+    doubt[:, :, new] = np.diag([1, SEASON_PRIOR, SEASON_PRIOR])[:, :, None]
+    return replace(
+        history,
+        mean=np.where(new, values, history.mean).astype(np.float32),
+        weight=np.where(new, 1, history.weight).astype(np.float32),
+        doubt=doubt,
+    )
+
+
+def _phase(when: datetime) -> tuple[float, float, float]:
+    turn = 2 * np.pi * when.timetuple().tm_yday / 365.25
+    return 1.0, float(np.cos(turn)), float(np.sin(turn))
+
+
+def _doubt(history: History, when: datetime) -> NDArray[Any]:
+    """(row, col): variance of what is expected on a day, in units of the look's noise."""
+    phase = np.array(_phase(when), np.float32)
+    return np.asarray(np.maximum(np.einsum("i,ijrc,j->rc", phase, history.doubt, phase), 0))
 
 
 def _calm(history: History) -> NDArray[Any]:
     calm = (RESTLESS_PRIOR + history.weight * history.restless) / (RESTLESS_PRIOR + history.weight)
     return np.maximum(calm, 1.0)
+
+
+def _kinds(mean: NDArray[np.float32]) -> NDArray[np.int8]:
+    out = np.zeros(mean.shape[1:], np.int8)
+    known = np.isfinite(mean).all(axis=0)
+    if int(known.sum()) > KINDS * SMALLEST:
+        spectra = mean[:, known].T
+        out[known] = kinds(spectra, KINDS, max(1, len(spectra) // MAX_FIT_PIXELS))
+    return out
+
+
+def _by_kind(
+    rest: NDArray[np.float32], kind: NDArray[np.int8], fitting: NDArray[np.intp], covariance: NDArray[np.float64]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The residual less the middle of its kind of cover, and that whitened by its kind's covariance."""
+    bands = len(rest)
+    flat, label = rest.reshape(bands, -1).copy(), kind.ravel()
+    white = np.full_like(flat, np.nan)
+    floor = FLOOR**2 * np.eye(bands)
+    for each in range(KINDS):
+        members = np.flatnonzero(label == each)
+        fitted = fitting[label[fitting] == each]
+        own = covariance
+        if fitted.size >= SMALLEST:
+            centre, found = spread(flat[:, fitted].T.astype(np.float64))
+            share = fitted.size / (fitted.size + PRIOR_PIXELS)
+            own = share * (found + floor) + (1 - share) * covariance
+            flat[:, members] -= (share * centre)[:, None].astype(np.float32)
+        whitener = np.linalg.inv(np.linalg.cholesky(own)).astype(np.float32)
+        white[:, members] = whitener @ flat[:, members]
+    return flat.reshape(rest.shape), white.reshape(rest.shape)
 
 
 def _design(mean: NDArray[Any]) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""What happened: judged by the spectra before and after, and by whether it greened again."""
+"""What happened: judged by the spectra before and after, by old edges, and by whether it greened again."""
 
 from typing import Any
 
@@ -8,17 +8,24 @@ from numpy.typing import NDArray
 from pipeline.model.alert import Kind
 from pipeline.model.bands import Band
 
-VEGETATED = 0.45
-"""NDVI above which ground is green."""
-BARE = 0.28
+BARE = 0.30
+"""NDVI below which ground is not green."""
+WOOD_NDVI, WOOD_RED, WOOD_SWIR = 0.6, 0.045, 0.22
+"""A closed canopy: green, dark in red and in the short wave."""
+MAX_SLOPE, MIN_TILT = 1.40, 0.62
+"""Near infrared over red, and blue over red: roofs, concrete and asphalt are flat where soils rise."""
+BLUE_TILT, BRIGHT_RED = 0.90, 0.35
+"""A coloured roof; and brighter than any soil."""
 
 
-def kind(bands: tuple[Band, ...], before: NDArray[Any], after: NDArray[Any], healed: bool) -> Kind:
-    """The kind of a change. before, after: (band,) mean reflectance of its footprint; healed: it is as it was."""
-    past, now = dict(zip(bands, before, strict=True)), dict(zip(bands, after, strict=True))
+def kind(bands: tuple[Band, ...], past: NDArray[Any], now: NDArray[Any], healed: bool, old_edges: bool) -> Kind:
+    """The kind of a change. past, now: (band,) mean reflectance of its footprint; healed: it is as it was.
+
+    old_edges: its outline was to be seen before it changed, as a roof's is and a building site's on open ground is not.
+    """
     if healed:
         return Kind.CLEARED_GROUND
-    was_structure, is_structure = _built(past), _built(now)
+    was_structure, is_structure = old_edges and _is_bare(bands, past), is_built(bands, now)
     if was_structure and is_structure:
         return Kind.RESURFACED
     if was_structure:
@@ -26,21 +33,31 @@ def kind(bands: tuple[Band, ...], before: NDArray[Any], after: NDArray[Any], hea
     return Kind.NEW_STRUCTURE if is_structure else Kind.CLEARED_GROUND
 
 
-def ndvi(spectrum: dict[Band, float]) -> float:
-    """(NIR - red) / (NIR + red), NaN without a near infrared band."""
-    near = spectrum.get(Band.B08, spectrum.get(Band.B8A))
-    if near is None or Band.B04 not in spectrum:
-        return float("nan")
-    return float((near - spectrum[Band.B04]) / max(near + spectrum[Band.B04], 1e-3))
-
-
-def _built(spectrum: dict[Band, float]) -> bool:
-    """Not green, and not the steep rise from blue over red to short wave that soils have."""
-    green = ndvi(spectrum)
-    if np.isfinite(green) and green > BARE:
+def is_built(bands: tuple[Band, ...], spectrum: NDArray[Any]) -> bool:
+    """Not green, no water, and not the steep rise from blue over red to near infrared that soils and ashes have."""
+    at = dict(zip(bands, (float(level) for level in spectrum), strict=True))
+    near = at.get(Band.B08, at.get(Band.B8A, float("nan")))
+    blue, green, red = (at.get(band, float("nan")) for band in (Band.B02, Band.B03, Band.B04))
+    if red > BRIGHT_RED:
+        return True
+    if _index(near, red) > BARE or (near < 0.06 and green > near):
         return False
-    blue, red = spectrum.get(Band.B02, np.nan), spectrum.get(Band.B04, np.nan)
-    flat = blue / max(red, 1e-3) > 0.68 if np.isfinite(blue) and np.isfinite(red) else True
-    swir, near = spectrum.get(Band.B11), spectrum.get(Band.B08, spectrum.get(Band.B8A))
-    soil_rise = swir is not None and near is not None and swir > 1.25 * near
-    return bool(flat and not soil_rise) or bool(np.isfinite(red) and red > 0.35)
+    slope, tilt = near / max(red, 1e-3), blue / max(red, 1e-3)
+    flat = tilt > MIN_TILT and (slope < MAX_SLOPE or not np.isfinite(slope))
+    return bool(flat or (tilt > BLUE_TILT and slope > 1))
+
+
+def is_wood(bands: tuple[Band, ...], spectrum: NDArray[Any]) -> bool:
+    """A closed canopy: nobody ploughs it."""
+    at = dict(zip(bands, (float(level) for level in spectrum), strict=True))
+    near, red = at.get(Band.B08, at.get(Band.B8A, float("nan"))), at.get(Band.B04, float("nan"))
+    return bool(_index(near, red) > WOOD_NDVI and red < WOOD_RED and at.get(Band.B11, 0.0) < WOOD_SWIR)
+
+
+def _is_bare(bands: tuple[Band, ...], spectrum: NDArray[Any]) -> bool:
+    at = dict(zip(bands, (float(level) for level in spectrum), strict=True))
+    return _index(at.get(Band.B08, at.get(Band.B8A, float("nan"))), at.get(Band.B04, float("nan"))) < BARE
+
+
+def _index(near: float, red: float) -> float:
+    return (near - red) / max(near + red, 1e-3)

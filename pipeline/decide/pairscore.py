@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from pipeline.decide.cover import PRIOR_PIXELS, SMALLEST, kinds, spread, squared
 from pipeline.model.bands import Band
 
 Array = NDArray[Any]
@@ -61,73 +62,30 @@ def _filled(image: Array, measured: NDArray[np.bool_]) -> Array:
 def _within(given: Array, wanted: Array, clusters: int, correlated: bool) -> Array:
     """Distance of wanted - given, (pixel, band), in sigmas a band of pixels whose `given` is alike."""
     step = max(len(given) // SAMPLE, 1)
-    kinds = _kinds(given, clusters, step)
+    labels = kinds(given, clusters, step)
     change = wanted - given
-    everywhere = _spread(change[::step])
+    everywhere = spread(change[::step])
     out = np.empty(len(given))
     for cluster in range(clusters):
-        members = np.flatnonzero(kinds == cluster)
+        members = np.flatnonzero(labels == cluster)
         centre, covariance = everywhere
-        if len(members) >= SMALLEST_CLUSTER:
+        if len(members) >= SMALLEST:
             sample = members[:: max(len(members) // SAMPLE, 1)]
-            centre, own = _spread(change[sample])
+            centre, own = spread(change[sample])
             share = len(members) / (len(members) + PRIOR_PIXELS)
             covariance = share * own + (1 - share) * everywhere[1]
         if not correlated:
             covariance = np.diag(np.diag(covariance))
         off = change[members] - centre
-        out[members] = np.sqrt(_squared(off, covariance + NOISE**2 * np.eye(given.shape[1])) / given.shape[1])
+        out[members] = np.sqrt(squared(off, covariance + NOISE**2 * np.eye(given.shape[1])) / given.shape[1])
     return out
-
-
-SMALLEST_CLUSTER = 60
-PRIOR_PIXELS = 300
-"""A cluster's covariance is drawn to the scene's by as much as so many pixels would."""
-
-
-def _kinds(spectra: Array, clusters: int, step: int) -> NDArray[np.intp]:
-    """Cluster of each pixel: k-means on standardised spectra, started on the brightness ranks of the sample."""
-    if clusters == 1:
-        return np.zeros(len(spectra), np.intp)
-    middle = np.median(spectra[::step], axis=0)
-    spread = 1.4826 * np.median(np.abs(spectra[::step] - middle), axis=0) + 1e-3
-    plain = ((spectra - middle) / spread).astype(np.float32)
-    sample = plain[::step]
-    generator = np.random.default_rng(0)
-    centres = sample[generator.choice(len(sample), clusters, replace=len(sample) < clusters)].copy()
-    for _ in range(15):
-        nearest = ((centres**2).sum(axis=1) - 2 * sample @ centres.T).argmin(axis=1)
-        for cluster in range(clusters):
-            if (nearest == cluster).sum() > 5:
-                centres[cluster] = sample[nearest == cluster].mean(axis=0)
-    return np.asarray(((centres**2).sum(axis=1) - 2 * plain @ centres.T).argmin(axis=1))
-
-
-def _spread(change: Array) -> tuple[Array, Array]:
-    """Centre and covariance of the unchanged majority: what lies beyond 2.5 times its own median is left out."""
-    bands = change.shape[1]
-    centre, weights = np.median(change, axis=0), np.ones(len(change))
-    covariance = np.eye(bands)
-    for _ in range(6):
-        off = change - centre
-        covariance = (off * weights[:, None]).T @ off / weights.sum() + 1e-6 * np.eye(bands)
-        distance = _squared(off, covariance)
-        distance *= (bands - 0.66) / max(float(np.median(distance)), 1e-12)
-        weights = np.where(distance < 2.5 * bands, 1.0, 1e-9)
-        centre = (change * weights[:, None]).sum(axis=0) / weights.sum()
-    off = change - centre
-    return centre, (off * weights[:, None]).T @ off / weights.sum()
-
-
-def _squared(off: Array, covariance: Array) -> Array:
-    return np.asarray((np.linalg.solve(np.linalg.cholesky(covariance), off.T) ** 2).sum(axis=0))
 
 
 def _standardised(raw: Array, measured: NDArray[np.bool_], bands: int) -> Array:
     """Sigmas above the median of the majority; never finer than what pure noise of that many bands would scatter."""
     middle = float(np.median(raw[measured]))
-    spread = 1.4826 * float(np.median(np.abs(raw[measured] - middle)))
-    return np.asarray((raw - max(middle, LEAST_MIDDLE)) / max(spread, np.sqrt(0.5 / bands)))
+    width = 1.4826 * float(np.median(np.abs(raw[measured] - middle)))
+    return np.asarray((raw - max(middle, LEAST_MIDDLE)) / max(width, np.sqrt(0.5 / bands)))
 
 
 LEAST_MIDDLE = 0.9

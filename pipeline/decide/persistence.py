@@ -15,6 +15,8 @@ CAP_NATS = 2.0
 """No single look can say more: three have to agree."""
 FLOOR_NATS, CEILING_NATS = -1.9, 14.0
 """However long the quiet before: three looks at the cap lift a pixel over the threshold, two do not."""
+RENEWAL = 0.5
+"""How fast the mean change of an established object goes over to another phase of it."""
 MIN_LIKENESS = 0.5
 """Cosine between what a look shows and what earlier looks showed since the change began; less is something else."""
 
@@ -69,22 +71,34 @@ def begin(bands: int, shape: tuple[int, int]) -> Trace:
 
 
 def step(
-    trace: Trace, index: int, score: NDArray[np.float32], residual: NDArray[np.float32], threshold: float
+    trace: Trace,
+    index: int,
+    score: NDArray[np.float32],
+    residual: NDArray[np.float32],
+    green: NDArray[np.bool_],
+    threshold: float,
 ) -> Trace:
-    """One more look. score: (row, col) sigma, NaN = not clear. residual: (band, row, col) reflectance."""
+    """One more look. score: (row, col) sigma, NaN = not clear. residual: (band, row, col) reflectance.
+
+    green: (row, col), True = as green as ever: speaks against, however unlike it is.
+    """
     clear = np.isfinite(score)
     sigma = np.where(clear, score, 0)
     values = np.where(clear, np.nan_to_num(residual), 0)
     said = np.clip(NATS_PER_SIGMA * (sigma - SEEN_SIGMAS), -CAP_NATS, CAP_NATS)
+    said = np.where(green, np.minimum(said, -0.5 * CAP_NATS), said)
     alike = _likeness(trace.change, values)
     rising = trace.looks > 0
-    said = np.where(rising & (said > 0) & (alike < MIN_LIKENESS), -0.5 * CAP_NATS, said)
+    other = rising & (said > 0) & (alike < MIN_LIKENESS)
+    # an object that is established and looks otherwise now has got its roof; one that is not was never there
+    settled = trace.log_odds >= threshold
+    said = np.where(other & ~settled, -0.5 * CAP_NATS, said)
     odds = np.where(clear, np.clip(trace.log_odds + said, FLOOR_NATS, CEILING_NATS), trace.log_odds)
     seen = clear & (said > 0)
     starting = seen & ~rising & (odds > 0)
     over = rising & (odds <= 0)
     looks = np.where(over, 0, np.where(seen & (odds > 0), trace.looks + 1, trace.looks))
-    share = np.where(seen & (odds > 0), 1 / np.maximum(looks, 1), 0)
+    share = np.where(seen & (odds > 0), np.where(other & settled, RENEWAL, 1 / np.maximum(looks, 1)), 0)
     change = np.where(over, 0, trace.change + share * (values - trace.change))
     onset = np.where(over, -1, np.where(starting, index, trace.onset))
     onset_before = np.where(starting, trace.clear, trace.onset_before)

@@ -1,0 +1,59 @@
+"""Kinds of cover: pixels of like spectrum, whose change from look to look is expected and spreads alike."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+SMALLEST = 60
+"""Pixels below which a kind is judged by the scene's covariance alone."""
+PRIOR_PIXELS = 300
+"""A kind's covariance is drawn to the scene's by as much as so many pixels would."""
+_TURNS = 15
+
+
+def kinds(spectra: Array, count: int, step: int) -> NDArray[np.intp]:
+    """Kind of each pixel, (pixel,) 0..count-1: k-means on standardised spectra, the same for the same pixels.
+
+    spectra: (pixel, band) finite. step: every so many pixels are fitted on, all are told apart.
+    """
+    if count == 1:
+        return np.zeros(len(spectra), np.intp)
+    middle = np.median(spectra[::step], axis=0)
+    spread = 1.4826 * np.median(np.abs(spectra[::step] - middle), axis=0) + 1e-3
+    plain = ((spectra - middle) / spread).astype(np.float32)
+    sample = plain[::step]
+    generator = np.random.default_rng(0)
+    centres = sample[generator.choice(len(sample), count, replace=len(sample) < count)].copy()
+    for _ in range(_TURNS):
+        nearest = ((centres**2).sum(axis=1) - 2 * sample @ centres.T).argmin(axis=1)
+        for kind in range(count):
+            if (nearest == kind).sum() > 5:
+                centres[kind] = sample[nearest == kind].mean(axis=0)
+    return np.asarray(((centres**2).sum(axis=1) - 2 * plain @ centres.T).argmin(axis=1))
+
+
+def spread(change: Array) -> tuple[Array, Array]:
+    """Centre (band,) and covariance (band, band) of the unchanged majority of (pixel, band) differences.
+
+    What lies beyond 2.5 times the majority's own median distance is left out.
+    """
+    bands = change.shape[1]
+    centre, weights = np.median(change, axis=0), np.ones(len(change))
+    covariance = np.eye(bands)
+    for _ in range(6):
+        off = change - centre
+        covariance = (off * weights[:, None]).T @ off / weights.sum() + 1e-6 * np.eye(bands)
+        distance = squared(off, covariance)
+        distance *= (bands - 0.66) / max(float(np.median(distance)), 1e-12)
+        weights = np.where(distance < 2.5 * bands, 1.0, 1e-9)
+        centre = (change * weights[:, None]).sum(axis=0) / weights.sum()
+    off = change - centre
+    return centre, (off * weights[:, None]).T @ off / weights.sum()
+
+
+def squared(off: Array, covariance: Array) -> Array:
+    """Squared Mahalanobis length, (pixel,)."""
+    return np.asarray((np.linalg.solve(np.linalg.cholesky(covariance), off.T) ** 2).sum(axis=0))

@@ -1,0 +1,246 @@
+"""A region as one object: its outline, its days, and how surprising it is against its own history."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from shapely.geometry import MultiPolygon, Polygon
+
+from pipeline.decide import persistence
+from pipeline.decide.fold import THRESHOLD_NATS, Fold
+from pipeline.decide.kinds import is_built, is_wood
+from pipeline.decide.vectorise import EIGHT, contour, cover
+
+PIXEL_M2 = 100.0
+CORE_SHARE = 0.75
+"""Of an object's strong change: pixels that moved so far are taken as wholly covered by it."""
+RECENT = 3
+"""Looks that show the object as it is now: earlier ones may show its foundations."""
+SHAPE_LOOKS = 8
+MIN_SIGHTS = 3
+PRIOR_SIGMAS, PRIOR_LOOKS = 2.0, 4.0
+"""How far ground strays along any direction, in sigmas of a look, before its own past is known, and what that
+belief weighs in looks."""
+FIELD_DAYS = 150
+"""Bare or burnt ground that fills a field is a farmer's until it outlasts a season."""
+OLD_EDGE = 1.35
+"""Contrast across an outline, before anything happened, against that around it: more, and it follows old edges."""
+PLOT_M2, PLOT_FILL = 15_000.0, 0.7
+"""A building's plot is no larger than this, and fills its narrowest rectangle; fields are larger or of any shape."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Shape:
+    """where: (row, col), half covered or more. core: its surest pixels. area_m2: from fractional cover.
+
+    old_edges: its outline was to be seen before it changed.
+    """
+
+    where: NDArray[np.bool_]
+    core: NDArray[np.bool_]
+    outline: Polygon | MultiPolygon
+    area_m2: float
+    area_error_m2: float
+    old_edges: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Track:
+    """An object in time. Indices run along the fold's looks, -1 = none.
+
+    before, first, last: last clear look without it, first and last with it. confirmed: look that confirmed it.
+    surprise: how many spreads of its own past the object stands off, over all its looks. seen, clear: of the looks
+    since first, how many saw it, how many could have. past, now: (band,) reflectance before and in its latest looks.
+    """
+
+    before: int
+    first: int
+    last: int
+    confirmed: int
+    healed: bool
+    surprise: float
+    seen: int
+    clear: int
+    past: NDArray[np.float64]
+    now: NDArray[np.float64]
+
+
+def shape_of(fold: Fold, where: NDArray[np.bool_]) -> Shape | None:
+    """Outline and area from how far each pixel has moved; None where no pixel is covered by half."""
+    strength = np.sqrt((fold.trace.shown**2).sum(axis=0))
+    passed = where & (fold.trace.peak >= THRESHOLD_NATS)
+    # evidence saturates, also where only a corner of a pixel changed; the size of the change does not
+    core = passed & (strength >= CORE_SHARE * float(np.quantile(strength[passed], 0.9)))
+    share = cover(fold.trace.shown, where, core)
+    outline = contour(share, fold.looks[0].grid)
+    if outline is None:
+        return None
+    edge = (share > 0.1) & (share < 0.9)
+    # an edge pixel's share is known to about a fifth; that, and one in ten of the direction's length
+    error = PIXEL_M2 * float(np.sqrt(edge.sum() * 0.2**2 + (0.1 * share.sum()) ** 2))
+    inside = share >= 0.5
+    return Shape(
+        where=inside, core=core, outline=outline, area_m2=float(outline.area), area_error_m2=error,
+        old_edges=_edges(fold.mean, inside) > OLD_EDGE,
+    )  # fmt: skip
+
+
+def track_of(fold: Fold, shape: Shape, limit: float) -> Track:
+    """The object's days and its surprise; it is confirmed at the first look at which that passes `limit`."""
+    core = shape.core
+    healed = bool((fold.trace.ended[core] >= 0).mean() > 0.5)
+    first, before, last = _bracket(fold, core, healed)
+    series = _white_series(fold, core)
+    spectra = _spectra(fold, core)
+    end = last if healed else len(fold.looks) - 1
+    sights = [index for index in range(first, last + 1) if np.isfinite(series[index, 0])]
+    earlier = [index for index in range(fold.learning, before + 1) if np.isfinite(series[index, 0])]
+    past = _typical_spectrum(spectra, range(before + 1))
+    confirmed, off = -1, 0.0
+    for count in range(MIN_SIGHTS, len(sights) + 1):
+        known = sights[:count]
+        off = _surprise(series[known], series[earlier])
+        if confirmed < 0 and off >= limit:
+            now = _typical_spectrum(spectra, known)
+            days = (fold.looks[known[-1]].time - fold.looks[first].time).days
+            bands = fold.looks[0].bands
+            waits = not is_built(bands, now) and not is_wood(bands, past) and not _like_a_plot(shape)
+            if not waits or days >= FIELD_DAYS:
+                confirmed = known[-1]
+    seen, clear = _counts(fold, shape.where, first, end)
+    return Track(
+        before=before, first=first, last=last, confirmed=confirmed, healed=healed, surprise=off, seen=seen, clear=clear,
+        past=past, now=_typical_spectrum(spectra, sights or [first]),
+    )  # fmt: skip
+
+
+def _surprise(sights: NDArray[np.float64], earlier: NDArray[np.float64]) -> float:
+    """How far the object stands off its own past, along the direction of its change, in spreads of that past.
+
+    sights, earlier: (look, band) whitened means of the core, with it and without. The past's spread is the larger of
+    its middle and its upper tail (a field that was bare once), drawn to PRIOR_SIGMAS where there are few looks.
+    """
+    direction = sights.mean(axis=0)
+    direction /= max(float(np.linalg.norm(direction)), 1e-9)
+    now, then = sights @ direction, earlier @ direction
+    centre, spread = 0.0, 0.0
+    if len(then):
+        centre = float(np.median(then))
+        spread = 1.4826 * float(np.median(np.abs(then - centre)))
+        spread = max(spread, (float(np.quantile(then, 0.9)) - centre) / 1.2816)
+    known = (PRIOR_LOOKS * PRIOR_SIGMAS**2 + len(then) * spread**2) / (PRIOR_LOOKS + len(then))
+    return float((np.median(now) - centre) / np.sqrt(known))
+
+
+def _like_a_plot(shape: Shape) -> bool:
+    rectangle = shape.outline.minimum_rotated_rectangle
+    return shape.area_m2 <= PLOT_M2 and shape.area_m2 >= PLOT_FILL * float(rectangle.area) and not shape.old_edges
+
+
+def _white_series(fold: Fold, where: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """(look, band): mean whitened residual of the core; NaN where less than half of it was clear or not judged."""
+    out = np.full((len(fold.looks), len(fold.looks[0].bands)), np.nan)
+    for index, white in enumerate(fold.white):
+        if white is not None:
+            values = white[:, where].astype(np.float64)
+            clear = np.isfinite(values).all(axis=0)
+            if clear.mean() >= 0.5:
+                out[index] = values[:, clear].mean(axis=1)
+    return out
+
+
+def _spectra(fold: Fold, where: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """(look, band): median reflectance of the core, NaN where less than half of it was clear."""
+    out = np.full((len(fold.looks), len(fold.looks[0].bands)), np.nan)
+    for index, look in enumerate(fold.looks):
+        clear = look.usable[where]
+        if clear.mean() >= 0.5:
+            out[index] = np.median(look.reflectance[:, where][:, clear], axis=1)
+    return out
+
+
+def _typical_spectrum(spectra: NDArray[np.float64], indices: Any) -> NDArray[np.float64]:
+    """Median over the latest clear of the looks named; of all that there are where none of them was clear."""
+    chosen = [index for index in indices if np.isfinite(spectra[index, 0])][-RECENT:]
+    if not chosen:
+        chosen = [index for index in range(len(spectra)) if np.isfinite(spectra[index, 0])]
+    return np.asarray(np.median(spectra[chosen], axis=0), np.float64)
+
+
+def _edges(mean: NDArray[np.float32], where: NDArray[np.bool_]) -> float:
+    """Contrast of the past across an outline, as a multiple of that between like distances around it."""
+    inner = ndimage.binary_erosion(where, structure=EIGHT)
+    deep = inner if int(inner.sum()) >= 3 else where
+    near = ndimage.binary_dilation(where, structure=EIGHT)
+    outer = ndimage.binary_dilation(near, structure=EIGHT, iterations=2) & ~near
+    wide = ndimage.binary_dilation(near, structure=EIGHT, iterations=8) & ~near
+    rows, cols = np.nonzero(outer)
+    nearest = ndimage.distance_transform_edt(~deep, return_distances=False, return_indices=True)
+    across = _length(mean[:, rows, cols] - mean[:, nearest[0][rows, cols], nearest[1][rows, cols]])
+    around = [_lagged(mean, wide, down, right) for down, right in ((0, 4), (4, 0), (3, 3), (3, -3))]
+    return across / max(float(np.mean(around)), 0.004)
+
+
+def _lagged(mean: NDArray[np.float32], where: NDArray[np.bool_], down: int, right: int) -> float:
+    rows, cols = np.nonzero(where)
+    other = np.clip(rows + down, 0, where.shape[0] - 1), np.clip(cols + right, 0, where.shape[1] - 1)
+    both = where[other]
+    return _length(mean[:, rows[both], cols[both]] - mean[:, other[0][both], other[1][both]])
+
+
+def _length(change: NDArray[np.float32]) -> float:
+    lengths = np.sqrt((change**2).sum(axis=0))
+    lengths = lengths[np.isfinite(lengths)]
+    return float(np.median(lengths)) if lengths.size else 0.0
+
+
+def _bracket(fold: Fold, core: NDArray[np.bool_], healed: bool) -> tuple[int, int, int]:
+    """First look with it, last clear look without it, last look with it, judged on the object as a whole.
+
+    Pixels differ by a look or two in when they pass; the object is first there at the earliest look from which on
+    its middle scores as seen, back from where most of its pixels began.
+    """
+    series = _series(fold, core)
+    first = _typical(fold.trace.first, core)
+    before = -1
+    for index in range(first - 1, -1, -1):
+        score_then = series[index]
+        if score_then is None:
+            continue
+        if score_then <= persistence.SEEN_SIGMAS:
+            before = index
+            break
+        first = index
+    if before < 0:
+        clear = [index for index in range(first) if fold.scores[index] is None]
+        before = clear[-1] if clear else -1
+    end = int(np.median(fold.trace.ended[core])) if healed else len(series)
+    seen = [index for index in range(first, max(end, first + 1)) if (series[index] or 0) > persistence.SEEN_SIGMAS]
+    return first, before, seen[-1] if seen else first
+
+
+def _series(fold: Fold, where: NDArray[np.bool_]) -> list[float | None]:
+    """Median score of an object in every look, None where less than half of it was clear."""
+    found: list[float | None] = []
+    for sigma in fold.scores:
+        values = None if sigma is None else sigma[where]
+        clear = values is not None and np.isfinite(values).mean() >= 0.5
+        found.append(float(np.nanmedian(values)) if clear and values is not None else None)
+    return found
+
+
+def _typical(index: NDArray[np.int16], where: NDArray[np.bool_]) -> int:
+    """The look that most pixels of a region name, the earliest of equals; -1 where none names any."""
+    named = index[where]
+    named = named[named >= 0]
+    if named.size == 0:
+        return -1
+    values, counts = np.unique(named, return_counts=True)
+    return int(values[np.argmax(counts)])
+
+
+def _counts(fold: Fold, where: NDArray[np.bool_], first: int, last: int) -> tuple[int, int]:
+    clear = [score for score in _series(fold, where)[first : last + 1] if score is not None]
+    return sum(score > persistence.SEEN_SIGMAS for score in clear), len(clear)
