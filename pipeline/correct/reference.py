@@ -1,7 +1,7 @@
 """The clean multi-date reference: what a site looks like, free of cloud, for every look to be brought to."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -69,7 +69,7 @@ def build(drafts: Sequence[Draft], settings: Settings) -> Reference:
     anchor = chosen[0]
     image = np.where(anchor.why == 0, anchor.reflectance, np.nan)
     for _ in range(2):
-        shifts = [align(image, draft, settings) for draft in chosen]
+        shifts = _centred([align(image, draft, settings) for draft in chosen])
         moved = [_moved(draft, shift, draft.why == 0) for draft, shift in zip(chosen, shifts, strict=True)]
         image, spread, count = _summary(moved, image)
     holes = ~np.isfinite(image).all(axis=0)
@@ -85,6 +85,15 @@ def build(drafts: Sequence[Draft], settings: Settings) -> Reference:
         count=count,
         scenes=tuple(sorted(draft.scene.id for draft in chosen)),
     )
+
+
+def _centred(shifts: Sequence[Alignment]) -> list[Alignment]:
+    """The same shifts against the middle of the stack: where most looks put the ground is nearer to where it lies
+    than where the clearest of them does.
+    """
+    known = [each.shift for each in shifts if each.accepted]
+    row, col = np.median(known, axis=0) if known else (0.0, 0.0)
+    return [replace(each, shift=(each.shift[0] - float(row), each.shift[1] - float(col))) for each in shifts]
 
 
 def align(reference: NDArray[Any], draft: Draft, settings: Settings) -> Alignment:

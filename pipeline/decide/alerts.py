@@ -10,7 +10,8 @@ from odc.geo.geom import Geometry
 from pipeline.decide import persistence
 from pipeline.decide.fold import THRESHOLD_NATS, Fold, fold
 from pipeline.decide.kinds import kind
-from pipeline.decide.objects import PIXEL_M2, Shape, Track, shape_of, track_of
+from pipeline.decide.objects import Track, object_of
+from pipeline.decide.shapes import PIXEL_M2, Shape
 from pipeline.decide.vectorise import regions
 from pipeline.model.alert import Alert, Decision, Evidence, Kind, Observation, Status
 from pipeline.model.errors import DecisionError
@@ -49,10 +50,13 @@ def decide_site(site: Site, looks: Sequence[Look], settings: Settings) -> Decisi
     )
     alerts, observations = [], []
     for label in range(1, int(labels.max()) + 1):
-        shape = shape_of(found, labels == label)
-        if shape is None or shape.area_m2 < settings.decide.min_area_m2 or not (shape.where & inside).any():
+        judged = object_of(found, labels == label, SURPRISE)
+        if judged is None:
             continue
-        alert = _alert(site, found, shape, track_of(found, shape, SURPRISE))
+        shape, track = judged
+        if shape.area_m2 < settings.decide.min_area_m2 or not (shape.where & inside).any():
+            continue
+        alert = _alert(site, found, shape, track)
         alerts.append(alert)
         observations.extend(_observe(alert, found, shape.where))
     cautions = _cautions(found)
@@ -86,7 +90,7 @@ def _alert(site: Site, found: Fold, shape: Shape, track: Track) -> Alert:
         id=_mint(site, looks[track.first], shape.core),
         outline=shape.outline,
         status=status,
-        kind=kind(looks[0].bands, track.past, track.now, track.healed, shape.old_edges),
+        kind=kind(looks[0].bands, track.past, track.now, track.healed, track.edges),
         confidence=float(1 / (1 + np.exp(-(track.surprise - SURPRISE)))),
         area_m2=shape.area_m2,
         area_error_m2=shape.area_error_m2,

@@ -14,18 +14,23 @@ WOOD_NDVI, WOOD_RED, WOOD_SWIR = 0.6, 0.045, 0.22
 """A closed canopy: green, dark in red and in the short wave."""
 MAX_SLOPE, MIN_TILT = 1.40, 0.62
 """Near infrared over red, and blue over red: roofs, concrete and asphalt are flat where soils rise."""
-BLUE_TILT, BRIGHT_RED = 0.90, 0.35
-"""A coloured roof; and brighter than any soil."""
+BLUE_TILT, BLUE_LIGHT, BRIGHT_RED = 0.90, 0.12, 0.35
+"""A blue roof, which is no dark ground under haze; and brighter than any soil."""
+CLEAR_EDGE, SOME_EDGE, GREY = 1.35, 1.05, 0.2
+"""Old edges that tell a structure by themselves, and those that do on ground whose NDVI is below GREY."""
 
 
-def kind(bands: tuple[Band, ...], past: NDArray[Any], now: NDArray[Any], healed: bool, old_edges: bool) -> Kind:
+def kind(bands: tuple[Band, ...], past: NDArray[Any], now: NDArray[Any], healed: bool, edges: float) -> Kind:
     """The kind of a change. past, now: (band,) mean reflectance of its footprint; healed: it is as it was.
 
-    old_edges: its outline was to be seen before it changed, as a roof's is and a building site's on open ground is not.
+    edges: contrast across its outline before it changed, 1 = as around it; a roof's is more, a building site's on open
+    ground is not.
     """
     if healed:
         return Kind.CLEARED_GROUND
-    was_structure, is_structure = old_edges and _is_bare(bands, past), is_built(bands, now)
+    green = _ndvi(bands, past)
+    was_structure = (green < BARE and edges > CLEAR_EDGE) or (green < GREY and edges > SOME_EDGE)
+    is_structure = is_built(bands, now)
     if was_structure and is_structure:
         return Kind.RESURFACED
     if was_structure:
@@ -44,7 +49,7 @@ def is_built(bands: tuple[Band, ...], spectrum: NDArray[Any]) -> bool:
         return False
     slope, tilt = near / max(red, 1e-3), blue / max(red, 1e-3)
     flat = tilt > MIN_TILT and (slope < MAX_SLOPE or not np.isfinite(slope))
-    return bool(flat or (tilt > BLUE_TILT and slope > 1))
+    return bool(flat or (tilt > BLUE_TILT and blue > BLUE_LIGHT and slope > 1))
 
 
 def is_wood(bands: tuple[Band, ...], spectrum: NDArray[Any]) -> bool:
@@ -54,9 +59,9 @@ def is_wood(bands: tuple[Band, ...], spectrum: NDArray[Any]) -> bool:
     return bool(_index(near, red) > WOOD_NDVI and red < WOOD_RED and at.get(Band.B11, 0.0) < WOOD_SWIR)
 
 
-def _is_bare(bands: tuple[Band, ...], spectrum: NDArray[Any]) -> bool:
+def _ndvi(bands: tuple[Band, ...], spectrum: NDArray[Any]) -> float:
     at = dict(zip(bands, (float(level) for level in spectrum), strict=True))
-    return _index(at.get(Band.B08, at.get(Band.B8A, float("nan"))), at.get(Band.B04, float("nan"))) < BARE
+    return _index(at.get(Band.B08, at.get(Band.B8A, float("nan"))), at.get(Band.B04, float("nan")))
 
 
 def _index(near: float, red: float) -> float:

@@ -6,44 +6,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from shapely.geometry import MultiPolygon, Polygon
 
 from pipeline.decide import persistence
 from pipeline.decide.fold import THRESHOLD_NATS, Fold
-from pipeline.decide.kinds import is_built, is_wood
-from pipeline.decide.vectorise import EIGHT, contour, cover
+from pipeline.decide.kinds import CLEAR_EDGE, is_built, is_wood
+from pipeline.decide.shapes import CORE_SHARE, Shape, shape_of
+from pipeline.decide.vectorise import EIGHT
 
-PIXEL_M2 = 100.0
-CORE_SHARE = 0.75
-"""Of an object's strong change: pixels that moved so far are taken as wholly covered by it."""
 RECENT = 3
 """Looks that show the object as it is now: earlier ones may show its foundations."""
-SHAPE_LOOKS = 8
 MIN_SIGHTS = 3
 PRIOR_SIGMAS, PRIOR_LOOKS = 2.0, 4.0
 """How far ground strays along any direction, in sigmas of a look, before its own past is known, and what that
 belief weighs in looks."""
 FIELD_DAYS = 150
 """Bare or burnt ground that fills a field is a farmer's until it outlasts a season."""
-OLD_EDGE = 1.35
-"""Contrast across an outline, before anything happened, against that around it: more, and it follows old edges."""
-PLOT_M2, PLOT_FILL = 15_000.0, 0.7
-"""A building's plot is no larger than this, and fills its narrowest rectangle; fields are larger or of any shape."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Shape:
-    """where: (row, col), half covered or more. core: its surest pixels. area_m2: from fractional cover.
-
-    old_edges: its outline was to be seen before it changed.
-    """
-
-    where: NDArray[np.bool_]
-    core: NDArray[np.bool_]
-    outline: Polygon | MultiPolygon
-    area_m2: float
-    area_error_m2: float
-    old_edges: bool
+PLOT_M2, PLOT_FILL, PLOT_WIDTH_M = 15_000.0, 0.7, 20.0
+"""A building's plot is no larger than this, and fills its narrowest rectangle or is as narrow as a road; fields are
+larger, or of any shape."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -53,6 +33,7 @@ class Track:
     before, first, last: last clear look without it, first and last with it. confirmed: look that confirmed it.
     surprise: how many spreads of its own past the object stands off, over all its looks. seen, clear: of the looks
     since first, how many saw it, how many could have. past, now: (band,) reflectance before and in its latest looks.
+    edges: contrast across the outline before anything changed, 1 = as around it.
     """
 
     before: int
@@ -65,54 +46,51 @@ class Track:
     clear: int
     past: NDArray[np.float64]
     now: NDArray[np.float64]
+    edges: float
 
 
-def shape_of(fold: Fold, where: NDArray[np.bool_]) -> Shape | None:
-    """Outline and area from how far each pixel has moved; None where no pixel is covered by half."""
+def object_of(fold: Fold, where: NDArray[np.bool_], limit: float) -> tuple[Shape, Track] | None:
+    """A region's outline and days; it is confirmed at the first look at which its surprise passes `limit`.
+
+    where: (row, col), connected evidence. None where no pixel of it is covered by half.
+    """
     strength = np.sqrt((fold.trace.shown**2).sum(axis=0))
     passed = where & (fold.trace.peak >= THRESHOLD_NATS)
     # evidence saturates, also where only a corner of a pixel changed; the size of the change does not
     core = passed & (strength >= CORE_SHARE * float(np.quantile(strength[passed], 0.9)))
-    share = cover(fold.trace.shown, where, core)
-    outline = contour(share, fold.looks[0].grid)
-    if outline is None:
-        return None
-    edge = (share > 0.1) & (share < 0.9)
-    # an edge pixel's share is known to about a fifth; that, and one in ten of the direction's length
-    error = PIXEL_M2 * float(np.sqrt(edge.sum() * 0.2**2 + (0.1 * share.sum()) ** 2))
-    inside = share >= 0.5
-    return Shape(
-        where=inside, core=core, outline=outline, area_m2=float(outline.area), area_error_m2=error,
-        old_edges=_edges(fold.mean, inside) > OLD_EDGE,
-    )  # fmt: skip
-
-
-def track_of(fold: Fold, shape: Shape, limit: float) -> Track:
-    """The object's days and its surprise; it is confirmed at the first look at which that passes `limit`."""
-    core = shape.core
     healed = bool((fold.trace.ended[core] >= 0).mean() > 0.5)
     first, before, last = _bracket(fold, core, healed)
-    series = _white_series(fold, core)
-    spectra = _spectra(fold, core)
+    clear = [bool(look.usable[core].mean() >= 0.5) for look in fold.looks]
+    without = [index for index in range(before + 1) if clear[index]] or [max(before, 0)]
+    with_it = [index for index in range(first, last + 1) if clear[index]] or [first]
+    shape = shape_of(fold, where, core, without, with_it)
+    if shape is None:
+        return None
+    return shape, _track(fold, shape, (first, before, last), healed, limit)
+
+
+def _track(fold: Fold, shape: Shape, days: tuple[int, int, int], healed: bool, limit: float) -> Track:
+    first, before, last = days
+    series, spectra = _white_series(fold, shape.core), _spectra(fold, shape.core)
     end = last if healed else len(fold.looks) - 1
     sights = [index for index in range(first, last + 1) if np.isfinite(series[index, 0])]
     earlier = [index for index in range(fold.learning, before + 1) if np.isfinite(series[index, 0])]
     past = _typical_spectrum(spectra, range(before + 1))
+    edges = _edges(fold.mean, shape.where)
     confirmed, off = -1, 0.0
     for count in range(MIN_SIGHTS, len(sights) + 1):
         known = sights[:count]
         off = _surprise(series[known], series[earlier])
         if confirmed < 0 and off >= limit:
             now = _typical_spectrum(spectra, known)
-            days = (fold.looks[known[-1]].time - fold.looks[first].time).days
-            bands = fold.looks[0].bands
-            waits = not is_built(bands, now) and not is_wood(bands, past) and not _like_a_plot(shape)
-            if not waits or days >= FIELD_DAYS:
+            bands, age = fold.looks[0].bands, (fold.looks[known[-1]].time - fold.looks[first].time).days
+            plot = _like_a_plot(shape) and edges < CLEAR_EDGE
+            if plot or age >= FIELD_DAYS or is_built(bands, now) or is_wood(bands, past):
                 confirmed = known[-1]
     seen, clear = _counts(fold, shape.where, first, end)
     return Track(
         before=before, first=first, last=last, confirmed=confirmed, healed=healed, surprise=off, seen=seen, clear=clear,
-        past=past, now=_typical_spectrum(spectra, sights or [first]),
+        past=past, now=_typical_spectrum(spectra, sights or [first]), edges=edges,
     )  # fmt: skip
 
 
@@ -135,8 +113,9 @@ def _surprise(sights: NDArray[np.float64], earlier: NDArray[np.float64]) -> floa
 
 
 def _like_a_plot(shape: Shape) -> bool:
-    rectangle = shape.outline.minimum_rotated_rectangle
-    return shape.area_m2 <= PLOT_M2 and shape.area_m2 >= PLOT_FILL * float(rectangle.area) and not shape.old_edges
+    fills = shape.area_m2 >= PLOT_FILL * float(shape.outline.minimum_rotated_rectangle.area)
+    narrow = 2 * shape.area_m2 / float(shape.outline.length) < PLOT_WIDTH_M
+    return shape.area_m2 <= PLOT_M2 and (fills or narrow)
 
 
 def _white_series(fold: Fold, where: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -47,21 +47,6 @@ def outlines(labels: NDArray[np.int32], grid: GeoBox) -> Mapping[int, Polygon | 
     return {label: unary_union(parts) for label, parts in sorted(found.items())}
 
 
-def cover(shown: NDArray[Any], where: NDArray[np.bool_], core: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Share of each pixel that has become the object, (row, col), 0 outside `where` grown by a pixel.
-
-    shown: (band, row, col) mean residual, reflectance. core: pixels taken as wholly changed. How far a pixel has
-    moved along the way from its past to the object's spectrum: an edge pixel half under a roof has moved half way.
-    """
-    direction = np.median(shown[:, core], axis=1)
-    length = float(direction @ direction)
-    near = ndimage.binary_dilation(where, structure=EIGHT)
-    if length <= 0:
-        return where.astype(np.float64)
-    share = np.tensordot(direction, shown, axes=(0, 0)) / length
-    return np.where(near, np.clip(share, 0, 1), 0.0)
-
-
 def contour(share: NDArray[np.float64], grid: GeoBox) -> Polygon | MultiPolygon | None:
     """The outline of what is covered by half or more, in the grid's CRS; None where nothing is.
 
