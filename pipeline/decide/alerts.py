@@ -12,7 +12,7 @@ from pipeline.decide.fold import THRESHOLD_NATS, Fold, fold
 from pipeline.decide.kinds import kind
 from pipeline.decide.objects import Track, object_of
 from pipeline.decide.shapes import PIXEL_M2, Shape
-from pipeline.decide.vectorise import regions
+from pipeline.decide.vectorise import eras, regions
 from pipeline.model.alert import Alert, Decision, Evidence, Kind, Observation, Status
 from pipeline.model.errors import DecisionError
 from pipeline.model.imagery import Look
@@ -24,6 +24,7 @@ FIRST_LOOKS = 5
 SURPRISE = 5.0
 """Spreads of its own past that an object must stand off."""
 FINISHED_DAYS = 365
+ERA_PIXELS = 8
 
 
 def decide_site(site: Site, looks: Sequence[Look], settings: Settings) -> Decision:
@@ -48,6 +49,8 @@ def decide_site(site: Site, looks: Sequence[Look], settings: Settings) -> Decisi
         settings.decide.min_area_m2 / PIXEL_M2,
         found.trace.first >= 0,
     )
+    days = np.array([look.time.toordinal() for look in ordered])[found.trace.first]
+    labels = eras(labels, days, ERA_PIXELS)
     alerts, observations = [], []
     for label in range(1, int(labels.max()) + 1):
         judged = object_of(found, labels == label, SURPRISE)
