@@ -1,7 +1,6 @@
 """A local STAC catalogue of simulated looks over real ground, and the truth about it: so that commands are tested."""
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,14 +13,14 @@ from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry
 from scipy import ndimage
 from shapely import affinity
-from shapely.geometry import box, mapping
 
 from pipeline.model.bands import Band
 from pipeline.study.catalogue_writer import write_catalogue, write_item
 from pipeline.study.ground import Ground, season
 from pipeline.study.materials import levels
 from pipeline.study.shapes import coverage, shadow
-from pipeline.study.stories import EDGE_PX, Event
+from pipeline.study.stories import Event
+from pipeline.study.truth import middle, write_site, write_truth
 from pipeline.study.weather import SHADE, Sky, scene_classes, through, weather
 
 PIXELS = "simulated: real Sentinel-2 ground, with construction, weather and the passing year drawn by a program"
@@ -65,8 +64,10 @@ def simulate(ground: Ground, plan: Plan, out: Path, step: Progress) -> Path:
         step(number + 1, plan.passes, "looks simulated")
     extra = {"groundbreak:simulated": True, "groundbreak:ground": ground.source, "groundbreak:seed": plan.seed}
     write_catalogue(out, plan.place, plan.name, f"{PIXELS}. Ground: {ground.source}.", items, extra)
-    _write_truth(ground.grid, plan, out / "truth.geojson")
-    return write_site(ground.grid, plan.place, plan.name, out / "sites.geojson")
+    days = [(plan.start + timedelta(days=round(number * plan.days))).date() for number in range(plan.passes)]
+    record = {"site": plan.place, "seed": plan.seed, "start": str(days[0]), "end": str(days[-1])}
+    write_truth(out / "truth.geojson", str(ground.grid.crs), plan.events, lambda _: days, record)
+    return write_site(out / "sites.geojson", plan.place, plan.name, middle(ground.grid), PIXELS)
 
 
 def _passes(ground: Ground, plan: Plan) -> Iterator[Pass]:
@@ -191,51 +192,6 @@ def _wedge(shape: tuple[int, int], rng: np.random.Generator) -> NDArray[np.bool_
     return np.asarray(cols + 0.25 * rows < rng.uniform(0.05, 0.5) * shape[1])
 
 
-def _write_truth(grid: GeoBox, plan: Plan, path: Path) -> None:
-    days = [(plan.start + timedelta(days=round(number * plan.days))).date() for number in range(plan.passes)]
-    features = []
-    for event in plan.events:
-        lonlat = Geometry(event.outline, str(grid.crs)).to_crs("EPSG:4326").geom
-        seen = [day for day in days if day >= event.begins.date()]
-        if not seen:
-            continue
-        properties: dict[str, Any] = {
-            "id": event.id, "role": event.role, "kind": event.kind, "size": event.size, "material": event.material,
-            "begins": str(seen[0]), "area_m2": round(event.outline.area, 1),
-        }  # fmt: skip
-        earlier = [day for day in days if day < event.begins.date()]
-        if earlier:
-            properties["last_clear_without"] = str(earlier[-1])
-        if event.ends is not None:
-            properties["ends"] = str(event.ends.date())
-        features.append({"type": "Feature", "properties": properties, "geometry": _rounded(mapping(lonlat))})
-    record = {"simulated": True, "site": plan.place, "seed": plan.seed, "start": str(days[0]), "end": str(days[-1])}
-    _write_json(path, {"type": "FeatureCollection", "groundbreak": record, "features": features})
-
-
-def write_site(grid: GeoBox, id: str, name: str, path: Path, edge_px: int = EDGE_PX) -> Path:
-    """An AOI file of one site over a grid less its margin; its catalogue lies beside it."""
-    rows, cols = grid.shape
-    (left, top), (right, bottom) = grid.affine * (edge_px, edge_px), grid.affine * (cols - edge_px, rows - edge_px)
-    aoi = Geometry(box(left, bottom, right, top), str(grid.crs)).to_crs("EPSG:4326").geom
-    properties = {"id": id, "name": name, "catalog": "catalog.json", "simulated": PIXELS}
-    feature = {"type": "Feature", "properties": properties, "geometry": _rounded(mapping(aoi))}
-    _write_json(path, {"type": "FeatureCollection", "features": [feature]})
-    return path
-
-
 def _centre(grid: GeoBox) -> tuple[float, float]:
     point = Geometry(grid.extent.geom.centroid, str(grid.crs)).to_crs("EPSG:4326").geom
     return float(point.x), float(point.y)
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, float):
-        return round(value, 7)
-    if isinstance(value, Mapping):
-        return {key: _rounded(part) for key, part in value.items()}
-    return [_rounded(part) for part in value] if isinstance(value, list | tuple) else value
-
-
-def _write_json(path: Path, value: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

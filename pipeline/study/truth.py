@@ -1,0 +1,77 @@
+"""The truth about simulated construction, and the AOI file to try it with: both say that pixels are simulated."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from odc.geo.geobox import GeoBox
+from odc.geo.geom import Geometry
+from shapely.geometry import box, mapping
+from shapely.geometry.base import BaseGeometry
+
+from pipeline.study.stories import EDGE_PX, Event
+
+
+def write_truth(
+    path: Path, crs: str, events: Sequence[Event], days: Callable[[Event], Sequence[date]], record: Mapping[str, Any]
+) -> Path:
+    """One feature an event that some look could have seen.
+
+    crs: of the outlines. days: on which an event's ground was looked at, in order. record: what was simulated.
+    `begins` is the first of those days on which the ground differs, `last_clear_without` the day before it.
+    """
+    features = []
+    for event in events:
+        seen = [day for day in days(event) if day >= event.begins.date()]
+        if not seen:
+            continue
+        properties: dict[str, Any] = {
+            "id": event.id, "role": event.role, "kind": event.kind, "size": event.size, "material": event.material,
+            "begins": str(seen[0]), "area_m2": round(event.outline.area, 1), "simulated": True,
+        }  # fmt: skip
+        earlier = [day for day in days(event) if day < event.begins.date()]
+        if earlier:
+            properties["last_clear_without"] = str(earlier[-1])
+        if event.ends is not None:
+            properties["ends"] = str(event.ends.date())
+        features.append({"type": "Feature", "properties": properties, "geometry": lonlat(event.outline, crs)})
+    write_json(path, {"type": "FeatureCollection", "groundbreak": {"simulated": True, **record}, "features": features})
+    return path
+
+
+def write_site(path: Path, id: str, name: str, aoi: Mapping[str, Any], note: str) -> Path:
+    """An AOI file of one site (aoi: lon/lat geometry); its catalogue lies beside it."""
+    properties = {"id": id, "name": name, "catalog": "catalog.json", "simulated": note}
+    write_json(
+        path,
+        {"type": "FeatureCollection", "features": [{"type": "Feature", "properties": properties, "geometry": aoi}]},
+    )
+    return path
+
+
+def middle(grid: GeoBox, edge_px: int = EDGE_PX) -> Mapping[str, Any]:
+    """A grid less its margin as a lon/lat geometry."""
+    rows, cols = grid.shape
+    (left, top), (right, bottom) = grid.affine * (edge_px, edge_px), grid.affine * (cols - edge_px, rows - edge_px)
+    return lonlat(box(left, bottom, right, top), str(grid.crs))
+
+
+def lonlat(shape: BaseGeometry, crs: str) -> Mapping[str, Any]:
+    """A shape of a CRS as a lon/lat GeoJSON geometry, to the centimetre."""
+    rounded: Mapping[str, Any] = _rounded(mapping(Geometry(shape, crs).to_crs("EPSG:4326").geom))
+    return rounded
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """JSON that reads well in a diff."""
+    path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, 7)
+    if isinstance(value, Mapping):
+        return {key: _rounded(part) for key, part in value.items()}
+    return [_rounded(part) for part in value] if isinstance(value, list | tuple) else value
