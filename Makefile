@@ -41,8 +41,8 @@ qgis: .venv/.ready  ## the review files in a real QGIS
 browser: .venv/.ready  ## the report in a real browser
 	@$(PY) -m pytest -m browser tests $(ARGS)
 
-archive: .venv/.ready  ## the embedded archive again, from its package
-	@$(PY) aois/demo/make_archive.py
+archive: .venv/.ready  ## the embedded archive again, from its package, and the simulated site on it
+	@$(PY) aois/demo/make_archive.py && $(PY) aois/demo/make_simulated.py
 
 clean:  ## everything that can be made again, results excepted
 	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache
