@@ -79,9 +79,9 @@ def question(
 ) -> Question:
     """What is asked about one site. Flags win over the site's own wishes, those over groundbreak.toml."""
     own = override(settings, site.settings, site.id)
-    begin = _day(start, "--start") or site.start
+    begin = day(start, "--start") or site.start
     # the only place where the clock is read for a decision: a run without --end judges what there is now
-    until = _day(end, "--end", last=True) or site.end or datetime.now(UTC)
+    until = day(end, "--end", last=True) or site.end or datetime.now(UTC)
     if begin is not None and begin >= until:
         raise UsageError(
             f"the period ends ({until:%Y-%m-%d}) before it begins ({begin:%Y-%m-%d})", site.id, "swap --start and --end"
@@ -96,7 +96,7 @@ def question(
     )  # fmt: skip
 
 
-def _day(text: str | None, flag: str, *, last: bool = False) -> datetime | None:
+def day(text: str | None, flag: str, *, last: bool = False) -> datetime | None:
     """A day or a time as UTC; a plain day given as the end is meant to its last second."""
     if text is None:
         return None

@@ -15,6 +15,7 @@ from pipeline.cli.nightly import nightly
 from pipeline.cli.pair import pair
 from pipeline.cli.report import report
 from pipeline.cli.scenes import scenes
+from pipeline.cli.simulate import simulate
 from pipeline.cli.sites import app as sites
 from pipeline.model.errors import Exit, GroundbreakError
 
@@ -43,6 +44,7 @@ app.command()(scenes)
 app.add_typer(sites, name="sites")
 app.command()(report)
 app.command()(export)
+app.command()(simulate)
 app.command()(doctor)
 
 

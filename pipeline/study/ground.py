@@ -9,9 +9,11 @@ import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
+from odc.geo.geom import Geometry
 from rasterio.enums import Resampling
 from rasterio.warp import reproject
 from scipy import ndimage
+from shapely.geometry.base import BaseGeometry
 from shapely.ops import unary_union
 from skimage.segmentation import felzenszwalb
 
@@ -30,6 +32,7 @@ from pipeline.study.materials import BROWNING, greenness
 
 MAX_SIDE_PX = 300
 """Of the ground taken: enough for a site, and a catalogue that is written in a minute."""
+MIN_SIDE_PX = 20
 GREEN, DENSE = 0.25, 0.80
 """NDVI at which a canopy begins and at which it is closed."""
 
@@ -143,12 +146,20 @@ def even(grid: GeoBox) -> GeoBox:
     return GeoBox((rows, cols), corner, grid.crs)
 
 
+def _inside(grid: GeoBox, footprint: BaseGeometry) -> GeoBox:
+    """The middle of a grid as far as the footprint (lon/lat) fills it: one that is turned leaves its corners empty."""
+    ground = Geometry(footprint, "EPSG:4326").to_crs(str(grid.crs)).geom.buffer(grid.resolution.x / 2)
+    while min(grid.shape) > 2 * MIN_SIDE_PX and not ground.covers(grid.extent.geom):
+        grid = grid[2:-2, 2:-2]
+    return grid
+
+
 def _clearest(scenes: Sequence[Scene], source: Path) -> tuple[Chip, GeoBox]:
     """The chip with the most clear ground, of those the darkest in blue: no haze. Its granule's grid at 10 m."""
     best: tuple[float, float] | None = None
     found: tuple[Chip, GeoBox] | None = None
     for scene in scenes:
-        grid = even(site_grid(scene.granules[0].footprint, 0))
+        grid = _inside(even(site_grid(scene.granules[0].footprint, 0)), scene.granules[0].footprint)
         bands = tuple(band for band in ANALYSIS if band in scene.granules[0].assets)
         chips = read_chips(scene, grid, bands)
         draft = make_draft(chips, grid, bands, Settings())

@@ -1,8 +1,9 @@
 """A local STAC catalogue of simulated looks over real ground, and the truth about it: so that commands are tested."""
 
-from collections.abc import Callable, Iterator, Sequence
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,14 @@ from scipy import ndimage
 from shapely import affinity
 
 from pipeline.model.bands import Band
+from pipeline.model.errors import UsageError
 from pipeline.study.catalogue_writer import write_catalogue, write_item
 from pipeline.study.ground import Ground, season
 from pipeline.study.materials import levels
 from pipeline.study.shapes import coverage, shadow
 from pipeline.study.stories import Event
 from pipeline.study.truth import middle, write_site, write_truth
-from pipeline.study.weather import SHADE, Sky, scene_classes, through, weather
+from pipeline.study.weather import OVERCAST, SHADE, Chances, Sky, scene_classes, temperate, through, weather
 
 PIXELS = "simulated: real Sentinel-2 ground, with construction, weather and the passing year drawn by a program"
 BASELINE_0400 = datetime(2022, 1, 25, tzinfo=UTC)
@@ -30,7 +32,12 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What is simulated, when, and with which luck. place: id of the site. days: between passes."""
+    """What is simulated, when, and with which luck. place: id of the site. days: between passes.
+
+    orbits: relative orbits, pass by pass and over again. climate: (latitude, month) -> the chances of its weather.
+    overcast: False = passes that show no ground are not filed, as an analyst's catalogue search would have it.
+    aoi: lon/lat geometry of the site; None = the ground less its margin.
+    """
 
     place: str
     name: str
@@ -39,6 +46,10 @@ class Plan:
     days: float
     seed: int
     events: tuple[Event, ...]
+    orbits: tuple[int, ...] = (103, 3, 3, 3)
+    climate: Callable[[float, int], Chances] = temperate
+    overcast: bool = True
+    aoi: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -59,15 +70,19 @@ def simulate(ground: Ground, plan: Plan, out: Path, step: Progress) -> Path:
     """
     southern = _centre(ground.grid)[1] < 0
     items: list[Path] = []
+    days: list[date] = []
     for number, made in enumerate(_passes(ground, plan)):
-        items.extend(_write(ground, plan, made, number, out, southern))
-        step(number + 1, plan.passes, "looks simulated")
+        if plan.overcast or float(made.sky.cloud.mean()) < OVERCAST:
+            items.extend(_write(ground, plan, made, number, out, southern))
+            days.append(made.time.date())
+        step(number + 1, plan.passes, "passes simulated")
+    if not items:
+        raise UsageError(f"every one of {plan.passes} passes is overcast", plan.place, "simulate more of them")
     extra = {"groundbreak:simulated": True, "groundbreak:ground": ground.source, "groundbreak:seed": plan.seed}
     write_catalogue(out, plan.place, plan.name, f"{PIXELS}. Ground: {ground.source}.", items, extra)
-    days = [(plan.start + timedelta(days=round(number * plan.days))).date() for number in range(plan.passes)]
     record = {"site": plan.place, "seed": plan.seed, "start": str(days[0]), "end": str(days[-1])}
     write_truth(out / "truth.geojson", str(ground.grid.crs), plan.events, lambda _: days, record)
-    return write_site(out / "sites.geojson", plan.place, plan.name, middle(ground.grid), PIXELS)
+    return write_site(out / "sites.geojson", plan.place, plan.name, plan.aoi or middle(ground.grid), PIXELS)
 
 
 def _passes(ground: Ground, plan: Plan) -> Iterator[Pass]:
@@ -79,9 +94,8 @@ def _passes(ground: Ground, plan: Plan) -> Iterator[Pass]:
         time = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(hours=(10.7 - lon / 15) % 24)
         sun = sun_place(time, lat)
         shift = (float(rng.normal(0, 0.35)), float(rng.normal(0, 0.35)))
-        winter = abs(lat) > 30 and ((time.month in (12, 1, 2)) if lat > 0 else (time.month in (6, 7, 8)))
-        sky = weather(shape, sun, winter, rng)  # type: ignore[arg-type]
-        yield Pass(time=time, orbit=3 if number % 4 else 103, sun=sun, shift=shift, sky=sky)
+        sky = weather(shape, sun, plan.climate(lat, time.month), rng)  # type: ignore[arg-type]
+        yield Pass(time=time, orbit=plan.orbits[number % len(plan.orbits)], sun=sun, shift=shift, sky=sky)
 
 
 def render(ground: Ground, events: Sequence[Event], made: Pass, seed: int, southern: bool) -> dict[Band, NDArray[Any]]:
@@ -93,7 +107,8 @@ def render(ground: Ground, events: Sequence[Event], made: Pass, seed: int, south
         step = 2 if band.native_m > 10 else 1
         planes[band] = ndimage.shift(plane, [-part / step for part in made.shift], order=3, mode="nearest")
     for event in events:
-        draw(planes, bands, ground.native, event, made.time, made.sun, made.shift, rng)
+        texture = np.random.default_rng([seed, zlib.crc32(event.id.encode())])  # a roof has its own for life
+        draw(planes, bands, ground.native, event, made.time, made.sun, made.shift, texture)
     found = {}
     for band, plane in planes.items():
         bare = 1 - ground.canopy[band]

@@ -27,7 +27,8 @@ from pipeline.study.materials import (
 )
 from pipeline.study.shapes import SHAPES, footprint
 
-CHANGE, DISTRACTOR = "change", "distractor"
+CHANGE, DISTRACTOR, PRESENT = "change", "distractor", "present"
+"""Roles: what is to be found, what is to be let be, and what has always stood there and is in no truth."""
 GAP_M = 40.0
 """Between any two events: one alert can then be told from the next."""
 EDGE_PX = 40

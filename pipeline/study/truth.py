@@ -11,7 +11,7 @@ from odc.geo.geom import Geometry
 from shapely.geometry import box, mapping
 from shapely.geometry.base import BaseGeometry
 
-from pipeline.study.stories import EDGE_PX, Event
+from pipeline.study.stories import EDGE_PX, PRESENT, Event
 
 
 def write_truth(
@@ -25,7 +25,7 @@ def write_truth(
     features = []
     for event in events:
         seen = [day for day in days(event) if day >= event.begins.date()]
-        if not seen:
+        if not seen or event.role == PRESENT:
             continue
         properties: dict[str, Any] = {
             "id": event.id, "role": event.role, "kind": event.kind, "size": event.size, "material": event.material,

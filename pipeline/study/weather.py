@@ -9,12 +9,30 @@ from scipy import ndimage
 from pipeline.model.bands import Band
 from pipeline.study.materials import CLOUD, SNOW
 
-CLEAR_SHARE, BROKEN_SHARE = 0.45, 0.75
-"""Of all passes: the first are clear, those up to the second broken, the rest overcast."""
+OVERCAST = 0.75
+"""Mean cover from which a provider's user would not order a scene."""
 SHADE = {Band.B02: 0.55, Band.B03: 0.5, Band.B04: 0.45, Band.B08: 0.4, Band.B8A: 0.4, Band.B11: 0.32, Band.B12: 0.3}
 """What is left of the light under a thick cloud: sky light, mostly blue."""
 HAZE = {Band.B02: 1.0, Band.B03: 0.75, Band.B04: 0.55, Band.B08: 0.3, Band.B8A: 0.28, Band.B11: 0.08, Band.B12: 0.05}
 _SCL = {"vegetation": 4, "bare": 5, "water": 6, "unclassified": 7, "medium": 8, "high": 9, "shadow": 3, "snow": 11}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chances:
+    """Of the passes of a month: up to `clear` without a cloud, up to `broken` with some, the rest overcast.
+
+    snow: chance that it lies.
+    """
+
+    clear: float
+    broken: float
+    snow: float
+
+
+def temperate(lat: float, month: int) -> Chances:
+    """The weather of the middle latitudes; snow in winter beyond 30 degrees."""
+    winter = abs(lat) > 30 and month in ((12, 1, 2) if lat > 0 else (6, 7, 8))
+    return Chances(clear=0.45, broken=0.75, snow=0.25 if winter else 0.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,10 +57,10 @@ def smooth_field(shape: tuple[int, int], rng: np.random.Generator, slope: float 
     return np.asarray((field - field.mean()) / max(field.std(), 1e-9), np.float32)
 
 
-def weather(shape: tuple[int, int], sun: tuple[float, float], winter: bool, rng: np.random.Generator) -> Sky:
-    """Draw one pass's weather. sun: (zenith, azimuth) degrees. winter: snow may lie."""
+def weather(shape: tuple[int, int], sun: tuple[float, float], chances: Chances, rng: np.random.Generator) -> Sky:
+    """Draw one pass's weather. sun: (zenith, azimuth) degrees."""
     lot = rng.uniform()
-    cover = 0.0 if lot < CLEAR_SHARE else rng.uniform(0.05, 0.6) if lot < BROKEN_SHARE else rng.uniform(0.8, 1.2)
+    cover = 0.0 if lot < chances.clear else rng.uniform(0.05, 0.6) if lot < chances.broken else rng.uniform(0.8, 1.2)
     cloud = np.zeros(shape, np.float32)
     if cover > 0:
         field = smooth_field(shape, rng)
@@ -55,7 +73,7 @@ def weather(shape: tuple[int, int], sun: tuple[float, float], winter: bool, rng:
     haze = rng.gamma(1.2, 0.008) * (1 + 0.3 * smooth_field(shape, rng, 2.4))
     wet = np.clip(rng.uniform(-0.1, 1.0) + 0.25 * smooth_field(shape, rng), 0, 1)
     snow = np.zeros(shape, np.float32)
-    if winter and rng.uniform() < 0.25:
+    if chances.snow > 0 and rng.uniform() < chances.snow:
         snow = np.clip(rng.uniform(0.4, 1.3) + 0.3 * smooth_field(shape, rng), 0, 1).astype(np.float32)
     level = rng.normal(1, 0.05)
     return Sky(

@@ -1,0 +1,61 @@
+"""`groundbreak simulate`: a catalogue of simulated looks with the truth beside it, to try everything else on."""
+
+from pathlib import Path
+
+import typer
+
+from pipeline.cli.asking import ask, day, default_sites
+from pipeline.cli.console import out, progress
+from pipeline.model.errors import Exit, UsageError
+from pipeline.study.ground import read_ground
+from pipeline.study.simulate import simulate as write_looks
+from pipeline.study.staging import Wishes, staged
+from pipeline.study.stories import CHANGE, DISTRACTOR
+
+
+def simulate(
+    folder: Path = typer.Argument(..., metavar="OUT", help="where the catalogue goes: a new or an empty folder"),
+    seed: int = typer.Option(1, min=0, help="same seed, same bytes"),
+    ground: Path = typer.Option(None, help="real pixels: STAC folder, product or folder of bands; default: aois/demo"),
+    looks: int = typer.Option(None, min=1, help="passes of the satellite; default: 60"),
+    start: str = typer.Option(None, help="day of the first; default: 2020-01-05"),
+    days: float = typer.Option(None, min=1, help="from one to the next; default: 10"),
+    undisturbed: bool = typer.Option(False, "--undisturbed", help="nothing happens: every alert is a false one"),
+    distractors: bool = typer.Option(True, help="fields worked, roofs renewed, lorries parked, fires, shores"),
+    site: str = typer.Option(None, help="lay the ground out at this site's own place"),
+    sites: list[Path] = typer.Option(None, help="AOI files that hold --site; default: aois/"),
+) -> int:
+    r"""Write a STAC catalogue of simulated looks with construction in them, its truth and its AOI file.
+
+    The ground is real Sentinel-2; the year, the weather, misregistration, buildings and what only looks like them are
+    drawn by a program. Every file says so.
+
+    \b
+    groundbreak simulate sim --seed 7
+    groundbreak simulate quiet --undisturbed --looks 90 --ground aois/demo/archive
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError("not an empty folder", str(folder), "name a new one")
+    wishes = Wishes(
+        seed=seed,
+        start=day(start, "--start"),
+        passes=looks,
+        days=days,
+        undisturbed=undisturbed,
+        distractors=distractors,
+    )
+    place = None if site is None else ask([site], sites or ()).sites[0]
+    with progress() as step:
+        step("ground", 0, 1, "being read")
+        laid, plan = staged(read_ground(ground or default_sites() / "demo" / "archive"), place, wishes)
+        file = write_looks(laid, plan, folder, lambda done, total, what: step(plan.place, done, total, what))
+    count = {role: sum(event.role == role for event in plan.events) for role in (CHANGE, DISTRACTOR)}
+    out.print(
+        f"{folder}: simulated looks, {count[CHANGE]} changes to find, {count[DISTRACTOR]} to let be", markup=False
+    )
+    out.print("\nNext:", markup=False)
+    out.print(f"  groundbreak detect --sites {file}", markup=False, soft_wrap=True)
+    out.print(
+        f"  groundbreak evaluate out/{plan.place}/review.gpkg {folder}/truth.geojson", markup=False, soft_wrap=True
+    )
+    return Exit.DONE

@@ -1,0 +1,73 @@
+"""Which ground, which place, which period and which events: a plan for `simulate` out of a few wishes."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+from odc.geo.geobox import GeoBox
+
+from pipeline.model.site import Site
+from pipeline.study.ground import Ground, even, moved_to
+from pipeline.study.simulate import Plan
+from pipeline.study.stories import Event, construction, distractors
+from pipeline.study.truth import lonlat
+
+SIDE_PX = 200
+"""Of a made-up place: room for two of every shape, and a catalogue that is written within a minute."""
+BEGUN, LAST = 0.5, 0.85
+"""Parts of the period between which buildings are begun: history before, looks to confirm them after."""
+FIRST_DISTRACTOR = 0.25
+START, PASSES, DAYS = datetime(2020, 1, 5, tzinfo=UTC), 60, 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """What the user asks for; None = as the story has it. start: first pass. days: between passes.
+
+    undisturbed: nothing happens at all.
+    """
+
+    seed: int
+    start: datetime | None
+    passes: int | None
+    days: float | None
+    undisturbed: bool
+    distractors: bool
+
+
+def staged(real: Ground, site: Site | None, wishes: Wishes) -> tuple[Ground, Plan]:
+    """Random construction on real ground, at a site's own place or where the ground comes from."""
+    grid = _room(real) if site is None else even(site.grid)
+    ground = moved_to(real, grid)
+    start, passes, days = wishes.start or START, wishes.passes or PASSES, wishes.days or DAYS
+    plan = Plan(
+        place="simulated" if site is None else f"{site.id}-simulated",
+        name=f"SIMULATED pixels: {'a made-up place' if site is None else site.name}",
+        start=start,
+        passes=passes,
+        days=days,
+        seed=wishes.seed,
+        events=() if wishes.undisturbed else _events(ground, start, timedelta(days=passes * days), wishes),
+        aoi=None if site is None or grid.shape != even_shape(site) else lonlat(site.aoi, "EPSG:4326"),
+    )
+    return ground, plan
+
+
+def even_shape(site: Site) -> tuple[int, int]:
+    """Rows and columns of a site's grid, made even: a place that the ground covers whole has as many."""
+    rows, cols = site.grid.shape
+    return rows // 2 * 2, cols // 2 * 2
+
+
+def _events(ground: Ground, start: datetime, whole: timedelta, wishes: Wishes) -> tuple[Event, ...]:
+    rng = np.random.default_rng([wishes.seed, 0])
+    built = construction(ground, start + BEGUN * whole, start + LAST * whole, rng)
+    if not wishes.distractors:
+        return built
+    return (*built, *distractors(ground, built, start + FIRST_DISTRACTOR * whole, start + whole, rng))
+
+
+def _room(real: Ground) -> GeoBox:
+    """The ground's own grid, or a larger one with the same corner where it is too small for a site."""
+    rows, cols = (max(size, SIDE_PX) for size in real.grid.shape)
+    return GeoBox((rows, cols), real.grid.affine, real.grid.crs)
