@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 from odc.geo.geom import Geometry
 
 from pipeline.decide import persistence
+from pipeline.decide.calibration import calibrate
 from pipeline.decide.fold import THRESHOLD_NATS, Fold, fold
 from pipeline.decide.kinds import kind
-from pipeline.decide.objects import Track, object_of
-from pipeline.decide.shapes import PIXEL_M2, Shape
-from pipeline.decide.vectorise import eras, regions
+from pipeline.decide.objects import Track, objects
+from pipeline.decide.shapes import Shape
 from pipeline.model.alert import Alert, Decision, Evidence, Kind, Observation, Status
 from pipeline.model.errors import DecisionError
 from pipeline.model.imagery import Look
@@ -21,10 +21,7 @@ from pipeline.model.site import Site, aoi_mask
 
 FIRST_LOOKS = 5
 """Looks that only make the history; fewer where a site has fewer, never less than `decide.min_history`."""
-SURPRISE = 5.0
-"""Spreads of its own past that an object must stand off."""
 FINISHED_DAYS = 365
-ERA_PIXELS = 8
 
 
 def decide_site(site: Site, looks: Sequence[Look], settings: Settings) -> Decision:
@@ -42,26 +39,14 @@ def decide_site(site: Site, looks: Sequence[Look], settings: Settings) -> Decisi
         )
     found = fold(ordered, max(need, min(FIRST_LOOKS, len(ordered) // 2)))
     inside = aoi_mask(site)
-    labels = regions(
-        found.trace.peak,
-        THRESHOLD_NATS,
-        0.5 * THRESHOLD_NATS,
-        settings.decide.min_area_m2 / PIXEL_M2,
-        found.trace.first >= 0,
-    )
-    days = np.array([look.time.toordinal() for look in ordered])[found.trace.first]
-    labels = eras(labels, days, ERA_PIXELS)
+    seen = objects(found, settings.decide.min_area_m2)
+    limit = calibrate(found, seen, settings)
     alerts, observations = [], []
-    for label in range(1, int(labels.max()) + 1):
-        judged = object_of(found, labels == label, SURPRISE)
-        if judged is None:
-            continue
-        shape, track = judged
-        if shape.area_m2 < settings.decide.min_area_m2 or not (shape.where & inside).any():
-            continue
-        alert = _alert(site, found, shape, track)
-        alerts.append(alert)
-        observations.extend(_observe(alert, found, shape.where))
+    for shape, track in seen:
+        if (shape.where & inside).any():
+            alert = _alert(site, found, shape, track, limit)
+            alerts.append(alert)
+            observations.extend(_observe(alert, found, shape.where))
     cautions = _cautions(found)
     before, after = _pair(ordered, alerts)
     return Decision(
@@ -79,12 +64,12 @@ def decide_site(site: Site, looks: Sequence[Look], settings: Settings) -> Decisi
     )
 
 
-def _alert(site: Site, found: Fold, shape: Shape, track: Track) -> Alert:
-    looks = found.looks
+def _alert(site: Site, found: Fold, shape: Shape, track: Track, limit: float) -> Alert:
+    looks, confirmed = found.looks, track.confirmed(limit)
     days = (looks[-1].time - looks[track.first].time).days
     if track.healed:
-        status = Status.FINISHED if track.confirmed >= 0 else Status.WITHDRAWN
-    elif track.confirmed < 0:
+        status = Status.FINISHED if confirmed >= 0 else Status.WITHDRAWN
+    elif confirmed < 0:
         status = Status.PROVISIONAL
     else:
         status = Status.FINISHED if days > FINISHED_DAYS else Status.CONFIRMED
@@ -94,12 +79,12 @@ def _alert(site: Site, found: Fold, shape: Shape, track: Track) -> Alert:
         outline=shape.outline,
         status=status,
         kind=kind(looks[0].bands, track.past, track.now, track.healed, track.edges),
-        confidence=float(1 / (1 + np.exp(-(track.surprise - SURPRISE)))),
+        confidence=float(1 / (1 + np.exp(-(track.surprise - limit)))),
         area_m2=shape.area_m2,
         area_error_m2=shape.area_error_m2,
         last_clear_before=looks[track.before].time.date() if track.before >= 0 else None,
         first_seen=looks[track.first].time.date(),
-        confirmed_at=looks[track.confirmed].time.date() if track.confirmed >= 0 else None,
+        confirmed_at=looks[confirmed].time.date() if confirmed >= 0 else None,
         last_seen=looks[track.last].time.date(),
         looks_seen=track.seen,
         looks_clear=track.clear,

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from pipeline.decide import history, persistence
+from pipeline.decide.history import clear_values, vegetation_index
 from pipeline.decide.persistence import Trace
 from pipeline.decide.score import POOL_PX, score
 from pipeline.model.bands import Band
@@ -16,6 +16,8 @@ from pipeline.model.imagery import Look
 
 THRESHOLD_NATS = 4.0
 """Evidence at which a pixel is worth the question whether an object stands there."""
+GREENEST = 0.2
+"""Share of the ground that tells how green a season is."""
 GREEN_NDVI, GREEN_DROP = 0.40, 0.05
 SPROUTING_NDVI, SPROUTING_RISE, SPROUTING_VISIBLE = 0.20, 0.04, 0.01
 """Leaves coming out on half-bare ground: greener than expected, and no brighter in the visible (a blue roof is)."""
@@ -27,7 +29,8 @@ class Fold:
 
     scores: (row, col) sigma, None for the looks that only made the history. white: (band, row, col) float16, whitened
     residual, None likewise. mean: (band, row, col) the history at the end. judged: (row, col), True = scored at
-    least once. learning: how many looks only made the history.
+    least once. learning: how many looks only made the history. verdure: NDVI of the greenest ground in each look, NaN
+    where none of it was clear.
     """
 
     looks: tuple[Look, ...]
@@ -37,12 +40,13 @@ class Fold:
     mean: NDArray[np.float32]
     judged: NDArray[np.bool_]
     learning: int
+    verdure: tuple[float, ...]
 
 
 def fold(looks: Sequence[Look], learning: int) -> Fold:
     """Fold looks that are in time order; the first `learning` of them only make the history."""
     shape = tuple(looks[0].grid.shape)
-    past = history.start(np.stack([clear_values(look) for look in looks[:learning]]))
+    past = history.start(looks[:learning])
     trace = persistence.begin(len(looks[0].bands), shape)  # type: ignore[arg-type]
     scores: list[NDArray[np.float32] | None] = [None] * learning
     white: list[NDArray[np.float16] | None] = [None] * learning
@@ -65,7 +69,7 @@ def fold(looks: Sequence[Look], learning: int) -> Fold:
         trust = np.where(trace.log_odds > 0, 0, np.clip(2 - np.nan_to_num(sigma) / 2, 0, 1))
         # what is green is a season, not a suspect: it is learned however unlike it was
         trust = np.where(green & (trace.log_odds <= 0), 1, trust).astype(np.float32)
-        past = history.adopt(history.learn(past, found, when, trust), values)
+        past = history.adopt(history.learn(past, found, when, trust), looks[index])
     return Fold(
         looks=tuple(looks),
         trace=trace,
@@ -74,28 +78,39 @@ def fold(looks: Sequence[Look], learning: int) -> Fold:
         mean=past.mean,
         judged=judged,
         learning=learning,
+        verdure=_verdure(looks, past.mean),
     )
 
 
-def clear_values(look: Look) -> NDArray[np.float32]:
-    """(band, row, col) reflectance, NaN where not usable."""
-    return np.where(look.usable, look.reflectance, np.nan).astype(np.float32)
+def _verdure(looks: Sequence[Look], mean: NDArray[np.float32]) -> tuple[float, ...]:
+    near, red = _near_and_red(looks[0].bands)
+    if near is None or red is None:
+        return (float("nan"),) * len(looks)
+    index = np.nan_to_num(vegetation_index(mean[near], mean[red]), nan=-1)
+    greenest = index >= np.quantile(index, 1 - GREENEST)
+    found = []
+    for look in looks:
+        clear = greenest & look.usable
+        now = vegetation_index(look.reflectance[near][clear], look.reflectance[red][clear])
+        found.append(float(np.median(now)) if now.size else float("nan"))
+    return tuple(found)
+
+
+def _near_and_red(bands: tuple[Band, ...]) -> tuple[int | None, int | None]:
+    near = next((bands.index(band) for band in (Band.B08, Band.B8A) if band in bands), None)
+    return near, bands.index(Band.B04) if Band.B04 in bands else None
 
 
 def _greener(bands: tuple[Band, ...], values: NDArray[np.float32], expected: NDArray[np.float32]) -> NDArray[np.bool_]:
     """(row, col): green now, and no less than was expected. Whatever happened there, nothing was built or cleared."""
-    near = next((bands.index(band) for band in (Band.B08, Band.B8A) if band in bands), None)
-    if near is None or Band.B04 not in bands or Band.B02 not in bands:
+    near, red = _near_and_red(bands)
+    if near is None or red is None or Band.B02 not in bands:
         return np.zeros(values.shape[1:], bool)
-    order = [near, bands.index(Band.B04), bands.index(Band.B02)]
+    order = [near, red, bands.index(Band.B02)]
     now, then = (
         [ndimage.gaussian_filter(np.nan_to_num(each[band]), POOL_PX) for band in order] for each in (values, expected)
     )
-    index, usual = _ndvi(now[0], now[1]), _ndvi(then[0], then[1])
+    index, usual = vegetation_index(now[0], now[1]), vegetation_index(then[0], then[1])
     green = (index > GREEN_NDVI) & (index > usual - GREEN_DROP)
     darker = (now[1] - then[1] < SPROUTING_VISIBLE) & (now[2] - then[2] < SPROUTING_VISIBLE)
     return np.asarray(green | (darker & (index > SPROUTING_NDVI) & (index > usual + SPROUTING_RISE)))
-
-
-def _ndvi(near: NDArray[Any], red: NDArray[Any]) -> NDArray[Any]:
-    return np.asarray((near - red) / np.maximum(near + red, 0.02))

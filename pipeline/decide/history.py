@@ -7,6 +7,7 @@ year apart from its like is learned as one harmonic of its own, by a Kalman filt
 asked of the same kind of cover in the same look. Cost and memory of a look do not depend on how many came before.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -16,6 +17,8 @@ from numpy.typing import NDArray
 
 from pipeline.correct.robust import centre_spread
 from pipeline.decide.cover import PRIOR_PIXELS, SMALLEST, kinds, spread
+from pipeline.model.bands import Band
+from pipeline.model.imagery import Look
 
 FIT_TURNS = 4
 MAX_FIT_PIXELS = 20_000
@@ -24,8 +27,14 @@ FLOOR = 0.002
 RESTLESS_PRIOR = 4.0
 """Looks that the scene's average is worth against a pixel's own spread."""
 KINDS = 6
-SEASON_PRIOR = 1.0
-"""Variance of a pixel's own harmonic before any year was seen, in units of the look's noise."""
+GAIN_ERROR = 0.06
+"""Of how far a pixel stands off its kind: slopes of the scene's map, BRDF and sun angle leave so much unsaid."""
+BARE_SEASON, GREEN_SEASON = 0.5, 8.0
+"""Variance of a pixel's own harmonic before any year was seen, in units of the look's noise: of bare and built ground,
+and of what is green, which may brown in a season not seen yet and further than its like."""
+GREEN_FROM, GREEN_TO = 0.2, 0.6
+UNKNOWN = 100.0
+"""Variance of a level before the first look."""
 LEVEL_DRIFT, SEASON_DRIFT = 1 / 144, 1 / 2000
 """Variance a look adds: a slow drift of a place is no change; the mean remembers about twelve looks."""
 MEMORY = 12.0
@@ -60,22 +69,48 @@ class Residual:
     expected: NDArray[np.float32]
 
 
-def start(stack: NDArray[np.float32]) -> History:
-    """History of the first looks: their median. stack: (look, band, row, col), NaN where not usable."""
-    known = np.isfinite(stack).all(axis=1)
-    count = known.sum(axis=0).astype(np.float32)
+def start(looks: Sequence[Look]) -> History:
+    """History of the first looks: their median, and what their days leave in doubt."""
+    stack = np.stack([clear_values(look) for look in looks])
+    known: NDArray[np.bool_] = np.asarray(np.isfinite(stack).all(axis=1))
     mean = centre_spread(stack, axis=0)[0].astype(np.float32)
-    doubt = np.zeros((3, 3, *count.shape), np.float32)
-    doubt[0, 0] = 1 / np.maximum(count, 1)
-    doubt[1, 1] = doubt[2, 2] = SEASON_PRIOR
+    doubt = _unknown(looks[0].bands, mean)
+    for index, look in enumerate(looks):
+        phase = np.array(_phase(look.time), np.float32)
+        reach = np.tensordot(phase, doubt, axes=(0, 0))
+        gain = np.where(known[index], reach / (np.tensordot(phase, reach, axes=(0, 0)) + 1), 0)
+        doubt = np.asarray(doubt - gain[:, None] * reach[None], np.float32)
     return History(
         mean=mean,
         season=np.zeros((2, *mean.shape), np.float32),
         doubt=doubt,
-        weight=count,
-        restless=np.ones(count.shape, np.float32),
+        weight=known.sum(axis=0).astype(np.float32),
+        restless=np.ones(mean.shape[1:], np.float32),
         kind=_kinds(mean),
     )
+
+
+def clear_values(look: Look) -> NDArray[np.float32]:
+    """(band, row, col) reflectance, NaN where not usable."""
+    return np.where(look.usable, look.reflectance, np.nan).astype(np.float32)
+
+
+def _unknown(bands: tuple[Band, ...], mean: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(3, 3, row, col): doubt before any look; green ground may have a season of its own."""
+    doubt = np.zeros((3, 3, *mean.shape[1:]), np.float32)
+    near = next((bands.index(band) for band in (Band.B08, Band.B8A) if band in bands), None)
+    green = np.zeros(mean.shape[1:], np.float32)
+    if near is not None and Band.B04 in bands:
+        index = vegetation_index(mean[near], mean[bands.index(Band.B04)])
+        green = np.clip((np.nan_to_num(index) - GREEN_FROM) / (GREEN_TO - GREEN_FROM), 0, 1)
+    doubt[0, 0] = UNKNOWN
+    doubt[1, 1] = doubt[2, 2] = BARE_SEASON + (GREEN_SEASON - BARE_SEASON) * green
+    return doubt
+
+
+def vegetation_index(near: NDArray[Any], red: NDArray[Any]) -> NDArray[Any]:
+    """NDVI, steady where both are dark."""
+    return np.asarray((near - red) / np.maximum(near + red, 0.02))
 
 
 def sorted_anew(history: History) -> History:
@@ -105,8 +140,8 @@ def residual(
     mapped = (coefficients.T @ _design(means)).astype(np.float32)
     rest = (flat - mapped).reshape(values.shape)
     rest = np.where(known, rest, np.nan).astype(np.float32)
-    rest, white = _by_kind(rest, history.kind, fitting, covariance)
-    sure = np.sqrt(_calm(history) * (1 + _doubt(history, when)))
+    rest, white, odd = _by_kind(rest, history, fitting, covariance)
+    sure = np.sqrt(_calm(history) * (1 + _doubt(history, when)) + GAIN_ERROR**2 * odd)
     return Residual(
         reflectance=rest, white=(white / sure).astype(np.float32), expected=np.asarray(values - rest, np.float32)
     )
@@ -138,13 +173,14 @@ def learn(history: History, found: Residual, when: datetime, trust: NDArray[np.f
     )
 
 
-def adopt(history: History, values: NDArray[np.float32]) -> History:
+def adopt(history: History, look: Look) -> History:
     """Ground that was under cloud in all first looks gets its history from the first look that sees it."""
+    values = clear_values(look)
     new = ~np.isfinite(history.mean).all(axis=0) & np.isfinite(values).all(axis=0)
     if not new.any():
         return history
-    doubt = history.doubt.copy()
-    doubt[:, :, new] = np.diag([1, SEASON_PRIOR, SEASON_PRIOR])[:, :, None]
+    doubt = np.where(new, _unknown(look.bands, values), history.doubt).astype(np.float32)
+    doubt[0, 0][new] = 1
     return replace(
         history,
         mean=np.where(new, values, history.mean).astype(np.float32),
@@ -179,15 +215,19 @@ def _kinds(mean: NDArray[np.float32]) -> NDArray[np.int8]:
 
 
 def _by_kind(
-    rest: NDArray[np.float32], kind: NDArray[np.int8], fitting: NDArray[np.intp], covariance: NDArray[np.float64]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The residual less the middle of its kind of cover, and that whitened by its kind's covariance."""
+    rest: NDArray[np.float32], history: History, fitting: NDArray[np.intp], covariance: NDArray[np.float64]
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """The residual less the middle of its kind of cover, that whitened by its kind's covariance, and (row, col) how far
+    the pixel's mean stands off its kind, squared and per band, in the same units.
+    """
     bands = len(rest)
-    flat, label = rest.reshape(bands, -1).copy(), kind.ravel()
-    white = np.full_like(flat, np.nan)
+    flat, label, means = rest.reshape(bands, -1).copy(), history.kind.ravel(), history.mean.reshape(bands, -1)
+    white, odd = np.full_like(flat, np.nan), np.zeros(flat.shape[1], np.float32)
     floor = FLOOR**2 * np.eye(bands)
     for each in range(KINDS):
         members = np.flatnonzero(label == each)
+        if members.size == 0:
+            continue
         fitted = fitting[label[fitting] == each]
         own = covariance
         if fitted.size >= SMALLEST:
@@ -197,7 +237,9 @@ def _by_kind(
             flat[:, members] -= (share * centre)[:, None].astype(np.float32)
         whitener = np.linalg.inv(np.linalg.cholesky(own)).astype(np.float32)
         white[:, members] = whitener @ flat[:, members]
-    return flat.reshape(rest.shape), white.reshape(rest.shape)
+        off = means[:, members] - np.nanmedian(means[:, members], axis=1, keepdims=True)
+        odd[members] = np.nan_to_num(((whitener @ off) ** 2).mean(axis=0))
+    return flat.reshape(rest.shape), white.reshape(rest.shape), odd.reshape(rest.shape[1:])
 
 
 def _design(mean: NDArray[Any]) -> NDArray[np.float64]:

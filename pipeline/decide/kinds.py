@@ -16,6 +16,8 @@ MAX_SLOPE, MIN_TILT = 1.40, 0.62
 """Near infrared over red, and blue over red: roofs, concrete and asphalt are flat where soils rise."""
 BLUE_TILT, BLUE_LIGHT, BRIGHT_RED = 0.90, 0.12, 0.35
 """A blue roof, which is no dark ground under haze; and brighter than any soil."""
+BROWN_BLUE, BROWN_RED = 0.02, 0.05
+"""How much brighter brown leaves are than green ones, at most (the embedded archive's forest: 0.006 and 0.040)."""
 CLEAR_EDGE, SOME_EDGE, GREY = 1.35, 1.05, 0.2
 """Old edges that tell a structure by themselves, and those that do on ground whose NDVI is below GREY."""
 
@@ -57,6 +59,13 @@ def is_wood(bands: tuple[Band, ...], spectrum: NDArray[Any]) -> bool:
     at = dict(zip(bands, (float(level) for level in spectrum), strict=True))
     near, red = at.get(Band.B08, at.get(Band.B8A, float("nan"))), at.get(Band.B04, float("nan"))
     return bool(_index(near, red) > WOOD_NDVI and red < WOOD_RED and at.get(Band.B11, 0.0) < WOOD_SWIR)
+
+
+def is_browned(bands: tuple[Band, ...], past: NDArray[Any], now: NDArray[Any]) -> bool:
+    """Green once, and no brighter in the visible now: leaves fell, or grass dried."""
+    was, at = (dict(zip(bands, (float(level) for level in each), strict=True)) for each in (past, now))
+    blue, red = (at.get(band, 0.0) - was.get(band, 0.0) for band in (Band.B02, Band.B04))
+    return _ndvi(bands, past) > BARE and blue < BROWN_BLUE and red < BROWN_RED
 
 
 def _ndvi(bands: tuple[Band, ...], spectrum: NDArray[Any]) -> float:

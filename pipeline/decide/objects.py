@@ -9,18 +9,21 @@ from scipy import ndimage
 
 from pipeline.decide import persistence
 from pipeline.decide.fold import THRESHOLD_NATS, Fold
-from pipeline.decide.kinds import CLEAR_EDGE, is_built, is_wood
-from pipeline.decide.shapes import CORE_SHARE, Shape, shape_of
-from pipeline.decide.vectorise import EIGHT
+from pipeline.decide.kinds import CLEAR_EDGE, is_browned, is_built, is_wood
+from pipeline.decide.shapes import CORE_SHARE, PIXEL_M2, Shape, shape_of
+from pipeline.decide.vectorise import EIGHT, eras, regions
 
+ERA_PIXELS = 8
 RECENT = 3
 """Looks that show the object as it is now: earlier ones may show its foundations."""
 MIN_SIGHTS = 3
 PRIOR_SIGMAS, PRIOR_LOOKS = 2.0, 4.0
 """How far ground strays along any direction, in sigmas of a look, before its own past is known, and what that
 belief weighs in looks."""
-FIELD_DAYS = 150
-"""Bare or burnt ground that fills a field is a farmer's until it outlasts a season."""
+FIELD_DAYS, SEASON_DAYS, YEAR_BEFORE, GREEN_TIME = 150, 30, 200, 0.75
+"""Bare or burnt ground that fills a field is a farmer's until it outlasts a season. Brown where it was green means
+little in a season that no look of an earlier year (more than so many days before) has shown to within so many days. A
+season is green while the greenest ground has this share of its best NDVI."""
 PLOT_M2, PLOT_FILL, PLOT_WIDTH_M = 15_000.0, 0.7, 20.0
 """A building's plot is no larger than this, and fills its narrowest rectangle or is as narrow as a road; fields are
 larger, or of any shape."""
@@ -30,32 +33,40 @@ larger, or of any shape."""
 class Track:
     """An object in time. Indices run along the fold's looks, -1 = none.
 
-    before, first, last: last clear look without it, first and last with it. confirmed: look that confirmed it.
-    surprise: how many spreads of its own past the object stands off, over all its looks. seen, clear: of the looks
-    since first, how many saw it, how many could have. past, now: (band,) reflectance before and in its latest looks.
+    before, first, last: last clear look without it, first and last with it. rises: (look, surprise) at each clear look
+    from the third on at which nothing but its surprise is asked for: how many spreads of its own past the object
+    stands off. seen, clear: of the looks since first, how many saw it, how many could have. past, now: (band,)
+    reflectance before and in its latest looks.
     edges: contrast across the outline before anything changed, 1 = as around it.
     """
 
     before: int
     first: int
     last: int
-    confirmed: int
+    rises: tuple[tuple[int, float], ...]
     healed: bool
-    surprise: float
     seen: int
     clear: int
     past: NDArray[np.float64]
     now: NDArray[np.float64]
     edges: float
 
+    def confirmed(self, limit: float) -> int:
+        """The first look at which the surprise passed a limit, -1 = none."""
+        return next((index for index, surprise in self.rises if surprise >= limit), -1)
 
-def object_of(fold: Fold, where: NDArray[np.bool_], limit: float) -> tuple[Shape, Track] | None:
-    """A region's outline and days; it is confirmed at the first look at which its surprise passes `limit`.
+    @property
+    def surprise(self) -> float:
+        """The largest so far, 0 where none counts yet."""
+        return max((surprise for _, surprise in self.rises), default=0.0)
 
-    where: (row, col), connected evidence. None where no pixel of it is covered by half.
-    """
+
+def object_of(fold: Fold, where: NDArray[np.bool_]) -> tuple[Shape, Track] | None:
+    """A region's outline and days; None where no pixel of it is covered by half. where: (row, col), its evidence."""
     strength = np.sqrt((fold.trace.shown**2).sum(axis=0))
     passed = where & (fold.trace.peak >= THRESHOLD_NATS)
+    if not passed.any():
+        return None
     # evidence saturates, also where only a corner of a pixel changed; the size of the change does not
     core = passed & (strength >= CORE_SHARE * float(np.quantile(strength[passed], 0.9)))
     healed = bool((fold.trace.ended[core] >= 0).mean() > 0.5)
@@ -66,10 +77,10 @@ def object_of(fold: Fold, where: NDArray[np.bool_], limit: float) -> tuple[Shape
     shape = shape_of(fold, where, core, without, with_it)
     if shape is None:
         return None
-    return shape, _track(fold, shape, (first, before, last), healed, limit)
+    return shape, _track(fold, shape, (first, before, last), healed)
 
 
-def _track(fold: Fold, shape: Shape, days: tuple[int, int, int], healed: bool, limit: float) -> Track:
+def _track(fold: Fold, shape: Shape, days: tuple[int, int, int], healed: bool) -> Track:
     first, before, last = days
     series, spectra = _white_series(fold, shape.core), _spectra(fold, shape.core)
     end = last if healed else len(fold.looks) - 1
@@ -77,21 +88,35 @@ def _track(fold: Fold, shape: Shape, days: tuple[int, int, int], healed: bool, l
     earlier = [index for index in range(fold.learning, before + 1) if np.isfinite(series[index, 0])]
     past = _typical_spectrum(spectra, range(before + 1))
     edges = _edges(fold.mean, shape.where)
-    confirmed, off = -1, 0.0
+    bands, rises = fold.looks[0].bands, []
+    excused = (_like_a_plot(shape) and edges < CLEAR_EDGE) or is_wood(bands, past)
     for count in range(MIN_SIGHTS, len(sights) + 1):
         known = sights[:count]
-        off = _surprise(series[known], series[earlier])
-        if confirmed < 0 and off >= limit:
-            now = _typical_spectrum(spectra, known)
-            bands, age = fold.looks[0].bands, (fold.looks[known[-1]].time - fold.looks[first].time).days
-            plot = _like_a_plot(shape) and edges < CLEAR_EDGE
-            if plot or age >= FIELD_DAYS or is_built(bands, now) or is_wood(bands, past):
-                confirmed = known[-1]
+        now = _typical_spectrum(spectra, known)
+        told = (excused or is_built(bands, now)) and not (is_browned(bands, past, now) and _novel(fold, known, before))
+        if told or _outlasts(fold, known):
+            rises.append((known[-1], _surprise(series[known], series[earlier])))
     seen, clear = _counts(fold, shape.where, first, end)
     return Track(
-        before=before, first=first, last=last, confirmed=confirmed, healed=healed, surprise=off, seen=seen, clear=clear,
-        past=past, now=_typical_spectrum(spectra, sights or [first]), edges=edges,
+        before=before, first=first, last=last, rises=tuple(rises), healed=healed, seen=seen, clear=clear, past=past,
+        now=_typical_spectrum(spectra, sights or [first]), edges=edges,
     )  # fmt: skip
+
+
+def _novel(fold: Fold, sights: list[int], before: int) -> bool:
+    """True where most of the sights fall into a season that no earlier year has shown."""
+    day = np.array([look.time.toordinal() for look in fold.looks])
+    since = day[sights][:, None] - day[None, : before + 1]
+    off = np.abs((since + 182) % 365 - 182)
+    return bool((np.where(since > YEAR_BEFORE, off, 365).min(axis=1, initial=365) > SEASON_DAYS).mean() > 0.5)
+
+
+def _outlasts(fold: Fold, sights: list[int]) -> bool:
+    """True where it has lasted half a year, and into the green time of one."""
+    verdure = np.array(fold.verdure)
+    green = verdure[sights] > GREEN_TIME * np.nanmax(verdure)
+    age = (fold.looks[sights[-1]].time - fold.looks[sights[0]].time).days
+    return bool(age >= FIELD_DAYS and (green.sum() >= MIN_SIGHTS or not np.isfinite(verdure).any()))
 
 
 def _surprise(sights: NDArray[np.float64], earlier: NDArray[np.float64]) -> float:
@@ -223,3 +248,13 @@ def _typical(index: NDArray[np.int16], where: NDArray[np.bool_]) -> int:
 def _counts(fold: Fold, where: NDArray[np.bool_], first: int, last: int) -> tuple[int, int]:
     clear = [score for score in _series(fold, where)[first : last + 1] if score is not None]
     return sum(score > persistence.SEEN_SIGMAS for score in clear), len(clear)
+
+
+def objects(fold: Fold, min_area_m2: float) -> tuple[tuple[Shape, Track], ...]:
+    """Every object that the folded evidence shows, of at least an area, in the order of their first pixels."""
+    trace = fold.trace
+    labels = regions(trace.peak, THRESHOLD_NATS, 0.5 * THRESHOLD_NATS, min_area_m2 / PIXEL_M2, trace.first >= 0)
+    days = np.array([look.time.toordinal() for look in fold.looks])[trace.first]
+    labels = eras(labels, days, ERA_PIXELS)
+    found = (object_of(fold, labels == label) for label in range(1, int(labels.max()) + 1))
+    return tuple(each for each in found if each is not None and each[0].area_m2 >= min_area_m2)

@@ -13,7 +13,7 @@ SEEN_SIGMAS = 3.0
 NATS_PER_SIGMA = 0.5
 CAP_NATS = 2.0
 """No single look can say more: three have to agree."""
-FLOOR_NATS, CEILING_NATS = -1.9, 14.0
+FLOOR_NATS, CEILING_NATS = -1.9, 8.0
 """However long the quiet before: three looks at the cap lift a pixel over the threshold, two do not."""
 RENEWAL = 0.5
 """How fast the mean change of an established object goes over to another phase of it."""

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from shapely.geometry import MultiPolygon, Polygon
 
-from pipeline.decide.fold import Fold, clear_values
+from pipeline.decide.fold import Fold
+from pipeline.decide.history import clear_values
 from pipeline.decide.vectorise import EIGHT, contour
 from pipeline.model.bands import Band
 
