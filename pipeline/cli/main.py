@@ -3,6 +3,7 @@
 import signal
 import sys
 from importlib.metadata import version as installed_version
+from inspect import cleandoc
 from typing import Any
 
 import typer
@@ -46,6 +47,10 @@ app.command()(report)
 app.command()(export)
 app.command()(simulate)
 app.command()(doctor)
+for _each in (*app.registered_commands, *sites.registered_commands):
+    if _each.callback and _each.callback.__doc__:
+        # docstrings are raw, so the sign that keeps the lines of an example apart stands in them as two letters
+        _each.help = cleandoc(_each.callback.__doc__).replace("\\b", "\b")
 
 
 @app.callback(invoke_without_command=True)
