@@ -7,6 +7,7 @@ import typer
 from pipeline.cli.asking import ask, day, default_sites
 from pipeline.cli.console import out, progress
 from pipeline.model.errors import Exit, UsageError
+from pipeline.study import plant
 from pipeline.study.ground import read_ground
 from pipeline.study.simulate import simulate as write_looks
 from pipeline.study.staging import Wishes, staged
@@ -17,9 +18,9 @@ def simulate(
     folder: Path = typer.Argument(..., metavar="OUT", help="where the catalogue goes: a new or an empty folder"),
     seed: int = typer.Option(1, min=0, help="same seed, same bytes"),
     ground: Path = typer.Option(None, help="real pixels: STAC folder, product or folder of bands; default: aois/demo"),
-    looks: int = typer.Option(None, min=1, help="passes of the satellite; default: 60"),
-    start: str = typer.Option(None, help="day of the first; default: 2020-01-05"),
-    days: float = typer.Option(None, min=1, help="from one to the next; default: 10"),
+    looks: int = typer.Option(None, min=1, help="passes; default: 60, seven years at the plant"),
+    start: str = typer.Option(None, help="first day; default: 2020-01-05"),
+    days: float = typer.Option(None, min=1, help="from pass to pass; default: 10"),
     undisturbed: bool = typer.Option(False, "--undisturbed", help="nothing happens: every alert is a false one"),
     distractors: bool = typer.Option(True, help="fields worked, roofs renewed, lorries parked, fires, shores"),
     site: str = typer.Option(None, help="lay the ground out at this site's own place"),
@@ -28,11 +29,12 @@ def simulate(
     r"""Write a STAC catalogue of simulated looks with construction in them, its truth and its AOI file.
 
     The ground is real Sentinel-2; the year, the weather, misregistration, buildings and what only looks like them are
-    drawn by a program. Every file says so.
+    drawn by a program; every file says so. At february-11-plant the story published of that plant is told, 2019-2025.
 
     \b
     groundbreak simulate sim --seed 7
     groundbreak simulate quiet --undisturbed --looks 90 --ground aois/demo/archive
+    groundbreak simulate plant --site february-11-plant
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError("not an empty folder", str(folder), "name a new one")
@@ -47,7 +49,8 @@ def simulate(
     place = None if site is None else ask([site], sites or ()).sites[0]
     with progress() as step:
         step("ground", 0, 1, "being read")
-        laid, plan = staged(read_ground(ground or default_sites() / "demo" / "archive"), place, wishes)
+        real = read_ground(ground or default_sites() / "demo" / "archive")
+        laid, plan = plant.story(real, place, wishes) if place and place.id == plant.ID else staged(real, place, wishes)
         file = write_looks(laid, plan, folder, lambda done, total, what: step(plan.place, done, total, what))
     count = {role: sum(event.role == role for event in plan.events) for role in (CHANGE, DISTRACTOR)}
     out.print(

@@ -31,11 +31,15 @@ ROOFS: Mapping[str, Spectrum] = MappingProxyType({
 })  # fmt: skip
 """Five roofs from glaring to darker than most ground."""
 RED_TILE = _spectrum(0.07, 0.10, 0.20, 0.29, 0.30, 0.37, 0.31)
+MIXED_TILE = _spectrum(0.19, 0.19, 0.19, 0.28, 0.29, 0.35, 0.31)
+"""Blue, grey and cream side by side, as one hall may have them."""
 ASPHALT = _spectrum(0.08, 0.09, 0.10, 0.13, 0.135, 0.17, 0.16)
+GRAVEL = _spectrum(0.12, 0.145, 0.17, 0.22, 0.225, 0.28, 0.26)
+"""A trodden works yard."""
 CLEARED = _spectrum(0.09, 0.125, 0.165, 0.24, 0.25, 0.34, 0.30)
 """Bare, scraped ground."""
 FOUNDATION = _spectrum(0.15, 0.18, 0.21, 0.26, 0.27, 0.32, 0.29)
-FRAME = _spectrum(0.12, 0.14, 0.165, 0.21, 0.22, 0.27, 0.25)
+FRAME = _spectrum(0.095, 0.11, 0.13, 0.165, 0.17, 0.21, 0.195)
 """An open steel frame over a floor slab: half shade, half slab."""
 PLOUGHED = _spectrum(0.065, 0.085, 0.11, 0.18, 0.19, 0.27, 0.22)
 STUBBLE = _spectrum(0.085, 0.12, 0.16, 0.28, 0.30, 0.36, 0.26)

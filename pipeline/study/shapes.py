@@ -29,15 +29,24 @@ SHAPES = (*SIZES, "L 60x60 m", "strip 9x120 m", "road 12x300 m")
 def footprint(size: str, centre: tuple[float, float], angle: float) -> Polygon:
     """The outline of one of SHAPES in metres of a projected CRS, turned by `angle` degrees about `centre` (x, y)."""
     if size in SIZES:
-        width, length = SIZES[size]
-        shape: BaseGeometry = box(-width / 2, -length / 2, width / 2, length / 2)
-    elif size == "L 60x60 m":
+        return block(*SIZES[size], centre, angle)
+    shape: BaseGeometry
+    if size == "L 60x60 m":
         shape = box(-30, -30, -5, 30).union(box(-30, -30, 30, -5))
     elif size == "strip 9x120 m":
         shape = box(-4.5, -60, 4.5, 60)
     else:
         bend = LineString([(-150, 0), (-50, 12), (50, 0), (150, -20)])
         shape = bend.buffer(6, cap_style="flat")
+    return _placed(shape, centre, angle)
+
+
+def block(width: float, length: float, centre: tuple[float, float], angle: float) -> Polygon:
+    """A rectangle in metres, its length along y, turned by `angle` degrees about `centre` (x, y)."""
+    return _placed(box(-width / 2, -length / 2, width / 2, length / 2), centre, angle)
+
+
+def _placed(shape: BaseGeometry, centre: tuple[float, float], angle: float) -> Polygon:
     turned = affinity.translate(affinity.rotate(shape, angle, origin=(0, 0)), *centre)
     return Polygon(turned.exterior)
 

@@ -1,0 +1,175 @@
+"""The February 11 plant's story as it was published, rehearsed on simulated pixels at the plant's own place.
+
+From the published descriptions: where Buildings A and B stand, when B was begun and finished, that both roofs were
+renewed in 2023, that a hall of 60 to 70 % of the size of the existing one was an open frame in October 2024, and that
+housing was built. Made up, because no text gives it: every size in metres, angles, colours beyond "three, then red",
+the place of the 2024 hall and of the housing, days of the month, the rest of the works, and that the hall was roofed
+in 2025. The ground is a real one from elsewhere.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+from odc.geo.geobox import GeoBox
+from odc.geo.geom import point
+from shapely.geometry import Polygon
+
+from pipeline.model.site import Site
+from pipeline.study.ground import Ground, even, moved_to
+from pipeline.study.materials import ASPHALT, CLEARED, FOUNDATION, FRAME, GRAVEL, MIXED_TILE, RED_TILE, ROOFS, Spectrum
+from pipeline.study.shapes import block
+from pipeline.study.simulate import Plan
+from pipeline.study.staging import Wishes
+from pipeline.study.stories import CHANGE, PRESENT, Event, Phase, distractors
+from pipeline.study.truth import lonlat
+from pipeline.study.weather import Chances
+
+ID = "february-11-plant"
+START, YEARS, REVISIT_DAYS = datetime(2019, 1, 3, tzinfo=UTC), 7, 5.0
+ORBIT = 3
+"""The one relative orbit that sees the place, tile 52TCK."""
+ALWAYS = datetime(2000, 1, 1, tzinfo=UTC)
+BUILDING_A, BUILDING_B = (127.656521, 39.921628), (127.657091, 39.920212)
+HALL_M, NEW_HALL_M = (60.0, 100.0), (50.0, 78.0)
+"""Working figures; the second is 65 % of the first."""
+ANGLE = 20.0
+# of a month's passes: cloudless, up to some cloud, snow on the ground; a coast with a dry winter and a monsoon
+_MONTHS = (
+    (0.35, 0.55, 0.60), (0.32, 0.50, 0.50), (0.30, 0.50, 0.20), (0.28, 0.45, 0.0), (0.25, 0.40, 0.0), (0.12, 0.28, 0.0),
+    (0.05, 0.17, 0.0), (0.08, 0.22, 0.0), (0.26, 0.42, 0.0), (0.38, 0.55, 0.0), (0.32, 0.50, 0.05), (0.35, 0.55, 0.40),
+)  # fmt: skip
+
+
+def story(real: Ground, site: Site, wishes: Wishes) -> tuple[Ground, Plan]:
+    """Seven years of passes every five days over the plant; those that are overcast are not filed."""
+    grid = even(site.grid)
+    ground = moved_to(real, grid)
+    start, days = wishes.start or START, wishes.days or REVISIT_DAYS
+    passes = wishes.passes or round(YEARS * 365.25 / REVISIT_DAYS)
+    works = present(grid, renewed=not wishes.undisturbed)
+    events = works if wishes.undisturbed else (*works, *published(grid))
+    if wishes.distractors and not wishes.undisturbed:
+        rng = np.random.default_rng([wishes.seed, 0])
+        end = start + timedelta(days=passes * days)
+        events = (*events, *distractors(ground, events, start + (end - start) / 7, end, rng))
+    plan = Plan(
+        place=f"{site.id}-simulated",
+        name=f"SIMULATED pixels: {site.name}",
+        start=start,
+        passes=passes,
+        days=days,
+        seed=wishes.seed,
+        events=events,
+        orbits=(ORBIT,),
+        climate=coast,
+        overcast=False,
+        aoi=lonlat(site.aoi, "EPSG:4326"),
+    )
+    return ground, plan
+
+
+def coast(_: float, month: int) -> Chances:
+    """The month's weather at the plant: 25 to 35 passes a year show some ground, hardly any in the monsoon."""
+    clear, broken, snow = _MONTHS[month - 1]
+    return Chances(clear=clear, broken=broken, snow=snow)
+
+
+def present(grid: GeoBox, renewed: bool) -> tuple[Event, ...]:
+    """What stands from the first look on: the yard, its roads, old halls, and Building A under its old roof."""
+    yard = _standing("yard", _at(grid, BUILDING_B, (0, -30), (430, 560)), GRAVEL, 0.85)
+    roads = [
+        _standing(f"road-{number}", _at(grid, BUILDING_B, place, size), ASPHALT)
+        for number, (place, size) in enumerate([((-60, -30), (9, 560)), ((70, -30), (9, 560)), ((0, -330), (600, 9))])
+    ]
+    places = [((-140, 120), (30, 90)), ((-140, -10), (30, 110)), ((-150, -160), (45, 70)), ((130, 170), (28, 80)),
+              ((0, -190), (40, 60)), ((140, -200), (24, 60))]  # fmt: skip
+    roofs = [RED_TILE, ROOFS["concrete"], ROOFS["dark bitumen"], RED_TILE, ROOFS["concrete"], RED_TILE]
+    halls = [
+        _standing(f"hall-{number}", _at(grid, BUILDING_B, place, size), roof, height_m=9)
+        for number, ((place, size), roof) in enumerate(zip(places, roofs, strict=True))
+    ]
+    outline = _at(grid, BUILDING_A, (0, 0), (45, 90))
+    until = _day(2023, 5, 8) if renewed else None
+    old = Phase(start=ALWAYS, end=until, material="concrete", spectrum=ROOFS["concrete"], height_m=12)
+    building_a = Event(
+        id="building-a", role=PRESENT, kind="hall", size="45x90 m", material="concrete", outline=outline, phases=(old,)
+    )
+    return (yard, *roads, *halls, building_a)
+
+
+def published(grid: GeoBox) -> tuple[Event, ...]:
+    """What happened, in the order it began."""
+    hall = _at(grid, BUILDING_B, (0, 0), HALL_M)
+    outline_a = _at(grid, BUILDING_A, (0, 0), (45, 90))
+    building_b = _built(
+        "building-b", "60x100 m", hall, "mixed tile, then red",
+        [(_day(2020, 6, 10), "cleared", CLEARED, 0), (_day(2020, 8, 5), "foundation", FOUNDATION, 0),
+         (_day(2020, 10, 10), "frame", FRAME, 8), (_day(2021, 4, 1), "tile in three colours", MIXED_TILE, 15),
+         (_day(2023, 6, 10), "red tile", RED_TILE, 15)],
+    )  # fmt: skip
+    roof_a = _roof("building-a-roof", "45x90 m", outline_a, _day(2023, 5, 8), "blue steel", ROOFS["blue steel"], 1.0)
+    # its pixels are those of building-b: here only for the truth
+    roof_b = _roof("building-b-roof", "60x100 m", hall, _day(2023, 6, 10), "red tile", RED_TILE, 0.0)
+    new_hall = _built(
+        "hall-2024", "50x78 m", _at(grid, BUILDING_B, (140, -60), NEW_HALL_M), "bare metal",
+        [(_day(2024, 6, 3), "cleared", CLEARED, 0), (_day(2024, 7, 29), "foundation", FOUNDATION, 0),
+         (_day(2024, 9, 16), "frame", FRAME, 8), (_day(2025, 4, 7), "roof", ROOFS["bare metal"], 15)],
+    )  # fmt: skip
+    return (building_b, roof_a, roof_b, *_housing(grid), new_hall)
+
+
+def _housing(grid: GeoBox) -> list[Event]:
+    """Two rows of three blocks, one after the other from spring to autumn 2024."""
+    blocks = []
+    for number in range(6):
+        begun = _day(2024, 3, 25) + timedelta(days=12 * number)
+        outline = _at(grid, BUILDING_B, (-520 + 45 * (number % 3), -420 - 90 * (number // 3)), (14, 56))
+        phases: list[tuple[datetime, str, Spectrum, float]] = [
+            (begun, "cleared", CLEARED, 0),
+            (begun + timedelta(days=40), "foundation", FOUNDATION, 0),
+            (begun + timedelta(days=110), "roof", ROOFS["concrete"], 10),
+        ]
+        blocks.append(_built(f"housing-{number + 1}", "14x56 m", outline, "concrete", phases))
+    return blocks
+
+
+def _roof(
+    id: str, size: str, outline: Polygon, begun: datetime, material: str, spectrum: Spectrum, strength: float
+) -> Event:
+    """A roof renewed."""
+    height = 12.0 if strength > 0 else 0.0
+    phase = Phase(
+        start=begun, end=None, material=material, spectrum=spectrum, strength=strength, height_m=height
+    )  # fmt: skip
+    return Event(
+        id=id, role=CHANGE, kind="resurfaced", size=size, material=material, outline=outline, phases=(phase,)
+    )  # fmt: skip
+
+
+def _built(
+    id: str, size: str, outline: Polygon, material: str, phases: Sequence[tuple[datetime, str, Spectrum, float]]
+) -> Event:
+    ends = [*(begun for begun, *_ in phases[1:]), None]
+    steps = tuple(
+        Phase(start=begun, end=end, material=name, spectrum=spectrum, height_m=height)
+        for (begun, name, spectrum, height), end in zip(phases, ends, strict=True)
+    )
+    return Event(id=id, role=CHANGE, kind="new structure", size=size, material=material, outline=outline, phases=steps)
+
+
+def _standing(id: str, outline: Polygon, spectrum: Spectrum, strength: float = 1.0, height_m: float = 0.0) -> Event:
+    phase = Phase(
+        start=ALWAYS, end=None, material=id, spectrum=spectrum, strength=strength, height_m=height_m
+    )  # fmt: skip
+    return Event(id=id, role=PRESENT, kind="standing", size="", material=id, outline=outline, phases=(phase,))
+
+
+def _at(grid: GeoBox, lonlat: tuple[float, float], off_m: tuple[float, float], size_m: tuple[float, float]) -> Polygon:
+    """A block of (width, length) whose centre lies (east, north) metres off a point, in the grid's CRS."""
+    place = point(*lonlat, "EPSG:4326").to_crs(str(grid.crs)).geom
+    return block(*size_m, (place.x + off_m[0], place.y + off_m[1]), ANGLE)
+
+
+def _day(year: int, month: int, day: int) -> datetime:
+    return datetime(year, month, day, tzinfo=UTC)
