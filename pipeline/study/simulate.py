@@ -105,7 +105,7 @@ def render(ground: Ground, events: Sequence[Event], made: Pass, seed: int, south
     bands = tuple(planes)
     for band, plane in planes.items():
         step = 2 if band.native_m > 10 else 1
-        planes[band] = ndimage.shift(plane, [-part / step for part in made.shift], order=3, mode="nearest")
+        planes[band] = ndimage.shift(plane, [part / step for part in made.shift], order=3, mode="nearest")
     for event in events:
         texture = np.random.default_rng([seed, zlib.crc32(event.id.encode())])  # a roof has its own for life
         draw(planes, bands, ground.native, event, made.time, made.sun, made.shift, texture)
