@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from odc.geo.geom import Geometry
 
 from pipeline.decide import persistence
-from pipeline.decide.calibration import calibrate
+from pipeline.decide.calibration import calibrate, confidence
 from pipeline.decide.fold import THRESHOLD_NATS, Fold, fold
 from pipeline.decide.kinds import kind
 from pipeline.decide.objects import Track, objects
@@ -21,6 +21,8 @@ from pipeline.model.site import Site, aoi_mask
 
 FIRST_LOOKS = 5
 """Looks that only make the history; fewer where a site has fewer, never less than `decide.min_history`."""
+HOPE = 0.6
+"""Of the surprise that confirms: what stands off less is not worth an analyst's look."""
 FINISHED_DAYS = 365
 
 
@@ -43,7 +45,7 @@ def decide_site(site: Site, looks: Sequence[Look], settings: Settings) -> Decisi
     limit = calibrate(found, seen, settings)
     alerts, observations = [], []
     for shape, track in seen:
-        if (shape.where & inside).any():
+        if (shape.where & inside).any() and track.standing >= HOPE * limit:
             alert = _alert(site, found, shape, track, limit)
             alerts.append(alert)
             observations.extend(_observe(alert, found, shape.where))
@@ -73,13 +75,14 @@ def _alert(site: Site, found: Fold, shape: Shape, track: Track, limit: float) ->
         status = Status.PROVISIONAL
     else:
         status = Status.FINISHED if days > FINISHED_DAYS else Status.CONFIRMED
+    what = kind(looks[0].bands, track.past, track.now, track.healed, track.edges)
     point = Geometry(shape.outline.representative_point(), str(site.grid.crs)).to_crs("EPSG:4326").geom
     return Alert(
         id=_mint(site, looks[track.first], shape.core),
         outline=shape.outline,
         status=status,
-        kind=kind(looks[0].bands, track.past, track.now, track.healed, track.edges),
-        confidence=float(1 / (1 + np.exp(-(track.surprise - limit)))),
+        kind=what,
+        confidence=confidence(track, what, limit),
         area_m2=shape.area_m2,
         area_error_m2=shape.area_error_m2,
         last_clear_before=looks[track.before].time.date() if track.before >= 0 else None,

@@ -5,10 +5,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
+from scipy import ndimage
 
 from pipeline.decide.fold import Fold, fold
 from pipeline.decide.objects import Track, objects
 from pipeline.decide.shapes import Shape
+from pipeline.model.alert import Kind
 from pipeline.model.imagery import Look
 from pipeline.model.settings import Settings
 from pipeline.model.site import PIXEL_M
@@ -21,7 +23,16 @@ PRIOR_RATE, PRIOR_SCALE = 1.2, 0.9
 """Null objects per km2 and year beyond START, and how fast they thin out, on simulated quiet ground."""
 PRIOR_KM2_YEARS, PRIOR_OBJECTS = 5.0, 8.0
 """What that is worth against a site's own history."""
-LIMITS = (3.0, 12.0)
+LIMITS = (3.5, 8.0)
+"""No history is so quiet, and none so restless, that the surprise asked for should lie beyond."""
+AROUND_PX = 3
+
+
+BIAS, CONFIRMED, BARE_GROUND, SURPRISE = -0.3, 2.6, -2.0, 1.6
+"""Log-odds that an alert is right: of any, of one that is confirmed, of one that shows bare ground, and per e-fold of
+surprise beyond the limit. Logistic fit to 240 alerts of simulated years over eight real grounds. Fitted on four of them
+and read on the other four, bins of more than 15 alerts lay within 0.03 of the share that was right, smaller ones within
+0.2."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +63,8 @@ def tail(forth: Fold, seen: Sequence[tuple[Shape, Track]], settings: Settings) -
     for shape, track in seen:
         if track.surprise > CERTAIN:
             changed |= shape.where
+    if changed.any():
+        changed = ndimage.binary_dilation(changed, iterations=AROUND_PX)
     back = fold(_mirrored(forth.looks), forth.learning)
     null = [
         track.surprise
@@ -61,8 +74,9 @@ def tail(forth: Fold, seen: Sequence[tuple[Shape, Track]], settings: Settings) -
     small = sum(START < track.surprise < CERTAIN for _, track in seen)
     years = (forth.looks[-1].time - forth.looks[0].time).days / 365.25
     exposure = float((forth.judged & ~changed).sum()) * PIXEL_M**2 / 1e6 * years
-    beyond = float(np.sum(np.array(null) - START))
-    scale = (beyond + PRIOR_OBJECTS * PRIOR_SCALE) / (len(null) + PRIOR_OBJECTS)
+    # by the median: a harvest is a change backwards too, and must not pass for chance
+    typical = float(np.median(np.array(null) - START)) / np.log(2) if null else PRIOR_SCALE
+    scale = (len(null) * typical + PRIOR_OBJECTS * PRIOR_SCALE) / (len(null) + PRIOR_OBJECTS)
     forwards = small / (1 - np.exp(-(CERTAIN - START) / scale))
     rate = (max(len(null), forwards) + PRIOR_RATE * PRIOR_KM2_YEARS) / (exposure + PRIOR_KM2_YEARS)
     return Tail(rate=float(rate), scale=float(scale))
@@ -76,3 +90,12 @@ def _mirrored(looks: Sequence[Look]) -> list[Look]:
         return first + (last - when)
 
     return [replace(look, scene=replace(look.scene, time=moved(look.time))) for look in reversed(looks)]
+
+
+def confidence(track: Track, kind: Kind, limit: float) -> float:
+    """Probability that an alert is what it says, 0..1."""
+    bare = kind in (Kind.CLEARED_GROUND, Kind.DEMOLISHED)
+    log_odds = BIAS + BARE_GROUND * bare
+    if track.confirmed(limit) >= 0:
+        log_odds += CONFIRMED + SURPRISE * float(np.log(max(track.surprise, 0.5) / limit))
+    return float(1 / (1 + np.exp(-log_odds)))

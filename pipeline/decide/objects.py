@@ -17,6 +17,8 @@ ERA_PIXELS = 8
 RECENT = 3
 """Looks that show the object as it is now: earlier ones may show its foundations."""
 MIN_SIGHTS = 3
+YOUNG_LOOKS, YOUNG_NATS = 3, 2.0
+"""Objects that began within so many looks are shown one look before the evidence is complete."""
 PRIOR_SIGMAS, PRIOR_LOOKS = 2.0, 4.0
 """How far ground strays along any direction, in sigmas of a look, before its own past is known, and what that
 belief weighs in looks."""
@@ -35,7 +37,8 @@ class Track:
 
     before, first, last: last clear look without it, first and last with it. rises: (look, surprise) at each clear look
     from the third on at which nothing but its surprise is asked for: how many spreads of its own past the object
-    stands off. seen, clear: of the looks since first, how many saw it, how many could have. past, now: (band,)
+    stands off. standing: the surprise over all its sights, whatever else is asked for; infinite before the third.
+    seen, clear: of the looks since first, how many saw it, how many could have. past, now: (band,)
     reflectance before and in its latest looks.
     edges: contrast across the outline before anything changed, 1 = as around it.
     """
@@ -44,6 +47,7 @@ class Track:
     first: int
     last: int
     rises: tuple[tuple[int, float], ...]
+    standing: float
     healed: bool
     seen: int
     clear: int
@@ -64,9 +68,7 @@ class Track:
 def object_of(fold: Fold, where: NDArray[np.bool_]) -> tuple[Shape, Track] | None:
     """A region's outline and days; None where no pixel of it is covered by half. where: (row, col), its evidence."""
     strength = np.sqrt((fold.trace.shown**2).sum(axis=0))
-    passed = where & (fold.trace.peak >= THRESHOLD_NATS)
-    if not passed.any():
-        return None
+    passed = where & (fold.trace.peak >= min(THRESHOLD_NATS, float(fold.trace.peak[where].max())))
     # evidence saturates, also where only a corner of a pixel changed; the size of the change does not
     core = passed & (strength >= CORE_SHARE * float(np.quantile(strength[passed], 0.9)))
     healed = bool((fold.trace.ended[core] >= 0).mean() > 0.5)
@@ -89,17 +91,19 @@ def _track(fold: Fold, shape: Shape, days: tuple[int, int, int], healed: bool) -
     past = _typical_spectrum(spectra, range(before + 1))
     edges = _edges(fold.mean, shape.where)
     bands, rises = fold.looks[0].bands, []
+    off = float("inf")
     excused = (_like_a_plot(shape) and edges < CLEAR_EDGE) or is_wood(bands, past)
     for count in range(MIN_SIGHTS, len(sights) + 1):
         known = sights[:count]
         now = _typical_spectrum(spectra, known)
         told = (excused or is_built(bands, now)) and not (is_browned(bands, past, now) and _novel(fold, known, before))
+        off = _surprise(series[known], series[earlier])
         if told or _outlasts(fold, known):
-            rises.append((known[-1], _surprise(series[known], series[earlier])))
+            rises.append((known[-1], off))
     seen, clear = _counts(fold, shape.where, first, end)
     return Track(
-        before=before, first=first, last=last, rises=tuple(rises), healed=healed, seen=seen, clear=clear, past=past,
-        now=_typical_spectrum(spectra, sights or [first]), edges=edges,
+        before=before, first=first, last=last, rises=tuple(rises), standing=off, healed=healed, seen=seen,
+        clear=clear, past=past, now=_typical_spectrum(spectra, sights or [first]), edges=edges,
     )  # fmt: skip
 
 
@@ -253,7 +257,10 @@ def _counts(fold: Fold, where: NDArray[np.bool_], first: int, last: int) -> tupl
 def objects(fold: Fold, min_area_m2: float) -> tuple[tuple[Shape, Track], ...]:
     """Every object that the folded evidence shows, of at least an area, in the order of their first pixels."""
     trace = fold.trace
-    labels = regions(trace.peak, THRESHOLD_NATS, 0.5 * THRESHOLD_NATS, min_area_m2 / PIXEL_M2, trace.first >= 0)
+    # what began in the latest looks has had no time to reach the threshold
+    young = (trace.onset >= len(fold.looks) - YOUNG_LOOKS) & (trace.onset == trace.first) & (trace.ended < 0)
+    evidence = trace.peak + np.where(young & (trace.peak > 0), YOUNG_NATS, 0)
+    labels = regions(evidence, THRESHOLD_NATS, 0.5 * THRESHOLD_NATS, min_area_m2 / PIXEL_M2, trace.first >= 0)
     days = np.array([look.time.toordinal() for look in fold.looks])[trace.first]
     labels = eras(labels, days, ERA_PIXELS)
     found = (object_of(fold, labels == label) for label in range(1, int(labels.max()) + 1))

@@ -22,9 +22,9 @@ def words(facts: Mapping[str, Any]) -> str:
 
 
 def strength(confidence: float) -> str:
-    """Confidence as a word and a number: a measure of the evidence, not yet a frequency, and it says so."""
-    word = "weak" if confidence < 0.5 else "fair" if confidence < 0.8 else "strong"
-    return f"{word} evidence ({confidence:.2f}, not calibrated)"
+    """Confidence as a word and a number."""
+    word = "low" if confidence < 0.5 else "moderate" if confidence < 0.8 else "high"
+    return f"{word} confidence ({confidence:.2f})"
 
 
 def sentence(changes: Sequence[Mapping[str, Any]], scenes: Sequence[Mapping[str, Any]]) -> str:

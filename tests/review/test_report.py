@@ -101,12 +101,12 @@ def test_an_alert_in_words_carries_both_ends_of_the_bracket(published):
     said = words(rows(published)[TWO[0].id])
     assert said == (
         "New structure of about 4,800 m²: not there on 2023-03-06, there on 2023-03-21, confirmed 2023-04-20, "
-        "seen in 9 of 10 clear looks; strong evidence (0.90, not calibrated)"
+        "seen in 9 of 10 clear looks; high confidence (0.90)"
     )
 
 
 def test_no_alert_is_called_certain_and_none_impossible():
-    assert strength(0.999).startswith("strong") and strength(0.01).startswith("weak")
+    assert strength(0.999).startswith("high") and strength(0.01).startswith("low")
 
 
 def test_areas_are_rounded_to_what_the_outline_carries():
