@@ -54,7 +54,7 @@ def drawn(out: Path, shifts: Kept, event: Event | None = None) -> Path:
         place="injected",
         name="Injected",
         crs=CRS,
-        events=(hall(),),
+        events=(event or hall(),),
         looks=looks,
         aoi=box(22.146, 45.201, 22.157, 45.209),
     )
