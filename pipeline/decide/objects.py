@@ -12,6 +12,7 @@ from pipeline.decide.fold import THRESHOLD_NATS, Fold
 from pipeline.decide.kinds import CLEAR_EDGE, is_browned, is_built, is_wood
 from pipeline.decide.shapes import CORE_SHARE, PIXEL_M2, Shape, shape_of
 from pipeline.decide.vectorise import EIGHT, eras, regions
+from pipeline.model.bands import Band
 
 ERA_PIXELS = 8
 RECENT = 3
@@ -26,6 +27,8 @@ FIELD_DAYS, SEASON_DAYS, YEAR_BEFORE, GREEN_TIME = 150, 30, 200, 0.75
 """Bare or burnt ground that fills a field is a farmer's until it outlasts a season. Brown where it was green means
 little in a season that no look of an earlier year (more than so many days before) has shown to within so many days. A
 season is green while the greenest ground has this share of its best NDVI."""
+BLUR_PX, LEAST_PURITY = 0.7, 0.5
+"""Gaussian sigma of a 10 m band after resampling; and less than half an object tells nothing of the rest."""
 PLOT_M2, PLOT_FILL, PLOT_WIDTH_M = 15_000.0, 0.7, 20.0
 """A building's plot is no larger than this, and fills its narrowest rectangle or is as narrow as a road; fields are
 larger, or of any shape."""
@@ -91,11 +94,11 @@ def _track(fold: Fold, shape: Shape, days: tuple[int, int, int], healed: bool) -
     past = _typical_spectrum(spectra, range(before + 1))
     edges = _edges(fold.mean, shape.where)
     bands, rises = fold.looks[0].bands, []
-    off = float("inf")
+    off, purity = float("inf"), _purity(bands, shape)
     excused = (_like_a_plot(shape) and edges < CLEAR_EDGE) or is_wood(bands, past)
     for count in range(MIN_SIGHTS, len(sights) + 1):
         known = sights[:count]
-        now = _typical_spectrum(spectra, known)
+        now = _pure(past, _typical_spectrum(spectra, known), purity)
         told = (excused or is_built(bands, now)) and not (is_browned(bands, past, now) and _novel(fold, known, before))
         off = _surprise(series[known], series[earlier])
         if told or _outlasts(fold, known):
@@ -103,7 +106,7 @@ def _track(fold: Fold, shape: Shape, days: tuple[int, int, int], healed: bool) -
     seen, clear = _counts(fold, shape.where, first, end)
     return Track(
         before=before, first=first, last=last, rises=tuple(rises), standing=off, healed=healed, seen=seen,
-        clear=clear, past=past, now=_typical_spectrum(spectra, sights or [first]), edges=edges,
+        clear=clear, past=past, now=_pure(past, _typical_spectrum(spectra, sights or [first]), purity), edges=edges,
     )  # fmt: skip
 
 
@@ -175,6 +178,19 @@ def _typical_spectrum(spectra: NDArray[np.float64], indices: Any) -> NDArray[np.
     if not chosen:
         chosen = [index for index in range(len(spectra)) if np.isfinite(spectra[index, 0])]
     return np.asarray(np.median(spectra[chosen], axis=0), np.float64)
+
+
+def _purity(bands: tuple[Band, ...], shape: Shape) -> NDArray[np.float64]:
+    """(band,): how much of the core's light comes from within the outline, for a footprint of about a native pixel."""
+    inside = shape.where.astype(np.float32)
+    return np.array(
+        [ndimage.gaussian_filter(inside, BLUR_PX * band.native_m / 10)[shape.core].mean() for band in bands], np.float64
+    )
+
+
+def _pure(past: NDArray[np.float64], now: NDArray[np.float64], purity: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The object's own spectrum: what its core shows, less the light of the old ground around it."""
+    return np.maximum(past + (now - past) / np.maximum(purity, LEAST_PURITY), 0.001)
 
 
 def _edges(mean: NDArray[np.float32], where: NDArray[np.bool_]) -> float:
