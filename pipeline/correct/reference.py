@@ -68,7 +68,10 @@ def build(drafts: Sequence[Draft], settings: Settings) -> Reference:
     chosen = [draft for draft in chosen if draft.clear_share >= 0.5 * best]
     anchor = chosen[0]
     image = np.where(anchor.why == 0, anchor.reflectance, np.nan)
-    for _ in range(2):
+    if len(chosen) == 1:
+        shifts = [Alignment(shift=(0.0, 0.0), accepted=True, reliability=1.0, sigma_px=0.0)]
+        spread, count = np.full(image.shape, np.nan, np.float32), (anchor.why == 0).astype(np.int16)
+    for _ in range(2 if len(chosen) > 1 else 0):
         shifts = _centred([align(image, draft, settings) for draft in chosen])
         moved = [_moved(draft, shift, draft.why == 0) for draft, shift in zip(chosen, shifts, strict=True)]
         image, spread, count = _summary(moved, image)

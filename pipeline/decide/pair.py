@@ -36,7 +36,7 @@ def decide_pair(
         if inside is None or bool((where & inside).any()):
             alert, seen = _alert(site_id, before, after, where, outline, float(sigmas[where].max()))
             alerts.append(alert)
-            observations.append(seen)
+            observations.extend(seen)
     return Decision(
         site=site_id,
         alerts=tuple(sorted(alerts, key=lambda alert: (-alert.confidence, alert.id))),
@@ -56,7 +56,7 @@ def decide_pair(
 
 def _alert(
     site_id: str, before: Look, after: Look, where: NDArray[np.bool_], outline: Polygon | MultiPolygon, peak: float
-) -> tuple[Alert, Observation]:
+) -> tuple[Alert, tuple[Observation, ...]]:
     past, now = (np.nanmean(look.reflectance[:, where], axis=1) for look in (before, after))
     point = Geometry(outline.representative_point(), str(before.grid.crs)).to_crs("EPSG:4326").geom
     row, col = np.argwhere(where)[0]
@@ -80,12 +80,15 @@ def _alert(
         lon=round(float(point.x), 6),
         lat=round(float(point.y), 6),
     )
-    seen = Observation(
-        change_id=alert.id,
-        scene=after.scene.id,
-        time=after.time,
-        clear_share=float(after.usable[where].mean()),
-        score=peak,
-        seen=True,
+    seen = tuple(
+        Observation(
+            change_id=alert.id,
+            scene=look.scene.id,
+            time=look.time,
+            clear_share=float(look.usable[where].mean()),
+            score=peak if look is after else 0.0,
+            seen=look is after,
+        )
+        for look in (before, after)
     )
     return alert, seen

@@ -27,7 +27,8 @@ CHIPS = 10
 CLEAR_SHARE = 0.6
 """Part of the outline that must be clear for a look to stand in the strip."""
 DPI = 120
-WIDTH_IN, HEIGHT_IN = 11.6, 5.6
+WIDTH_IN, HEIGHT_IN, LOW_IN = 11.6, 5.6, 2.3
+"""Inches; the low one is that of a pair, whose two points make no curve."""
 MARGIN = 0.012
 SEEN, QUIET, BRACKET, INK = "#c2261c", "#6b6f76", "#ffd92f", "#222222"
 TEXT: Any = {"font.family": "DejaVu Sans", "font.size": 8, "axes.linewidth": 0.6, "text.color": INK}
@@ -69,26 +70,32 @@ def write_timeline(
     mine = {seen.scene: seen for seen in observations}
     clear = [look for look in looks if look.scene.id in mine and mine[look.scene.id].clear_share >= CLEAR_SHARE]
     with matplotlib.rc_context(TEXT):
-        figure = Figure(figsize=(WIDTH_IN, HEIGHT_IN), facecolor="white")
+        curved = len(looks) > 2
+        figure = Figure(figsize=(WIDTH_IN, HEIGHT_IN if curved else LOW_IN), facecolor="white")
         _title(figure, alert)
         if clear:
             _strip(figure, alert, _chosen(clear, alert), mine)
-        _plots(figure, alert, [mine[look.scene.id] for look in looks if look.scene.id in mine], clear)
+        if curved:
+            _plots(figure, alert, [mine[look.scene.id] for look in looks if look.scene.id in mine], clear)
         figure.savefig(path, format="png", dpi=DPI, metadata={"Comment": mark, "Software": "groundbreak"})
 
 
 def _title(figure: Figure, alert: Alert) -> None:
-    figure.text(
-        0.012, 0.975, f"{alert.kind.value.capitalize()}, {alert.status.value}", fontsize=12, weight="bold", va="top"
-    )
+    kind = f"{alert.kind.value.capitalize()}, {alert.status.value}"
+    figure.text(0.012, _below(figure, 0.14), kind, fontsize=12, weight="bold", va="top")
     since = f"not there {alert.last_clear_before}, " if alert.last_clear_before else ""
     size = f"{alert.area_m2:,.0f} ± {alert.area_error_m2:,.0f} m²".replace(",", "\u2009")
     facts = (
         f"{since}there {alert.first_seen}  ·  {size}  ·  seen in {alert.looks_seen} of {alert.looks_clear} clear looks"
         f"  ·  confidence {alert.confidence:.2f}  ·  {_place(alert)}"
     )
-    figure.text(0.012, 0.928, facts, fontsize=8.5, va="top")
-    figure.text(0.988, 0.968, alert.id, fontsize=7, va="top", ha="right", color=QUIET)
+    figure.text(0.012, _below(figure, 0.40), facts, fontsize=8.5, va="top")
+    figure.text(0.988, _below(figure, 0.18), alert.id, fontsize=7, va="top", ha="right", color=QUIET)
+
+
+def _below(figure: Figure, inches: float) -> float:
+    """Height in the figure so far below its upper edge."""
+    return 1 - inches / float(figure.get_figheight())
 
 
 def _place(alert: Alert) -> str:
@@ -138,8 +145,8 @@ def _strip(figure: Figure, alert: Alert, looks: Sequence[Look], mine: Mapping[st
     side, gap = max(height, width), 0.06
     across, above, below = CHIPS * (1 + gap) - gap + 0.02, 0.16, 0.17
     # one unit is one chip, as wide as it is high
-    tall = (1 - 2 * MARGIN) * WIDTH_IN / across * (1 + above + below) / HEIGHT_IN
-    axis: Any = figure.add_axes((MARGIN, 0.885 - tall, 1 - 2 * MARGIN, tall))
+    tall = (1 - 2 * MARGIN) * WIDTH_IN / across * (1 + above + below) / figure.get_figheight()
+    axis: Any = figure.add_axes((MARGIN, _below(figure, 0.644) - tall, 1 - 2 * MARGIN, tall))
     axis.set_axis_off()
     for index, (look, picture) in enumerate(zip(looks, pictures, strict=True)):
         left = index * (1 + gap)
