@@ -18,9 +18,9 @@ def simulate(
     folder: Path = typer.Argument(..., metavar="OUT", help="where the catalogue goes: a new or an empty folder"),
     seed: int = typer.Option(1, min=0, help="same seed, same bytes"),
     ground: Path = typer.Option(None, help="real pixels: STAC folder, product or folder of bands; default: aois/demo"),
-    looks: int = typer.Option(None, min=1, help="passes; default: 60, seven years at the plant"),
+    looks: int = typer.Option(None, min=1, max=5000, help="passes; default: 60, seven years at the plant"),
     start: str = typer.Option(None, help="first day; default: 2020-01-05"),
-    days: float = typer.Option(None, min=1, help="from pass to pass; default: 10"),
+    days: float = typer.Option(None, min=1, max=366, help="from pass to pass; default: 10"),
     undisturbed: bool = typer.Option(False, "--undisturbed", help="nothing happens: every alert is a false one"),
     distractors: bool = typer.Option(True, help="fields worked, roofs renewed, lorries parked, fires, shores"),
     site: str = typer.Option(None, help="lay the ground out at this site's own place"),
@@ -36,11 +36,13 @@ def simulate(
     groundbreak simulate quiet --undisturbed --looks 90 --ground aois/demo/archive
     groundbreak simulate plant --site february-11-plant
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError("not an empty folder", str(folder), "name a new one")
+    first = day(start, "--start")
+    if first is not None and not 1900 <= first.year <= 2100:
+        raise UsageError(f"no Sentinel-2 in the year {first.year}", "--start", "write a day of this age, 2020-01-05")
+    _make(folder)
     wishes = Wishes(
         seed=seed,
-        start=day(start, "--start"),
+        start=first,
         passes=looks,
         days=days,
         undisturbed=undisturbed,
@@ -62,3 +64,13 @@ def simulate(
         f"  groundbreak evaluate out/{plan.place}/review.gpkg {folder}/truth.geojson", markup=False, soft_wrap=True
     )
     return Exit.DONE
+
+
+def _make(folder: Path) -> None:
+    """An empty folder; raises UsageError where there is none and none can be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise UsageError("not empty", str(folder), "name a new folder")
+    except OSError as fault:
+        raise UsageError(f"no folder can be made: {fault.strerror}", str(folder), "name another place") from fault

@@ -158,12 +158,12 @@ def _clearest(scenes: Sequence[Scene], source: Path) -> tuple[Chip, GeoBox]:
     """The chip with the most clear ground, of those the darkest in blue: no haze. Its granule's grid at 10 m."""
     best: tuple[float, float] | None = None
     found: tuple[Chip, GeoBox] | None = None
-    for scene in scenes:
+    for scene in (each for each in scenes if each.time.month in (5, 6, 7, 8, 9)):
         grid = _inside(even(site_grid(scene.granules[0].footprint, 0)), scene.granules[0].footprint)
         bands = tuple(band for band in ANALYSIS if band in scene.granules[0].assets)
         chips = read_chips(scene, grid, bands)
         draft = make_draft(chips, grid, bands, Settings())
-        if isinstance(draft, Rejection) or scene.time.month not in (5, 6, 7, 8, 9):
+        if isinstance(draft, Rejection):
             continue
         rank = _rank(draft)
         if best is None or rank > best:

@@ -234,3 +234,29 @@ def test_simulate_then_detect_finds_the_hall(tmp_path: Path, monkeypatch: pytest
         assert shared.max() > 0.5
     with rasterio.open("out/simulated/after.tif") as after:
         assert after.crs == changes.crs
+
+
+@pytest.mark.parametrize(
+    ("wishes", "words"),
+    [
+        (["full"], "not empty"),
+        (["file"], "no folder can be made"),
+        (["new", "--ground", "nowhere"], "no such file or folder"),
+        (["new", "--ground", "full"], "no .tif or .jp2 file"),
+        (["new", "--start", "2020-13-01"], "not a date"),
+        (["new", "--start", "1400-01-01"], "no Sentinel-2 in the year 1400"),
+        (["new", "--looks", "0"], "--looks"),
+        (["new", "--site", "nowhere"], "no site 'nowhere'"),
+    ],
+)
+def test_a_wish_that_cannot_be_met_is_one_line(
+    wishes: list[str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "note.txt").write_text("kept")
+    (tmp_path / "file").write_text("kept")
+    assert _run(["simulate", *wishes]) == 2
+    lines = [line for line in capfd.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1 and words in lines[0]
+    assert (tmp_path / "full" / "note.txt").read_text() == (tmp_path / "file").read_text() == "kept"
