@@ -72,7 +72,8 @@ def exit_code(outcomes: Sequence[SiteOutcome], faults: Sequence[GroundbreakError
 def _summarise(outcomes: Sequence[SiteOutcome], folder: Path) -> None:
     table = Table(title="What was found", title_justify="left")
     for heading in ("site", "scenes used", "rejected", "alerts", "kinds", "seconds"):
-        table.add_column(heading, justify="right" if heading in ("scenes used", "rejected", "seconds") else "left")
+        numbers = heading in ("scenes used", "rejected", "seconds")
+        table.add_column(heading, justify="right" if numbers else "left", overflow="fold")
     for outcome in outcomes:
         if outcome.decision is None:
             table.add_row(outcome.site.id, "", "", "failed, see above", "", f"{outcome.seconds:.0f}")
