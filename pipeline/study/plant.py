@@ -27,8 +27,8 @@ from pipeline.study.weather import Chances
 
 ID = "february-11-plant"
 START, YEARS, REVISIT_DAYS = datetime(2019, 1, 3, tzinfo=UTC), 7, 5.0
-ORBIT = 3
-"""The one relative orbit that sees the place, tile 52TCK."""
+ORBIT, TILE = 3, "52TCK"
+"""The one relative orbit that sees the place, and the one tile."""
 ALWAYS = datetime(2000, 1, 1, tzinfo=UTC)
 BUILDING_A, BUILDING_B = (127.656521, 39.921628), (127.657091, 39.920212)
 HALL_M, NEW_HALL_M = (60.0, 100.0), (50.0, 78.0)
@@ -62,6 +62,7 @@ def story(real: Ground, site: Site, wishes: Wishes) -> tuple[Ground, Plan]:
         seed=wishes.seed,
         events=events,
         orbits=(ORBIT,),
+        tile=TILE,
         climate=coast,
         overcast=False,
         aoi=lonlat(site.aoi, "EPSG:4326"),

@@ -34,7 +34,7 @@ Progress = Callable[[int, int, str], None]
 class Plan:
     """What is simulated, when, and with which luck. place: id of the site. days: between passes.
 
-    orbits: relative orbits, pass by pass and over again. climate: (latitude, month) -> the chances of its weather.
+    orbits: relative orbits, pass by pass and over again. tile: as filed, "52TCK". climate: (latitude, month) -> the chances of its weather.
     overcast: False = passes that show no ground are not filed, as an analyst's catalogue search would have it.
     aoi: lon/lat geometry of the site; None = the ground less its margin.
     """
@@ -47,6 +47,7 @@ class Plan:
     seed: int
     events: tuple[Event, ...]
     orbits: tuple[int, ...] = (103, 3, 3, 3)
+    tile: str | None = None
     climate: Callable[[float, int], Chances] = temperate
     overcast: bool = True
     aoi: Mapping[str, Any] | None = None
@@ -190,6 +191,8 @@ def _write(ground: Ground, plan: Plan, made: Pass, number: int, out: Path, south
         "view:sun_elevation": round(90 - made.sun[0], 3),
         "groundbreak:simulated": PIXELS,
     }
+    if plan.tile is not None:
+        properties["grid:code"] = f"MGRS-{plan.tile}"
     twins = [baseline, "05.10" if offset else "02.08"] if rng.uniform() < 0.04 else [baseline]
     written = []
     for copy, version in enumerate(twins):

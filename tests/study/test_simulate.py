@@ -194,7 +194,7 @@ def test_the_plant_is_told_as_published(tmp_path: Path) -> None:
     few = plan_of_year(told)
     simulate(ground, few, tmp_path, quiet)
     items = read_static(str(tmp_path)).products
-    assert {item.relative_orbit for item in items} == {3}
+    assert {(item.relative_orbit, item.granule.tile) for item in items} == {(3, "52TCK")}
     truth = json.loads((tmp_path / "truth.geojson").read_text())["features"]
     assert not any(feature["properties"]["role"] == "present" for feature in truth)
 
@@ -203,7 +203,7 @@ def plan_of_year(told: Plan) -> Plan:
     """A few passes of it."""
     return Plan(
         place=told.place, name=told.name, start=datetime(2023, 6, 20, tzinfo=UTC), passes=3, days=5, seed=1,
-        events=told.events, orbits=told.orbits, aoi=told.aoi,
+        events=told.events, orbits=told.orbits, tile=told.tile, aoi=told.aoi,
     )  # fmt: skip
 
 
