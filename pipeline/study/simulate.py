@@ -34,8 +34,8 @@ Progress = Callable[[int, int, str], None]
 class Plan:
     """What is simulated, when, and with which luck. place: id of the site. days: between passes.
 
-    orbits: relative orbits, pass by pass and over again. tile: as filed, "52TCK". climate: (latitude, month) -> the chances of its weather.
-    overcast: False = passes that show no ground are not filed, as an analyst's catalogue search would have it.
+    orbits: relative orbits, pass by pass and over again. tile: as filed, "52TCK". climate: (latitude, month) -> the
+    chances of its weather. overcast: False = passes that show no ground are not filed, as a search would have it.
     aoi: lon/lat geometry of the site; None = the ground less its margin.
     """
 
