@@ -11,6 +11,7 @@ import typer
 from pipeline.cli.console import error, is_debugging
 from pipeline.cli.detect import detect
 from pipeline.cli.doctor import doctor
+from pipeline.cli.evaluate import evaluate
 from pipeline.cli.export import export
 from pipeline.cli.nightly import nightly
 from pipeline.cli.pair import pair
@@ -46,6 +47,7 @@ app.add_typer(sites, name="sites")
 app.command()(report)
 app.command()(export)
 app.command()(simulate)
+app.command()(evaluate)
 app.command()(doctor)
 for _each in (*app.registered_commands, *sites.registered_commands):
     if _each.callback and _each.callback.__doc__:

@@ -30,7 +30,8 @@ def decide_pair(
     sigmas = score(before.bands, before.reflectance, after.reflectance, measured)
     smallest = settings.decide.min_area_m2 / PIXEL_M2
     labels = regions(sigmas, THRESHOLD, LOW, smallest, measured)
-    alerts, observations = [], []
+    alerts: list[Alert] = []
+    observations: list[Observation] = []
     for label, outline in outlines(labels, before.grid).items():
         where = labels == label
         if inside is None or bool((where & inside).any()):

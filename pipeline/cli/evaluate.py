@@ -1,0 +1,135 @@
+"""`groundbreak evaluate`: a review file against the truth, or against the analyst's verdicts."""
+
+import dataclasses
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import typer
+from rich.table import Table
+
+from pipeline.cli.console import note, out
+from pipeline.model.errors import Exit, UsageError
+from pipeline.study.evaluate import Measures, Sought, reliability, wilson
+from pipeline.study.evaluate import evaluate as measure
+from pipeline.study.reviewed import read_review, read_truth
+from pipeline.study.verdicts import EDGES, precision
+
+
+def evaluate(
+    review: Path = typer.Argument(..., metavar="REVIEW.gpkg", help="what detect wrote: out/<site>/review.gpkg"),
+    truth: Path = typer.Argument(None, metavar="TRUTH.geojson", help="what happened; simulate writes one"),
+    verdicts: bool = typer.Option(False, "--verdicts", help="against the verdicts in the review file instead"),
+    file: Path = typer.Option(None, "--json", help="write every figure into this file too"),
+) -> int:
+    r"""Score alerts: what was found, when and how well outlined, what was missed, what was claimed and never was.
+
+    \b
+    groundbreak evaluate out/simulated/review.gpkg sim/truth.geojson
+    groundbreak evaluate --verdicts out/february-11-plant/review.gpkg
+    """
+    if verdicts == (truth is not None):
+        raise UsageError("one of TRUTH.geojson and --verdicts is needed", "evaluate", "give either, not both")
+    reviewed = read_review(review)
+    if verdicts:
+        return _verdicts(review, reviewed.claims)
+    measures = measure(reviewed, read_truth(truth, reviewed.crs))
+    _each(measures.sought)
+    _by_size(measures.sought)
+    _summary(measures)
+    if file is not None:
+        _write(file, measures)
+    return Exit.DONE
+
+
+def _each(sought: Sequence[Sought]) -> None:
+    table = Table(title="What happened", title_justify="left")
+    for column in ("change", "size", "found as", "IoU", "area m2", "first seen", "delay"):
+        table.add_column(column, overflow="fold")
+    for each in sought:
+        said = ("MISSED", "-", "-", "-", "-")
+        if each.found:
+            area = f"{each.claimed_m2:,.0f} of {each.area_m2:,.0f}"
+            late = "-" if each.delay_days is None else f"{each.delay_days} d, {each.delay_looks} looks"
+            said = (f"{each.called}, {each.status}", f"{each.iou:.2f}", area, str(each.first_seen), late)
+        table.add_row(each.id, each.size, *said)
+    out.print(table)
+
+
+def _by_size(sought: Sequence[Sought]) -> None:
+    table = Table(title="Recall by kind and size", title_justify="left")
+    for column in ("kind", "size", "confirmed", "share", "95 %", "provisional"):
+        table.add_column(column)
+    area = {(each.kind, each.size): each.area_m2 for each in sought}
+    for kind, size in sorted(area, key=lambda group: (group[0], area[group])):
+        group = [each for each in sought if (each.kind, each.size) == (kind, size)]
+        hits = sum(each.confirmed for each in group)
+        low, high = wilson(hits, len(group))
+        waiting = sum(each.found and not each.confirmed for each in group)
+        table.add_row(
+            kind, size, f"{hits} of {len(group)}", f"{hits / len(group):.2f}", f"{low:.2f}-{high:.2f}", str(waiting)
+        )
+    out.print(table)
+
+
+def _summary(measures: Measures) -> None:
+    hits = [each for each in measures.sought if each.confirmed]
+    split = ", ".join(
+        f"{count} on {what}" for what, count in Counter(each.hits for each in measures.wrong).most_common()
+    )
+    out.print(
+        f"False confirmed polygons: {len(measures.wrong)} in {measures.km2_years:.1f} km2 years,"
+        f" {measures.false_rate:.1f} per 100 km2 and year" + (f": {split}" if split else ""), markup=False,
+    )  # fmt: skip
+    if hits:
+        error = float(np.median([abs(each.claimed_m2 - each.area_m2) / each.area_m2 for each in hits]))
+        out.print(
+            f"Of what was confirmed, medians: IoU {np.median([each.iou for each in hits]):.2f}, area error {error:.0%},"
+            f" confirmed after {np.median([each.delay_days or 0 for each in hits]):.0f} days and"
+            f" {np.median([each.delay_looks or 0 for each in hits]):.0f} clear looks;"
+            f" {np.mean([each.claims for each in hits]):.2f} alerts a change", markup=False,
+        )  # fmt: skip
+    found, wrong, missed = measures.smart
+    if found + missed:
+        out.print(
+            f"By the SMART rule (IoU 0.2, sites of 9,000 m2 and more): {found} found, {wrong} wrong, {missed} missed",
+            markup=False,
+        )
+    _bins(reliability(measures.judged, EDGES))
+
+
+def _bins(rows: Sequence[tuple[float, float, int, int]]) -> None:
+    table = Table(title="Reliability", title_justify="left")
+    for column in ("confidence given", "right", "share", "95 %"):
+        table.add_column(column)
+    for mean, share, hits, total in rows:
+        low, high = wilson(hits, total)
+        table.add_row(f"{mean:.2f}", f"{hits} of {total}", f"{share:.2f}", f"{low:.2f}-{high:.2f}")
+    out.print(table)
+
+
+def _verdicts(review: Path, claims: Any) -> int:
+    found = precision(claims)
+    if not found.verdicts:
+        raise UsageError("no verdict in it yet", str(review), "open review.qgz in QGIS and give some")
+    _bins(found.rows)
+    out.print(
+        f"{found.verdicts} verdicts ({found.uncertain} uncertain left out): {found.given} right,"
+        f" {found.expected:.1f} expected by confidence", markup=False,
+    )  # fmt: skip
+    if found.drifts:
+        note(
+            f"verdicts and confidence differ by {found.drift:+.1f} sigmas: confidence is too"
+            f" {'low' if found.drift > 0 else 'high'} at this site"
+        )
+    return Exit.DONE
+
+
+def _write(path: Path, measures: Measures) -> None:
+    try:
+        path.write_text(json.dumps(dataclasses.asdict(measures), indent=1, default=str) + "\n", encoding="utf-8")
+    except OSError as fault:
+        raise UsageError(f"cannot be written: {fault.strerror}", str(path), "name another place") from fault

@@ -1,0 +1,187 @@
+"""Alerts against the truth: what was found and when, what was not, and what was claimed that never was."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from itertools import pairwise
+
+import numpy as np
+
+from pipeline.model.alert import Kind
+from pipeline.study.reviewed import CHANGE, Claim, Reviewed, Truth
+
+COVERED, OVERLAP = 0.25, 0.2
+"""A claim hits a truth when it covers this share of it, or overlaps it with this IoU."""
+NEAR_M = 30.0
+GRACE_DAYS = 60
+"""What begins so late that three clear looks cannot be expected is not asked for."""
+SMART_IOU, SMART_SMALL_M2 = 0.2, 9000.0
+"""Match rule of the public scorer of IARPA SMART (JHU/APL): IoU, and the size below which a site does not count."""
+SAME_SPOT = (Kind.RESURFACED.value, Kind.DEMOLISHED.value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sought:
+    """A change of the truth and what was claimed of it. Delays from its first day to confirmation."""
+
+    id: str
+    kind: str
+    size: str
+    area_m2: float
+    found: bool
+    confirmed: bool
+    claims: int = 0
+    called: str = ""
+    status: str = ""
+    iou: float = 0.0
+    claimed_m2: float = 0.0
+    first_seen: date | None = None
+    delay_days: int | None = None
+    delay_looks: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wrong:
+    """A confirmed claim that hits no change. hits: the distractor it lies on, "near a change" or "nothing"."""
+
+    id: str
+    kind: str
+    confidence: float
+    hits: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measures:
+    """All counts of one evaluation, or of several pooled. judged: (confidence, right) of every claim."""
+
+    sought: tuple[Sought, ...]
+    wrong: tuple[Wrong, ...]
+    judged: tuple[tuple[float, bool], ...]
+    km2_years: float
+    smart: tuple[int, int, int]
+
+    @property
+    def false_rate(self) -> float:
+        """False confirmed polygons per 100 km2 and year."""
+        return 100 * len(self.wrong) / self.km2_years if self.km2_years else float("nan")
+
+
+def evaluate(reviewed: Reviewed, truths: Sequence[Truth]) -> Measures:
+    """Score a review file. Truths that reach out of the AOI, or begin too late to be confirmed, are not asked for.
+
+    A claim on a change is right whatever kind it is called; `resurfaced` and `demolished` count as right on the spot of
+    any change of their kind. smart: (found, wrong, missed) new structures by the rule of the SMART scorer.
+    """
+    changes = [truth for truth in truths if truth.role == CHANGE]
+    last = reviewed.days[-1] if reviewed.days else date.min
+    asked = [
+        truth for truth in changes
+        if truth.outline.within(reviewed.aoi.buffer(1)) and truth.begins <= last - timedelta(days=GRACE_DAYS)
+    ]  # fmt: skip
+    right = {claim.id for claim in reviewed.claims if any(_touches(claim, truth) for truth in changes)}
+    wrong = [
+        Wrong(id=claim.id, kind=claim.kind, confidence=claim.confidence, hits=_hit(claim, truths))
+        for claim in reviewed.claims
+        if claim.confirmed_at is not None and claim.id not in right
+    ]
+    return Measures(
+        sought=tuple(_sought(truth, reviewed) for truth in asked),
+        wrong=tuple(wrong),
+        judged=tuple((claim.confidence, claim.id in right) for claim in reviewed.claims),
+        km2_years=reviewed.km2_years,
+        smart=_smart(reviewed, asked),
+    )
+
+
+def pool(parts: Sequence[Measures]) -> Measures:
+    """Several evaluations as one."""
+    return Measures(
+        sought=tuple(each for part in parts for each in part.sought),
+        wrong=tuple(each for part in parts for each in part.wrong),
+        judged=tuple(each for part in parts for each in part.judged),
+        km2_years=sum(part.km2_years for part in parts),
+        smart=(sum(part.smart[0] for part in parts), sum(part.smart[1] for part in parts),
+               sum(part.smart[2] for part in parts)),
+    )  # fmt: skip
+
+
+def wilson(hits: int, total: int) -> tuple[float, float]:
+    """95 % interval of a share (Wilson 1927); (0, 1) of nothing."""
+    if total == 0:
+        return 0.0, 1.0
+    share, z = hits / total, 1.96
+    middle = (share + z**2 / (2 * total)) / (1 + z**2 / total)
+    half = z * np.sqrt(share * (1 - share) / total + z**2 / (4 * total**2)) / (1 + z**2 / total)
+    return float(max(middle - half, 0)), float(min(middle + half, 1))
+
+
+def reliability(judged: Sequence[tuple[float, bool]], edges: Sequence[float]) -> list[tuple[float, float, int, int]]:
+    """(mean confidence, share right, right, all) of every bin between edges that holds a claim."""
+    rows = []
+    for low, high in pairwise(edges):
+        inside = [(sure, right) for sure, right in judged if low <= sure < high]
+        if inside:
+            hits = sum(right for _, right in inside)
+            mean = float(np.mean([sure for sure, _ in inside]))
+            rows.append((mean, hits / len(inside), hits, len(inside)))
+    return rows
+
+
+def _iou(claim: Claim, truth: Truth) -> float:
+    common = claim.outline.intersection(truth.outline).area
+    return float(common / claim.outline.union(truth.outline).area)
+
+
+def _hits(claim: Claim, truth: Truth) -> bool:
+    return (
+        claim.outline.intersection(truth.outline).area >= COVERED * truth.outline.area or _iou(claim, truth) >= OVERLAP
+    )
+
+
+def _touches(claim: Claim, truth: Truth) -> bool:
+    """Right: it hits the change, or lies on it for the most part (a piece of a road is no false claim)."""
+    return _hits(claim, truth) or claim.outline.intersection(truth.outline).area >= 0.5 * claim.outline.area
+
+
+def _sought(truth: Truth, reviewed: Reviewed) -> Sought:
+    hits = [claim for claim in reviewed.claims if _hits(claim, truth)]
+    common = {"id": truth.id, "kind": truth.kind, "size": truth.size, "area_m2": float(truth.outline.area)}
+    if not hits:
+        return Sought(found=False, confirmed=False, **common)  # type: ignore[arg-type]
+    best = max(hits, key=lambda claim: (claim.confirmed_at is not None, _iou(claim, truth)))
+    days = looks = None
+    if best.confirmed_at is not None:
+        days = (best.confirmed_at - truth.begins).days
+        looks = sum(truth.begins <= day <= best.confirmed_at for day in reviewed.days)
+    return Sought(
+        found=True, confirmed=best.confirmed_at is not None, claims=len(hits), called=best.kind, status=best.status,
+        iou=_iou(best, truth), claimed_m2=best.area_m2, first_seen=best.first_seen, delay_days=days, delay_looks=looks,
+        **common,  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def _hit(claim: Claim, truths: Sequence[Truth]) -> str:
+    for truth in truths:
+        if truth.role != CHANGE and claim.outline.intersects(truth.outline.buffer(NEAR_M / 2)):
+            return truth.kind
+    near = any(truth.role == CHANGE and claim.outline.intersects(truth.outline.buffer(NEAR_M)) for truth in truths)
+    return "near a change" if near else "nothing"
+
+
+def _smart(reviewed: Reviewed, truths: Sequence[Truth]) -> tuple[int, int, int]:
+    """(found, wrong, missed): a site's polygon stays the same here, so that half its polygons are one overlap."""
+    built = [truth for truth in truths if truth.kind == Kind.NEW_STRUCTURE.value]
+    large = [truth for truth in built if truth.outline.area >= SMART_SMALL_M2]
+    claims = [claim for claim in reviewed.claims if claim.confirmed_at is not None and claim.kind not in SAME_SPOT]
+    taken: set[str] = set()
+    for truth in large:
+        free = [claim for claim in claims if claim.id not in taken and _iou(claim, truth) >= SMART_IOU]
+        if free:
+            taken.add(max(free, key=lambda claim, truth=truth: _iou(claim, truth)).id)  # type: ignore[misc]
+    small = [truth for truth in built if truth.outline.area < SMART_SMALL_M2]
+    wrong = [
+        claim for claim in claims
+        if claim.id not in taken and claim.outline.area >= SMART_SMALL_M2
+        and not any(_iou(claim, truth) >= SMART_IOU for truth in small)
+    ]  # fmt: skip
+    return len(taken), len(wrong), len(large) - len(taken)

@@ -1,0 +1,85 @@
+"""`evaluate`, on a review file that `detect` wrote."""
+
+import json
+import sqlite3
+from pathlib import Path
+
+import pytest
+from shapely.geometry import box, mapping
+
+from pipeline.cli.main import _run
+from tests import world
+from tests.cli.conftest import Command
+
+
+@pytest.fixture(scope="module")
+def review(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("evaluate")
+    world.catalogue(folder / "catalogue", dates=14)
+    sites = world.write_sites(folder / "sites.geojson", [world.feature("catalogue/catalog.json")])
+    assert _run(["detect", "--sites", str(sites), "--out", str(folder / "out")]) == 0
+    return folder / "out" / "place" / "review.gpkg"
+
+
+def truth_file(path: Path) -> Path:
+    rows, cols = world.BUILDING
+    outline = box(
+        world.LEFT + 10 * cols.start,
+        world.TOP - 10 * rows.stop,
+        world.LEFT + 10 * cols.stop,
+        world.TOP - 10 * rows.start,
+    )
+    lonlat = world.Geometry(outline, world.CRS).to_crs("EPSG:4326").geom
+    properties = {"id": "hall", "kind": "new structure", "size": "60x80 m", "begins": "2020-05-31"}
+    feature = {"type": "Feature", "properties": properties, "geometry": mapping(lonlat)}
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    return path
+
+
+def test_every_change_is_printed_and_every_figure_written(review: Path, command: Command, tmp_path: Path) -> None:
+    done = command("evaluate", review, truth_file(tmp_path / "truth.geojson"), "--json", "figures.json")
+    assert done.code == 0
+    assert "hall" in done.out and "60x80 m" in done.out and "MISSED" not in done.out
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert figures["wrong"] == []
+    assert figures["sought"][0]["confirmed"] is True
+    assert figures["sought"][0]["iou"] > 0.7
+    assert figures["sought"][0]["delay_looks"] == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nowhere.gpkg", "truth.geojson"], "no such file"),
+        (["REVIEW", "nowhere.geojson"], "no such file"),
+        (["REVIEW", "EMPTY"], "cannot be read"),
+        (["REVIEW", "DATELESS"], "neither `begins`"),
+        (["REVIEW"], "one of TRUTH.geojson and --verdicts"),
+        (["REVIEW", "--verdicts"], "no verdict in it yet"),
+        (["EMPTY", "--verdicts"], "no review file"),
+    ],
+)
+def test_what_cannot_be_scored_is_one_line(
+    review: Path, command: Command, tmp_path: Path, arguments: list[str], said: str
+) -> None:
+    empty, dateless = tmp_path / "empty.geojson", truth_file(tmp_path / "dateless.geojson")
+    empty.write_text("")
+    dateless.write_text(dateless.read_text().replace("begins", "started"))
+    places = {"REVIEW": review, "EMPTY": empty, "DATELESS": dateless}
+    done = command("evaluate", *(places.get(each, each) for each in arguments))
+    assert done.code == 2
+    assert len(done.errors) == 1 and said in done.errors[0]
+
+
+def test_verdicts_are_read_from_the_review_file(review: Path, command: Command, tmp_path: Path) -> None:
+    copy = tmp_path / "review.gpkg"
+    with sqlite3.connect(review) as source, sqlite3.connect(copy) as target:
+        source.backup(target)
+        # the index of a GeoPackage asks for functions that plain SQLite lacks
+        for (name,) in target.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            target.execute(f'DROP TRIGGER "{name}"')
+        target.execute("UPDATE changes SET verdict = 'construction'")
+        target.commit()
+    done = command("evaluate", "--verdicts", copy)
+    assert done.code == 0
+    assert "1 verdicts" in done.out and "1 right" in done.out

@@ -1,0 +1,91 @@
+"""Scoring: made-up claims against made-up truths."""
+
+from datetime import date
+
+import pytest
+from shapely.geometry import box
+
+from pipeline.study.evaluate import evaluate, pool, wilson
+from pipeline.study.reviewed import Claim, Reviewed, Truth
+from pipeline.study.verdicts import precision
+
+DAYS = tuple(date(2020, month, 1) for month in range(1, 13))
+AOI = box(0, 0, 2000, 2000)
+
+
+def claim(outline, **changes) -> Claim:
+    facts = {
+        "id": f"{outline.bounds}", "outline": outline, "status": "confirmed", "kind": "new structure",
+        "confidence": 0.9, "area_m2": outline.area, "first_seen": date(2020, 4, 1), "confirmed_at": date(2020, 6, 1), "verdict": None,
+    }  # fmt: skip
+    return Claim(**{**facts, **changes})
+
+
+def truth(outline, **changes) -> Truth:
+    facts = {
+        "id": "hall", "role": "change", "kind": "new structure", "size": "100x100 m", "outline": outline,
+        "begins": date(2020, 4, 1),
+    }  # fmt: skip
+    return Truth(**{**facts, **changes})
+
+
+def reviewed(*claims: Claim) -> Reviewed:
+    return Reviewed(name="site", crs="EPSG:32634", claims=claims, aoi=AOI, days=DAYS)
+
+
+def test_a_claim_on_the_spot_is_found_with_its_overlap_and_its_delay() -> None:
+    found = evaluate(reviewed(claim(box(500, 500, 600, 580))), [truth(box(500, 500, 600, 600))]).sought[0]
+    assert found.confirmed and found.claims == 1
+    assert found.iou == pytest.approx(0.8)
+    assert (found.delay_days, found.delay_looks) == (61, 3)
+
+
+def test_what_no_claim_touches_is_missed_and_what_touches_nothing_is_wrong_by_area_and_time() -> None:
+    measures = evaluate(reviewed(claim(box(100, 100, 200, 200))), [truth(box(500, 500, 600, 600))])
+    assert not measures.sought[0].found
+    assert [wrong.hits for wrong in measures.wrong] == ["nothing"]
+    assert measures.false_rate == pytest.approx(100 / (4 * 335 / 365.25), rel=1e-6)
+    assert measures.judged == ((0.9, False),)
+
+
+def test_a_claim_on_a_distractor_is_wrong_and_says_so_and_a_provisional_one_is_not_counted() -> None:
+    field = truth(box(900, 900, 1200, 1200), role="distractor", kind="ploughing")
+    measures = evaluate(
+        reviewed(claim(box(950, 950, 1100, 1100)), claim(box(10, 10, 60, 60), confirmed_at=None)), [field]
+    )
+    assert [wrong.hits for wrong in measures.wrong] == ["ploughing"]
+    assert measures.sought == ()
+
+
+def test_what_begins_too_late_or_reaches_out_of_the_aoi_is_not_asked_for() -> None:
+    late, outside = truth(box(500, 500, 600, 600), begins=date(2020, 11, 20)), truth(box(1950, 0, 2050, 100))
+    assert evaluate(reviewed(), [late, outside]).sought == ()
+
+
+def test_the_smart_rule_counts_large_sites_once_and_small_ones_never() -> None:
+    large, small = truth(box(500, 500, 600, 600)), truth(box(800, 800, 850, 850))
+    claims = [claim(box(500, 500, 600, 560)), claim(box(800, 800, 850, 850)), claim(box(1200, 1200, 1400, 1400))]
+    assert evaluate(reviewed(*claims), [large, small]).smart == (1, 1, 0)
+
+
+def test_pooled_evaluations_add_up() -> None:
+    one = evaluate(reviewed(claim(box(100, 100, 200, 200))), [truth(box(500, 500, 600, 600))])
+    both = pool([one, one])
+    assert (len(both.sought), len(both.wrong)) == (2, 2)
+    assert both.false_rate == pytest.approx(one.false_rate)
+
+
+def test_intervals_are_those_of_wilson() -> None:
+    assert wilson(8, 10) == pytest.approx((0.490, 0.943), abs=1e-3)
+    assert wilson(0, 0) == (0.0, 1.0)
+
+
+def test_verdicts_that_contradict_the_confidence_are_a_drift_and_few_are_none() -> None:
+    def given(verdict: str, count: int) -> list[Claim]:
+        return [claim(box(index, 0, index + 1, 1), verdict=verdict, confidence=0.9) for index in range(count)]
+
+    agreed, drifted = precision(given("construction", 9) + given("no change", 1)), precision(given("no change", 12))
+    assert not agreed.drifts and agreed.given == 9 and agreed.expected == pytest.approx(9)
+    assert drifted.drifts and drifted.drift < 0
+    assert not precision(given("no change", 5)).drifts
+    assert precision(given("uncertain", 4)).verdicts == 0
