@@ -35,6 +35,8 @@ MAX_SIDE_PX = 300
 MIN_SIDE_PX = 20
 GREEN, DENSE = 0.25, 0.80
 """NDVI at which a canopy begins and at which it is closed."""
+GREEN_NIR = 0.40
+"""Of the canopy in full light that BROWNING was measured on; what stands in shade changes by less."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -130,6 +132,9 @@ def season(ground: Ground, when: datetime, rng: np.random.Generator, southern: b
     curve = np.array([greenness((day - late) % 365, southern) for late in lag])
     # the image was taken green; what is not out now is brown to the parcel's degree
     brown = (depth * (1 - curve))[ground.parcels].astype(np.float32)
+    near = ground.base[next(band for band in (Band.B08, Band.B8A) if band in ground.base)]
+    light = np.clip((near if near.shape == brown.shape else _doubled(near)) / GREEN_NIR, 0.1, 1.2)
+    brown = (brown * light).astype(np.float32)
     found = {}
     for band, base in ground.base.items():
         share = brown if base.shape == brown.shape else _halved(brown)

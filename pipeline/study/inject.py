@@ -4,7 +4,7 @@ import json
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -117,14 +117,14 @@ def inject(source: Path, out: Path, injection: Injection, step: Progress) -> Pat
     """
     items = _items(source, injection.looks)
     usual = _usual(items, injection)
-    written, seen = [], dict[str, list[date]]()
+    written, seen = [], dict[str, list[datetime]]()
     for done, item in enumerate(items, 1):
         step(done, len(items), "looks injected")
         offset_dn = injection.looks[item.path.stem].offset_dn
         light = light_of({band: _values(item, band, offset_dn) for band in usual}, usual, item.grids)
         for event in injection.events:
             if _shown(event, light, injection.crs) > SEEN:
-                seen.setdefault(event.id, []).append(item.product.time.date())
+                seen.setdefault(event.id, []).append(item.product.time)
         written.append(_write(item, light, injection, out))
     extra = {"groundbreak:simulated": PIXELS}
     write_catalogue(out, injection.place, injection.name, _description(items), written, extra)

@@ -3,7 +3,7 @@
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -71,18 +71,18 @@ def simulate(ground: Ground, plan: Plan, out: Path, step: Progress) -> Path:
     """
     southern = _centre(ground.grid)[1] < 0
     items: list[Path] = []
-    days: list[date] = []
+    times: list[datetime] = []
     for number, made in enumerate(_passes(ground, plan)):
         if plan.overcast or float(made.sky.cloud.mean()) < OVERCAST:
             items.extend(_write(ground, plan, made, number, out, southern))
-            days.append(made.time.date())
+            times.append(made.time)
         step(number + 1, plan.passes, "passes simulated")
     if not items:
         raise UsageError(f"every one of {plan.passes} passes is overcast", plan.place, "simulate more of them")
     extra = {"groundbreak:simulated": True, "groundbreak:ground": ground.source, "groundbreak:seed": plan.seed}
     write_catalogue(out, plan.place, plan.name, f"{PIXELS}. Ground: {ground.source}.", items, extra)
-    record = {"site": plan.place, "seed": plan.seed, "start": str(days[0]), "end": str(days[-1])}
-    write_truth(out / "truth.geojson", str(ground.grid.crs), plan.events, lambda _: days, record)
+    record = {"site": plan.place, "seed": plan.seed, "start": str(times[0].date()), "end": str(times[-1].date())}
+    write_truth(out / "truth.geojson", str(ground.grid.crs), plan.events, lambda _: times, record)
     return write_site(out / "sites.geojson", plan.place, plan.name, plan.aoi or middle(ground.grid), PIXELS)
 
 

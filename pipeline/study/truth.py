@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,25 +15,29 @@ from pipeline.study.stories import EDGE_PX, PRESENT, Event
 
 
 def write_truth(
-    path: Path, crs: str, events: Sequence[Event], days: Callable[[Event], Sequence[date]], record: Mapping[str, Any]
+    path: Path,
+    crs: str,
+    events: Sequence[Event],
+    times: Callable[[Event], Sequence[datetime]],
+    record: Mapping[str, Any],
 ) -> Path:
     """One feature an event that some look could have seen.
 
-    crs: of the outlines. days: on which an event's ground was looked at, in order. record: what was simulated.
-    `begins` is the first of those days on which the ground differs, `last_clear_without` the day before it.
+    crs: of the outlines. times: when an event's ground was looked at, in order. record: what was simulated.
+    `begins` is the day of the first of them that shows it changed, `last_clear_without` that of the one before.
     """
     features = []
     for event in events:
-        seen = [day for day in days(event) if day >= event.begins.date()]
+        seen = [time for time in times(event) if time >= event.begins]
         if not seen or event.role == PRESENT:
             continue
         properties: dict[str, Any] = {
             "id": event.id, "role": event.role, "kind": event.kind, "size": event.size, "material": event.material,
-            "begins": str(seen[0]), "area_m2": round(event.outline.area, 1), "simulated": True,
+            "begins": str(seen[0].date()), "area_m2": round(event.outline.area, 1), "simulated": True,
         }  # fmt: skip
-        earlier = [day for day in days(event) if day < event.begins.date()]
+        earlier = [time for time in times(event) if time < event.begins]
         if earlier:
-            properties["last_clear_without"] = str(earlier[-1])
+            properties["last_clear_without"] = str(earlier[-1].date())
         if event.ends is not None:
             properties["ends"] = str(event.ends.date())
         features.append({"type": "Feature", "properties": properties, "geometry": lonlat(event.outline, crs)})

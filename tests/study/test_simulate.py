@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from pipeline.correct.alignment import estimate
 from pipeline.model.bands import ANALYSIS, Band
 from pipeline.model.site import site_grid
 from pipeline.study import plant
-from pipeline.study.ground import Ground, made_of, moved_to, native
+from pipeline.study.ground import Ground, made_of, moved_to, native, season
 from pipeline.study.materials import ROOFS
 from pipeline.study.shapes import SHAPES, coverage, footprint, shadow
 from pipeline.study.simulate import PIXELS, Pass, Plan, render, simulate
@@ -155,6 +156,37 @@ def test_truth_dates_an_event_by_the_looks_on_either_side(ground: Ground, tmp_pa
     assert (only["properties"]["last_clear_without"], only["properties"]["begins"]) == ("2021-05-11", "2021-05-21")
     assert only["properties"]["area_m2"] == 6000
     assert truth["groundbreak"]["simulated"] is True
+
+
+def test_leaves_fall_and_what_stands_in_shade_does_not_turn_into_water() -> None:
+    share = world.ground()
+    base = {}
+    for band in (Band.B03, Band.B04, Band.B08):
+        plane = share * world.GRASS[band.role] + (1 - share) * world.SOIL[band.role]
+        plane[:, : world.SIDE // 2] *= 0.4
+        base[band] = plane.astype(np.float32)
+    shaded = made_of(base, world.GRID10, "half in shade")
+    months = {month: season(shaded, datetime(2021, month, 10, tzinfo=UTC), np.random.default_rng(1), southern=False)
+              for month in (1, 7)}  # fmt: skip
+    fallen = months[1][Band.B08] / months[7][Band.B08]
+    assert fallen.min() < 0.75 and fallen.max() <= 1.0001
+    assert (months[1][Band.B08] > months[1][Band.B03]).all()
+    austral = season(shaded, datetime(2021, 7, 10, tzinfo=UTC), np.random.default_rng(1), southern=True)
+    assert austral[Band.B08].mean() < months[7][Band.B08].mean()
+
+
+def test_the_offset_of_later_baselines_is_written_and_said(ground: Ground, tmp_path: Path) -> None:
+    late = replace(plan([]), start=datetime(2022, 1, 20, tzinfo=UTC), passes=2)
+    simulate(ground, late, tmp_path, quiet)
+    claims = [
+        product.granule.offset_claim.dn for product in sorted(read_static(str(tmp_path)).products, key=lambda p: p.time)
+    ]
+    assert (claims[0], claims[-1]) == (0, 1000)
+    lowest = []
+    for path in sorted(tmp_path.glob("*/red.tif")):
+        with rasterio.open(path) as source:
+            lowest.append(int(source.read(1).min()))
+    assert lowest[0] < 1000 < lowest[-1]
 
 
 def test_every_file_says_that_it_is_simulated(ground: Ground, tmp_path: Path) -> None:
