@@ -254,7 +254,7 @@ def test_the_site_written_lies_on_the_pixels_with_its_margin(tmp_path: Path) -> 
 def test_simulate_then_detect_finds_the_hall(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     world.catalogue(tmp_path / "ground", built_from=None)
-    wishes = ["--looks", "26", "--days", "10", "--start", "2020-03-01", "--seed", "3", "--no-distractors"]
+    wishes = ["--looks", "22", "--days", "10", "--start", "2020-04-01", "--seed", "3", "--no-distractors"]
     assert _run(["simulate", "sim", "--ground", "ground", *wishes]) == 0
     assert _run(["simulate", "sim"]) == 2
     assert _run(["detect", "--sites", "sim/sites.geojson", "--workers", "1"]) == 0
