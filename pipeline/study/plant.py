@@ -21,7 +21,7 @@ from pipeline.study.materials import ASPHALT, CLEARED, FOUNDATION, FRAME, GRAVEL
 from pipeline.study.shapes import block
 from pipeline.study.simulate import Plan
 from pipeline.study.staging import Wishes
-from pipeline.study.stories import CHANGE, PRESENT, Event, Phase, distractors
+from pipeline.study.stories import CHANGE, DISTRACTOR, PRESENT, Event, Phase, distractors
 from pipeline.study.truth import lonlat
 from pipeline.study.weather import Chances
 
@@ -52,7 +52,8 @@ def story(real: Ground, site: Site, wishes: Wishes) -> tuple[Ground, Plan]:
     if wishes.distractors and not wishes.undisturbed:
         rng = np.random.default_rng([wishes.seed, 0])
         end = start + timedelta(days=passes * days)
-        events = (*events, *distractors(ground, events, start + (end - start) / 7, end, rng))
+        others = distractors(ground, events, start + (end - start) / 7, end, rng)
+        events = (*events, *(event for event in others if event.role == DISTRACTOR))
     plan = Plan(
         place=f"{site.id}-simulated",
         name=f"SIMULATED pixels: {site.name}",

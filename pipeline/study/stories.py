@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,8 +109,9 @@ def distractors(
     """Fields worked, roofs renewed, lorries parked, a fire, a shore that moves: change that is no construction."""
     events = [*_fields(ground, start, end, rng), *_renewals(ground, start, end, rng), *_shores(ground, start, end, rng)]
     events += _parked(ground, start, end, rng)
-    near = [event.outline.buffer(GAP_M) for event in taken]
-    return tuple(event for event in events if not any(event.outline.intersects(other) for other in near))
+    halls = _reroofed(ground, taken, start, end, rng)
+    near = [event.outline.buffer(GAP_M) for event in (*taken, *halls)]
+    return (*halls, *(event for event in events if not any(event.outline.intersects(other) for other in near)))
 
 
 def _fields(ground: Ground, start: datetime, end: datetime, rng: np.random.Generator) -> list[Event]:
@@ -143,6 +144,29 @@ def _renewals(ground: Ground, start: datetime, end: datetime, rng: np.random.Gen
         material = list(ROOFS)[int(rng.integers(len(ROOFS)))]
         phase = Phase(start=_within(start, end, rng), end=None, material=material, spectrum=ROOFS[material])
         events.append(_event(f"roof-{number:02d}", CHANGE, "resurfaced", "roof", material, outline, (phase,)))
+    return events
+
+
+def _reroofed(
+    ground: Ground, taken: Sequence[Event], start: datetime, end: datetime, rng: np.random.Generator
+) -> list[Event]:
+    """Halls that have always stood there and get another roof: much ground has no roof of its own to renew."""
+    free = _buildable(ground)
+    for event in taken:
+        free[_pixels(event.outline.buffer(GAP_M), ground)] = False
+    events = []
+    for number, size in enumerate(("60x100 m", "30x60 m", "30x60 m", "20x40 m")):
+        angle = float(rng.uniform(0, 180))
+        outline = _place(ground, free, lambda at, size=size, angle=angle: footprint(size, at, angle), rng)  # type: ignore[misc]
+        if outline is None:
+            continue
+        old, new = (str(name) for name in rng.permutation(list(ROOFS))[:2])
+        begun, height = _within(start, end, rng), float(rng.uniform(4, 14))
+        before = Phase(start=datetime(2000, 1, 1, tzinfo=UTC), end=begun, material=old, spectrum=ROOFS[old],
+                       height_m=height)  # fmt: skip
+        after = Phase(start=begun, end=None, material=new, spectrum=ROOFS[new], height_m=height)
+        events.append(_event(f"old-hall-{number}", PRESENT, "hall", size, old, outline, (before,)))
+        events.append(_event(f"hall-roof-{number}", CHANGE, "resurfaced", size, new, outline, (after,)))
     return events
 
 

@@ -25,7 +25,7 @@ from pipeline.study.materials import ROOFS
 from pipeline.study.shapes import SHAPES, coverage, footprint, shadow
 from pipeline.study.simulate import PIXELS, Pass, Plan, render, simulate
 from pipeline.study.staging import Wishes
-from pipeline.study.stories import CHANGE, Event, Phase, construction
+from pipeline.study.stories import CHANGE, Event, Phase, construction, distractors
 from pipeline.study.weather import Sky
 from tests import world
 
@@ -205,6 +205,19 @@ def test_construction_keeps_apart_and_off_the_edges(ground: Ground) -> None:
     for number, event in enumerate(events):
         assert inner.covers(event.outline)
         assert all(event.outline.distance(other.outline) > 20 for other in events[:number])
+
+
+def test_old_halls_get_new_roofs_on_any_ground(ground: Ground) -> None:
+    wide = moved_to(ground, native(world.GRID10, Band.B04).pad(60))
+    built = construction(wide, START, START + timedelta(days=300), np.random.default_rng(2))
+    others = distractors(wide, built, START, START + timedelta(days=300), np.random.default_rng(3))
+    roofs = {event.id: event for event in others if event.id.startswith("hall-roof")}
+    assert len(roofs) >= 3
+    for id, roof in roofs.items():
+        (old,) = (event for event in others if event.id == id.replace("hall-roof", "old-hall"))
+        assert (roof.kind, roof.role, old.role) == ("resurfaced", CHANGE, "present")
+        assert old.outline == roof.outline and old.ends == roof.begins and old.material != roof.material
+        assert min(roof.outline.distance(other.outline) for other in built) > 20
 
 
 def test_the_plant_is_told_as_published(tmp_path: Path) -> None:
