@@ -17,6 +17,7 @@ from pipeline.cli.nightly import nightly
 from pipeline.cli.pair import pair
 from pipeline.cli.report import report
 from pipeline.cli.scenes import scenes
+from pipeline.cli.sensitivity import sensitivity
 from pipeline.cli.simulate import simulate
 from pipeline.cli.sites import app as sites
 from pipeline.model.errors import Exit, GroundbreakError
@@ -48,6 +49,7 @@ app.command()(report)
 app.command()(export)
 app.command()(simulate)
 app.command()(evaluate)
+app.command()(sensitivity)
 app.command()(doctor)
 for _each in (*app.registered_commands, *sites.registered_commands):
     if _each.callback and _each.callback.__doc__:

@@ -51,6 +51,16 @@ class Folder:
         """The page to read and to send."""
         return self.path / "report.html"
 
+    @property
+    def detection(self) -> Path:
+        """What the site's silence means, as `groundbreak sensitivity` found it."""
+        return self.path / "sensitivity.json"
+
+    @property
+    def detection_picture(self) -> Path:
+        """The same as a picture."""
+        return self.path / "sensitivity.png"
+
     def timeline(self, change_id: str) -> Path:
         """The picture of one alert: every clear look that matters, and its curves."""
         return self.path / "timeline" / f"{safe(change_id)}.png"

@@ -46,10 +46,8 @@ def publish(
     looks: Sequence[Look],
     records: Sequence[SceneRecord],
     settings: Settings,
-    *,
-    sensitivity: str = "",
 ) -> Published:
-    """Write a site's review files. sensitivity: the sentence on what could not have been seen, if it is known.
+    """Write a site's review files, with the sentence on what could not have been seen where it is known.
 
     Raises ReviewError where the folder cannot be written or its review file is locked, damaged or not ours; all
     files are then as they were. The report is made last, from what the others hold.
@@ -65,7 +63,7 @@ def publish(
         write_pictures(
             stage.files, folder, Pictures(decision=decision, looks=ordered), pictured[: settings.review.max_timelines]
         )
-        facts = _facts(site, decision, ordered, sensitivity)
+        facts = _facts(site, decision, ordered, _sensitivity(folder))
         facts["project_digest"], note = _project(stage.files, folder, site, decision, ordered)
         notes += note
         night = Night(site=site, decision=decision, records=records, as_of=ordered[-1].time, provenance=facts)
@@ -100,6 +98,18 @@ def _project(
 
 def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _sensitivity(folder: Folder) -> str:
+    """The sentence that `groundbreak sensitivity` left; a file that does not hold one says nothing."""
+    try:
+        return str(json.loads(folder.detection.read_text(encoding="utf-8"))["sentence"])
+    except FileNotFoundError:
+        return ""
+    except (OSError, ValueError, KeyError, TypeError):
+        return (
+            "The probability of detection is unknown: sensitivity.json cannot be read; run `groundbreak sensitivity`."
+        )
 
 
 def _facts(site: Site, decision: Decision, looks: Sequence[Look], sensitivity: str) -> dict[str, str]:

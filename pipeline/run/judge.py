@@ -11,7 +11,7 @@ from pipeline.catalogue.pixels import read_chips
 from pipeline.catalogue.scenes import Found, find, find_one
 from pipeline.correct.look import make_draft, make_look
 from pipeline.correct.offset import settle
-from pipeline.correct.reference import build
+from pipeline.correct.reference import Draft, build
 from pipeline.correct.release import release
 from pipeline.decide.alerts import decide_site
 from pipeline.model.alert import Decision
@@ -98,36 +98,50 @@ def correct_all(
     question: Question, scenes: Sequence[Scene], step: Progress
 ) -> tuple[tuple[Look, ...], tuple[Rejection, ...], tuple[PixelError, ...]]:
     """Looks of all scenes that can be trusted, the refusals of the others, and what could not be read."""
-    site, settings = question.site, question.settings
-    bands = common_bands(scenes)
-    if scenes and not bands:
-        what = "no band that nine in ten scenes share"
-        raise DecisionError(what, f"{site.id}, {question.source}", "see the asset names in docs/providers.md")
-    read, refused, faults = _read_all(question, scenes, bands, step)
-    drafts, usable = [], []
+    read, refused, faults = read_all(question, scenes, step)
+    looks, more = correct_chips(question.site, read, question.settings, step)
+    return looks, (*refused, *more), faults
+
+
+def correct_chips(
+    site: Site, read: Sequence[tuple[Chip, ...]], settings: Settings, step: Progress
+) -> tuple[tuple[Look, ...], tuple[Rejection, ...]]:
+    """Looks of all chips that can be trusted, and the refusals of the others. read: the chips of each scene."""
+    drafts, usable, refused, looks = list[Draft](), list[tuple[Chip, ...]](), list[Rejection](), list[Look]()
     for chips in settle(read):
-        draft = make_draft(chips, site.grid, bands, settings)
+        draft = make_draft(chips, site.grid, bands_of(chips), settings)
         if isinstance(draft, Rejection):
             refused.append(draft)
         else:
             drafts.append(draft)
             usable.append(chips)
     if not drafts:
-        return (), tuple(refused), tuple(faults)
+        return (), tuple(refused)
     reference = build(drafts, settings)
-    looks: list[Look] = []
     inside = aoi_mask(site)
     for done, (chips, draft) in enumerate(zip(usable, drafts, strict=True), 1):
         step(site.id, done, len(usable), "looks corrected")
         look = make_look(chips, reference, settings, inside, draft)
         (refused if isinstance(look, Rejection) else looks).append(look)  # type: ignore[arg-type]
-    return release(looks, settings), tuple(refused), tuple(faults)
+    return release(looks, settings), tuple(refused)
 
 
-def _read_all(
-    question: Question, scenes: Sequence[Scene], bands: tuple[Band, ...], step: Progress
-) -> tuple[list[tuple[Chip, ...]], list[Rejection], list[PixelError]]:
-    """The chips of every scene that has the bands and can be read; the others by name."""
+def bands_of(chips: Sequence[Chip]) -> tuple[Band, ...]:
+    """The bands of a scene's chips, in the order of the analysis."""
+    return tuple(band for band in ANALYSIS if all(band in chip.dn for chip in chips))
+
+
+def read_all(
+    question: Question, scenes: Sequence[Scene], step: Progress
+) -> tuple[list[tuple[Chip, ...]], list[Rejection], tuple[PixelError, ...]]:
+    """The chips of every scene that has the bands and can be read; the others by name.
+
+    Raises DecisionError where nine in ten scenes share no band.
+    """
+    bands = common_bands(scenes)
+    if scenes and not bands:
+        what = "no band that nine in ten scenes share"
+        raise DecisionError(what, f"{question.site.id}, {question.source}", "see the asset names in docs/providers.md")
     read: list[tuple[Chip, ...]] = []
     refused: list[Rejection] = []
     faults: list[PixelError] = []
@@ -142,7 +156,7 @@ def _read_all(
         except PixelError as fault:
             faults.append(fault)
             refused.append(_refusal(scene, Reason.UNREADABLE, str(fault)))
-    return read, refused, faults
+    return read, refused, tuple(faults)
 
 
 def _chips(question: Question, scene: Scene, bands: tuple[Band, ...]) -> tuple[Chip, ...]:

@@ -16,7 +16,8 @@ AOI = box(0, 0, 2000, 2000)
 def claim(outline, **changes) -> Claim:
     facts = {
         "id": f"{outline.bounds}", "outline": outline, "status": "confirmed", "kind": "new structure",
-        "confidence": 0.9, "area_m2": outline.area, "first_seen": date(2020, 4, 1), "confirmed_at": date(2020, 6, 1), "verdict": None,
+        "confidence": 0.9, "area_m2": outline.area, "first_seen": date(2020, 4, 1),
+        "confirmed_at": date(2020, 6, 1), "verdict": None,
     }  # fmt: skip
     return Claim(**{**facts, **changes})
 

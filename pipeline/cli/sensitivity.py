@@ -1,0 +1,87 @@
+"""`groundbreak sensitivity`: what a site's silence means."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import typer
+from rich.table import Table
+
+from pipeline.cli.asking import ask, question
+from pipeline.cli.console import Step, out, progress
+from pipeline.decide.alerts import decide_site
+from pipeline.model.errors import DecisionError, Exit
+from pipeline.review.detection import draw_detection
+from pipeline.review.folder import Folder, make
+from pipeline.run.judge import Question, correct_chips, read_all, scenes_of
+from pipeline.study.materials import ROOFS
+from pipeline.study.sensitivity import SIZES, WITHIN, Trial, drawn, judged, plan, sentence, within
+
+ROUNDS = 3
+
+
+def sensitivity(
+    site: str = typer.Argument(..., help="id of the site"),
+    sites: list[Path] = typer.Option(None, help="AOI files; default: aois/"),
+    catalog: str = typer.Option(None, help="STAC file or folder, API root, or folder of .SAFE products"),
+    start: str = typer.Option(None, help="first day"),
+    end: str = typer.Option(None, help="last day"),
+    folder: Path = typer.Option(Path("out"), "--out", help="where results go"),
+    rounds: int = typer.Option(ROUNDS, min=1, max=100, help="times the AOI is filled with buildings; more: narrower"),
+    seed: int = typer.Option(1, min=0, help="same seed, same result"),
+) -> int:
+    r"""Inject buildings into the site's own looks and count how many are confirmed, by size, material and clear looks.
+
+    \b
+    groundbreak sensitivity southern-carpathians --rounds 6
+    """
+    asked = ask([site], sites or ())
+    wanted = question(asked.sites[0], asked.settings, catalog=catalog, start=start, end=end, out=folder)
+    with progress() as step:
+        trials = _trials(wanted, rounds, seed, step)
+    words = sentence(trials, wanted.settings.decide.false_alarms_per_100km2_year)
+    _print(trials)
+    out.print(words, markup=False)
+    place = make(folder / wanted.site.id)
+    _write(place, trials, words)
+    out.print(f"\nWritten: {place.detection}, {place.detection_picture}; the next report says it", markup=False)
+    return Exit.DONE
+
+
+def _trials(wanted: Question, rounds: int, seed: int, step: Step) -> tuple[Trial, ...]:
+    site, settings = wanted.site, wanted.settings
+    read, _, _ = read_all(wanted, scenes_of(wanted).scenes, step)
+    looks, _ = correct_chips(site, read, settings, step)
+    if not looks:
+        raise DecisionError("no usable look", site.id, f"see `groundbreak scenes {site.id}`")
+    trials: list[Trial] = []
+    for number in range(rounds):
+        events = plan(site, looks, np.random.default_rng([seed, number]))
+        changed, _ = correct_chips(site, drawn(read, looks, events), settings, lambda *_: None)
+        trials.extend(judged(events, changed, decide_site(site, changed, settings)))
+        step(site.id, number + 1, rounds, "rounds of buildings judged")
+    return tuple(trials)
+
+
+def _print(trials: Sequence[Trial]) -> None:
+    table = Table(title="Confirmed within so many clear looks", title_justify="left")
+    for column in ("", *(f"{count} looks" for count in WITHIN), "95 % at 5"):
+        table.add_column(column)
+    for label, key in (("size", SIZES), ("material", tuple(ROOFS))):
+        for value in key:
+            group = [trial for trial in trials if getattr(trial, label) == value]
+            shares = [within(group, count) for count in WITHIN]
+            low, high = within(group, 5).interval
+            cells = [f"{each.hits} of {each.total}" if each.total else "-" for each in shares]
+            table.add_row(value, *cells, f"{low:.0%} to {high:.0%}")
+    out.print(table)
+
+
+def _write(place: Folder, trials: Sequence[Trial], words: str) -> None:
+    record = {"sentence": words, "trials": [dataclasses.asdict(trial) for trial in trials]}
+    place.detection.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    groups = {size: [within([t for t in trials if t.size == size], count) for count in WITHIN] for size in SIZES}
+    rows = {size: [(each.value, *each.interval) for each in shares] for size, shares in groups.items()}
+    draw_detection(place.detection_picture, WITHIN, rows)

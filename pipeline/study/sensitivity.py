@@ -1,0 +1,214 @@
+"""What a site's silence means: the probability that a building would have been confirmed, by size and material."""
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+import numpy as np
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from odc.geo.geom import Geometry
+from shapely import affinity
+from shapely.geometry import Point
+from shapely.geometry.base import BaseGeometry
+
+from pipeline.correct.normalise import GAIN_RANGE
+from pipeline.model.alert import Decision
+from pipeline.model.bands import Band
+from pipeline.model.errors import DecisionError
+from pipeline.model.imagery import Chip, Look, Raster, Why
+from pipeline.model.site import Site
+from pipeline.study.evaluate import wilson
+from pipeline.study.materials import ROOFS
+from pipeline.study.shapes import coverage, footprint
+from pipeline.study.simulate import draw, sun_place
+from pipeline.study.stories import Event, building
+
+SIZES = ("10x10 m", "20x20 m", "20x40 m", "30x60 m", "60x100 m")
+APART_M = 200.0
+"""Between two injected buildings: each is judged as if it stood alone."""
+WITHIN = (3, 5, 10)
+LEAST_AFTER = 5
+"""Looks that must be left after a building is begun."""
+HISTORY_SHARE = 0.4
+COVERED = 0.25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """One injected building. clear: clear looks over it since it began; needed: of those, until it was confirmed,
+    None = never.
+    """
+
+    size: str
+    material: str
+    clear: int
+    needed: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """Of `total` trials that had as many clear looks, `hits` were confirmed within them."""
+
+    hits: int
+    total: int
+
+    @property
+    def value(self) -> float:
+        """0..1, NaN of nothing."""
+        return self.hits / self.total if self.total else float("nan")
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 %."""
+        return wilson(self.hits, self.total)
+
+
+def plan(site: Site, looks: Sequence[Look], rng: np.random.Generator) -> tuple[Event, ...]:
+    """Buildings of all sizes and materials over the AOI, begun at random after the first part of the history.
+
+    Raises DecisionError where the series or the AOI is too short for any.
+    """
+    times = sorted(look.time for look in looks)
+    first, last = int(np.ceil(HISTORY_SHARE * len(times))), len(times) - LEAST_AFTER
+    spots = _spots(site, rng)
+    if last <= first or not spots:
+        what = f"{len(times)} usable looks" if spots else "no room for a building"
+        raise DecisionError(what, site.id, f"give at least {2 * LEAST_AFTER + 3} looks and an AOI of 300 m")
+    events = []
+    for number, spot in enumerate(spots):
+        size = SIZES[(number + int(rng.integers(len(SIZES)))) % len(SIZES)]
+        material = list(ROOFS)[int(rng.integers(len(ROOFS)))]
+        outline = footprint(size, spot, float(rng.uniform(0, 180)))
+        start = times[int(rng.integers(first, last + 1))] - timedelta(hours=1)
+        events.append(building(f"trial-{number}", size, outline, start, material, rng))
+    return tuple(events)
+
+
+def drawn(read: Sequence[tuple[Chip, ...]], looks: Sequence[Look], events: Sequence[Event]) -> list[tuple[Chip, ...]]:
+    """The site's own chips with the events in them, as each look would have shown them.
+
+    Every event is moved by the look's own shift, and its reflectance put through the inverse of the look's own
+    normalisation, so that it stands in that look's light and haze; where the look has a cloud, nothing is drawn.
+    """
+    known = {look.scene.id: look for look in looks}
+    return [
+        tuple(_drawn(chip, known[chip.scene.id], events) for chip in chips) if chips[0].scene.id in known else chips
+        for chips in read
+    ]
+
+
+def judged(events: Sequence[Event], looks: Sequence[Look], decision: Decision) -> tuple[Trial, ...]:
+    """What became of every event."""
+    return tuple(_trial(event, looks, decision) for event in events)
+
+
+def within(trials: Sequence[Trial], count: int) -> Share:
+    """Confirmed within so many clear looks, of the trials that had as many."""
+    had = [trial for trial in trials if trial.clear >= count]
+    return Share(hits=sum(trial.needed is not None and trial.needed <= count for trial in had), total=len(had))
+
+
+def sentence(trials: Sequence[Trial], false_alarms: float, count: int = 5) -> str:
+    """What the site's silence means, in words."""
+    parts = []
+    for size in SIZES:
+        share = within([trial for trial in trials if trial.size == size], count)
+        if share.total:
+            low, high = share.interval
+            parts.append(f"{size} in {share.value:.0%} ({low:.0%} to {high:.0%})")
+    return (
+        f"At this site a new building is confirmed within {count} clear looks, at {false_alarms:g} false alarms per"
+        f" 100 km² and year: {', '.join(parts)} of {len(trials)} injected cases. What is smaller may be missed."
+    )
+
+
+def _spots(site: Site, rng: np.random.Generator) -> list[tuple[float, float]]:
+    """Centres on a jittered lattice inside the AOI, a footprint's reach from its edge."""
+    outline = Geometry(site.aoi, "EPSG:4326").to_crs(str(site.grid.crs)).geom.buffer(-60)
+    if outline.is_empty:
+        return []
+    west, south, east, north = outline.bounds
+    dx, dy = rng.uniform(0, APART_M, 2)
+    lattice = [(x, y) for x in np.arange(west + dx, east, APART_M) for y in np.arange(south + dy, north, APART_M)]
+    inside = [spot for spot in lattice if outline.contains(Point(spot))]
+    return inside or [(outline.representative_point().x, outline.representative_point().y)]
+
+
+def _drawn(chip: Chip, look: Look, events: Sequence[Event]) -> Chip:
+    standing = [event for event in events if event.begins <= look.time and not _hidden(event.outline, look)]
+    if not standing:
+        return chip
+    dn = {band: raster.data.astype(np.float64) for band, raster in chip.dn.items()}
+    planes = {band: (plane - look.boa_offset_dn) / 10000 for band, plane in dn.items()}
+    sun = look.scene.sun or sun_place(look.time, float(chip.granule.footprint.centroid.y))
+    for event in standing:
+        row, col = look.alignment.shift
+        moved = affinity.translate(event.outline, 10 * col, -10 * row)
+        for crs in {str(raster.grid.crs) for raster in chip.dn.values()}:
+            own = replace(event, outline=Geometry(moved, str(look.grid.crs)).to_crs(crs).geom)
+            bands = tuple(band for band, raster in chip.dn.items() if str(raster.grid.crs) == crs)
+            _lay(planes, bands, chip, _in_its_light(own, look), look.time, sun)
+    rasters: dict[Band, Raster] = {}
+    for band, raster in chip.dn.items():
+        value = np.clip(np.round(planes[band] * 10000 + look.boa_offset_dn), 1, 65535).astype(np.uint16)
+        rasters[band] = Raster(grid=raster.grid, data=np.where(raster.data == 0, 0, value).astype(np.uint16))
+    return replace(chip, dn=rasters)
+
+
+def _lay(
+    planes: Mapping[Band, NDArray[np.float64]], bands: tuple[Band, ...], chip: Chip, event: Event, time: datetime,
+    sun: tuple[float, float],
+) -> None:  # fmt: skip
+    some: dict[Band, NDArray[np.float64]] = {band: planes[band] for band in bands}
+
+    def grid(band: Band) -> GeoBox:
+        return chip.dn[band].grid
+
+    draw(some, bands, grid, event, time, sun, (0.0, 0.0), np.random.default_rng(zlib.crc32(event.id.encode())))
+
+
+def _in_its_light(event: Event, look: Look) -> Event:
+    """The event's materials as the look measured them before it was normalised."""
+    gains = dict(zip(look.bands, look.gain or (1.0,) * len(look.bands), strict=True))
+    offsets = dict(zip(look.bands, look.offset or (0.0,) * len(look.bands), strict=True))
+    phases = tuple(
+        replace(
+            phase,
+            spectrum={
+                band: max((level - offsets.get(band, 0.0)) / max(gains.get(band, 1.0), GAIN_RANGE[0]), 0.002)
+                for band, level in phase.spectrum.items()
+            },
+        )
+        for phase in event.phases
+    )
+    return replace(event, phases=phases)
+
+
+def _hidden(outline: BaseGeometry, look: Look) -> bool:
+    """True where a cloud lies over most of an outline, or the look never measured it."""
+    found = coverage(outline, look.grid)
+    if found is None:
+        return True
+    window, share = found
+    blocked = (look.why[window] & np.uint8(Why.CLOUD | Why.NODATA)) > 0
+    return bool((share * blocked).sum() > 0.5 * share.sum())
+
+
+def _trial(event: Event, looks: Sequence[Look], decision: Decision) -> Trial:
+    after = [look for look in looks if look.time >= event.begins and _clear(event.outline, look)]
+    hits = [
+        alert.confirmed_at
+        for alert in decision.alerts
+        if alert.confirmed_at is not None
+        and alert.outline.intersection(event.outline).area >= COVERED * event.outline.area
+        and alert.confirmed_at >= event.begins.date()
+    ]
+    needed = None if not hits else sum(look.time.date() <= min(hits) for look in after)
+    return Trial(size=event.size, material=event.material, clear=len(after), needed=needed)
+
+
+def _clear(outline: BaseGeometry, look: Look) -> bool:
+    found = coverage(outline, look.grid)
+    return found is not None and bool((found[1] * look.usable[found[0]]).sum() > 0.5 * found[1].sum())
