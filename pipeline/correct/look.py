@@ -21,6 +21,8 @@ from pipeline.model.settings import Settings
 
 MIN_DATA_SHARE = 0.1
 EDGE_PX = 2
+STRAY_PX, STRAY_SIGMAS = 1.2, 5.0
+"""A look that lies further off than the others wander is not believed: every band follows the shade of trees."""
 MAX_HAZE = 0.06
 """Median blue above the history; what is hazier hides small ground and cannot be put right by a straight line."""
 MIN_LEVEL, MIN_DROP = 0.45, 0.03
@@ -98,6 +100,11 @@ def make_look(
         return _refused(scene, Reason.CLOUD, free, 0.5 * settings.correct.min_clear_share, "share of the AOI")
     if not alignment.accepted:
         return _refused(scene, Reason.REGISTRATION, alignment.sigma_px, MAX_SIGMA_PX, alignment.reason)
+    far, limit = float(np.hypot(*alignment.shift)), max(STRAY_PX, STRAY_SIGMAS * reference.wander_px)
+    if far > limit:
+        return _refused(
+            scene, Reason.REGISTRATION, far, limit, "px off the other looks: low sun moves shade, not ground"
+        )
     offsets = _offsets(chips)
     if isinstance(offsets, Rejection):
         return offsets

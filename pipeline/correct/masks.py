@@ -97,6 +97,10 @@ def _risen(plane: Planes, before: Planes, known: NDArray[np.bool_], scl: NDArray
     if Band.B02 in plane and Band.B04 in plane:
         # soil and stubble rise in red twice as far as in blue; cloud and haze do not
         least = np.where(rises[0] > 0.6 * rises[-1], least, np.minimum(least, 0))
+    if Band.B11 in plane:
+        # and the short wave, which water drops and ice take, rises with soil and not with cloud
+        swir = smooth(plane[Band.B11] - before[Band.B11], known, CLOUD_PX)
+        least = np.where(swir < 1.1 * rises[0] + 0.02, least, np.minimum(least, 0))
     quiet = least[known]
     # the lower half only: cloud over half the scene must not hide behind its own scatter
     spread = float(np.median(quiet) - np.quantile(quiet, 0.16)) if quiet.size else 0.0

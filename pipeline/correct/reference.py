@@ -41,6 +41,7 @@ class Reference:
     """Robust median of aligned looks. reflectance: (band, row, col) float32, NaN where no look measured the ground.
 
     spread: (band, row, col) float32, 1.4826 MAD of those looks, NaN where fewer than two; count: (row, col), how many.
+    wander_px: 1-sigma length of their shifts, infinite where there are fewer than MIN_WANDERERS.
     """
 
     grid: GeoBox
@@ -49,6 +50,7 @@ class Reference:
     spread: NDArray[np.float32]
     count: NDArray[np.int16]
     scenes: tuple[str, ...]
+    wander_px: float = float("inf")
 
     def expected(self) -> NDArray[np.float32]:
         """The reference with its holes filled by the median of its band, for masks that need a value everywhere."""
@@ -87,7 +89,13 @@ def build(drafts: Sequence[Draft], settings: Settings) -> Reference:
         spread=spread,
         count=count,
         scenes=tuple(sorted(draft.scene.id for draft in chosen)),
+        wander_px=_wander(shifts),
     )
+
+
+def _wander(shifts: Sequence[Alignment]) -> float:
+    lengths = [float(np.hypot(*each.shift)) for each in shifts if each.accepted]
+    return float(np.median(lengths)) / RAYLEIGH_MEDIAN if len(lengths) >= MIN_WANDERERS else float("inf")
 
 
 def _centred(shifts: Sequence[Alignment]) -> list[Alignment]:
@@ -124,6 +132,10 @@ MAX_SIGMA_PX = 0.3
 """A look whose shift is less sure than this would flicker along every edge, however wide its noise is made."""
 SYSTEMATIC_PX = 0.05
 """What light from another side moves in one band against another, at best."""
+
+
+MIN_WANDERERS, RAYLEIGH_MEDIAN = 6, 1.1774
+"""Looks below which nothing is said of how far they wander; and the median length of a plane normal deviate."""
 
 
 def combine(found: Sequence[Alignment]) -> Alignment:

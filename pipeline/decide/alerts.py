@@ -75,7 +75,7 @@ def _alert(site: Site, found: Fold, shape: Shape, track: Track, limit: float) ->
         status = Status.PROVISIONAL
     else:
         status = Status.FINISHED if days > FINISHED_DAYS else Status.CONFIRMED
-    what = kind(looks[0].bands, track.past, track.now, track.healed, track.edges)
+    what = kind(looks[0].bands, track.past, track.now, track.healed, track.edges, track.settled)
     point = Geometry(shape.outline.representative_point(), str(site.grid.crs)).to_crs("EPSG:4326").geom
     return Alert(
         id=_mint(site, looks[track.first], shape.core),

@@ -19,6 +19,8 @@ START = 2.0
 """Surprise from which the tail is fitted: below, objects are what the evidence's own threshold lets through."""
 CERTAIN = 4.0
 """Forwards, only what stays below this is taken for null: beyond it lies what was built."""
+NEVER_CHANCE = 7.0
+"""Backwards, what stands off further is a change too: a clearing of before the history that grew over."""
 PRIOR_RATE, PRIOR_SCALE = 1.2, 0.9
 """Null objects per km2 and year beyond START, and how fast they thin out, on simulated quiet ground."""
 PRIOR_KM2_YEARS, PRIOR_OBJECTS = 5.0, 8.0
@@ -69,7 +71,7 @@ def tail(forth: Fold, seen: Sequence[tuple[Shape, Track]], settings: Settings) -
     null = [
         track.surprise
         for shape, track in objects(back, settings.decide.min_area_m2)
-        if track.surprise > START and not (shape.where & changed).any()
+        if START < track.surprise < NEVER_CHANCE and not (shape.where & changed).any()
     ]
     small = sum(START < track.surprise < CERTAIN for _, track in seen)
     years = (forth.looks[-1].time - forth.looks[0].time).days / 365.25

@@ -23,6 +23,7 @@ YOUNG_LOOKS, YOUNG_NATS = 3, 2.0
 PRIOR_SIGMAS, PRIOR_LOOKS = 2.0, 4.0
 """How far ground strays along any direction, in sigmas of a look, before its own past is known, and what that
 belief weighs in looks."""
+SETTLED_DAYS = 270
 FIELD_DAYS, SEASON_DAYS, YEAR_BEFORE, GREEN_TIME = 150, 30, 200, 0.75
 """Bare or burnt ground that fills a field is a farmer's until it outlasts a season. Brown where it was green means
 little in a season that no look of an earlier year (more than so many days before) has shown to within so many days. A
@@ -41,9 +42,9 @@ class Track:
     before, first, last: last clear look without it, first and last with it. rises: (look, surprise) at each clear look
     from the third on at which nothing but its surprise is asked for: how many spreads of its own past the object
     stands off. standing: the surprise over all its sights, whatever else is asked for; infinite before the third.
-    seen, clear: of the looks since first, how many saw it, how many could have. past, now: (band,)
-    reflectance before and in its latest looks.
-    edges: contrast across the outline before anything changed, 1 = as around it.
+    seen, clear: of the looks since first, how many saw it, how many could have. past, now: (band,) reflectance before
+    and in its latest looks. edges: contrast across the outline before anything changed, 1 = as around it. plot: it has
+    the size and the shape of a building's. days: from the first look with it to the last.
     """
 
     before: int
@@ -57,10 +58,17 @@ class Track:
     past: NDArray[np.float64]
     now: NDArray[np.float64]
     edges: float
+    plot: bool
+    days: int
 
     def confirmed(self, limit: float) -> int:
         """The first look at which the surprise passed a limit, -1 = none."""
         return next((index for index, surprise in self.rises if surprise >= limit), -1)
+
+    @property
+    def settled(self) -> bool:
+        """True where it fills a plot, and has been seen there for most of a year in nearly every clear look."""
+        return self.plot and self.days >= SETTLED_DAYS and self.seen >= 0.8 * self.clear
 
     @property
     def surprise(self) -> float:
@@ -95,7 +103,8 @@ def _track(fold: Fold, shape: Shape, days: tuple[int, int, int], healed: bool) -
     edges = _edges(fold.mean, shape.where)
     bands, rises = fold.looks[0].bands, []
     off, purity = float("inf"), _purity(bands, shape)
-    excused = (_like_a_plot(shape) and edges < CLEAR_EDGE) or is_wood(bands, past)
+    plot = _like_a_plot(shape)
+    excused = (plot and edges < CLEAR_EDGE) or is_wood(bands, past)
     for count in range(MIN_SIGHTS, len(sights) + 1):
         known = sights[:count]
         now = _pure(past, _typical_spectrum(spectra, known), purity)
@@ -107,6 +116,7 @@ def _track(fold: Fold, shape: Shape, days: tuple[int, int, int], healed: bool) -
     return Track(
         before=before, first=first, last=last, rises=tuple(rises), standing=off, healed=healed, seen=seen,
         clear=clear, past=past, now=_pure(past, _typical_spectrum(spectra, sights or [first]), purity), edges=edges,
+        plot=plot, days=(fold.looks[last].time - fold.looks[first].time).days,
     )  # fmt: skip
 
 

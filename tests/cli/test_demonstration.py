@@ -1,0 +1,110 @@
+"""The embedded demonstration sites: what is known to have happened there is found, and what deceives is not."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from odc.geo.geom import Geometry
+from scipy import ndimage
+from shapely.geometry import LineString
+
+from pipeline.catalogue.sites import read_sites
+from pipeline.decide.alerts import decide_site
+from pipeline.model.alert import Decision, Status
+from pipeline.model.imagery import Chip, Look, Raster
+from pipeline.model.settings import Settings
+from pipeline.run.judge import Question, correct_chips, quiet, read_all, scenes_of
+from pipeline.study.evaluate import wilson
+from pipeline.study.reviewed import read_truth
+
+AOIS = Path(__file__).resolve().parents[2] / "aois"
+DECEIVING = (
+    date(2016, 5, 7), date(2016, 5, 27), date(2016, 9, 24), date(2017, 6, 21), date(2018, 8, 15), date(2020, 9, 3),
+)  # fmt: skip
+"""Cloud shadows, wisps, a cloud band and thin cloud that the scene classification passes as clear."""
+ROAD = LineString([(22.1525, 45.2074), (22.1577, 45.2068)])
+"""Along the northern edge, widened in the winter of 2016/17."""
+FINISHED = (Status.CONFIRMED, Status.FINISHED)
+Read = list[tuple[Chip, ...]]
+
+
+@pytest.fixture(scope="module")
+def judged() -> Mapping[str, tuple[Question, Read, tuple[Look, ...], Decision]]:
+    found = {}
+    for site in read_sites((AOIS / "demo.geojson",)).sites:
+        until = datetime(2022, 1, 1, tzinfo=UTC)
+        wanted = Question(
+            site=site, source=str(site.catalog), collection=None, start=None, until=until, settings=Settings()
+        )
+        read, _, _ = read_all(wanted, scenes_of(wanted).scenes, quiet)
+        looks, _ = correct_chips(site, read, wanted.settings, quiet)
+        found[site.id] = (wanted, read, looks, decide_site(site, looks, wanted.settings))
+    return found
+
+
+def test_the_road_is_found_and_dated(judged: Mapping) -> None:
+    wanted, _, _, decision = judged["southern-carpathians"]
+    road = Geometry(ROAD, "EPSG:4326").to_crs(str(wanted.site.grid.crs)).geom.buffer(20)
+    found = max(decision.alerts, key=lambda alert: alert.outline.intersection(road).area)
+    assert found.status in FINISHED
+    assert found.outline.area > 20_000
+    assert found.first_seen == date(2017, 4, 2)
+    assert found.last_clear_before is not None and found.last_clear_before >= date(2016, 9, 1)
+
+
+def test_nothing_begins_on_days_that_deceive(judged: Mapping) -> None:
+    decision = judged["southern-carpathians"][3]
+    begun = [alert.first_seen for alert in decision.alerts if alert.status is not Status.WITHDRAWN]
+    assert begun
+    assert not set(begun) & set(DECEIVING)
+
+
+def test_nothing_in_the_woods_is_called_a_structure(judged: Mapping) -> None:
+    kinds = [alert.kind.value for alert in judged["southern-carpathians"][3].alerts]
+    assert kinds.count("new structure") == 0, kinds
+
+
+def test_every_injected_building_is_confirmed(judged: Mapping) -> None:
+    wanted, _, _, decision = judged["southern-carpathians-simulated"]
+    truths = read_truth(AOIS / "demo" / "simulated" / "truth.geojson", str(wanted.site.grid.crs))
+    large = [truth for truth in truths if truth.outline.area >= 790]
+    assert len(large) >= 6
+    assert wilson(len(large), len(large))[0] > 0.5
+    for truth in large:
+        overlap = [
+            alert.outline.intersection(truth.outline).area / alert.outline.union(truth.outline).area
+            for alert in decision.alerts
+            if alert.status in FINISHED
+        ]
+        assert max(overlap) > 0.5, truth.id
+
+
+@pytest.mark.parametrize("site", ["southern-carpathians", "southern-carpathians-simulated"])
+def test_an_unchanged_twin_adds_no_polygon(judged: Mapping, site: str) -> None:
+    """The last clear look again, later: shifted, brighter, hazier and noisier."""
+    wanted, read, looks, decision = judged[site]
+    clearest = max(looks[-15:], key=lambda look: float(look.usable.mean()))
+    chips = next(chips for chips in read if chips[0].scene.id == clearest.scene.id)
+    later = looks[-1].time + timedelta(days=5)
+    twin = tuple(_twin(chip, later, seed) for seed, chip in enumerate(chips))
+    more, _ = correct_chips(wanted.site, [*read, twin], wanted.settings, quiet)
+    assert any(look.time == later for look in more)
+    known = {alert.outline.representative_point().wkb for alert in decision.alerts}
+    again = decide_site(wanted.site, more, wanted.settings)
+    begun = [alert for alert in again.alerts if alert.first_seen >= later.date()]
+    assert known and begun == []
+
+
+def _twin(chip: Chip, time: datetime, seed: int) -> Chip:
+    rng = np.random.default_rng(seed)
+    rasters = {}
+    for band, raster in chip.dn.items():
+        step = band.native_m / 10
+        moved = ndimage.shift(raster.data.astype(float), (0.4 / step, -0.3 / step), order=3, mode="nearest")
+        value = moved * 1.08 + 120 + rng.normal(0, 15, moved.shape)
+        data = np.where(raster.data == 0, 0, np.clip(np.round(value), 1, 65535)).astype(np.uint16)
+        rasters[band] = Raster(grid=raster.grid, data=data)
+    return replace(chip, dn=rasters, scene=replace(chip.scene, id="twin", time=time))
