@@ -130,10 +130,12 @@ def _novel(fold: Fold, sights: list[int], before: int) -> bool:
 
 def _outlasts(fold: Fold, sights: list[int]) -> bool:
     """True where it has lasted half a year, and into the green time of one."""
+    if (fold.looks[sights[-1]].time - fold.looks[sights[0]].time).days < FIELD_DAYS:
+        return False
     verdure = np.array(fold.verdure)
-    green = verdure[sights] > GREEN_TIME * np.nanmax(verdure)
-    age = (fold.looks[sights[-1]].time - fold.looks[sights[0]].time).days
-    return bool(age >= FIELD_DAYS and (green.sum() >= MIN_SIGHTS or not np.isfinite(verdure).any()))
+    best = float(np.max(verdure, where=np.isfinite(verdure), initial=-1))
+    # without a near infrared band no season is told from another
+    return best < 0 or int((verdure[sights] > GREEN_TIME * best).sum()) >= MIN_SIGHTS
 
 
 def _surprise(sights: NDArray[np.float64], earlier: NDArray[np.float64]) -> float:

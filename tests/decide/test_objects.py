@@ -1,0 +1,115 @@
+"""Objects and what confirms them: seasons, phases, eras, kinds, and the threshold that the user's rate sets."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import numpy as np
+import pytest
+
+from pipeline.decide.alerts import decide_site
+from pipeline.decide.calibration import LIMITS, Tail
+from pipeline.decide.kinds import is_browned, is_built, is_wood, kind
+from pipeline.decide.vectorise import eras
+from pipeline.model.alert import Kind, Status
+from pipeline.model.bands import ANALYSIS
+from pipeline.model.imagery import Look
+from pipeline.model.settings import Settings, override
+from pipeline.study.materials import BURNT, CLEARED, PLOUGHED, RED_TILE, ROOFS, WATER, levels
+from tests.decide.test_alerts import BUILDING, FIRST, GRASS, SOIL, _decide, _look, _series, _site
+
+GREEN = np.array([0.03, 0.06, 0.04, 0.36, 0.38, 0.18, 0.09])
+
+
+def painted(look: Look, rows: slice, cols: slice, spectrum: np.ndarray) -> Look:
+    values = look.reflectance.copy()
+    values[:, rows, cols] = spectrum[:, None, None]
+    return replace(look, reflectance=values)
+
+
+def test_two_clear_looks_make_it_provisional_and_the_third_confirms() -> None:
+    two, three = (_decide(_series(*[False] * 8, *[True] * count)).alerts for count in (2, 3))
+    assert [alert.status for alert in two] == [Status.PROVISIONAL]
+    assert two[0].confirmed_at is None
+    assert [alert.status for alert in three] == [Status.CONFIRMED]
+    assert three[0].confirmed_at == (FIRST + timedelta(days=100)).date()
+    assert three[0].confidence > two[0].confidence
+
+
+def test_leaves_that_come_out_on_bare_ground_are_no_construction() -> None:
+    looks = [_look(index, False) for index in range(12)]
+    before = [painted(look, slice(20, 32), slice(20, 40), SOIL) for look in looks[:6]]
+    after = [painted(look, slice(20, 32), slice(20, 40), GRASS) for look in looks[6:]]
+    assert _decide([*before, *after]).alerts == ()
+
+
+def test_a_large_field_laid_bare_is_not_confirmed_within_a_season() -> None:
+    looks = [_look(index, False) for index in range(14)]
+    field = (slice(16, 44), slice(14, 30))
+    looks = [painted(look, *field, GRASS if index < 7 else SOIL * 0.9) for index, look in enumerate(looks)]
+    assert [alert.status for alert in _decide(looks).alerts if alert.confirmed_at is not None] == []
+
+
+def test_a_stricter_rate_never_confirms_more() -> None:
+    tail = Tail(rate=1.0, scale=0.9)
+    limits = [tail.limit(rate / 100) for rate in (0.01, 0.3, 3, 30, 300)]
+    assert limits == sorted(limits, reverse=True)
+    assert limits[0] <= LIMITS[1] and limits[-1] >= LIMITS[0]
+    assert tail.limit(0.03) == pytest.approx(2 + 0.9 * np.log(1 / 0.03))
+    looks = _series(*[False] * 8, *[True] * 4)
+    strict = override(Settings(), {"decide.false_alarms_per_100km2_year": 0.001}, "test")
+    loose = override(Settings(), {"decide.false_alarms_per_100km2_year": 300}, "test")
+    confirmed = [
+        sum(alert.confirmed_at is not None for alert in decide_site(_site(), looks, each).alerts)
+        for each in (strict, loose)
+    ]
+    assert confirmed[0] <= confirmed[1]
+
+
+def test_a_building_keeps_its_alert_when_it_gets_another_roof() -> None:
+    rows, cols = BUILDING
+    dark = np.array([0.05, 0.05, 0.05, 0.06, 0.07])
+    looks = _series(*[False] * 6, *[True] * 5, *[True] * 5)
+    looks = [painted(look, rows, cols, dark) if index >= 11 else look for index, look in enumerate(looks)]
+    alerts = [alert for alert in _decide(looks).alerts if alert.status is not Status.WITHDRAWN]
+    assert len(alerts) == 1
+    assert alerts[0].status is Status.CONFIRMED
+    assert alerts[0].first_seen == (FIRST + timedelta(days=60)).date()
+
+
+def test_what_joins_a_change_much_later_is_one_of_its_own_and_a_late_edge_is_not() -> None:
+    labels, days = np.zeros((12, 20), np.int32), np.zeros((12, 20), int)
+    labels[2:10, 2:18] = 1
+    days[2:10, 2:10], days[2:10, 10:18] = 100, 400
+    assert set(np.unique(eras(labels, days, 8))) == {0, 1, 2}
+    days[2:10, 3:18] = 100
+    days[2:10, 2:3] = 400
+    assert set(np.unique(eras(labels, days, 16))) == {0, 1}
+
+
+@pytest.mark.parametrize("roof", sorted(ROOFS))
+def test_roofs_are_built_and_grounds_are_not(roof: str) -> None:
+    assert is_built(ANALYSIS, levels(ROOFS[roof], ANALYSIS))
+    for ground in (CLEARED, PLOUGHED, BURNT, WATER):
+        assert not is_built(ANALYSIS, levels(ground, ANALYSIS))
+    assert not is_built(ANALYSIS, GREEN)
+
+
+def test_a_tiled_roof_is_told_from_soil_by_its_stay() -> None:
+    tiles = levels(RED_TILE, ANALYSIS)
+    assert kind(ANALYSIS, GREEN, tiles, False, 1.0, False) is Kind.CLEARED_GROUND
+    assert kind(ANALYSIS, GREEN, tiles, False, 1.0, True) is Kind.NEW_STRUCTURE
+
+
+def test_a_roof_over_a_roof_is_resurfaced_and_ground_that_heals_was_cleared() -> None:
+    old, new = (levels(ROOFS[name], ANALYSIS) for name in ("concrete", "blue steel"))
+    assert kind(ANALYSIS, old, new, False, 2.0, False) is Kind.RESURFACED
+    assert kind(ANALYSIS, old, new, False, 0.8, False) is Kind.NEW_STRUCTURE
+    assert kind(ANALYSIS, old, GREEN, False, 2.0, False) is Kind.DEMOLISHED
+    assert kind(ANALYSIS, GREEN, new, True, 1.0, False) is Kind.CLEARED_GROUND
+
+
+def test_leaves_that_fall_are_browned_and_woods_are_woods() -> None:
+    brown = GREEN + np.array([0.006, 0.002, 0.040, -0.225, -0.230, 0.012, 0.055])
+    assert is_browned(ANALYSIS, GREEN, brown)
+    assert not is_browned(ANALYSIS, GREEN, levels(ROOFS["concrete"], ANALYSIS))
+    assert is_wood(ANALYSIS, GREEN) and not is_wood(ANALYSIS, brown)
