@@ -45,7 +45,8 @@ def decide_site(site: Site, looks: Sequence[Look], settings: Settings) -> Decisi
     limit = calibrate(found, seen, settings)
     alerts, observations = [], []
     for shape, track in seen:
-        if (shape.where & inside).any() and track.standing >= HOPE * limit:
+        told = track.confirmed(limit) >= 0 or track.standing >= HOPE * limit
+        if told and (shape.where & inside).any():
             alert = _alert(site, found, shape, track, limit)
             alerts.append(alert)
             observations.extend(_observe(alert, found, shape.where))

@@ -37,8 +37,8 @@ def test_two_clear_looks_make_it_provisional_and_the_third_confirms() -> None:
 
 def test_leaves_that_come_out_on_bare_ground_are_no_construction() -> None:
     looks = [_look(index, False) for index in range(12)]
-    before = [painted(look, slice(20, 32), slice(20, 40), SOIL) for look in looks[:6]]
-    after = [painted(look, slice(20, 32), slice(20, 40), GRASS) for look in looks[6:]]
+    before = [painted(look, slice(24, 32), slice(24, 32), SOIL) for look in looks[:6]]
+    after = [painted(look, slice(24, 32), slice(24, 32), GRASS) for look in looks[6:]]
     assert _decide([*before, *after]).alerts == ()
 
 
@@ -68,7 +68,7 @@ def test_a_stricter_rate_never_confirms_more() -> None:
 def test_a_building_keeps_its_alert_when_it_gets_another_roof() -> None:
     rows, cols = BUILDING
     dark = np.array([0.05, 0.05, 0.05, 0.06, 0.07])
-    looks = _series(*[False] * 6, *[True] * 5, *[True] * 5)
+    looks = _series(*[False] * 6, *[True] * 17)
     looks = [painted(look, rows, cols, dark) if index >= 11 else look for index, look in enumerate(looks)]
     alerts = [alert for alert in _decide(looks).alerts if alert.status is not Status.WITHDRAWN]
     assert len(alerts) == 1
