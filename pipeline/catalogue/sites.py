@@ -76,6 +76,8 @@ def _site(feature: Feature, path: Path, settings: Settings) -> tuple[Site, list[
     identity, name = _names(known, where)
     aoi, notes = _aoi(feature.geometry, f"{where}, {identity}", settings.search.max_area_km2)
     catalog = _text(known, "catalog", where)
+    if catalog is not None and not catalog.isprintable():
+        raise SiteError(f"catalog {catalog[:40]!r} is no path or address", where, "name a STAC folder or an API root")
     if catalog is not None and "://" not in catalog:
         catalog = str((path.parent / catalog).resolve()) if not Path(catalog).is_absolute() else catalog
     start, end = _day(known, "start", where), _day(known, "end", where)
@@ -198,6 +200,7 @@ def _day(known: Mapping[str, Any], key: str, where: str) -> datetime | None:
             moment = datetime(value.year, value.month, value.day)
         else:
             moment = datetime.fromisoformat(str(value))
-    except (ValueError, TypeError) as fault:
+        # a day at either end of the calendar has no place in another zone
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, TypeError, OverflowError) as fault:
         raise SiteError(f"{key} {str(value)[:40]!r} is no date", where, "write it as 2024-03-27") from fault
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -102,8 +102,9 @@ def day(text: str | None, flag: str, *, last: bool = False) -> datetime | None:
         return None
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError as fault:
+        if last and len(text) <= 10:
+            moment = datetime.combine(moment.date(), time.min) + timedelta(days=1, microseconds=-1)
+        # a day at either end of the calendar has no place in another zone, nor an end
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError) as fault:
         raise UsageError(f"not a date: {text!r}", flag, "write it as 2024-03-27") from fault
-    if last and len(text) <= 10:
-        moment = datetime.combine(moment.date(), time.min) + timedelta(days=1, microseconds=-1)
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 from rich.table import Table
 
-from pipeline.cli.asking import ask, question
+from pipeline.cli.asking import ask, day, question
 from pipeline.cli.console import error, out, progress
 from pipeline.model.alert import Status
 from pipeline.model.errors import Exit, GroundbreakError
@@ -37,6 +37,7 @@ def detect(
     asked = ask(site or (), sites or ())
     for fault in asked.faults:
         error(fault)
+    day(start, "--start"), day(end, "--end", last=True)  # wrong for one site is wrong for all: said once
     questions, faults = [], list(asked.faults)
     for place in asked.sites:
         try:

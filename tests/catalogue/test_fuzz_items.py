@@ -48,7 +48,10 @@ def disturb(raw: dict[str, Any], rng: random.Random) -> dict[str, Any]:
     """One to three places replaced, removed or doubled."""
     raw = copy.deepcopy(raw)
     for _ in range(rng.randint(1, 3)):
-        *way, last = rng.choice(places(raw))
+        everywhere = places(raw)
+        if not everywhere:
+            break
+        *way, last = rng.choice(everywhere)
         holder: Any = raw
         for step in way:
             holder = holder[step]
