@@ -49,16 +49,14 @@ def decide_site(site: Site, looks: Sequence[Look], settings: Settings) -> Decisi
         if told and (shape.where & inside).any():
             alert = _alert(site, found, shape, track, limit)
             alerts.append(alert)
-            observations.extend(_observe(alert, found, shape.where))
+            observations.extend(_observe(alert, found, shape.where, track))
     cautions = _cautions(found)
     before, after = _pair(ordered, alerts)
     return Decision(
         site=site.id,
         alerts=tuple(sorted(alerts, key=lambda alert: (-alert.confidence, alert.id))),
         observations=tuple(observations),
-        evidence=Evidence(
-            grid=site.grid, log_odds=np.where(found.judged, found.trace.log_odds, np.nan), since=found.trace.onset
-        ),
+        evidence=Evidence(grid=site.grid, log_odds=np.where(found.judged, found.evidence, np.nan), since=found.since),
         threshold=THRESHOLD_NATS,
         before_scene=before,
         after_scene=after,
@@ -76,7 +74,7 @@ def _alert(site: Site, found: Fold, shape: Shape, track: Track, limit: float) ->
         status = Status.PROVISIONAL
     else:
         status = Status.FINISHED if days > FINISHED_DAYS else Status.CONFIRMED
-    what = kind(looks[0].bands, track.past, track.now, track.healed, track.edges, track.settled)
+    what = kind(looks[0].bands, track.past, track.now, track.healed, track.edges, track.settled, track.plot)
     point = Geometry(shape.outline.representative_point(), str(site.grid.crs)).to_crs("EPSG:4326").geom
     return Alert(
         id=_mint(site, looks[track.first], shape.core),
@@ -99,9 +97,10 @@ def _alert(site: Site, found: Fold, shape: Shape, track: Track, limit: float) ->
     )
 
 
-def _observe(alert: Alert, found: Fold, where: NDArray[np.bool_]) -> list[Observation]:
+def _observe(alert: Alert, found: Fold, where: NDArray[np.bool_], track: Track) -> list[Observation]:
     rows = []
-    for look, sigma in zip(found.looks, found.scores, strict=True):
+    until = track.last + 1 if track.retired else len(found.looks)
+    for look, sigma in zip(found.looks[:until], found.scores[:until], strict=True):
         values = None if sigma is None else sigma[where]
         clear = float(look.usable[where].mean())
         known = values is not None and bool(np.isfinite(values).any())

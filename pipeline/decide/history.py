@@ -173,6 +173,20 @@ def learn(history: History, found: Residual, when: datetime, trust: NDArray[np.f
     )
 
 
+def rebase(history: History, where: NDArray[np.bool_], change: NDArray[np.float32]) -> History:
+    """What changed to stay is what is expected from now on. where: (row, col). change: (band, row, col) reflectance."""
+    doubt = history.doubt.copy()
+    doubt[:, :, where] = np.diag([1 / RESTLESS_PRIOR, BARE_SEASON, BARE_SEASON]).astype(np.float32)[:, :, None]
+    return replace(
+        history,
+        mean=np.where(where, history.mean + change, history.mean).astype(np.float32),
+        season=np.where(where, 0, history.season).astype(np.float32),
+        doubt=doubt,
+        weight=np.where(where, RESTLESS_PRIOR, history.weight).astype(np.float32),
+        restless=np.where(where, 1, history.restless).astype(np.float32),
+    )
+
+
 def adopt(history: History, look: Look) -> History:
     """Ground that was under cloud in all first looks gets its history from the first look that sees it."""
     values = clear_values(look)
@@ -250,7 +264,11 @@ def _design(mean: NDArray[Any]) -> NDArray[np.float64]:
 def _fit(design: NDArray[np.float64], values: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Coefficients (1 + band, band) and residual covariance (band, band), both robust by reweighting whole pixels."""
     y = values.astype(np.float64)
-    weights = np.ones(y.shape[1])
+    # a few bright roofs pull any map towards themselves: first those are believed that look as they did
+    plain = y - design[1:]
+    plain = plain - np.median(plain, axis=1, keepdims=True)
+    scale = 1.4826 * np.median(np.abs(plain), axis=1, keepdims=True) + FLOOR
+    weights = _believed(((plain / scale) ** 2).sum(axis=0), len(y))
     ridge = np.eye(len(design)) * 1e-6 * y.shape[1]
     ridge[0, 0] = 0
     coefficients = np.zeros((len(design), len(y)))
@@ -262,9 +280,14 @@ def _fit(design: NDArray[np.float64], values: NDArray[Any]) -> tuple[NDArray[np.
         distance = np.einsum("ij,ik,kj->j", rest, np.linalg.inv(covariance), rest)
         # the weighted covariance is too small by what the weights cut: the median distance puts it right
         covariance *= max(float(np.median(distance)) / _chi2_median(len(y)), 0.05)
-        distance /= max(float(np.median(distance)) / _chi2_median(len(y)), 0.05)
-        weights = np.where(distance < 9 * len(y), 1 / np.maximum(1, distance / (2 * len(y))), 0)
+        weights = _believed(distance, len(y))
     return coefficients, covariance
+
+
+def _believed(distance: NDArray[np.float64], bands: int) -> NDArray[np.float64]:
+    """Weight of each pixel by its squared distance, brought to the median that noise would have."""
+    distance = distance / max(float(np.median(distance)) / _chi2_median(bands), 0.05)
+    return np.where(distance < 9 * bands, 1 / np.maximum(1, distance / (2 * bands)), 0)
 
 
 def _chi2_median(degrees: int) -> float:

@@ -23,19 +23,26 @@ CLEAR_EDGE, SOME_EDGE, GREY = 1.35, 1.05, 0.2
 
 
 def kind(
-    bands: tuple[Band, ...], past: NDArray[Any], now: NDArray[Any], healed: bool, edges: float, settled: bool
+    bands: tuple[Band, ...],
+    past: NDArray[Any],
+    now: NDArray[Any],
+    healed: bool,
+    edges: float,
+    settled: bool,
+    plot: bool,
 ) -> Kind:
     """The kind of a change. past, now: (band,) mean reflectance of its footprint; healed: it is as it was.
 
     edges: contrast across its outline before it changed, 1 = as around it; a roof's is more, a building site's on open
-    ground is not. settled: bare for most of a year, in the shape of a building: what is as steep as soil then is a roof
-    of tiles.
+    ground is not. settled: seen bare for most of a year; what is as steep as soil then is a roof of tiles, on an
+    old roof or, plot, in the size and shape of a building.
     """
     if healed:
         return Kind.CLEARED_GROUND
     green = _ndvi(bands, past)
     was_structure = (green < BARE and edges > CLEAR_EDGE) or (green < GREY and edges > SOME_EDGE)
-    is_structure = is_built(bands, now) or (settled and _ndvi(bands, now) < BARE)
+    bare = settled and _ndvi(bands, now) < BARE
+    is_structure = is_built(bands, now) or (bare and (plot or was_structure))
     if was_structure and is_structure:
         return Kind.RESURFACED
     if was_structure:

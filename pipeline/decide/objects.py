@@ -1,6 +1,6 @@
 """A region as one object: its outline, its days, and how surprising it is against its own history."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,14 +10,16 @@ from scipy import ndimage
 from pipeline.decide import persistence
 from pipeline.decide.fold import THRESHOLD_NATS, Fold
 from pipeline.decide.kinds import CLEAR_EDGE, is_browned, is_built, is_wood
-from pipeline.decide.shapes import CORE_SHARE, PIXEL_M2, Shape, shape_of
-from pipeline.decide.vectorise import EIGHT, eras, regions
+from pipeline.decide.shapes import CORE_SHARE, PIXEL_M2, Shape, edges_of, shape_of
+from pipeline.decide.vectorise import eras, regions
 from pipeline.model.bands import Band
 
 ERA_PIXELS = 8
 RECENT = 3
 """Looks that show the object as it is now: earlier ones may show its foundations."""
 MIN_SIGHTS = 3
+WITNESS_SHARE = 0.4
+"""Of the clearest look: less tells no first or last day."""
 YOUNG_LOOKS, YOUNG_NATS = 3, 2.0
 """Objects that began within so many looks are shown one look before the evidence is complete."""
 PRIOR_SIGMAS, PRIOR_LOOKS = 2.0, 4.0
@@ -44,7 +46,8 @@ class Track:
     stands off. standing: the surprise over all its sights, whatever else is asked for; infinite before the third.
     seen, clear: of the looks since first, how many saw it, how many could have. past, now: (band,) reflectance before
     and in its latest looks. edges: contrast across the outline before anything changed, 1 = as around it. plot: it has
-    the size and the shape of a building's. days: from the first look with it to the last.
+    the size and the shape of a building's. days: from the first look with it to the last. retired: it has become part
+    of the history, and is not looked for in later looks.
     """
 
     before: int
@@ -60,6 +63,7 @@ class Track:
     edges: float
     plot: bool
     days: int
+    retired: bool
 
     def confirmed(self, limit: float) -> int:
         """The first look at which the surprise passed a limit, -1 = none."""
@@ -67,8 +71,8 @@ class Track:
 
     @property
     def settled(self) -> bool:
-        """True where it fills a plot, and has been seen there for most of a year in nearly every clear look."""
-        return self.plot and self.days >= SETTLED_DAYS and self.seen >= 0.8 * self.clear
+        """True where it has been seen for most of a year in nearly every clear look."""
+        return self.days >= SETTLED_DAYS and self.seen >= 0.8 * self.clear
 
     @property
     def surprise(self) -> float:
@@ -96,11 +100,11 @@ def object_of(fold: Fold, where: NDArray[np.bool_]) -> tuple[Shape, Track] | Non
 def _track(fold: Fold, shape: Shape, days: tuple[int, int, int], healed: bool) -> Track:
     first, before, last = days
     series, spectra = _white_series(fold, shape.core), _spectra(fold, shape.core)
-    end = last if healed else len(fold.looks) - 1
+    end = last if healed or fold.retired else len(fold.looks) - 1
     sights = [index for index in range(first, last + 1) if np.isfinite(series[index, 0])]
-    earlier = [index for index in range(fold.learning, before + 1) if np.isfinite(series[index, 0])]
+    earlier = [index for index in range(_start(fold, shape.core), before + 1) if np.isfinite(series[index, 0])]
     past = _typical_spectrum(spectra, range(before + 1))
-    edges = _edges(fold.mean, shape.where)
+    edges = edges_of(fold.mean, shape.where)
     bands, rises = fold.looks[0].bands, []
     off, purity = float("inf"), _purity(bands, shape)
     plot = _like_a_plot(shape)
@@ -116,8 +120,14 @@ def _track(fold: Fold, shape: Shape, days: tuple[int, int, int], healed: bool) -
     return Track(
         before=before, first=first, last=last, rises=tuple(rises), standing=off, healed=healed, seen=seen,
         clear=clear, past=past, now=_pure(past, _typical_spectrum(spectra, sights or [first]), purity), edges=edges,
-        plot=plot, days=(fold.looks[last].time - fold.looks[first].time).days,
+        plot=plot, days=(fold.looks[last].time - fold.looks[first].time).days, retired=fold.retired,
     )  # fmt: skip
+
+
+def _start(fold: Fold, core: NDArray[np.bool_]) -> int:
+    """First look whose residual is one against the history that the object is judged by."""
+    ends = [trace.last[core & (trace.first >= 0)] for trace in fold.archives if not fold.retired]
+    return max([fold.learning, *(int(np.median(each)) + 1 for each in ends if each.size > 0.5 * core.sum())])
 
 
 def _novel(fold: Fold, sights: list[int], before: int) -> bool:
@@ -205,40 +215,18 @@ def _pure(past: NDArray[np.float64], now: NDArray[np.float64], purity: NDArray[n
     return np.maximum(past + (now - past) / np.maximum(purity, LEAST_PURITY), 0.001)
 
 
-def _edges(mean: NDArray[np.float32], where: NDArray[np.bool_]) -> float:
-    """Contrast of the past across an outline, as a multiple of that between like distances around it."""
-    inner = ndimage.binary_erosion(where, structure=EIGHT)
-    deep = inner if int(inner.sum()) >= 3 else where
-    near = ndimage.binary_dilation(where, structure=EIGHT)
-    outer = ndimage.binary_dilation(near, structure=EIGHT, iterations=2) & ~near
-    wide = ndimage.binary_dilation(near, structure=EIGHT, iterations=8) & ~near
-    rows, cols = np.nonzero(outer)
-    nearest = ndimage.distance_transform_edt(~deep, return_distances=False, return_indices=True)
-    across = _length(mean[:, rows, cols] - mean[:, nearest[0][rows, cols], nearest[1][rows, cols]])
-    around = [_lagged(mean, wide, down, right) for down, right in ((0, 4), (4, 0), (3, 3), (3, -3))]
-    return across / max(float(np.mean(around)), 0.004)
-
-
-def _lagged(mean: NDArray[np.float32], where: NDArray[np.bool_], down: int, right: int) -> float:
-    rows, cols = np.nonzero(where)
-    other = np.clip(rows + down, 0, where.shape[0] - 1), np.clip(cols + right, 0, where.shape[1] - 1)
-    both = where[other]
-    return _length(mean[:, rows[both], cols[both]] - mean[:, other[0][both], other[1][both]])
-
-
-def _length(change: NDArray[np.float32]) -> float:
-    lengths = np.sqrt((change**2).sum(axis=0))
-    lengths = lengths[np.isfinite(lengths)]
-    return float(np.median(lengths)) if lengths.size else 0.0
-
-
 def _bracket(fold: Fold, core: NDArray[np.bool_], healed: bool) -> tuple[int, int, int]:
     """First look with it, last clear look without it, last look with it, judged on the object as a whole.
 
     Pixels differ by a look or two in when they pass; the object is first there at the earliest look from which on
     its middle scores as seen, back from where most of its pixels began.
     """
-    series = _series(fold, core)
+    # a look that is mostly masked is a poor witness of a beginning: what the masks missed lies in it too
+    share = [float(look.usable.mean()) for look in fold.looks]
+    series = [
+        value if clear >= WITNESS_SHARE * max(share) else None
+        for value, clear in zip(_series(fold, core), share, strict=True)
+    ]
     first = _typical(fold.trace.first, core)
     before = -1
     for index in range(first - 1, -1, -1):
@@ -253,6 +241,8 @@ def _bracket(fold: Fold, core: NDArray[np.bool_], healed: bool) -> tuple[int, in
         clear = [index for index in range(first) if fold.scores[index] is None]
         before = clear[-1] if clear else -1
     end = int(np.median(fold.trace.ended[core])) if healed else len(series)
+    if fold.retired:
+        end = min(end, int(np.median(fold.trace.last[core])) + 1)
     seen = [index for index in range(first, max(end, first + 1)) if (series[index] or 0) > persistence.SEEN_SIGMAS]
     return first, before, seen[-1] if seen else first
 
@@ -283,7 +273,15 @@ def _counts(fold: Fold, where: NDArray[np.bool_], first: int, last: int) -> tupl
 
 
 def objects(fold: Fold, min_area_m2: float) -> tuple[tuple[Shape, Track], ...]:
-    """Every object that the folded evidence shows, of at least an area, in the order of their first pixels."""
+    """Every object that the folded evidence shows, of at least an area, in the order of their first pixels.
+
+    What has become history comes first: a roof renewed is then an object of its own on the place of an older one.
+    """
+    views = (*(replace(fold, trace=trace, retired=True) for trace in fold.archives), fold)
+    return tuple(each for view in views for each in _objects_of(view, min_area_m2))
+
+
+def _objects_of(fold: Fold, min_area_m2: float) -> tuple[tuple[Shape, Track], ...]:
     trace = fold.trace
     # what began in the latest looks has had no time to reach the threshold
     young = (trace.onset >= len(fold.looks) - YOUNG_LOOKS) & (trace.onset == trace.first) & (trace.ended < 0)

@@ -111,3 +111,30 @@ def _share(change: NDArray[np.float64], where: NDArray[np.bool_], core: NDArray[
         share = np.where(near, np.tensordot(filtered, off, axes=(0, 0)) / length, 0)
         core = where & (share >= CORE_SHARE * float(np.quantile(share[where], 0.9)))
     return np.clip(share, 0, 1)
+
+
+def edges_of(mean: NDArray[np.float32], where: NDArray[np.bool_]) -> float:
+    """Contrast of the past across an outline, as a multiple of that between like distances around it."""
+    inner = ndimage.binary_erosion(where, structure=EIGHT)
+    deep = inner if int(inner.sum()) >= 3 else where
+    near = ndimage.binary_dilation(where, structure=EIGHT)
+    outer = ndimage.binary_dilation(near, structure=EIGHT, iterations=2) & ~near
+    wide = ndimage.binary_dilation(near, structure=EIGHT, iterations=8) & ~near
+    rows, cols = np.nonzero(outer)
+    nearest = ndimage.distance_transform_edt(~deep, return_distances=False, return_indices=True)
+    across = _length(mean[:, rows, cols] - mean[:, nearest[0][rows, cols], nearest[1][rows, cols]])
+    around = [_lagged(mean, wide, down, right) for down, right in ((0, 4), (4, 0), (3, 3), (3, -3))]
+    return across / max(float(np.mean(around)), 0.004)
+
+
+def _lagged(mean: NDArray[np.float32], where: NDArray[np.bool_], down: int, right: int) -> float:
+    rows, cols = np.nonzero(where)
+    other = np.clip(rows + down, 0, where.shape[0] - 1), np.clip(cols + right, 0, where.shape[1] - 1)
+    both = where[other]
+    return _length(mean[:, rows[both], cols[both]] - mean[:, other[0][both], other[1][both]])
+
+
+def _length(change: NDArray[np.float32]) -> float:
+    lengths = np.sqrt((change**2).sum(axis=0))
+    lengths = lengths[np.isfinite(lengths)]
+    return float(np.median(lengths)) if lengths.size else 0.0

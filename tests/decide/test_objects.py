@@ -45,7 +45,8 @@ def test_leaves_that_come_out_on_bare_ground_are_no_construction() -> None:
 def test_a_large_field_laid_bare_is_not_confirmed_within_a_season() -> None:
     looks = [_look(index, False) for index in range(14)]
     field = (slice(16, 44), slice(14, 30))
-    looks = [painted(look, *field, GRASS if index < 7 else SOIL * 0.9) for index, look in enumerate(looks)]
+    meadow = np.array([0.04, 0.07, 0.06, 0.36, 0.24])
+    looks = [painted(look, *field, meadow if index < 7 else SOIL * 0.9) for index, look in enumerate(looks)]
     assert [alert.status for alert in _decide(looks).alerts if alert.confirmed_at is not None] == []
 
 
@@ -96,16 +97,37 @@ def test_roofs_are_built_and_grounds_are_not(roof: str) -> None:
 
 def test_a_tiled_roof_is_told_from_soil_by_its_stay() -> None:
     tiles = levels(RED_TILE, ANALYSIS)
-    assert kind(ANALYSIS, GREEN, tiles, False, 1.0, False) is Kind.CLEARED_GROUND
-    assert kind(ANALYSIS, GREEN, tiles, False, 1.0, True) is Kind.NEW_STRUCTURE
+    assert kind(ANALYSIS, GREEN, tiles, False, 1.0, False, True) is Kind.CLEARED_GROUND
+    assert kind(ANALYSIS, GREEN, tiles, False, 1.0, True, True) is Kind.NEW_STRUCTURE
+
+
+def test_tiles_over_a_roof_are_resurfaced_once_they_have_stayed() -> None:
+    old, tiles = levels(ROOFS["concrete"], ANALYSIS), levels(RED_TILE, ANALYSIS)
+    assert kind(ANALYSIS, old, tiles, False, 2.0, False, False) is Kind.DEMOLISHED
+    assert kind(ANALYSIS, old, tiles, False, 2.0, True, False) is Kind.RESURFACED
+
+
+def test_a_finished_building_is_history_and_its_new_roof_is_news() -> None:
+    rows, cols = BUILDING
+    grey = np.array([0.14, 0.14, 0.14, 0.15, 0.16])
+    looks = _series(*[False] * 6, *[True] * 54)
+    looks = [painted(look, rows, cols, grey) if index >= 52 else look for index, look in enumerate(looks)]
+    alerts = sorted(
+        (alert for alert in _decide(looks).alerts if alert.status is not Status.WITHDRAWN),
+        key=lambda alert: alert.first_seen,
+    )
+    assert [alert.first_seen for alert in alerts] == [(FIRST + timedelta(days=days)).date() for days in (60, 520)]
+    assert [alert.status for alert in alerts] == [Status.FINISHED, Status.CONFIRMED]
+    assert alerts[0].kind is Kind.NEW_STRUCTURE
+    assert alerts[0].looks_seen == alerts[0].looks_clear
 
 
 def test_a_roof_over_a_roof_is_resurfaced_and_ground_that_heals_was_cleared() -> None:
     old, new = (levels(ROOFS[name], ANALYSIS) for name in ("concrete", "blue steel"))
-    assert kind(ANALYSIS, old, new, False, 2.0, False) is Kind.RESURFACED
-    assert kind(ANALYSIS, old, new, False, 0.8, False) is Kind.NEW_STRUCTURE
-    assert kind(ANALYSIS, old, GREEN, False, 2.0, False) is Kind.DEMOLISHED
-    assert kind(ANALYSIS, GREEN, new, True, 1.0, False) is Kind.CLEARED_GROUND
+    assert kind(ANALYSIS, old, new, False, 2.0, False, True) is Kind.RESURFACED
+    assert kind(ANALYSIS, old, new, False, 0.8, False, True) is Kind.NEW_STRUCTURE
+    assert kind(ANALYSIS, old, GREEN, False, 2.0, False, True) is Kind.DEMOLISHED
+    assert kind(ANALYSIS, GREEN, new, True, 1.0, False, True) is Kind.CLEARED_GROUND
 
 
 def test_leaves_that_fall_are_browned_and_woods_are_woods() -> None:
