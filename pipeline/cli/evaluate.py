@@ -33,6 +33,8 @@ def evaluate(
     """
     if verdicts == (truth is not None):
         raise UsageError("one of TRUTH.geojson and --verdicts is needed", "evaluate", "give either, not both")
+    if verdicts and file is not None:
+        raise UsageError("--json goes with TRUTH.geojson", "evaluate", "leave it out with --verdicts")
     reviewed = read_review(review)
     if verdicts:
         return _verdicts(review, reviewed.claims)

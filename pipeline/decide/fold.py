@@ -32,7 +32,8 @@ class Fold:
     scores: (row, col) sigma, None for the looks that only made the history. white: (band, row, col) float16, whitened
     residual, None likewise. mean: (band, row, col) the history at the end. judged: (row, col), True = scored at
     least once. learning: how many looks only made the history. verdure: NDVI of the greenest ground in each look, NaN
-    where none of it was clear. archives: traces of changes that have become history. retired: `trace` is one of them.
+    where none of it was clear. origin: (band, row, col), the mean before any change became history. archives: traces
+    of changes that have. retired: `trace` is one of them.
     """
 
     looks: tuple[Look, ...]
@@ -43,6 +44,7 @@ class Fold:
     judged: NDArray[np.bool_]
     learning: int
     verdure: tuple[float, ...]
+    origin: NDArray[np.float32]
     archives: tuple[Trace, ...] = ()
     retired: bool = False
 
@@ -69,6 +71,7 @@ def fold(looks: Sequence[Look], learning: int) -> Fold:
     white: list[NDArray[np.float16] | None] = [None] * learning
     judged = np.zeros(shape, bool)
     archives: list[Trace] = []
+    origin = np.full(past.mean.shape, np.nan, np.float32)
     day = np.array([look.time.toordinal() for look in looks])
     for index in range(learning, len(looks)):
         values, when = clear_values(looks[index]), looks[index].time
@@ -92,6 +95,7 @@ def fold(looks: Sequence[Look], learning: int) -> Fold:
         aged = (trace.looks >= HISTORY_LOOKS) & (day[index] - day[trace.first] > HISTORY_DAYS)
         old = _whole(trace, aged & np.isfinite(sigma) & ~green)
         if old.any():
+            origin = np.where(old & ~np.isfinite(origin), past.mean, origin).astype(np.float32)
             past = history.rebase(past, old, trace.change)
             trace = _archive(trace, old, archives)
     return Fold(
@@ -104,6 +108,7 @@ def fold(looks: Sequence[Look], learning: int) -> Fold:
         learning=learning,
         verdure=_verdure(looks, past.mean),
         archives=tuple(archives),
+        origin=np.where(np.isfinite(origin), origin, past.mean).astype(np.float32),
     )
 
 

@@ -277,7 +277,7 @@ def objects(fold: Fold, min_area_m2: float) -> tuple[tuple[Shape, Track], ...]:
 
     What has become history comes first: a roof renewed is then an object of its own on the place of an older one.
     """
-    views = (*(replace(fold, trace=trace, retired=True) for trace in fold.archives), fold)
+    views = (*(replace(fold, trace=trace, mean=fold.origin, retired=True) for trace in fold.archives), fold)
     return tuple(each for view in views for each in _objects_of(view, min_area_m2))
 
 

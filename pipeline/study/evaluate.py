@@ -12,6 +12,8 @@ from pipeline.study.reviewed import CHANGE, Claim, Reviewed, Truth
 
 COVERED, OVERLAP = 0.25, 0.2
 """A claim hits a truth when it covers this share of it, or overlaps it with this IoU."""
+EARLY_DAYS = 60
+"""A claim that begins so long before a change is of something else that happened on the spot."""
 NEAR_M = 30.0
 GRACE_DAYS = 60
 """What begins so late that three clear looks cannot be expected is not asked for."""
@@ -69,8 +71,8 @@ class Measures:
 def evaluate(reviewed: Reviewed, truths: Sequence[Truth]) -> Measures:
     """Score a review file. Truths that reach out of the AOI, or begin too late to be confirmed, are not asked for.
 
-    A claim on a change is right whatever kind it is called; `resurfaced` and `demolished` count as right on the spot of
-    any change of their kind. smart: (found, wrong, missed) new structures by the rule of the SMART scorer.
+    A claim on a change is right whatever kind it is called, unless it began long before it. smart: (found, wrong,
+    missed) new structures by the rule of the SMART scorer.
     """
     changes = [truth for truth in truths if truth.role == CHANGE]
     last = reviewed.days[-1] if reviewed.days else date.min
@@ -133,6 +135,8 @@ def _iou(claim: Claim, truth: Truth) -> float:
 
 
 def _hits(claim: Claim, truth: Truth) -> bool:
+    if (truth.begins - claim.first_seen).days > EARLY_DAYS:
+        return False
     return (
         claim.outline.intersection(truth.outline).area >= COVERED * truth.outline.area or _iou(claim, truth) >= OVERLAP
     )

@@ -58,6 +58,11 @@ def test_a_claim_on_a_distractor_is_wrong_and_says_so_and_a_provisional_one_is_n
     assert measures.sought == ()
 
 
+def test_an_older_claim_on_the_spot_is_no_find() -> None:
+    old = claim(box(500, 500, 600, 600), first_seen=date(2019, 4, 1))
+    assert not evaluate(reviewed(old), [truth(box(500, 500, 600, 600))]).sought[0].found
+
+
 def test_what_begins_too_late_or_reaches_out_of_the_aoi_is_not_asked_for() -> None:
     late, outside = truth(box(500, 500, 600, 600), begins=date(2020, 11, 20)), truth(box(1950, 0, 2050, 100))
     assert evaluate(reviewed(), [late, outside]).sought == ()
