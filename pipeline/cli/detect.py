@@ -26,6 +26,7 @@ def detect(
     end: str = typer.Option(None, help="last day"),
     folder: Path = typer.Option(Path("out"), "--out", help="where results go"),
     workers: int = typer.Option(None, min=1, help="sites judged side by side; default: one a core"),
+    scheduler: str = typer.Option(None, help="Dask scheduler whose workers judge, tcp://host:8786"),
 ) -> int:
     r"""Find, correct, compare and outline what changed; write polygons, pictures and a QGIS project.
 
@@ -49,7 +50,7 @@ def detect(
             faults.append(fault)  # type: ignore[arg-type]
     outcomes: list[SiteOutcome] = []
     with alone(folder), progress() as step:
-        for outcome in detect_sites(questions, folder, workers or os.cpu_count() or 1, step):
+        for outcome in detect_sites(questions, folder, workers or os.cpu_count() or 1, step, scheduler):
             outcomes.append(outcome)
             for lost in (*outcome.faults, *((outcome.fault,) if outcome.fault else ())):
                 error(lost)

@@ -24,6 +24,7 @@ def nightly(
     folder: Path = typer.Option(Path("out"), "--out", help="where results go"),
     until: str = typer.Option(None, help="replay the night of this day; into a folder of its own"),
     workers: int = typer.Option(None, min=1, help="sites judged side by side; default: one a core"),
+    scheduler: str = typer.Option(None, help="Dask scheduler whose workers judge, tcp://host:8786"),
 ) -> int:
     r"""Look at every site, judge those that have something new, stay quiet about the others.
 
@@ -48,7 +49,7 @@ def nightly(
         error(each)
     nights: list[NightOutcome] = []
     with alone(folder), progress() as step:
-        for night in work(questions, folder, workers or os.cpu_count() or 1, step):
+        for night in work(questions, folder, workers or os.cpu_count() or 1, step, scheduler):
             nights.append(night)
             _tell(night)
         write_metrics(folder / "groundbreak.prom", nights, datetime.now(UTC), time.monotonic() - began)

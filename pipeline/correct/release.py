@@ -7,7 +7,6 @@ shadow. But clouds move.
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +18,8 @@ from pipeline.model.imagery import Look, Why
 from pipeline.model.settings import Settings
 
 SIGHTS = 3
+REACH = 10
+"""Looks ahead in which a sight's like is sought: real clouds pass over between."""
 ALIKE_SHARE, ALIKE_REFLECTANCE = 0.15, 0.02
 """Two sights are of one thing where every band agrees within this share of it, and this much besides."""
 OVERCAST_SHARE = 0.6
@@ -32,27 +33,37 @@ _SUSPECT = np.uint8(Why.CLOUD | Why.SHADOW)
 _BLIND = np.uint8(Why.NODATA | Why.SNOW | Why.SATURATED)
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Sights:
+    """Of one look, all (pixel,): suspect, free; and values (band, pixel), reflectance before normalisation."""
+
+    suspect: NDArray[np.bool_]
+    free: NDArray[np.bool_]
+    values: NDArray[np.float32]
+
+
 def release(looks: Sequence[Look], settings: Settings) -> tuple[Look, ...]:
     """The looks in time order, without the cloud and shadow flags on what stood still.
 
-    A pixel that is called cloud or shadow in three looks running, with the same spectrum each time and standing out
-    of its surroundings, is released in all of them; a look that shows the place free ends the run, as it does
-    for every cloud. Wide overcast is no sight. A pure function of the set of looks: order does not matter.
+    A pixel that is called cloud or shadow is released where at least two more looks near in time show the same
+    spectrum there, standing out of its surroundings, and none between shows the place free, as one does after every
+    cloud. What passes over between, wide overcast most of all, is no sight. A pure function of the set of looks.
     """
     ordered = sorted(looks, key=lambda look: (look.time, look.scene.id))
     if len(ordered) < SIGHTS:
         return tuple(ordered)
-    kept = [np.zeros(look.why.shape, bool) for look in ordered]
-    seen = [_sight(look) for look in ordered]
-    _mark(ordered, seen, Why.CLOUD, kept)
-    _mark(ordered, seen, Why.SHADOW, kept)
+    kept = np.zeros((len(ordered), *ordered[0].why.shape), bool)
+    standing = [_standing(look) for look in ordered]
+    for flag in (Why.CLOUD, Why.SHADOW):
+        sights = [_sights(look, stands, flag) for look, stands in zip(ordered, standing, strict=True)]
+        kept |= (_likes(sights) >= SIGHTS - 1).reshape(kept.shape)
     return tuple(
         _without(look, free, settings) if free.any() else look for look, free in zip(ordered, kept, strict=True)
     )
 
 
-def _sight(look: Look) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """(sighted, usable): measured and standing out under no wide cloud; plainly free."""
+def _standing(look: Look) -> NDArray[np.bool_]:
+    """(row, col): measured under no wide cloud, and standing out of its surroundings."""
     flagged = (look.why & (_SUSPECT | np.uint8(Why.BUFFER))) > 0
     blind = (look.why & _BLIND) > 0
     overcast = ndimage.uniform_filter(flagged.astype(np.float32), int(2 * AROUND_PX + 1), mode="nearest")
@@ -64,43 +75,39 @@ def _sight(look: Look) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         ],
         axis=0,
     )
-    standing = (contrast > MIN_CONTRAST) | ((look.why & np.uint8(Why.SHADOW)) > 0)
-    return known & ~blind & (overcast < OVERCAST_SHARE) & standing, (look.why == 0) & known
+    out = (contrast > MIN_CONTRAST) | ((look.why & np.uint8(Why.SHADOW)) > 0)
+    return np.asarray(known & ~blind & (overcast < OVERCAST_SHARE) & out)
 
 
-def _mark(
-    looks: Sequence[Look],
-    seen: Sequence[tuple[NDArray[np.bool_], NDArray[np.bool_]]],
-    flag: Why,
-    kept: Sequence[NDArray[np.bool_]],
-) -> None:
-    """Walks the looks in time; marks in `kept` the pixels of each run of at least SIGHTS like sights."""
-    shape = looks[0].why.shape
-    thing = np.zeros((len(looks[0].bands), *shape), np.float32)
-    run = np.zeros(shape, np.int16)
-    number = np.full(shape, -1, np.int32)
-    members: list[NDArray[Any]] = []
-    passed: dict[int, NDArray[np.bool_]] = {}
-    begun = np.zeros(shape, np.int32)
-    for index, (look, (sighted, free)) in enumerate(zip(looks, seen, strict=True)):
-        told = flag is not Why.SHADOW or _zenith(look) < MAX_ZENITH
-        suspect = ((look.why & np.uint8(flag)) > 0) & sighted & told
-        values = np.nan_to_num(_measured(look))
-        alike = (np.abs(values - thing) < ALIKE_SHARE * np.abs(thing) + ALIKE_REFLECTANCE).all(axis=0)
-        fresh = suspect & ((run == 0) | ~alike)
-        same = suspect & (run > 0) & alike
-        ended = free
-        begun = np.where(fresh, index, begun)
-        number = np.where(fresh, index, np.where(ended, -1, number))
-        thing = np.where(fresh, values, np.where(same, thing + (values - thing) / (run + 1), thing)).astype(np.float32)
-        run = np.where(fresh, 1, np.where(same, run + 1, np.where(ended, 0, run))).astype(np.int16)
-        members.append(np.where(suspect, number, -1))
-        for start in np.unique(begun[run >= SIGHTS]):
-            passed.setdefault(int(start), np.zeros(shape, bool))[(run >= SIGHTS) & (begun == start)] = True
-    for index, member in enumerate(members):
-        for start, where in passed.items():
-            if start <= index:
-                kept[index][(member == start) & where] = True
+def _sights(look: Look, standing: NDArray[np.bool_], flag: Why) -> _Sights:
+    told = flag is not Why.SHADOW or _zenith(look) < MAX_ZENITH
+    values = np.nan_to_num(_measured(look))
+    return _Sights(
+        suspect=(((look.why & np.uint8(flag)) > 0) & standing & told).ravel(),
+        free=((look.why == 0) & np.isfinite(look.reflectance).all(axis=0)).ravel(),
+        values=values.reshape(len(values), -1),
+    )
+
+
+def _likes(sights: Sequence[_Sights]) -> NDArray[np.int16]:
+    """(look, pixel): how many other suspect sights are of the same thing; 0 where the look's is no suspect.
+
+    Sought from each suspect sight forwards, until the place is seen free, and counted for both.
+    """
+    likes = np.zeros((len(sights), sights[0].suspect.size), np.int16)
+    for index, sight in enumerate(sights):
+        where = np.flatnonzero(sight.suspect)
+        for ahead in range(index + 1, min(index + 1 + REACH, len(sights))):
+            if where.size == 0:
+                break
+            other = sights[ahead]
+            now, then = other.values[:, where], sight.values[:, where]
+            alike = (np.abs(now - then) < ALIKE_SHARE * np.abs(then) + ALIKE_REFLECTANCE).all(axis=0)
+            same = where[alike & other.suspect[where]]
+            likes[index, same] += 1
+            likes[ahead, same] += 1
+            where = where[~other.free[where]]
+    return likes
 
 
 def _measured(look: Look) -> NDArray[np.float32]:

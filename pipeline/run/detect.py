@@ -1,11 +1,8 @@
 """`detect`: every site asked for, each on its own, so that one that fails stops no other."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 from pipeline.model.alert import Decision
@@ -14,7 +11,8 @@ from pipeline.model.imagery import SceneRecord
 from pipeline.model.site import Site
 from pipeline.review.publish import Published, publish
 from pipeline.review.report import write_index
-from pipeline.run.judge import Judged, Progress, Question, judge, quiet
+from pipeline.run.judge import Progress, Question
+from pipeline.run.workers import Answer, answers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -30,33 +28,25 @@ class SiteOutcome:
     fault: GroundbreakError | None = None
 
 
-def detect(questions: Sequence[Question], out: Path, workers: int, step: Progress) -> Iterator[SiteOutcome]:
+def detect(
+    questions: Sequence[Question], out: Path, workers: int, step: Progress, scheduler: str | None = None
+) -> Iterator[SiteOutcome]:
     """Judge and publish site by site, in the order given; a fault in one is that one's outcome.
 
-    With more than one worker the sites are judged in a pool of processes; publishing stays here. out/index.html is
-    written last, over all sites that were ever published there.
+    With more than one worker, or a Dask scheduler, the sites are judged side by side; publishing stays here.
+    out/index.html is written last, over all sites that were ever published there. Raises UsageError where the
+    scheduler cannot be reached.
     """
     done = False
-    for outcome in _outcomes(questions, out, workers, step):
+    for question, answer in answers(questions, workers, scheduler, step):
+        outcome = _finish(question, answer, out)
         done |= outcome.published is not None
         yield outcome
     if done:
         write_index(out)
 
 
-def _outcomes(questions: Sequence[Question], out: Path, workers: int, step: Progress) -> Iterator[SiteOutcome]:
-    if workers == 1 or len(questions) <= 1:
-        for question in questions:
-            yield _finish(question, partial(judge, question, step), out)
-        return
-    with ProcessPoolExecutor(min(workers, len(questions)), mp_context=get_context("spawn")) as pool:
-        running = [(question, pool.submit(judge, question, quiet)) for question in questions]
-        for done, (question, future) in enumerate(running, 1):
-            yield _finish(question, future.result, out)
-            step("all sites", done, len(running), "sites judged")
-
-
-def _finish(question: Question, answer: Callable[[], Judged], out: Path) -> SiteOutcome:
+def _finish(question: Question, answer: Answer, out: Path) -> SiteOutcome:
     began = time.monotonic()
     try:
         judged = answer()

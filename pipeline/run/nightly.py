@@ -74,7 +74,9 @@ def reconcile(found: Found, known: dict[str, SceneEntry]) -> Night:
     )
 
 
-def nightly(questions: Sequence[Question], out: Path, workers: int, step: Progress) -> Iterator[NightOutcome]:
+def nightly(
+    questions: Sequence[Question], out: Path, workers: int, step: Progress, scheduler: str | None = None
+) -> Iterator[NightOutcome]:
     """Every site, in the order given; what fails at one site is that site's outcome."""
     ledger = Ledger(out / ".groundbreak" / "ledger.sqlite")
     try:
@@ -93,7 +95,7 @@ def nightly(questions: Sequence[Question], out: Path, workers: int, step: Progre
             else:
                 nights[question.site.id] = (question, found, night)
         touched = [question for question, _, _ in nights.values()]
-        for outcome in detect(touched, out, workers, step):
+        for outcome in detect(touched, out, workers, step, scheduler):
             question, found, night = nights[outcome.site.id]
             _record(ledger, question, found, outcome)
             warning = _silence(question, found)
