@@ -33,7 +33,7 @@ bench: .venv/.ready  ## every benchmark, into benchmarks/RESULTS.md
 	@$(PY) -m benchmarks.run $(ARGS)
 
 faults: .venv/.ready  ## real faults against real servers
-	@$(PY) -m pytest -m peer tests $(ARGS)
+	@$(PY) -m pytest -m 'peer or faults' tests $(ARGS)
 
 qgis: .venv/.ready  ## the review files in a real QGIS
 	@$(PY) -m pytest -m qgis tests $(ARGS)

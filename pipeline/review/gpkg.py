@@ -25,6 +25,7 @@ from pipeline.review.schema import ANALYST, MACHINE, create
 
 WAIT_SECONDS = 60.0
 """How long a writer waits for an analyst's save; then the site is left for the next run."""
+FULL = "free some disk space, then run again: nothing is lost"
 RETRY = "save or close it in QGIS, then run again: nothing is lost"
 FOREIGN = "move it away to start anew; verdicts are only in it, so keep it"
 JUDGED = ("area_m2", "area_error_m2", "lon", "lat")
@@ -121,6 +122,8 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
     except sqlite3.OperationalError as fault:
         if "no such" in str(fault):
             raise ReviewError(f"review file is not ours: {fault}", str(path), FOREIGN) from fault
+        if "full" in str(fault):
+            raise ReviewError("no space left on the disk", str(path), FULL) from fault
         raise ReviewError(f"review file cannot be used: {fault}", str(path), RETRY) from fault
     except sqlite3.DatabaseError as fault:
         raise ReviewError(f"review file is damaged: {fault}", str(path), FOREIGN) from fault

@@ -44,7 +44,7 @@ def _write_cog(
         "driver": "GTiff", "dtype": data.dtype.name, "count": len(data), "height": data.shape[1],
         "width": data.shape[2], "crs": str(grid.crs), "transform": grid.affine, "nodata": nodata,
     }  # fmt: skip
-    with replacing(path) as beside, MemoryFile() as memory:
+    with MemoryFile() as memory, MemoryFile() as cog:
         with memory.open(**profile) as draft:
             draft.write(data)
             for index, name in enumerate(names, 1):
@@ -55,7 +55,7 @@ def _write_cog(
         with memory.open() as draft:
             rasterio.shutil.copy(
                 draft,
-                str(beside),
+                cog.name,
                 driver="COG",
                 COMPRESS="DEFLATE",
                 PREDICTOR=predictor,
@@ -63,3 +63,6 @@ def _write_cog(
                 OVERVIEWS="AUTO",
                 STATISTICS="YES",
             )
+        # written here and not by GDAL, which reports a full disk as a fault of its own and half a file as none
+        with replacing(path) as beside:
+            beside.write_bytes(cog.getbuffer())

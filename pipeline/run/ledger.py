@@ -71,13 +71,16 @@ class Ledger:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
         try:
+            self._db.execute("BEGIN IMMEDIATE")
             yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
+            self._db.execute("COMMIT")
+        except sqlite3.OperationalError as fault:
+            mend = "free some disk space or end the other run, then run again: nothing is lost"
+            raise ReviewError(f"the ledger cannot be written: {fault}", str(self.path), mend) from fault
+        finally:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
 
     def scenes(self, site: str) -> dict[str, SceneEntry]:
         """Every scene known of a site, by id."""

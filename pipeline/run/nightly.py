@@ -97,7 +97,12 @@ def nightly(
         touched = [question for question, _, _ in nights.values()]
         for outcome in detect(touched, out, workers, step, scheduler):
             question, found, night = nights[outcome.site.id]
-            _record(ledger, question, found, outcome)
+            try:
+                _record(ledger, question, found, outcome)
+            except GroundbreakError as fault:
+                # published and not written down: the next night does it again, and changes nothing
+                yield NightOutcome(question=question, night=night, outcome=outcome, fault=fault)
+                continue
             warning = _silence(question, found)
             yield NightOutcome(question=question, night=night, outcome=outcome, warning=warning)
     finally:

@@ -5,8 +5,12 @@
 /cut/… /cutx1/…          the body breaks off half-way;   /html/…  a login page with 200
 /zero/…                  right length, all zeros;        /hang/…  no answer
 /norange/…               the whole file with 200;        /redirect/…  302 to another host
+/flaky/…                 503 for three requests in ten, by lot
+
+`spoiled` gives the files of a folder a fault without changing their address.
 """
 
+import random
 import threading
 import time
 from collections import Counter
@@ -26,6 +30,7 @@ class Ranges:
 
     url: str
     log: list[tuple[str, str, str]] = field(default_factory=list)
+    spoiled: dict[str, str] = field(default_factory=dict)
 
     def requests(self, path: str) -> int:
         """How many requests a path has had."""
@@ -43,7 +48,7 @@ class _Server(ThreadingHTTPServer):
 def serve(folder: Path, delay_s: float = 0.0) -> Iterator[Ranges]:
     """Serve a folder on loopback for as long as the block lasts."""
     counts: Counter[str] = Counter()
-    lock, stop = threading.Lock(), threading.Event()
+    lock, stop, lot = threading.Lock(), threading.Event(), random.Random(5)
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -63,6 +68,9 @@ def serve(folder: Path, delay_s: float = 0.0) -> Iterator[Ranges]:
             fault, _, name = path.lstrip("/").partition("/")
             with lock:
                 running.log.append((self.command, path, self.headers.get("Range", "")))
+                fault = running.spoiled.get(name.partition("/")[0], fault)
+                if fault == "flaky":
+                    fault = "503" if lot.random() < 0.3 else "ok"
                 fault, _, times = fault.partition("x")
                 counts[path] += 1
                 spent = bool(times) and counts[path] > int(times)

@@ -1,0 +1,119 @@
+"""Nights in processes of their own, so that they can be killed, starved of disk, or cut off."""
+
+import contextlib
+import json
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.review.geoblob import register
+from tests import world
+
+PLACE = Path("place")
+VERDICT = ("construction", "a hall, seen from the road", "R. E. Viewer")
+VOLATILE = ("fid", "reviewed_at")
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload(["pipeline.cli.main"])
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A process that has ended. code: its exit code, negative = by that signal. err: what it wrote to stderr."""
+
+    code: int
+    err: str
+
+
+def _work(folder: Path, arguments: tuple[str, ...], log: Path) -> None:
+    os.chdir(folder)
+    for name in [each for each in os.environ if each.startswith("GROUNDBREAK")]:
+        del os.environ[name]
+    with log.open("w") as lines:
+        os.dup2(lines.fileno(), 2)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        from pipeline.catalogue import fetch, pixels
+        from pipeline.cli.main import _run
+
+        # tried again as often as ever, but sooner
+        fetch.PAUSE_S = pixels.PAUSE_S = 0.01
+        pixels.GDAL = {**pixels.GDAL, "GDAL_HTTP_RETRY_DELAY": "0.02"}
+        os._exit(int(_run(list(arguments))))
+
+
+def run(folder: Path, *arguments: str, kill_after: float | None = None) -> Ended:
+    """`groundbreak …` in a folder, killed -9 after so many seconds where it still runs then."""
+    log = folder / f"stderr-{random.getrandbits(32):08x}.txt"
+    process = _context.Process(target=_work, args=(folder, arguments, log))
+    process.start()
+    process.join(120 if kill_after is None else kill_after)
+    if process.is_alive():
+        os.kill(process.pid, signal.SIGKILL)  # type: ignore[arg-type]
+        process.join(20)
+    return Ended(int(process.exitcode or 0), log.read_text() if log.exists() else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A watched place at nightfall: seven scenes judged, one alert, a verdict on it; three more scenes are listed."""
+
+    folder: Path
+
+    def copy(self, to: Path) -> "Stage":
+        """The same evening in another folder."""
+        shutil.copytree(self.folder / "out", to / "out")
+        for name in ("sites.geojson",):
+            shutil.copy(self.folder / name, to / name)
+        return Stage(to)
+
+    def night(self, *extra: str, kill_after: float | None = None) -> Ended:
+        """One night over it."""
+        return run(self.folder, "nightly", "--sites", "sites.geojson", "--workers", "1", *extra, kill_after=kill_after)
+
+
+def evening(folder: Path, catalog: str | None = None) -> Stage:
+    """The stage made anew; `catalog`: address of the whole catalogue where it is served."""
+    world.catalogue(folder / "catalogue", dates=12, built_from=5)
+    whole = folder / "catalogue" / "catalog.json"
+    document = json.loads(whole.read_text())
+    few = folder / "catalogue" / "few.json"
+    few.write_text(json.dumps(document | {"links": document["links"][:10]}))
+    world.write_sites(folder / "sites.geojson", [world.feature(str(few))])
+    stage = Stage(folder)
+    ended = stage.night()
+    assert ended.code == 0, ended.err
+    judge(folder)
+    world.write_sites(folder / "sites.geojson", [world.feature(catalog or str(whole))])
+    return stage
+
+
+def judge(folder: Path) -> None:
+    """The analyst's verdict on every alert."""
+    with contextlib.closing(sqlite3.connect(folder / "out" / PLACE / "review.gpkg")) as db, db:
+        register(db)
+        db.execute("UPDATE changes SET verdict = ?, note = ?, reviewer = ?", VERDICT)
+
+
+def results(folder: Path) -> dict[str, Any]:
+    """All that a night leaves, but for the times at which it ran."""
+    site = folder / "out" / PLACE
+    found: dict[str, Any] = {name: (site / name).read_bytes() for name in ("before.tif", "after.tif", "score.tif")}
+    with contextlib.closing(sqlite3.connect(site / "review.gpkg")) as db:
+        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        for table in ("changes", "observations", "scenes"):
+            names = [row[1] for row in db.execute(f"PRAGMA table_info({table})") if row[1] not in VOLATILE]
+            found[table] = sorted(map(str, db.execute(f"SELECT {', '.join(names)} FROM {table}")))
+    found["pictures"] = sorted(path.name for path in (site / "timeline").glob("*.png"))
+    return found
+
+
+def verdicts(folder: Path) -> list[tuple[str, ...]]:
+    """Every verdict in the review file."""
+    with contextlib.closing(sqlite3.connect(folder / "out" / PLACE / "review.gpkg", timeout=10)) as db:
+        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        return db.execute("SELECT verdict, note, reviewer FROM changes WHERE verdict IS NOT NULL").fetchall()
