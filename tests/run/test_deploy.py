@@ -1,0 +1,36 @@
+"""The units are what systemd understands, and run the command as it is."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pipeline.cli.main import app
+
+DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
+
+
+def test_systemd_finds_no_fault_with_the_units(tmp_path: Path) -> None:
+    analyse = shutil.which("systemd-analyze")
+    if analyse is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("systemd-analyze is missing; under CI it must be there")
+        pytest.skip("this machine has no systemd-analyze")
+    for path in DEPLOY.glob("groundbreak*"):
+        text = path.read_text().replace("/opt/groundbreak/.venv/bin/groundbreak", "/bin/true")
+        (tmp_path / path.name).write_text(text.replace("=groundbreak\n", "=root\n"))
+    (tmp_path / "groundbreak-failed@.service").rename(tmp_path / "groundbreak-failed@x.service")
+    units = [tmp_path / name for name in ("groundbreak.service", "groundbreak.timer", "groundbreak-failed@x.service")]
+    done = subprocess.run([analyse, "verify", "--man=no", *units], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("name", ["groundbreak.service", "crontab", "Containerfile"])
+def test_what_is_run_is_a_command_with_options_it_has(name: str) -> None:
+    text = (DEPLOY / name).read_text()
+    assert "nightly" in text
+    options = {option for each in app.registered_commands if each.callback.__name__ == "nightly"  # type: ignore[union-attr]
+               for option in ("--sites", "--out")}  # fmt: skip
+    assert all(option in text for option in options)
