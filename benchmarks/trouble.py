@@ -22,7 +22,7 @@ from scipy import fft, ndimage
 from pipeline.correct.alignment import estimate
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
-SIZE, PAD, WINDOWS, REACH_PX = 128, 24, 4, 3.0
+SIZE, SEA, PAD, WINDOWS, REACH_PX = 128, 64, 24, 4, 3.0
 MAX_ERROR_PX = 0.05
 MAX_WATER, DARK_DN = 0.1, 900
 NOISE_DN = 15.0
@@ -132,14 +132,14 @@ def windows() -> tuple[list[Pair], list[tuple[Image, Image]]]:
 
 
 def _wet(infrared: Image) -> list[tuple[slice, slice]]:
-    """Windows of SIZE that hold next to nothing but water, half a window apart."""
-    share = ndimage.uniform_filter((infrared < DARK_DN).astype(np.float32), SIZE, mode="constant")
-    half = SIZE // 2
+    """Windows of SEA that hold next to nothing but water, half a window apart."""
+    share = ndimage.uniform_filter((infrared < DARK_DN).astype(np.float32), SEA, mode="constant")
+    half = SEA // 2
     middles = [
         (row, col)
-        for row in range(half, infrared.shape[0] - half, half // 2)
-        for col in range(half, infrared.shape[1] - half, half // 2)
-        if share[row, col] > 0.995
+        for row in range(half, infrared.shape[0] - half, half)
+        for col in range(half, infrared.shape[1] - half, half)
+        if share[row, col] > 0.99
     ]
     return [(slice(row - half, row + half), slice(col - half, col + half)) for row, col in middles]
 
@@ -286,10 +286,10 @@ def _hopeless(
     land: list[Pair], sea: list[tuple[Image, Image]], clouds: Clouds, rng: np.random.Generator
 ) -> Iterator[Case]:
     """What must be refused."""
-    inner, everything = slice(PAD, PAD + SIZE), np.ones((SIZE, SIZE), bool)
+    inner = slice(PAD, PAD + SIZE)
 
     def case(trouble: str, one: Image, two: Image) -> Case:
-        return Case(trouble, one.astype(np.float32), two.astype(np.float32), everything, None)
+        return Case(trouble, one.astype(np.float32), two.astype(np.float32), np.ones(one.shape, bool), None)
 
     for one, two in sea:
         yield case("water, real", one, two)
