@@ -90,8 +90,8 @@ def _section(runs: Sequence[Run]) -> list[str]:
         f"`benchmarks/series.py`: {len(grounds)} grounds ({', '.join(grounds)}) x {len(seeds)} seeds, 60 passes ten",
         "days apart, once with nothing happening and once with construction and distractors; settings as shipped.",
         "",
-        "| size | confirmed | share | 95 % | goal |",
-        "|---|---|---|---|---|",
+        "| size | confirmed | share | 95 % | goal | seen, with fewer than three clear looks left |",
+        "|---|---|---|---|---|---|",
     ]
     built = [each for each in busy.sought if each.kind == "new structure"]
     for size in dict.fromkeys(each.size for each in sorted(built, key=lambda each: each.area_m2)):
@@ -99,7 +99,10 @@ def _section(runs: Sequence[Run]) -> list[str]:
         hits = sum(each.confirmed for each in group)
         low, high = wilson(hits, len(group))
         goal = f"{GOALS[size]:.2f}" if size in GOALS else "-"
-        lines.append(f"| {size} | {hits} of {len(group)} | {hits / len(group):.2f} | {low:.2f}-{high:.2f} | {goal} |")
+        late = sum(each.found and not each.confirmed and each.sights < 3 for each in group)
+        lines.append(
+            f"| {size} | {hits} of {len(group)} | {hits / len(group):.2f} | {low:.2f}-{high:.2f} | {goal} | {late} |"
+        )
     return [*lines, "", *_figures(busy, still, built), "", *_reliability(busy, still), "", *_by_ground(runs)]
 
 
@@ -121,7 +124,7 @@ def _figures(busy: Measures, still: Measures, built: Sequence) -> list[str]:
         f" {still.km2_years:.0f} km2 years) | 3 |",
         f"| the same with distractors | {busy.false_rate:.1f} ({named or 'none'}; {of_kind} called resurfaced or"
         " demolished) | 10 |",
-        f"| clear looks from the first to confirmation, median | {looks:.0f} | 3 |",
+        f"| looks in which it was clear, from the first to confirmation, median | {looks:.0f} | 3 |",
         f"| footprint IoU, median | {np.median([each.iou for each in hits]):.2f} | 0.6 |",
         f"| area error, median | {error:.0%} | 20 % |",
         f"| alerts per true object | {np.mean([each.claims for each in hits]):.2f} | 1.05 |",

@@ -24,7 +24,11 @@ SAME_SPOT = (Kind.RESURFACED.value, Kind.DEMOLISHED.value)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sought:
-    """A change of the truth and what was claimed of it. Delays from its first day to confirmation."""
+    """A change of the truth and what was claimed of it. Delays from its first day to confirmation.
+
+    delay_looks, sights: looks in which its ground was clear, until it was confirmed and in all; None, 0 where no claim
+    tells.
+    """
 
     id: str
     kind: str
@@ -40,6 +44,7 @@ class Sought:
     first_seen: date | None = None
     delay_days: int | None = None
     delay_looks: int | None = None
+    sights: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,10 +161,11 @@ def _sought(truth: Truth, reviewed: Reviewed) -> Sought:
     days = looks = None
     if best.confirmed_at is not None:
         days = (best.confirmed_at - truth.begins).days
-        looks = sum(truth.begins <= day <= best.confirmed_at for day in reviewed.days)
+        looks = sum(truth.begins <= day <= best.confirmed_at for day in best.clear)
     return Sought(
         found=True, confirmed=best.confirmed_at is not None, claims=len(hits), called=best.kind, status=best.status,
         iou=_iou(best, truth), claimed_m2=best.area_m2, first_seen=best.first_seen, delay_days=days, delay_looks=looks,
+        sights=sum(day >= truth.begins for day in best.clear),
         **common,  # type: ignore[arg-type]
     )  # fmt: skip
 

@@ -1,7 +1,7 @@
 """A review file and a truth file, read for scoring."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -15,13 +15,18 @@ from pipeline.model.alert import Kind
 from pipeline.model.errors import UsageError
 
 CHANGE = "change"
+CLEAR_SHARE = 0.5
+"""Of an alert's ground: less says nothing of it."""
 MEND_REVIEW = "give the review.gpkg that `groundbreak detect` wrote"
 MEND_TRUTH = "give GeoJSON polygons with `begins` dates, like the truth.geojson of `groundbreak simulate`"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """One alert of a review file. outline: in the site's CRS, metres. confirmed: ever, finished ones included."""
+    """One alert of a review file. outline: in the site's CRS, metres. confirmed: ever, finished ones included.
+
+    clear: days of the looks in which most of its ground was clear.
+    """
 
     id: str
     outline: BaseGeometry
@@ -32,6 +37,7 @@ class Claim:
     first_seen: date
     confirmed_at: date | None
     verdict: str | None
+    clear: tuple[date, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +72,13 @@ class Reviewed:
 def read_review(path: Path) -> Reviewed:
     """A review file. Raises UsageError where it is none."""
     changes, aoi, scenes = (_layer(path, layer) for layer in ("changes", "aoi", "scenes"))
-    claims = [_claim(row) for row in changes.to_dict("records") if row["change_id"] and row["status"] != "withdrawn"]
+    looks = _layer(path, "observations")
+    clear = looks[looks["clear_share"] >= CLEAR_SHARE].groupby("change_id")["time"].apply(list).to_dict()
+    claims = [
+        _claim(row, clear.get(row["change_id"], ()))
+        for row in changes.to_dict("records")
+        if row["change_id"] and row["status"] != "withdrawn"
+    ]
     used = scenes[scenes["used"].astype(bool)]
     return Reviewed(
         name=path.parent.name,
@@ -100,7 +112,7 @@ def _layer(path: Path, layer: str) -> Any:
         raise UsageError(f"no review file: it has no layer {layer!r}", str(path), MEND_REVIEW) from fault
 
 
-def _claim(row: Mapping[str, Any]) -> Claim:
+def _claim(row: Mapping[str, Any], clear: Sequence[Any]) -> Claim:
     return Claim(
         id=row["change_id"],
         outline=row["geometry"],
@@ -111,6 +123,7 @@ def _claim(row: Mapping[str, Any]) -> Claim:
         first_seen=_day(row["first_seen"]),
         confirmed_at=None if _missing(row["confirmed_at"]) else _day(row["confirmed_at"]),
         verdict=row["verdict"] or None,
+        clear=tuple(sorted({_day(moment) for moment in clear})),
     )
 
 

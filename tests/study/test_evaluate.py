@@ -17,7 +17,7 @@ def claim(outline, **changes) -> Claim:
     facts = {
         "id": f"{outline.bounds}", "outline": outline, "status": "confirmed", "kind": "new structure",
         "confidence": 0.9, "area_m2": outline.area, "first_seen": date(2020, 4, 1),
-        "confirmed_at": date(2020, 6, 1), "verdict": None,
+        "confirmed_at": date(2020, 6, 1), "verdict": None, "clear": DAYS,
     }  # fmt: skip
     return Claim(**{**facts, **changes})
 
@@ -95,3 +95,9 @@ def test_verdicts_that_contradict_the_confidence_are_a_drift_and_few_are_none() 
     assert drifted.drifts and drifted.drift < 0
     assert not precision(given("no change", 5)).drifts
     assert precision(given("uncertain", 4)).verdicts == 0
+
+
+def test_a_look_that_did_not_see_the_ground_is_no_delay() -> None:
+    seen = tuple(day for day in DAYS if day.month not in (4, 5))
+    found = evaluate(reviewed(claim(box(500, 500, 600, 600), clear=seen)), [truth(box(500, 500, 600, 600))]).sought[0]
+    assert (found.delay_days, found.delay_looks, found.sights) == (61, 1, 7)
