@@ -12,10 +12,12 @@ import typer
 from pipeline.cli.asking import ask, question
 from pipeline.cli.console import error, is_terminal, note, out, progress
 from pipeline.model.errors import Exit, GroundbreakError
+from pipeline.run.channels import ping, read_secrets
 from pipeline.run.lock import alone
 from pipeline.run.metrics import write_metrics
 from pipeline.run.nightly import NightOutcome
 from pipeline.run.nightly import nightly as work
+from pipeline.run.notify import notify
 
 
 def nightly(
@@ -29,7 +31,8 @@ def nightly(
     r"""Look at every site, judge those that have something new, stay quiet about the others.
 
     Exit code 4 where there was nothing new anywhere. On a terminal it shows its progress; elsewhere it writes one JSON
-    line a site, for a journal. out/groundbreak.prom holds the figures for a monitor.
+    line a site, for a journal. out/groundbreak.prom holds the figures for a monitor, out/feed.xml the news of all
+    sites; webhook, mail and dead-man's switch: docs/nightly.md.
 
     \b
     groundbreak nightly --workers 2
@@ -52,8 +55,25 @@ def nightly(
         for night in work(questions, folder, workers or os.cpu_count() or 1, step, scheduler):
             nights.append(night)
             _tell(night)
+        told = notify(folder, [each.site.id for each in questions], asked.settings.notify, datetime.now(UTC),
+                      aloud=until is None)  # fmt: skip
+        for untold in told.faults:
+            note(str(untold))
         write_metrics(folder / "groundbreak.prom", nights, datetime.now(UTC), time.monotonic() - began)
-    return _exit_code(nights, faults)
+    code = _exit_code(nights, faults)
+    if until is None and code in (Exit.DONE, Exit.NOTHING_NEW):
+        _alive()
+    return code
+
+
+def _alive() -> None:
+    """A monitor that hears nothing raises the alarm: so it hears of nights that went well, and of no other."""
+    try:
+        url = read_secrets().ping_url
+        if url:
+            ping(url)
+    except GroundbreakError as fault:
+        note(str(fault))
 
 
 def _tell(night: NightOutcome) -> None:

@@ -9,7 +9,7 @@ import hashlib
 import json
 import tomllib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -52,6 +52,27 @@ class Review(_Section):
     max_timelines: int = Field(300, ge=0, description="alerts that get a timeline picture, surest first")
 
 
+class Notify(_Section):
+    """Who is told of news, and how. Addresses that are secret come from the environment alone: docs/nightly.md."""
+
+    webhook: Literal["json", "slack"] = Field("json", description="form of what GROUNDBREAK_WEBHOOK_URL is sent")
+    mail_to: tuple[str, ...] = Field((), description="addresses that get a mail; none: no mail")
+    mail_from: str = Field("groundbreak@localhost", description="sender of the mails")
+    smtp_host: str = Field("localhost", description="server that takes the mails")
+    smtp_port: int = Field(587, ge=1, le=65535, description="its port")
+    smtp_security: Literal["starttls", "tls", "none"] = Field("starttls", description="how the way to it is closed")
+    smtp_user: str = Field("", description="who logs in, with GROUNDBREAK_SMTP_PASSWORD; empty: nobody")
+    base_url: str = Field("", pattern=r"^(https?://\S+)?$", description="where `out/` can be read, for links")
+
+
+class Keep(_Section):
+    """What is kept beside the results, and for how long."""
+
+    chips_days: int = Field(90, ge=1, description="days after which a chip that no night used is removed")
+    chips_gb: float = Field(50.0, gt=0, description="room for chips, GB; beyond it the longest unused go first")
+    backups: int = Field(7, ge=0, description="copies of each `review.gpkg` kept, one a night that changed it")
+
+
 class Settings(_Section):
     """All settings; `groundbreak.toml` has one table a section."""
 
@@ -59,6 +80,12 @@ class Settings(_Section):
     correct: Correct = Correct()
     decide: Decide = Decide()
     review: Review = Review()
+    notify: Notify = Notify()
+    keep: Keep = Keep()
+
+
+WHOLE = ("notify", "keep")
+"""Sections of the run as a whole: they bear on no result, and an AOI file, which may come from anybody, sets none."""
 
 
 def parse(text: str, where: str = "groundbreak.toml") -> Settings:
@@ -77,6 +104,8 @@ def override(base: Settings, changes: Mapping[str, object], where: str) -> Setti
         section, _, key = dotted.partition(".")
         if not key or section not in tables or key not in tables[section]:
             raise _unknown(dotted, where)
+        if section in WHOLE:
+            raise SettingsError(f"{dotted} cannot be set for one site", where, "set it in groundbreak.toml")
         tables[section][key] = value
     return _validated(tables, where)
 
@@ -87,8 +116,9 @@ def names() -> tuple[str, ...]:
 
 
 def digest(settings: Settings) -> str:
-    """16 hex digits that change with any value; stored with every result."""
-    return hashlib.sha256(json.dumps(settings.model_dump(), sort_keys=True).encode()).hexdigest()[:16]
+    """16 hex digits that change with any value that a result depends on; stored with every result."""
+    facts = settings.model_dump(exclude=set(WHOLE))
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _validated(tables: Mapping[str, Any], where: str) -> Settings:

@@ -18,6 +18,11 @@ CREATE TABLE IF NOT EXISTS scenes (
     attempts INTEGER NOT NULL, outcome TEXT NOT NULL, reason TEXT NOT NULL, PRIMARY KEY (site, scene));
 CREATE TABLE IF NOT EXISTS decisions (
     site TEXT PRIMARY KEY, settings TEXT NOT NULL, until TEXT NOT NULL, alerts INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS begun (
+    site TEXT NOT NULL, channel TEXT NOT NULL, greeted INTEGER NOT NULL, PRIMARY KEY (site, channel));
+CREATE TABLE IF NOT EXISTS told (
+    site TEXT NOT NULL, channel TEXT NOT NULL, change_id TEXT NOT NULL, status TEXT NOT NULL,
+    PRIMARY KEY (site, channel, change_id, status));
 """
 BUSY_SECONDS = 30.0
 
@@ -111,3 +116,38 @@ class Ledger:
         """End of the period the site was last decided on, ISO time, None if never."""
         row = self._db.execute("SELECT until FROM decisions WHERE site = ?", [site]).fetchone()
         return None if row is None else str(row[0])
+
+    def begin(self, site: str, channel: str, past: Iterable[tuple[str, str]]) -> None:
+        """Note that a channel looks at a site, if that is new, and which (change_id, status) it need not tell there."""
+        if self.greeted(site, channel) is None:
+            with self._transaction():
+                self._db.execute("INSERT INTO begun VALUES (?, ?, 0)", [site, channel])
+                self._tell(site, channel, past)
+
+    def greeted(self, site: str, channel: str) -> bool | None:
+        """Whether a channel's first message on a site is behind it; None where it never looked at that site."""
+        row = self._db.execute("SELECT greeted FROM begun WHERE site = ? AND channel = ?", [site, channel]).fetchone()
+        return None if row is None else bool(row[0])
+
+    def told(self, site: str, channel: str) -> set[tuple[str, str]]:
+        """(change_id, status) of all that a channel has told of a site."""
+        rows = self._db.execute("SELECT change_id, status FROM told WHERE site = ? AND channel = ?", [site, channel])
+        return {(str(change_id), str(status)) for change_id, status in rows}
+
+    def tell(self, site: str, channel: str, news: Iterable[tuple[str, str]]) -> None:
+        """Write down that a channel has told these (change_id, status); with none, that there was nothing to tell."""
+        with self._transaction():
+            self._tell(site, channel, news)
+            self._db.execute("UPDATE begun SET greeted = 1 WHERE site = ? AND channel = ?", [site, channel])
+
+    def _tell(self, site: str, channel: str, news: Iterable[tuple[str, str]]) -> None:
+        rows = [(site, channel, change_id, status) for change_id, status in news]
+        self._db.executemany("INSERT OR IGNORE INTO told VALUES (?, ?, ?, ?)", rows)
+        if rows:
+            self._db.execute("UPDATE begun SET greeted = 1 WHERE site = ? AND channel = ?", [site, channel])
+
+    def forget(self, channel: str) -> None:
+        """Let a channel begin anew at every site."""
+        with self._transaction():
+            self._db.execute("DELETE FROM begun WHERE channel = ?", [channel])
+            self._db.execute("DELETE FROM told WHERE channel = ?", [channel])

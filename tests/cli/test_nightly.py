@@ -10,6 +10,7 @@ import pytest
 from pipeline.run.lock import alone
 from tests import world
 from tests.cli.conftest import Command
+from tests.run.servers import webhook
 
 
 def rows_of(path: Path) -> list[tuple[object, ...]]:
@@ -87,3 +88,40 @@ def test_the_monitor_gets_its_figures(command: Command, sites: Path) -> None:
     text = Path("out/groundbreak.prom").read_text()
     assert 'groundbreak_sites{outcome="judged"} 1.0' in text
     assert 'groundbreak_scenes{outcome="used",reason=""} 10.0' in text
+
+
+def test_a_night_tells_what_it_found_and_pings_and_a_quiet_one_only_pings(
+    command: Command, sites: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with webhook() as hook:
+        monkeypatch.setenv("GROUNDBREAK_WEBHOOK_URL", f"{hook.url}/hook-T0K3N")
+        monkeypatch.setenv("GROUNDBREAK_PING_URL", f"{hook.url}/ping-T0K3N")
+        said = [command("nightly", "--sites", sites), command("nightly", "--sites", sites)]
+        assert [each.code for each in said] == [0, 4]
+        asked = [(method, path) for method, path, _, _ in hook.requests]
+        assert asked == [("POST", "/hook-T0K3N"), ("GET", "/ping-T0K3N"), ("GET", "/ping-T0K3N")]
+    said.append(command("nightly", "--sites", sites))
+    assert "note: does not answer: Connection refused (ping): it is tried again the next night" in said[-1].err
+    assert said[-1].code == 4
+    assert not any("T0K3N" in each.out + each.err for each in said)
+    assert Path("out/feed.xml").read_text().count("<entry>") == 1
+
+
+def test_a_night_in_which_a_site_failed_does_not_ping(
+    command: Command, sites: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("out/place").mkdir(parents=True)
+    Path("out/place/review.gpkg").write_bytes(b"foreign" * 400)
+    with webhook() as hook:
+        monkeypatch.setenv("GROUNDBREAK_PING_URL", hook.url)
+        assert command("nightly", "--sites", sites).code == 3
+        assert not hook.requests
+
+
+def test_a_secret_of_another_kind_is_named_and_not_shown(
+    command: Command, sites: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GROUNDBREAK_WEBHOOK_URL", "T0K3N")
+    done = command("--debug", "nightly", "--sites", sites)
+    assert done.code == 0
+    assert "GROUNDBREAK_WEBHOOK_URL" in done.err and "T0K3N" not in done.err + done.out

@@ -1,0 +1,198 @@
+"""How news leave the machine: a webhook, a mail server, a dead-man's switch. One try each, with a timeout.
+
+Addresses that are secret come in `Secrets` and go out over the wire; no fault, log or file ever holds one.
+"""
+
+import json
+import os
+import smtplib
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from email.utils import format_datetime
+from http.client import HTTPException
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from pipeline.model.errors import GroundbreakError, SettingsError
+from pipeline.model.settings import Notify
+from pipeline.run.news import Digest, as_chat, as_json, as_letter, headline
+
+TIMEOUT_S = 20.0
+MAX_PICTURES, MAX_PICTURE_BYTES = 5, 1_500_000
+"""Pictures in one mail: what common servers take (10 MB) with room to spare."""
+MEND = "it is tried again the next night"
+
+
+class UndeliveredError(GroundbreakError):
+    """A message that a channel did not take. down: the channel itself fails, so no other message would pass."""
+
+    def __init__(self, what: str, where: str, *, down: bool) -> None:
+        super().__init__(what, where, MEND)
+        self.down = down
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Secrets:
+    """What only the environment holds; never shown."""
+
+    webhook_url: str = field(default="", repr=False)
+    smtp_password: str = field(default="", repr=False)
+    ping_url: str = field(default="", repr=False)
+
+
+class Channel(Protocol):
+    """One way to tell."""
+
+    name: str
+
+    def send(self, digest: Digest) -> None:
+        """Tell it, or raise UndeliveredError."""
+
+
+def read_secrets(environment: Mapping[str, str] = os.environ) -> Secrets:
+    """The secrets of this process. Raises SettingsError, without their value, for an address of another kind."""
+    urls = {}
+    for name in ("webhook_url", "ping_url"):
+        variable = f"GROUNDBREAK_{name.upper()}"
+        urls[name] = environment.get(variable, "").strip()
+        if urls[name] and not _is_web(urls[name]):
+            raise SettingsError("is no http or https address", variable, "mend it in the environment, or unset it")
+    return Secrets(smtp_password=environment.get("GROUNDBREAK_SMTP_PASSWORD", ""), **urls)
+
+
+def channels(settings: Notify, secrets: Secrets) -> tuple[Channel, ...]:
+    """The channels that are set up. Raises SettingsError where a password would travel in the open."""
+    made: list[Channel] = []
+    if secrets.webhook_url:
+        made.append(Webhook(settings, secrets.webhook_url))
+    if settings.mail_to:
+        local = settings.smtp_host in ("localhost", "127.0.0.1", "::1")
+        if settings.smtp_user and settings.smtp_security == "none" and not local:
+            mend = 'set notify.smtp_security to "starttls" or "tls"'
+            raise SettingsError("the password would travel in the open", "notify.smtp_security", mend)
+        made.append(Mail(settings, secrets.smtp_password))
+    return tuple(made)
+
+
+class Webhook:
+    """POST of JSON. The key of the message goes along, so that a receiver can drop a repetition."""
+
+    name = "webhook"
+
+    def __init__(self, settings: Notify, url: str) -> None:
+        self._settings, self._url = settings, url
+
+    def send(self, digest: Digest) -> None:
+        """Raises UndeliveredError unless the answer is 2xx."""
+        form = as_chat if self._settings.webhook == "slack" else as_json
+        body = json.dumps(form(digest, self._settings.base_url), ensure_ascii=False).encode()
+        headers = {"Content-Type": "application/json; charset=utf-8", "Idempotency-Key": digest.key}
+        _request(self.name, self._url, body, headers)
+
+
+class Mail:
+    """One letter by SMTP, with the timeline pictures of the newest alerts."""
+
+    name = "mail"
+
+    def __init__(self, settings: Notify, password: str) -> None:
+        self._settings, self._password = settings, password
+
+    def send(self, digest: Digest) -> None:
+        """Raises UndeliveredError unless the server took the letter for at least one address."""
+        try:
+            letter = _letter(digest, self._settings)
+            server = self._connected()
+            try:
+                server.send_message(letter)
+            finally:
+                # the letter is taken or refused by now: how the server says goodbye changes nothing
+                with suppress(OSError, smtplib.SMTPException):
+                    server.quit()
+                server.close()
+        except (smtplib.SMTPDataError, smtplib.SMTPRecipientsRefused, smtplib.SMTPSenderRefused, ValueError) as fault:
+            raise UndeliveredError(f"the letter was refused: {_short(fault)}", self.name, down=False) from None
+        except (OSError, smtplib.SMTPException) as fault:
+            raise UndeliveredError(f"the mail server fails: {_short(fault)}", self.name, down=True) from None
+
+    def _connected(self) -> smtplib.SMTP:
+        ours = self._settings
+        if ours.smtp_security == "tls":
+            context = ssl.create_default_context()
+            server: smtplib.SMTP = smtplib.SMTP_SSL(
+                ours.smtp_host, ours.smtp_port, timeout=TIMEOUT_S, context=context, local_hostname="groundbreak"
+            )
+        else:
+            server = smtplib.SMTP(ours.smtp_host, ours.smtp_port, timeout=TIMEOUT_S, local_hostname="groundbreak")
+        try:
+            if ours.smtp_security == "starttls":
+                server.starttls(context=ssl.create_default_context())
+            if ours.smtp_user:
+                server.login(ours.smtp_user, self._password)
+        except BaseException:
+            server.close()
+            raise
+        return server
+
+
+def ping(url: str) -> None:
+    """Tell the dead-man's switch that a night went well. Raises UndeliveredError."""
+    _request("ping", url, None, {})
+
+
+def _letter(digest: Digest, settings: Notify) -> EmailMessage:
+    letter = EmailMessage()
+    letter["Subject"] = " ".join(headline(digest).split())
+    letter["From"], letter["To"] = settings.mail_from, ", ".join(settings.mail_to)
+    letter["Message-ID"] = f"<{digest.key[:40]}@groundbreak.invalid>"
+    letter["Auto-Submitted"] = "auto-generated"
+    letter["Date"] = format_datetime(datetime.now(UTC))
+    letter.set_content(as_letter(digest, settings.base_url))
+    files = [item.file for item in digest.items if item.picture and item.file.stat().st_size <= MAX_PICTURE_BYTES]
+    for file in files[:MAX_PICTURES]:
+        letter.add_attachment(file.read_bytes(), maintype="image", subtype="png", filename=file.name)
+    return letter
+
+
+class _Straight(urllib.request.HTTPRedirectHandler):
+    """A redirected POST would arrive as an empty GET, and a secret address elsewhere."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+def _request(name: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> None:
+    request = urllib.request.Request(url, body, {"User-Agent": "groundbreak", **headers})
+    try:
+        with urllib.request.build_opener(_Straight).open(request, timeout=TIMEOUT_S):
+            return
+    except urllib.error.HTTPError as fault:
+        fault.close()
+        raise UndeliveredError(f"answered {fault.code}", name, down=fault.code not in (400, 413, 422)) from None
+    except (OSError, HTTPException, ValueError) as fault:
+        # neither the address nor the whole reason is said: both may hold the secret
+        raise UndeliveredError(f"does not answer: {_short(fault)}", name, down=True) from None
+
+
+def _short(fault: Exception) -> str:
+    """What kind of fault, without a word of the other side's."""
+    reason = getattr(fault, "reason", fault)
+    code = getattr(fault, "smtp_code", None)
+    if code is not None:
+        return f"{type(fault).__name__} {code}"
+    number = reason.errno if isinstance(reason, OSError) else None
+    return os.strerror(number) if number and number > 0 else type(reason).__name__
+
+
+def _is_web(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        return False

@@ -1,0 +1,144 @@
+"""Last of a night: who has to be told what, each (alert, status, channel) once.
+
+What there is to tell is never queued: it is what the review files hold and the ledger has not down as told. So a crash
+between publishing and telling loses nothing, and a channel that fails is simply asked again the next night.
+"""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+from pipeline.model.errors import GroundbreakError
+from pipeline.model.settings import Notify
+from pipeline.review.contents import read
+from pipeline.review.feed import Entry, entry_id, read_feed, write_feed
+from pipeline.review.folder import Folder
+from pipeline.run.channels import Channel, Secrets, UndeliveredError, channels, read_secrets
+from pipeline.run.ledger import Ledger
+from pipeline.run.news import RANKS, Digest, standing, untold
+
+FEED = "feed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What a night told: alerts by channel, and what a channel did not take."""
+
+    alerts: Counter[str]
+    faults: tuple[GroundbreakError, ...]
+
+
+def notify(
+    out: Path, sites: Sequence[str], settings: Notify, now: datetime, secrets: Secrets | None = None,
+    *, aloud: bool = True,
+) -> Told:  # fmt: skip
+    """Tell every channel its news of these sites, then write the feed. Nothing here fails a night: see `faults`.
+
+    aloud: False writes the feed alone, as for a replay, which is no news to anybody.
+    """
+    alerts, faults = Counter[str](), list[GroundbreakError]()
+    try:
+        ways = channels(settings, secrets or read_secrets()) if aloud else ()
+    except GroundbreakError as fault:
+        faults.append(fault)
+        ways = ()
+    try:
+        ledger = Ledger(out / ".groundbreak" / "ledger.sqlite")
+    except GroundbreakError as fault:
+        return Told(alerts=alerts, faults=(*faults, fault))
+    try:
+        digests = list(_digests(out, sites, faults))
+        feed = read_feed(out / "feed.xml")
+        _begin(ledger, digests, [way.name for way in ways], feed)
+        for way in ways:
+            _tell(way, ledger, digests, alerts, faults)
+        _write(out / "feed.xml", ledger, digests, feed or (), settings.base_url, now, alerts)
+    except GroundbreakError as fault:
+        faults.append(fault)
+    except sqlite3.DatabaseError as fault:
+        faults.append(GroundbreakError(f"the ledger fails: {fault}", str(ledger.path), "the next night goes on"))
+    finally:
+        ledger.close()
+    return Told(alerts=alerts, faults=tuple(faults))
+
+
+def _digests(out: Path, sites: Sequence[str], faults: list[GroundbreakError]) -> Iterator[Digest]:
+    for site in sites:
+        folder = Folder(out / site)
+        if not folder.gpkg.exists():
+            continue
+        try:
+            yield standing(folder, read(folder.gpkg))
+        except GroundbreakError as fault:
+            faults.append(fault)
+
+
+def _begin(ledger: Ledger, digests: Sequence[Digest], ways: Sequence[str], feed: tuple[Entry, ...] | None) -> None:
+    """Settle, before anything is sent, what is past for a channel that never looked at a site: what the feed holds.
+
+    A channel set up later, and one whose ledger was lost, thus begins with what is new; on a site's own first night
+    the feed holds nothing of it. A feed that was lost itself begins anew.
+    """
+    if feed is None:
+        ledger.forget(FEED)
+    held = {entry.id for entry in feed or ()}
+    for digest in digests:
+        past = {
+            (item.change_id, status)
+            for item in digest.items
+            for status in RANKS
+            if entry_id(digest.site, item.change_id, status) in held
+        }
+        for way in (*ways, FEED):
+            ledger.begin(digest.site, way, past)
+
+
+def _tell(
+    way: Channel, ledger: Ledger, digests: Sequence[Digest], alerts: Counter[str], faults: list[GroundbreakError]
+) -> None:
+    for digest in digests:
+        greeted = ledger.greeted(digest.site, way.name)
+        news = replace(untold(digest, ledger.told(digest.site, way.name)), first=not greeted)
+        if news.items:
+            try:
+                way.send(news)
+            except UndeliveredError as fault:
+                faults.append(fault)
+                if fault.down:
+                    return
+                continue
+        if news.items or not greeted:
+            ledger.tell(digest.site, way.name, [item.event for item in news.items])
+        alerts[way.name] += len(news.items)
+
+
+def _write(
+    path: Path, ledger: Ledger, digests: Sequence[Digest], known: Sequence[Entry], base_url: str, now: datetime,
+    alerts: Counter[str],
+) -> None:  # fmt: skip
+    news = [untold(digest, ledger.told(digest.site, FEED)) for digest in digests]
+    fresh = [entry for digest in news for entry in _entries(digest, now)]
+    if fresh or not path.exists():
+        write_feed(path, [*known, *fresh], base_url)
+    for digest in news:
+        if digest.items:
+            ledger.tell(digest.site, FEED, [item.event for item in digest.items])
+    alerts[FEED] += len(fresh)
+
+
+def _entries(digest: Digest, now: datetime) -> Iterator[Entry]:
+    for item in digest.items:
+        yield Entry(
+            id=item.key,
+            title=f"{'[simulated] ' if digest.simulated else ''}{digest.name}: {item.facts['kind']}, {item.status}",
+            summary=f"{item.words}. {digest.attribution}",
+            updated=f"{now:%Y-%m-%dT%H:%M:%SZ}",
+            status=item.status,
+            page=item.page,
+            point=f"{item.facts['lat']} {item.facts['lon']}",
+            picture=item.picture,
+            size=item.file.stat().st_size if item.picture else 0,
+        )

@@ -1,0 +1,360 @@
+"""Who is told what: each alert in each status once on each channel, whatever fails, and no secret anywhere."""
+
+import contextlib
+import shutil
+import sqlite3
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from pipeline.model.alert import Status
+from pipeline.model.errors import GroundbreakError, SettingsError
+from pipeline.model.settings import Notify, Settings, digest, override
+from pipeline.review.geoblob import register
+from pipeline.run import channels as ways
+from pipeline.run.channels import Secrets, UndeliveredError, channels, read_secrets
+from pipeline.run.notify import Told, notify
+from tests.review import made
+from tests.review.conftest import put
+from tests.run.servers import Hook, Post, mail_server, webhook
+
+NOW = datetime(2024, 3, 1, 3, 20, tzinfo=UTC)
+SITE = "made-place"
+ATOM = "{http://www.w3.org/2005/Atom}"
+TOKEN = "T0K3N-of-the-hook"
+
+
+@pytest.fixture(scope="module")
+def first_night(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """out/ of a place with a confirmed alert and a provisional one."""
+    out = tmp_path_factory.mktemp("first") / "out"
+    put(out / SITE, [made.alert(1), made.alert(2, row=30, col=30, status=Status.PROVISIONAL, confirmed_at=None)])
+    return out
+
+
+@pytest.fixture
+def out(first_night: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(first_night, tmp_path / "out"))
+
+
+@pytest.fixture
+def hook() -> Iterator[Hook]:
+    with webhook() as server:
+        yield server
+
+
+@pytest.fixture
+def post() -> Iterator[Post]:
+    with mail_server() as server:
+        yield server
+
+
+def letters_to(post: Post, **changes: object) -> Notify:
+    plain = {
+        "smtp_host": "127.0.0.1",
+        "smtp_port": post.port,
+        "smtp_security": "none",
+        "mail_to": ("desk@example.org",),
+    }
+    return Notify.model_validate({**plain, **changes})
+
+
+def night(out: Path, hook: Hook | None = None, settings: Notify | None = None, after: int = 0, **more: bool) -> Told:
+    secrets = Secrets(webhook_url=f"{hook.url}/{TOKEN}" if hook else "")
+    return notify(out, [SITE], settings or Notify(), NOW + timedelta(days=after), secrets, **more)
+
+
+def move_on(out: Path, number: int = 2, status: str = "confirmed") -> None:
+    """What the next night's publishing does to an alert."""
+    with contextlib.closing(sqlite3.connect(out / SITE / "review.gpkg")) as db, db:
+        register(db)
+        db.execute("UPDATE changes SET status = ? WHERE change_id = ?", [status, f"a{number:015d}"])
+
+
+def told_of(hook: Hook) -> list[list[tuple[str, str]]]:
+    return [sorted((alert["change_id"][-1], alert["status"]) for alert in body["alerts"]) for body in hook.bodies]
+
+
+def entries(out: Path) -> list[ET.Element]:
+    return ET.parse(out / "feed.xml").getroot().findall(f"{ATOM}entry")
+
+
+def test_a_first_night_is_one_digest_and_says_that_it_is_what_stands(out: Path, hook: Hook, post: Post) -> None:
+    assert night(out, hook, letters_to(post)).alerts == {"webhook": 2, "mail": 2, "feed": 2}
+    assert told_of(hook) == [[("1", "confirmed"), ("2", "provisional")]]
+    assert hook.bodies[0]["first"] is True
+    assert len(post.letters) == 1
+    assert post.letters[0]["Subject"] == "Made Place: what stands there: 1 provisional, 1 confirmed"
+
+
+def test_each_alert_in_each_status_is_told_once_over_many_nights(out: Path, hook: Hook, post: Post) -> None:
+    settings = letters_to(post)
+    for after, status in enumerate(("provisional", "confirmed", "confirmed", "provisional", "confirmed", "finished")):
+        move_on(out, 2, status)
+        night(out, hook, settings, after)
+    assert told_of(hook) == [[("1", "confirmed"), ("2", "provisional")], [("2", "confirmed")], [("2", "finished")]]
+    assert [body["first"] for body in hook.bodies] == [True, False, False]
+    assert len(post.letters) == 3
+    assert len(entries(out)) == 4
+
+
+def test_an_idle_night_sends_nothing_and_leaves_the_feed_as_it_was(out: Path, hook: Hook) -> None:
+    night(out, hook)
+    before = (out / "feed.xml").read_bytes()
+    night(out, hook, after=1)
+    assert len(hook.requests) == 1
+    assert (out / "feed.xml").read_bytes() == before
+
+
+def test_what_the_analyst_rejected_is_not_told(out: Path, hook: Hook) -> None:
+    with contextlib.closing(sqlite3.connect(out / SITE / "review.gpkg")) as db, db:
+        register(db)
+        db.execute("UPDATE changes SET verdict = 'no change' WHERE change_id LIKE '%1'")
+    night(out, hook)
+    assert told_of(hook) == [[("2", "provisional")]]
+
+
+@pytest.mark.parametrize("answer", [500, 404, 302, 400])
+def test_a_failing_webhook_is_asked_again_and_stops_no_other_channel(
+    out: Path, hook: Hook, post: Post, answer: int
+) -> None:
+    hook.answer = answer
+    told = night(out, hook, letters_to(post))
+    assert [str(fault) for fault in told.faults] == [f"answered {answer} (webhook): {ways.MEND}"]
+    assert told.alerts == {"mail": 2, "feed": 2}
+    hook.answer = 200
+    assert night(out, hook, letters_to(post), 1).alerts == {"webhook": 2, "mail": 0, "feed": 0}
+    assert told_of(hook)[0] == told_of(hook)[1]
+    assert hook.bodies[0]["key"] == hook.bodies[1]["key"]
+    assert hook.bodies[1]["first"] is True
+    assert len(post.letters) == 1
+
+
+@pytest.mark.parametrize("answer", ["451 later", "550 not here"])
+def test_a_failing_mail_server_is_asked_again(out: Path, post: Post, answer: str) -> None:
+    post.answer = answer
+    assert len(night(out, settings=letters_to(post)).faults) == 1
+    post.answer = "250 taken"
+    assert not night(out, settings=letters_to(post)).faults
+    assert len(post.letters) == 1
+
+
+def test_a_server_that_is_gone_is_asked_once_a_night_not_once_a_site(out: Path) -> None:
+    shutil.copytree(out / SITE, out / "another")
+    secrets = Secrets(webhook_url="http://127.0.0.1:9/x")
+    told = notify(out, [SITE, "another"], Notify(), NOW, secrets)
+    assert len(told.faults) == 1 and told.alerts["feed"] == 4
+    with webhook() as hook:
+        told = notify(out, [SITE, "another"], Notify(), NOW, Secrets(webhook_url=hook.url))
+        assert told.alerts["webhook"] == 4
+        assert [body["site"] for body in hook.bodies] == [SITE, "another"]
+
+
+def test_a_kill_between_sending_and_writing_down_repeats_the_message_under_its_old_key(
+    out: Path, hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pipeline.run.ledger.Ledger.tell", killed)
+        with pytest.raises(KeyboardInterrupt):
+            night(out, hook)
+    night(out, hook, after=1)
+    night(out, hook, after=2)
+    first, again = hook.requests
+    assert first[2]["Idempotency-Key"] == again[2]["Idempotency-Key"] == hook.bodies[0]["key"]
+    assert len(entries(out)) == 2
+
+
+def test_a_kill_after_the_feed_was_written_neither_doubles_nor_loses_an_entry(
+    out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pipeline.run.ledger.Ledger.tell", killed)
+        with pytest.raises(KeyboardInterrupt):
+            night(out)
+    before = entries(out)
+    night(out, after=1)
+    assert len(before) == len(entries(out)) == 2
+
+
+def test_a_channel_set_up_later_begins_with_what_is_new(out: Path, hook: Hook) -> None:
+    night(out)
+    night(out, hook, after=1)
+    assert not hook.requests
+    move_on(out)
+    night(out, hook, after=2)
+    assert told_of(hook) == [[("2", "confirmed")]]
+    assert hook.bodies[0]["first"] is False
+
+
+def test_a_lost_ledger_repeats_nothing(out: Path, hook: Hook, post: Post) -> None:
+    night(out, hook, letters_to(post))
+    (out / ".groundbreak" / "ledger.sqlite").write_bytes(b"garbage" * 400)
+    move_on(out)
+    night(out, hook, letters_to(post), 1)
+    assert told_of(hook)[1:] == [[("2", "confirmed")]]
+    assert len(post.letters) == 2
+    assert len(entries(out)) == 3
+
+
+@pytest.mark.parametrize("text", [None, b"<feed", b'<!DOCTYPE x [<!ENTITY a "b">]><feed>&a;</feed>'])
+def test_a_lost_feed_is_made_again_and_no_channel_repeats_itself(out: Path, hook: Hook, text: bytes | None) -> None:
+    night(out, hook)
+    (out / "feed.xml").unlink()
+    if text is not None:
+        (out / "feed.xml").write_bytes(text)
+    night(out, hook, after=1)
+    assert len(entries(out)) == 2
+    assert len(hook.requests) == 1
+
+
+def test_a_replay_writes_the_feed_and_tells_nobody(out: Path, hook: Hook) -> None:
+    assert night(out, hook, aloud=False).alerts == {"feed": 2}
+    assert not hook.requests
+
+
+def test_a_site_without_an_alert_greets_nobody_and_its_first_alert_is_news(tmp_path: Path, hook: Hook) -> None:
+    out = tmp_path / "out"
+    put(out / SITE, [])
+    night(out, hook)
+    assert not hook.requests
+    put(out / SITE, [made.alert(1)])
+    night(out, hook, after=1)
+    assert [body["first"] for body in hook.bodies] == [False]
+
+
+def test_a_letter_names_place_and_links_and_carries_the_pictures(out: Path, post: Post) -> None:
+    night(out, settings=letters_to(post, base_url="https://example.org/watch/"))
+    letter = post.letters[0]
+    text = letter.get_body(("plain",)).get_content()  # type: ignore[union-attr]
+    assert "https://example.org/watch/made-place/report.html#c-a000000000000001" in text
+    assert "https://example.org/watch/made-place/timeline/a000000000000001.png" in text
+    assert "39.100000, 129.000000" in text
+    pictures = list(letter.iter_attachments())
+    assert [part.get_content_type() for part in pictures] == ["image/png"] * 2
+    names = {part.get_filename(): part.get_content() for part in pictures}
+    picture = out / SITE / "timeline" / "a000000000000001.png"
+    assert names[picture.name] == picture.read_bytes()
+
+
+def test_a_chat_gets_one_text_whose_special_letters_are_harmless(tmp_path: Path, hook: Hook) -> None:
+    out = tmp_path / "out"
+    put(out / SITE, [made.alert(1)], site=made.site("Plant <!channel> & Sons"))
+    night(out, hook, Notify(webhook="slack"))
+    (body,) = hook.bodies
+    assert list(body) == ["text"]
+    assert "Plant &lt;!channel&gt; &amp; Sons" in body["text"] and "New structure of about" in body["text"]
+
+
+def test_a_name_cannot_write_headers_of_a_letter(tmp_path: Path, post: Post) -> None:
+    out = tmp_path / "out"
+    put(out / SITE, [made.alert(1)], site=made.site("Plant\r\nBcc: all@example.org"))
+    night(out, settings=letters_to(post))
+    assert post.letters[0]["Bcc"] is None
+
+
+def test_simulated_places_say_so_on_every_channel(tmp_path: Path, hook: Hook, post: Post) -> None:
+    out = tmp_path / "out"
+    put(out / SITE, [made.alert(1)], site=made.site(simulated="buildings drawn in"))
+    night(out, hook, letters_to(post))
+    assert "simulated" in post.letters[0]["Subject"]
+    assert hook.bodies[0]["simulated"] is True and "simulated" in hook.bodies[0]["text"]
+    assert "simulated" in entries(out)[0].findtext(f"{ATOM}title", "")
+
+
+def test_the_feed_is_atom_with_stable_ids_and_links_that_lead_somewhere(out: Path) -> None:
+    night(out, settings=Notify(base_url="https://example.org/watch"))
+    root = ET.parse(out / "feed.xml").getroot()
+    assert root.tag == f"{ATOM}feed"
+    for element in (root, *entries(out)):
+        for name in ("id", "title", "updated"):
+            assert len(element.findall(f"{ATOM}{name}")) == 1
+        datetime.fromisoformat(element.findtext(f"{ATOM}updated", ""))
+        assert element.findtext(f"{ATOM}id", "").startswith("urn:uuid:")
+    assert root.findtext(f"{ATOM}author/{ATOM}name")
+    assert {link.get("rel") for link in root.findall(f"{ATOM}link")} == {"self", "alternate"}
+    ids = [entry.findtext(f"{ATOM}id") for entry in entries(out)]
+    assert len(set(ids)) == 2
+    for entry in entries(out):
+        links = {link.get("rel"): link for link in entry.findall(f"{ATOM}link")}
+        assert links["alternate"].get("href", "").startswith("https://example.org/watch/made-place/report.html#c-")
+        picture = out / links["enclosure"].get("href", "").removeprefix("https://example.org/watch/")
+        assert int(links["enclosure"].get("length", 0)) == picture.stat().st_size
+    (out / "feed.xml").unlink()
+    shutil.rmtree(out / ".groundbreak")
+    night(out, after=5)
+    assert sorted(ids) == sorted(entry.findtext(f"{ATOM}id") for entry in entries(out))
+
+
+def secrets_of(environment: dict[str, str]) -> Secrets:
+    return read_secrets(environment)
+
+
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://h/T0K3N", "http://", "T0K3N", "http://h:99999/T0K3N"])
+def test_an_address_of_another_kind_is_refused_without_being_shown(url: str) -> None:
+    for name in ("GROUNDBREAK_WEBHOOK_URL", "GROUNDBREAK_PING_URL"):
+        with pytest.raises(SettingsError) as caught:
+            secrets_of({name: url})
+        assert "T0K3N" not in str(caught.value) and name in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9/T0K3N", "http://127.0.0.1/T0K3N with spaces", "http://T0K3N.invalid/x",
+                                 "http://[::1]:9/T0K3N"])  # fmt: skip
+def test_no_fault_holds_an_address(url: str) -> None:
+    with pytest.raises(UndeliveredError) as caught:
+        ways.ping(url)
+    assert "T0K3N" not in str(caught.value)
+    assert "T0K3N" not in repr(Secrets(ping_url=url, webhook_url=url, smtp_password=url))
+    assert caught.value.__cause__ is None and caught.value.__suppress_context__
+
+
+def test_a_password_goes_over_no_open_wire() -> None:
+    settings = Notify(mail_to=("a@example.org",), smtp_host="mail.example.org", smtp_user="u", smtp_security="none")
+    with pytest.raises(SettingsError, match="in the open"):
+        channels(settings, Secrets(smtp_password="pw"))
+
+
+def test_a_wrong_password_is_a_fault_that_does_not_hold_it(out: Path) -> None:
+    with mail_server(password=b"right") as post:
+        settings = letters_to(post, smtp_user="desk")
+        told = notify(out, [SITE], settings, NOW, Secrets(smtp_password="wr0ng-one"))
+        assert ["wr0ng-one" in str(fault) for fault in told.faults] == [False]
+        assert not notify(out, [SITE], settings, NOW, Secrets(smtp_password="right")).faults
+        assert len(post.letters) == 1
+
+
+def test_no_secret_is_left_in_any_file_or_log(out: Path, hook: Hook, caplog: pytest.LogCaptureFixture) -> None:
+    with mail_server(password=b"pa55w0rd") as post:
+        settings = letters_to(post, smtp_user="desk")
+        for after, answer in enumerate((500, 200)):
+            hook.answer = answer
+            secrets = Secrets(webhook_url=f"{hook.url}/{TOKEN}", smtp_password="pa55w0rd")
+            told = notify(out, [SITE], settings, NOW + timedelta(days=after), secrets)
+            assert TOKEN not in repr(told) and "pa55w0rd" not in repr(told)
+        assert post.letters and hook.requests[-1][1] == f"/{TOKEN}"
+    for path in filter(Path.is_file, out.rglob("*")):
+        content = path.read_bytes()
+        assert TOKEN.encode() not in content and b"pa55w0rd" not in content, path
+    assert TOKEN not in caplog.text and "pa55w0rd" not in caplog.text
+
+
+def test_an_aoi_file_cannot_say_who_is_told_and_telling_changes_no_result() -> None:
+    with pytest.raises(SettingsError, match="cannot be set for one site"):
+        override(Settings(), {"notify.smtp_host": "elsewhere.example.org"}, "aoi")
+    assert digest(Settings(notify=Notify(mail_to=("a@example.org",)))) == digest(Settings())
+
+
+def test_a_review_file_that_cannot_be_read_keeps_the_others_told(out: Path, hook: Hook) -> None:
+    (out / "broken").mkdir()
+    (out / "broken" / "review.gpkg").write_bytes(b"garbage" * 400)
+    told = notify(out, ["broken", SITE], Notify(), NOW, Secrets(webhook_url=hook.url))
+    assert len(told.faults) == 1 and isinstance(told.faults[0], GroundbreakError)
+    assert told_of(hook) == [[("1", "confirmed"), ("2", "provisional")]]
