@@ -13,6 +13,7 @@ from pipeline.cli.asking import ask, question
 from pipeline.cli.console import error, is_terminal, note, out, progress
 from pipeline.model.errors import Exit, GroundbreakError
 from pipeline.run.channels import ping, read_secrets
+from pipeline.run.keep import keep
 from pipeline.run.lock import alone
 from pipeline.run.metrics import write_metrics
 from pipeline.run.nightly import NightOutcome
@@ -55,10 +56,12 @@ def nightly(
         for night in work(questions, folder, workers or os.cpu_count() or 1, step, scheduler):
             nights.append(night)
             _tell(night)
-        told = notify(folder, [each.site.id for each in questions], asked.settings.notify, datetime.now(UTC),
-                      aloud=until is None)  # fmt: skip
-        for untold in told.faults:
-            note(str(untold))
+        ids = [each.site.id for each in questions]
+        now = datetime.now(UTC)
+        unkept = keep(folder, ids, asked.settings.keep, now)
+        told = notify(folder, ids, asked.settings.notify, now, aloud=until is None)
+        for missed in (*unkept, *told.faults):
+            note(str(missed))
         write_metrics(folder / "groundbreak.prom", nights, datetime.now(UTC), time.monotonic() - began)
     code = _exit_code(nights, faults)
     if until is None and code in (Exit.DONE, Exit.NOTHING_NEW):

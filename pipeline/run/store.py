@@ -58,6 +58,8 @@ class Store:
             return None
         body, digest = whole[:-DIGEST_BYTES], whole[-DIGEST_BYTES:]
         if hashlib.sha256(body).digest() == digest:
+            # its age is that of its last use: by it old chips are told from wanted ones
+            os.utime(path)
             return body
         self.damaged.append(path.name)
         path.unlink(missing_ok=True)
