@@ -1,13 +1,16 @@
 """The units are what systemd understands, and run the command as it is."""
 
 import os
+import re
 import shutil
 import subprocess
+from dataclasses import astuple
 from pathlib import Path
 
 import pytest
 
 from pipeline.cli.main import app
+from pipeline.run.channels import read_secrets
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 
@@ -34,3 +37,16 @@ def test_what_is_run_is_a_command_with_options_it_has(name: str) -> None:
     options = {option for each in app.registered_commands if each.callback.__name__ == "nightly"  # type: ignore[union-attr]
                for option in ("--sites", "--out")}  # fmt: skip
     assert all(option in text for option in options)
+
+
+def test_the_page_on_installing_names_every_file_there_is() -> None:
+    text = (DEPLOY.parent / "docs" / "deploy.md").read_text()
+    for path in DEPLOY.iterdir():
+        assert f"deploy/{path.name}" in text, path.name
+
+
+def test_every_secret_the_unit_speaks_of_is_one_the_program_reads() -> None:
+    text = (DEPLOY / "groundbreak.service").read_text()
+    named = set(re.findall(r"GROUNDBREAK_\w+", text))
+    given = {name: f"https://example.org/{name}" for name in named}
+    assert named and set(given.values()) == {value for value in astuple(read_secrets(given)) if value}
