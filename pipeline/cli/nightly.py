@@ -62,7 +62,7 @@ def nightly(
         told = notify(folder, ids, asked.settings.notify, now, aloud=until is None)
         for missed in (*unkept, *told.faults):
             note(str(missed))
-        write_metrics(folder / "groundbreak.prom", nights, datetime.now(UTC), time.monotonic() - began)
+        write_metrics(folder / "groundbreak.prom", nights, told, datetime.now(UTC), time.monotonic() - began)
     code = _exit_code(nights, faults)
     if until is None and code in (Exit.DONE, Exit.NOTHING_NEW):
         _alive()

@@ -10,7 +10,7 @@ from shapely.geometry.base import BaseGeometry
 
 from pipeline.model.errors import ReviewError
 from pipeline.review.geoblob import decode
-from pipeline.review.gpkg import opened
+from pipeline.review.gpkg import WAIT_SECONDS, opened
 from pipeline.review.schema import ANALYST, MACHINE
 
 GONE = "withdrawn"
@@ -66,11 +66,14 @@ class Contents:
         return tuple(json.loads(self.provenance.get("cautions", "[]")))
 
 
-def read(path: Path) -> Contents:
-    """The contents of a review file; raises ReviewError where there is none, or none of ours."""
+def read(path: Path, wait: float = WAIT_SECONDS) -> Contents:
+    """The contents of a review file; raises ReviewError where there is none, or none of ours.
+
+    wait: seconds given to whoever holds it.
+    """
     if not path.exists():
         raise ReviewError("no review file", str(path), "run `groundbreak detect` for this site first")
-    with opened(path) as db:
+    with opened(path, wait) as db:
         db.row_factory = _row
         # one transaction, so that all tables are of the same moment
         db.execute("BEGIN")

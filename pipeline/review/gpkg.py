@@ -108,11 +108,14 @@ def _place(beside: Path, path: Path) -> None:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[sqlite3.Connection]:
-    """A connection that GDAL's triggers accept, to a file that is ours; any fault rolls back and names the file."""
+def opened(path: Path, wait: float = WAIT_SECONDS) -> Iterator[sqlite3.Connection]:
+    """A connection that GDAL's triggers accept, to a file that is ours; any fault rolls back and names the file.
+
+    wait: seconds given to whoever holds it.
+    """
     db = None
     try:
-        db = sqlite3.connect(path, timeout=WAIT_SECONDS, isolation_level=None)
+        db = sqlite3.connect(path, timeout=wait, isolation_level=None)
         register(db)
         known = {name for _, name, *_ in db.execute("PRAGMA table_info(changes)")}
         if not known.issuperset((*MACHINE, *ANALYST)):

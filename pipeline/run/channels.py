@@ -113,13 +113,16 @@ class Mail:
                 server.send_message(letter)
             finally:
                 # the letter is taken or refused by now: how the server says goodbye changes nothing
-                with suppress(OSError, smtplib.SMTPException):
+                with suppress(OSError):
                     server.quit()
                 server.close()
-        except (smtplib.SMTPDataError, smtplib.SMTPRecipientsRefused, smtplib.SMTPSenderRefused, ValueError) as fault:
+        except (smtplib.SMTPDataError, smtplib.SMTPRecipientsRefused, smtplib.SMTPSenderRefused) as fault:
             raise UndeliveredError(f"the letter was refused: {_short(fault)}", self.name, down=False) from None
-        except (OSError, smtplib.SMTPException) as fault:
+        except OSError as fault:
+            # all that smtplib and ssl raise are of this kind, a certificate's fault a ValueError besides
             raise UndeliveredError(f"the mail server fails: {_short(fault)}", self.name, down=True) from None
+        except ValueError as fault:
+            raise UndeliveredError(f"the letter cannot be written: {_short(fault)}", self.name, down=False) from None
 
     def _connected(self) -> smtplib.SMTP:
         ours = self._settings
@@ -182,11 +185,12 @@ def _request(name: str, url: str, body: bytes | None, headers: Mapping[str, str]
 
 def _short(fault: Exception) -> str:
     """What kind of fault, without a word of the other side's."""
-    reason = getattr(fault, "reason", fault)
+    inner = getattr(fault, "reason", None)
+    reason = inner if isinstance(inner, Exception) else fault
     code = getattr(fault, "smtp_code", None)
     if code is not None:
         return f"{type(fault).__name__} {code}"
-    number = reason.errno if isinstance(reason, OSError) else None
+    number = reason.errno if isinstance(reason, OSError) and not isinstance(reason, ssl.SSLError) else None
     return os.strerror(number) if number and number > 0 else type(reason).__name__
 
 

@@ -16,7 +16,7 @@ from pipeline.model.settings import Keep
 from pipeline.review.folder import Folder
 
 BACKUPS, CHIPS = Path(".groundbreak", "backups"), Path(".groundbreak", "chips")
-WAIT_SECONDS = 10.0
+WAIT_SECONDS = 5.0
 WANTED = timedelta(days=10)
 """Two revisits: a site that is judged at all has used its chips within them."""
 _MEND = "free some disk space or mend the rights: the next night tries again"

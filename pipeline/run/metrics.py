@@ -8,9 +8,10 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 
 from pipeline.run.nightly import NightOutcome
+from pipeline.run.notify import Told
 
 
-def write_metrics(path: Path, nights: Sequence[NightOutcome], ended: datetime, seconds: float) -> None:
+def write_metrics(path: Path, nights: Sequence[NightOutcome], told: Told, ended: datetime, seconds: float) -> None:
     """Write the file beside and rename it (the library does): a scraper never sees half of it."""
     registry = CollectorRegistry()
 
@@ -32,6 +33,10 @@ def write_metrics(path: Path, nights: Sequence[NightOutcome], ended: datetime, s
     ]
     for (status, kind), count in Counter((alert.status.value, alert.kind.value) for alert in found).items():
         alerts.labels(status, kind).set(count)
+    sent = gauge("told_alerts", "alerts told last night, each status of each alert once", ("channel",))
+    for channel, count in told.alerts.items():
+        sent.labels(channel).set(count)
+    gauge("untold_messages", "messages that a channel did not take; they are sent the next night").set(len(told.faults))
     path.parent.mkdir(parents=True, exist_ok=True)
     write_to_textfile(str(path), registry)
 

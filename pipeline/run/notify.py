@@ -21,6 +21,8 @@ from pipeline.run.ledger import Ledger
 from pipeline.run.news import RANKS, Digest, standing, untold
 
 FEED = "feed"
+WAIT_SECONDS = 5.0
+"""A review file that somebody holds is not waited for long: its news are told the next night."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +73,7 @@ def _digests(out: Path, sites: Sequence[str], faults: list[GroundbreakError]) ->
         if not folder.gpkg.exists():
             continue
         try:
-            yield standing(folder, read(folder.gpkg))
+            yield standing(folder, read(folder.gpkg, WAIT_SECONDS))
         except GroundbreakError as fault:
             faults.append(fault)
 

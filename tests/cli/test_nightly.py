@@ -88,6 +88,8 @@ def test_the_monitor_gets_its_figures(command: Command, sites: Path) -> None:
     text = Path("out/groundbreak.prom").read_text()
     assert 'groundbreak_sites{outcome="judged"} 1.0' in text
     assert 'groundbreak_scenes{outcome="used",reason=""} 10.0' in text
+    assert 'groundbreak_told_alerts{channel="feed"} 1.0' in text
+    assert "groundbreak_untold_messages 0.0" in text
 
 
 def test_a_night_tells_what_it_found_and_pings_and_a_quiet_one_only_pings(

@@ -2,8 +2,9 @@
 
 import json
 import socket
+import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
@@ -17,10 +18,11 @@ from aiosmtpd.smtp import AuthResult
 
 @dataclass
 class Hook:
-    """What a webhook got. answer: the status it gives from now on."""
+    """What a webhook got. answer: the status it gives from now on; called: what happens before it answers."""
 
     url: str = ""
     answer: int = 200
+    called: Callable[[], object] = lambda: None
     requests: list[tuple[str, str, dict[str, str], bytes]] = field(default_factory=list)
 
     @property
@@ -36,6 +38,7 @@ def webhook() -> Iterator[Hook]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             hook.requests.append((self.command, self.path, dict(self.headers), body))
+            hook.called()
             self.send_response(hook.answer)
             if hook.answer == 302:
                 self.send_header("Location", "/elsewhere")
@@ -78,7 +81,8 @@ class Post:
 
 
 @contextmanager
-def mail_server(tls: Any = None, password: bytes = b"") -> Iterator[Post]:
+def mail_server(tls: ssl.SSLContext | None = None, password: bytes = b"", *, implicit: bool = False) -> Iterator[Post]:
+    """With `tls` it takes nothing before STARTTLS, or speaks TLS from the first byte where that is `implicit`."""
     post = Post(password=password)
 
     def authenticate(_server: Any, _session: Any, _envelope: Any, _mechanism: str, data: Any) -> AuthResult:
@@ -87,7 +91,9 @@ def mail_server(tls: Any = None, password: bytes = b"") -> Iterator[Post]:
     options: dict[str, Any] = {}
     if password:
         options |= {"authenticator": authenticate, "auth_require_tls": tls is not None}
-    if tls is not None:
+    if implicit:
+        options |= {"ssl_context": tls, "auth_require_tls": False}
+    elif tls is not None:
         options |= {"tls_context": tls, "require_starttls": True}
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

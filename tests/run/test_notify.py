@@ -1,8 +1,12 @@
 """Who is told what: each alert in each status once on each channel, whatever fails, and no secret anywhere."""
 
 import contextlib
+import os
 import shutil
 import sqlite3
+import ssl
+import subprocess
+import time
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -358,3 +362,56 @@ def test_a_review_file_that_cannot_be_read_keeps_the_others_told(out: Path, hook
     told = notify(out, ["broken", SITE], Notify(), NOW, Secrets(webhook_url=hook.url))
     assert len(told.faults) == 1 and isinstance(told.faults[0], GroundbreakError)
     assert told_of(hook) == [[("1", "confirmed"), ("2", "provisional")]]
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A key and a certificate for this machine, signed by itself."""
+    if shutil.which("openssl") is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("openssl is missing; under CI it must be there")
+        pytest.skip("this machine has no openssl")
+    path = tmp_path_factory.mktemp("tls") / "both.pem"
+    words = (
+        f"req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=mail -addext subjectAltName=IP:127.0.0.1 -keyout {path}"
+    )
+    done = subprocess.run(["openssl", *words.split()], check=True, capture_output=True)
+    with path.open("ab") as handle:
+        handle.write(done.stdout)
+    return path
+
+
+def tls_of(certificate: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    return context
+
+
+@pytest.mark.parametrize("security", ["starttls", "tls"])
+def test_letter_and_password_go_through_tls_to_a_server_that_can_prove_its_name(
+    out: Path, certificate: Path, monkeypatch: pytest.MonkeyPatch, security: str
+) -> None:
+    secrets = Secrets(smtp_password="right")
+    with mail_server(tls_of(certificate), b"right", implicit=security == "tls") as post:
+        settings = letters_to(post, smtp_user="desk", smtp_security=security)
+        (fault,) = notify(out, [SITE], settings, NOW, secrets).faults
+        assert "SSLCertVerificationError" in str(fault) and not post.letters
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        assert not notify(out, [SITE], settings, NOW, secrets).faults
+        assert len(post.letters) == 1
+
+
+def test_a_server_without_tls_gets_neither_letter_nor_password(out: Path) -> None:
+    with mail_server(password=b"right") as post:
+        settings = letters_to(post, smtp_user="desk", smtp_security="starttls")
+        (fault,) = notify(out, [SITE], settings, NOW, Secrets(smtp_password="right")).faults
+        assert "SMTPNotSupportedError" in str(fault)
+        assert not post.letters
+
+
+def test_a_webhook_that_hangs_costs_a_night_one_timeout(out: Path, hook: Hook, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(out / SITE, out / "another")
+    monkeypatch.setattr(ways, "TIMEOUT_S", 0.2)
+    hook.called = lambda: time.sleep(0.6)
+    told = notify(out, [SITE, "another"], Notify(), NOW, Secrets(webhook_url=hook.url))
+    assert [str(fault) for fault in told.faults] == [f"does not answer: TimeoutError (webhook): {ways.MEND}"]
