@@ -57,14 +57,14 @@ def scene(
     return assets
 
 
-def catalogue(folder: Path, *, dates: int = 10, built_from: int | None = 6, seed: int = 3) -> Path:
-    """A static catalogue of `dates` scenes, ten days apart; a building stands from scene `built_from` on."""
+def catalogue(folder: Path, *, dates: int = 10, built_from: int | None = 6, seed: int = 3, days: int = 10) -> Path:
+    """A static catalogue of `dates` scenes, so many days apart; a building stands from scene `built_from` on."""
     share = ground(seed)
     items = []
     for index in range(dates):
         built = built_from is not None and index >= built_from
         assets = scene(share, built=built, gain=1 + 0.03 * np.sin(index), haze=0.002 * (index % 3), noise=index)
-        time = FIRST + timedelta(days=10 * index)
+        time = FIRST + timedelta(days=days * index)
         properties = {"constellation": "sentinel-2", "s2:product_type": "S2MSI2A"}
         items.append(write_item(folder, f"place-{time:%Y%m%d}", time, assets, properties))
     return write_catalogue(folder, "place", "A made-up place", "for tests", items)
