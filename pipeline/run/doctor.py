@@ -20,6 +20,7 @@ import rasterio
 from pipeline.catalogue.sites import read_sites
 from pipeline.model.errors import SettingsError
 from pipeline.model.settings import Settings, parse
+from pipeline.run.channels import channels, read_secrets
 
 LIBRARIES = ("numpy", "scipy", "scikit-image", "shapely", "geopandas", "odc-geo", "pystac-client")
 DRIVERS = {"COG": "pictures", "JP2OpenJPEG": "SAFE products and L1C", "GTiff": "everything"}
@@ -53,6 +54,7 @@ def checks(out: Path, settings_file: Path, sites: Path, now: datetime) -> Iterat
     yield from _drivers()
     settings_check, settings = _settings(settings_file)
     yield settings_check
+    yield _channels(settings)
     yield _sites(sites)
     yield _writable(out)
     yield _disk(out)
@@ -108,6 +110,19 @@ def _settings(path: Path) -> tuple[Check, Settings]:
     except (SettingsError, OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as fault:
         return Check(name="settings", health=Health.FAULT, found=str(fault), mend="see docs/settings.md"), Settings()
     return Check(name="settings", health=Health.OK, found=str(path)), settings
+
+
+def _channels(settings: Settings) -> Check:
+    try:
+        secrets = read_secrets()
+        names = [
+            "feed",
+            *(way.name for way in channels(settings.notify, secrets)),
+            *(["ping"] if secrets.ping_url else []),
+        ]
+    except SettingsError as fault:
+        return Check(name="notify", health=Health.FAULT, found=f"{fault.what} ({fault.where})", mend=fault.mend)
+    return Check(name="notify", health=Health.OK, found=", ".join(names))
 
 
 def _sites(path: Path) -> Check:
