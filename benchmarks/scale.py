@@ -1,0 +1,153 @@
+"""What a site costs: CPU by area, by length of the history and by stage, in CPU seconds of one core.
+
+python -m benchmarks.scale      needs nothing but the embedded archive
+
+The ground is one clear scene of the archive, laid side by side in mirror images; every date has its own gain, haze and
+noise, and a hall stands from two thirds of the way on.
+"""
+
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from odc.geo.geobox import GeoBox
+from odc.geo.geom import Geometry
+from rasterio.transform import from_origin
+from shapely.geometry import box, mapping
+
+import pipeline.run.judge as judging
+from pipeline.catalogue.sites import read_sites
+from pipeline.decide import alerts
+from pipeline.model.settings import Settings
+from pipeline.review.publish import publish
+from pipeline.run.judge import Question, judge, quiet
+from pipeline.study.catalogue_writer import write_catalogue, write_item
+
+ARCHIVE = Path(__file__).resolve().parents[1] / "aois" / "demo" / "archive"
+CLEAR = "southern-carpathians-20180830"
+BANDS = ("blue", "green", "red", "nir", "nir08", "swir16")
+SIDES, LOOKS = (128, 256, 512), 12
+HISTORIES, SIDE = (10, 20, 40), 128
+LEFT, TOP, CRS = 500_000.0, 5_000_000.0, "EPSG:32634"
+STAGES = {
+    "read": (judging, "read_all"), "first masks": (judging, "make_draft"), "reference": (judging, "build"),
+    "correct": (judging, "make_look"), "release": (judging, "release"), "fold": (alerts, "fold"),
+    "objects": (alerts, "objects"), "calibrate": (alerts, "calibrate"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """One site judged and published. stages: CPU seconds by name."""
+
+    side: int
+    looks: int
+    stages: dict[str, float]
+
+    @property
+    def seconds(self) -> float:
+        return sum(self.stages.values())
+
+
+def main() -> str:
+    """A markdown section."""
+    by_area = [_cost(side, LOOKS) for side in SIDES]
+    by_history = [_cost(SIDE, looks) for looks in HISTORIES]
+    area = _exponent([cost.side**2 for cost in by_area], [cost.seconds for cost in by_area])
+    history = _exponent([cost.looks for cost in by_history], [cost.seconds for cost in by_history])
+    names = list(by_area[0].stages)
+    lines = [
+        "## What a site costs",
+        "",
+        "`benchmarks/scale.py`: CPU seconds of one core for a first run from a local archive, six bands, all stages.",
+        "",
+        f"| grid, px | looks | {' | '.join(names)} | all | ms a look and km² |",
+        "|---" * (len(names) + 4) + "|",
+    ]
+    for cost in (*by_area, *by_history):
+        each = 1000 * cost.seconds / cost.looks / (cost.side**2 / 1e4)
+        parts = " | ".join(f"{cost.stages[name]:.1f}" for name in names)
+        lines.append(f"| {cost.side} x {cost.side} | {cost.looks} | {parts} | {cost.seconds:.1f} | {each:.0f} |")
+    return "\n".join([*lines, "", f"Cost grows with area to the power {area:.2f}, with the looks to {history:.2f}."])
+
+
+def _cost(side: int, looks: int) -> Cost:
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        site = read_sites([_write(folder, side, looks)]).sites[0]
+        spent: dict[str, float] = {}
+        asked = Question(site=site, source=str(folder / "catalog.json"), collection=None, start=None,
+                         until=datetime(2030, 1, 1, tzinfo=UTC), settings=Settings())  # fmt: skip
+        kept = {name: getattr(module, function) for name, (module, function) in STAGES.items()}
+        for name, (module, function) in STAGES.items():
+            setattr(module, function, _timed(kept[name], name, spent))
+        try:
+            judged = judge(asked, quiet)
+        finally:
+            for name, (module, function) in STAGES.items():
+                setattr(module, function, kept[name])
+        began = time.process_time()
+        publish(folder / "out", site, judged.decision, judged.looks, judged.records, Settings())
+        spent["publish"] = time.process_time() - began
+        assert any(alert.confirmed_at for alert in judged.decision.alerts), "the hall was not found"
+    return Cost(side, looks, spent)
+
+
+def _timed(function: Callable[..., Any], name: str, spent: dict[str, float]) -> Callable[..., Any]:
+    def run(*args: Any, **kwargs: Any) -> Any:
+        began = time.process_time()
+        try:
+            return function(*args, **kwargs)
+        finally:
+            spent[name] = spent.get(name, 0.0) + time.process_time() - began
+
+    return run
+
+
+def _write(folder: Path, side: int, looks: int) -> Path:
+    """A catalogue over a square of so many pixels, the site's margin included, and its AOI file."""
+    rng, items = np.random.default_rng(1), []
+    grid = GeoBox((side, side), from_origin(LEFT, TOP, 10, 10), CRS)
+    ground = {band: _tiled(band, side) for band in BANDS}
+    at = slice(side // 2, side // 2 + 6), slice(side // 2, side // 2 + 8)
+    for number in range(looks):
+        assets = {}
+        for band in BANDS:
+            plane = (1 + 0.04 * np.sin(number)) * ground[band] + 30 * (number % 3)
+            if number >= 2 * looks // 3:
+                plane[at] = 3000
+            noisy = np.clip(plane + rng.normal(0, 25, plane.shape), 1, 65535)
+            assets[band] = (noisy.astype(np.uint16), grid)
+        when = datetime(2020, 1, 5, 9, tzinfo=UTC) + timedelta(days=10 * number)
+        items.append(write_item(folder, f"look-{number:03d}", when, assets, {"s2:product_type": "S2MSI2A"}))
+    write_catalogue(folder, "scale", "Tiles of real pixels", "for timing", items)
+    inner = box(LEFT + 330, TOP - 10 * side + 330, LEFT + 10 * side - 330, TOP - 330)
+    aoi = mapping(Geometry(inner, CRS).to_crs("EPSG:4326").geom)
+    feature = {"type": "Feature", "properties": {"id": "scale", "name": "Tiles"}, "geometry": aoi}
+    path = folder / "sites.geojson"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    return path
+
+
+def _tiled(band: str, side: int) -> np.ndarray:
+    with rasterio.open(ARCHIVE / CLEAR / f"{band}.tif") as source:
+        tile = source.read(1).astype(np.float32)
+    factor = 10 / source.transform.a
+    tile = np.repeat(np.repeat(tile, round(1 / factor), 0), round(1 / factor), 1) if factor < 1 else tile
+    whole = np.pad(tile, [(0, max(0, side - size)) for size in tile.shape], mode="symmetric")
+    return whole[:side, :side].copy()
+
+
+def _exponent(sizes: list[float], seconds: list[float]) -> float:
+    return float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])
+
+
+if __name__ == "__main__":
+    print(main())
