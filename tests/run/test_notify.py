@@ -129,6 +129,7 @@ def test_a_failing_webhook_is_asked_again_and_stops_no_other_channel(
     told = night(out, hook, letters_to(post))
     assert [str(fault) for fault in told.faults] == [f"answered {answer} (webhook): {ways.MEND}"]
     assert told.alerts == {"mail": 2, "feed": 2}
+    assert len(hook.requests) == 1, "a redirect was followed, or a try was repeated"
     hook.answer = 200
     assert night(out, hook, letters_to(post), 1).alerts == {"webhook": 2, "mail": 0, "feed": 0}
     assert told_of(hook)[0] == told_of(hook)[1]
