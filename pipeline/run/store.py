@@ -9,6 +9,7 @@ import io
 import json
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,8 @@ class Store:
         body, digest = whole[:-DIGEST_BYTES], whole[-DIGEST_BYTES:]
         if hashlib.sha256(body).digest() == digest:
             # its age is that of its last use: by it old chips are told from wanted ones
-            os.utime(path)
+            with suppress(PermissionError):
+                os.utime(path)
             return body
         self.damaged.append(path.name)
         path.unlink(missing_ok=True)

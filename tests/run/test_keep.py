@@ -7,13 +7,17 @@ import sqlite3
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from pipeline.model.bands import Band
 from pipeline.model.errors import ReviewError
+from pipeline.model.imagery import Chip, Raster
 from pipeline.model.settings import Keep
 from pipeline.review.contents import read
 from pipeline.review.geoblob import register
 from pipeline.run.keep import back_up, keep, prune
+from pipeline.run.store import Store
 from tests.review import made
 from tests.review.conftest import put
 
@@ -168,3 +172,17 @@ def test_what_killed_nights_left_among_the_chips_goes_after_a_day(tmp_path: Path
 
 def test_without_any_chips_there_is_nothing_to_do(tmp_path: Path) -> None:
     prune(tmp_path / "none", Keep(), NOW)
+
+
+def test_a_chip_that_a_night_read_is_as_old_as_that_night(tmp_path: Path) -> None:
+    store, grid = Store(tmp_path), made.GRID
+    scene = made.looks(count=1)[0].scene
+    granule = scene.granules[0]
+    raster = Raster(grid=grid, data=np.ones(grid.shape, np.uint16))
+    chips = (Chip(scene=scene, granule=granule, dn={Band.B02: raster}, scl=None),)
+    store.chips(scene, grid, (Band.B02,), lambda: chips)
+    (path,) = tmp_path.rglob("*.chip")
+    os.utime(path, (0, 0))
+    store.chips(scene, grid, (Band.B02,), lambda: pytest.fail("it was kept"))
+    prune(tmp_path, Keep(), datetime.now(UTC))
+    assert left(tmp_path) == [path.stem]
