@@ -49,7 +49,7 @@ def decide_site(site: Site, looks: Sequence[Look], settings: Settings) -> Decisi
         if told and (shape.where & inside).any():
             alert = _alert(site, found, shape, track, limit)
             alerts.append(alert)
-            observations.extend(_observe(alert, found, shape.where, track))
+            observations.extend(_observe(alert, found, shape.where))
     cautions = _cautions(found)
     before, after = _pair(ordered, alerts)
     return Decision(
@@ -97,10 +97,9 @@ def _alert(site: Site, found: Fold, shape: Shape, track: Track, limit: float) ->
     )
 
 
-def _observe(alert: Alert, found: Fold, where: NDArray[np.bool_], track: Track) -> list[Observation]:
+def _observe(alert: Alert, found: Fold, where: NDArray[np.bool_]) -> list[Observation]:
     rows = []
-    until = track.last + 1 if track.retired else len(found.looks)
-    for look, sigma in zip(found.looks[:until], found.scores[:until], strict=True):
+    for look, sigma in zip(found.looks, found.scores, strict=True):
         values = None if sigma is None else sigma[where]
         clear = float(look.usable[where].mean())
         known = values is not None and bool(np.isfinite(values).any())

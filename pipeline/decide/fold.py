@@ -16,8 +16,6 @@ from pipeline.model.imagery import Look
 
 THRESHOLD_NATS = 4.0
 """Evidence at which a pixel is worth the question whether an object stands there."""
-HISTORY_DAYS, HISTORY_LOOKS, HALF = 365, 10, 0.5
-"""A change that has stood for a year, in so many clear looks, is finished: what comes after is compared with it."""
 GREENEST = 0.2
 """Share of the ground that tells how green a season is."""
 GREEN_NDVI, GREEN_DROP = 0.40, 0.05
@@ -32,8 +30,7 @@ class Fold:
     scores: (row, col) sigma, None for the looks that only made the history. white: (band, row, col) float16, whitened
     residual, None likewise. mean: (band, row, col) the history at the end. judged: (row, col), True = scored at
     least once. learning: how many looks only made the history. verdure: NDVI of the greenest ground in each look, NaN
-    where none of it was clear. origin: (band, row, col), the mean before any change became history. archives: traces
-    of changes that have. retired: `trace` is one of them.
+    where none of it was clear.
     """
 
     looks: tuple[Look, ...]
@@ -44,22 +41,16 @@ class Fold:
     judged: NDArray[np.bool_]
     learning: int
     verdure: tuple[float, ...]
-    origin: NDArray[np.float32]
-    archives: tuple[Trace, ...] = ()
-    retired: bool = False
 
     @property
     def evidence(self) -> NDArray[np.float32]:
-        """(row, col) nats: of what stands now, or has become history."""
-        return np.asarray(np.max([self.trace.log_odds, *(trace.peak for trace in self.archives)], axis=0), np.float32)
+        """(row, col) nats: of what stands now."""
+        return self.trace.log_odds
 
     @property
     def since(self) -> NDArray[np.int16]:
         """(row, col): first look with it, -1 where none."""
-        since = self.trace.onset
-        for trace in reversed(self.archives):
-            since = np.where(since >= 0, since, trace.first)
-        return np.asarray(since, np.int16)
+        return self.trace.onset
 
 
 def fold(looks: Sequence[Look], learning: int) -> Fold:
@@ -70,9 +61,6 @@ def fold(looks: Sequence[Look], learning: int) -> Fold:
     scores: list[NDArray[np.float32] | None] = [None] * learning
     white: list[NDArray[np.float16] | None] = [None] * learning
     judged = np.zeros(shape, bool)
-    archives: list[Trace] = []
-    origin = np.full(past.mean.shape, np.nan, np.float32)
-    day = np.array([look.time.toordinal() for look in looks])
     for index in range(learning, len(looks)):
         values, when = clear_values(looks[index]), looks[index].time
         if index in (2 * learning, 4 * learning, 8 * learning):
@@ -92,12 +80,6 @@ def fold(looks: Sequence[Look], learning: int) -> Fold:
         # what is green is a season, not a suspect: it is learned however unlike it was
         trust = np.where(green & (trace.log_odds <= 0), 1, trust).astype(np.float32)
         past = history.adopt(history.learn(past, found, when, trust), looks[index])
-        aged = (trace.looks >= HISTORY_LOOKS) & (day[index] - day[trace.first] > HISTORY_DAYS)
-        old = _whole(trace, aged & np.isfinite(sigma) & ~green)
-        if old.any():
-            origin = np.where(old & ~np.isfinite(origin), past.mean, origin).astype(np.float32)
-            past = history.rebase(past, old, trace.change)
-            trace = _archive(trace, old, archives)
     return Fold(
         looks=tuple(looks),
         trace=trace,
@@ -107,33 +89,7 @@ def fold(looks: Sequence[Look], learning: int) -> Fold:
         judged=judged,
         learning=learning,
         verdure=_verdure(looks, past.mean),
-        archives=tuple(archives),
-        origin=np.where(np.isfinite(origin), origin, past.mean).astype(np.float32),
     )
-
-
-def _whole(trace: Trace, aged: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """(row, col): connected changes that stand and of which half is old enough; an object retires as one."""
-    standing = (trace.first >= 0) & (trace.onset == trace.first) & (trace.peak >= 0.5 * THRESHOLD_NATS)
-    if not (aged & standing & (trace.confirmed >= 0)).any():
-        return np.zeros(aged.shape, bool)
-    labels, count = ndimage.label(standing, structure=np.ones((3, 3)))
-    share = np.asarray(ndimage.mean(aged & (trace.confirmed >= 0), labels, np.arange(1, count + 1)))
-    return np.isin(labels, 1 + np.flatnonzero(share >= HALF))
-
-
-def _archive(trace: Trace, old: NDArray[np.bool_], archives: list[Trace]) -> Trace:
-    """The trace without what has become history; that is kept in the first archive that has room there."""
-    for place in range(len(archives) + 1):
-        if place == len(archives):
-            archives.append(persistence.begin(len(trace.change), trace.peak.shape))
-        room = old & (archives[place].first < 0)
-        if room.any():
-            trace, archives[place] = persistence.move(trace, archives[place], room)
-            old = old & ~room
-        if not old.any():
-            break
-    return trace
 
 
 def _verdure(looks: Sequence[Look], mean: NDArray[np.float32]) -> tuple[float, ...]:

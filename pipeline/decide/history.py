@@ -35,8 +35,6 @@ and of what is green, which may brown in a season not seen yet and further than 
 GREEN_FROM, GREEN_TO = 0.2, 0.6
 UNKNOWN = 100.0
 """Variance of a level before the first look."""
-REBASED = 25.0
-"""The same of a level that was reckoned from a change: the next look puts it right, and sees nothing by itself."""
 LEVEL_DRIFT, SEASON_DRIFT = 1 / 144, 1 / 2000
 """Variance a look adds: a slow drift of a place is no change; the mean remembers about twelve looks."""
 MEMORY = 12.0
@@ -172,20 +170,6 @@ def learn(history: History, found: Residual, when: datetime, trust: NDArray[np.f
         doubt=np.asarray(doubt, np.float32),
         weight=np.minimum(history.weight + believed, MEMORY),
         restless=restless.astype(np.float32),
-    )
-
-
-def rebase(history: History, where: NDArray[np.bool_], change: NDArray[np.float32]) -> History:
-    """What changed to stay is what is expected from now on. where: (row, col). change: (band, row, col) reflectance."""
-    doubt = history.doubt.copy()
-    doubt[:, :, where] = np.diag([REBASED, BARE_SEASON, BARE_SEASON]).astype(np.float32)[:, :, None]
-    return replace(
-        history,
-        mean=np.where(where, history.mean + change, history.mean).astype(np.float32),
-        season=np.where(where, 0, history.season).astype(np.float32),
-        doubt=doubt,
-        weight=np.where(where, RESTLESS_PRIOR, history.weight).astype(np.float32),
-        restless=np.where(where, 1, history.restless).astype(np.float32),
     )
 
 

@@ -1,6 +1,6 @@
 """A region as one object: its outline, its days, and how surprising it is against its own history."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -46,8 +46,7 @@ class Track:
     stands off. standing: the surprise over all its sights, whatever else is asked for; infinite before the third.
     seen, clear: of the looks since first, how many saw it, how many could have. past, now: (band,) reflectance before
     and in its latest looks. edges: contrast across the outline before anything changed, 1 = as around it. plot: it has
-    the size and the shape of a building's. days: from the first look with it to the last. retired: it has become part
-    of the history, and is not looked for in later looks.
+    the size and the shape of a building's. days: from the first look with it to the last.
     """
 
     before: int
@@ -63,7 +62,6 @@ class Track:
     edges: float
     plot: bool
     days: int
-    retired: bool
 
     def confirmed(self, limit: float) -> int:
         """The first look at which the surprise passed a limit, -1 = none."""
@@ -100,9 +98,9 @@ def object_of(fold: Fold, where: NDArray[np.bool_]) -> tuple[Shape, Track] | Non
 def _track(fold: Fold, shape: Shape, days: tuple[int, int, int], healed: bool) -> Track:
     first, before, last = days
     series, spectra = _white_series(fold, shape.core), _spectra(fold, shape.core)
-    end = last if healed or fold.retired else len(fold.looks) - 1
+    end = last if healed else len(fold.looks) - 1
     sights = [index for index in range(first, last + 1) if np.isfinite(series[index, 0])]
-    earlier = [index for index in range(_start(fold, shape.core), before + 1) if np.isfinite(series[index, 0])]
+    earlier = [index for index in range(fold.learning, before + 1) if np.isfinite(series[index, 0])]
     past = _typical_spectrum(spectra, range(before + 1))
     edges = edges_of(fold.mean, shape.where)
     bands, rises = fold.looks[0].bands, []
@@ -120,14 +118,8 @@ def _track(fold: Fold, shape: Shape, days: tuple[int, int, int], healed: bool) -
     return Track(
         before=before, first=first, last=last, rises=tuple(rises), standing=off, healed=healed, seen=seen,
         clear=clear, past=past, now=_pure(past, _typical_spectrum(spectra, sights or [first]), purity), edges=edges,
-        plot=plot, days=(fold.looks[last].time - fold.looks[first].time).days, retired=fold.retired,
+        plot=plot, days=(fold.looks[last].time - fold.looks[first].time).days,
     )  # fmt: skip
-
-
-def _start(fold: Fold, core: NDArray[np.bool_]) -> int:
-    """First look whose residual is one against the history that the object is judged by."""
-    ends = [trace.last[core & (trace.first >= 0)] for trace in fold.archives if not fold.retired]
-    return max([fold.learning, *(int(np.median(each)) + 1 for each in ends if each.size > 0.5 * core.sum())])
 
 
 def _novel(fold: Fold, sights: list[int], before: int) -> bool:
@@ -241,8 +233,6 @@ def _bracket(fold: Fold, core: NDArray[np.bool_], healed: bool) -> tuple[int, in
         clear = [index for index in range(first) if fold.scores[index] is None]
         before = clear[-1] if clear else -1
     end = int(np.median(fold.trace.ended[core])) if healed else len(series)
-    if fold.retired:
-        end = min(end, int(np.median(fold.trace.last[core])) + 1)
     seen = [index for index in range(first, max(end, first + 1)) if (series[index] or 0) > persistence.SEEN_SIGMAS]
     return first, before, seen[-1] if seen else first
 
@@ -273,15 +263,7 @@ def _counts(fold: Fold, where: NDArray[np.bool_], first: int, last: int) -> tupl
 
 
 def objects(fold: Fold, min_area_m2: float) -> tuple[tuple[Shape, Track], ...]:
-    """Every object that the folded evidence shows, of at least an area, in the order of their first pixels.
-
-    What has become history comes first: a roof renewed is then an object of its own on the place of an older one.
-    """
-    views = (*(replace(fold, trace=trace, mean=fold.origin, retired=True) for trace in fold.archives), fold)
-    return tuple(each for view in views for each in _objects_of(view, min_area_m2))
-
-
-def _objects_of(fold: Fold, min_area_m2: float) -> tuple[tuple[Shape, Track], ...]:
+    """Every object that the folded evidence shows, of at least an area, in the order of their first pixels."""
     trace = fold.trace
     # what began in the latest looks has had no time to reach the threshold
     young = (trace.onset >= len(fold.looks) - YOUNG_LOOKS) & (trace.onset == trace.first) & (trace.ended < 0)

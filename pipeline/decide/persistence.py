@@ -1,6 +1,6 @@
 """Looks folded in time order: evidence that a pixel changed and stayed changed."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -132,12 +132,3 @@ def _likeness(change: NDArray[np.float32], values: NDArray[np.float32]) -> NDArr
     product = (change * values).sum(axis=0)
     lengths = np.sqrt((change**2).sum(axis=0) * (values**2).sum(axis=0))
     return np.asarray(product / np.maximum(lengths, 1e-9), np.float32)
-
-
-def move(trace: Trace, to: Trace, where: NDArray[np.bool_]) -> tuple[Trace, Trace]:
-    """(trace with nothing seen there, `to` with what was). where: (row, col). The last clear look stays in both."""
-    blank = begin(len(trace.change), trace.peak.shape)
-    names = [field.name for field in fields(Trace)]
-    emptied = {name: np.where(where, getattr(blank, name), getattr(trace, name)) for name in names if name != "clear"}
-    filled = {name: np.where(where, getattr(trace, name), getattr(to, name)) for name in names}
-    return replace(trace, **emptied), replace(to, **filled)

@@ -107,21 +107,6 @@ def test_tiles_over_a_roof_are_resurfaced_once_they_have_stayed() -> None:
     assert kind(ANALYSIS, old, tiles, False, 2.0, True, False) is Kind.RESURFACED
 
 
-def test_a_finished_building_is_history_and_its_new_roof_is_news() -> None:
-    rows, cols = BUILDING
-    grey = np.array([0.14, 0.14, 0.14, 0.15, 0.16])
-    looks = _series(*[False] * 6, *[True] * 54)
-    looks = [painted(look, rows, cols, grey) if index >= 52 else look for index, look in enumerate(looks)]
-    alerts = sorted(
-        (alert for alert in _decide(looks).alerts if alert.status is not Status.WITHDRAWN),
-        key=lambda alert: alert.first_seen,
-    )
-    assert [alert.first_seen for alert in alerts] == [(FIRST + timedelta(days=days)).date() for days in (60, 520)]
-    assert [alert.status for alert in alerts] == [Status.FINISHED, Status.CONFIRMED]
-    assert alerts[0].kind is Kind.NEW_STRUCTURE
-    assert alerts[0].looks_seen == alerts[0].looks_clear
-
-
 def test_a_roof_over_a_roof_is_resurfaced_and_ground_that_heals_was_cleared() -> None:
     old, new = (levels(ROOFS[name], ANALYSIS) for name in ("concrete", "blue steel"))
     assert kind(ANALYSIS, old, new, False, 2.0, False, True) is Kind.RESURFACED
