@@ -26,6 +26,7 @@ from pipeline.run.judge import Progress, quiet
 
 MIN_SIDE_PX = 48
 """Less common ground than this cannot be registered."""
+MOST_PICTURES = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -63,7 +64,7 @@ def pair(
     decision = decide_pair(site.id, *looks, settings, aoi_mask(site))
     decision = dataclasses.replace(decision, cautions=(*decision.cautions, *notes))
     records = tuple(_record(look, site) for look in looks)
-    published = publish(out, site, decision, looks, records, settings)
+    published = publish(out, site, decision, looks, records, _few_pictures(settings))
     step(site.id, 4, 4, "files written")
     return PairOutcome(
         site=site,
@@ -73,6 +74,12 @@ def pair(
         notes=(*notes, *published.notes),
         seconds=time.monotonic() - began,
     )
+
+
+def _few_pictures(settings: Settings) -> Settings:
+    """Two dates have no curve to draw: pictures for the surest, outlines for all."""
+    most = min(settings.review.max_timelines, MOST_PICTURES)
+    return settings.model_copy(update={"review": settings.review.model_copy(update={"max_timelines": most})})
 
 
 def _check_dates(before: Side, after: Side) -> tuple[str, ...]:
