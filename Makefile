@@ -5,7 +5,7 @@ PY      := .venv/bin/python
 BREAK   := .venv/bin/groundbreak
 
 .DEFAULT_GOAL := help
-.PHONY: help detect nightly test lint bench faults qgis browser archive clean
+.PHONY: help detect nightly test lint bench faults fuzz qgis browser archive clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */\1\t/' | expand -t 12
@@ -34,6 +34,10 @@ bench: .venv/.ready  ## every benchmark, into benchmarks/RESULTS.md
 
 faults: .venv/.ready  ## real faults against real servers
 	@$(PY) -m pytest -m 'peer or faults' tests $(ARGS)
+
+fuzz: .venv/.ready  ## a minute of coverage-guided fuzzing of the readers [ARGS=-max_total_time=3600]
+	@$(PY) -c 'import atheris' 2>/dev/null || $(PY) -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
+	@$(PY) -m tests.faults.fuzz $(or $(ARGS),-max_total_time=60)
 
 qgis: .venv/.ready  ## the review files in a real QGIS
 	@$(PY) -m pytest -m qgis tests $(ARGS)
