@@ -8,7 +8,9 @@ from pipeline.review.schema import ANALYST, MACHINE, VERDICTS
 
 NULL = "{2839923C-8B7D-419E-B84B-CA2FE9B80EC7}"
 """How QGIS writes NULL in a value map."""
+_LACKS = "not file_exists(@project_folder || '/{folder}/' || \"change_id\" || '.png')"
 PICTURE = "if(\"change_id\" is null, null, 'timeline/' || \"change_id\" || '.png')"
+NO_PICTURE = "No timeline picture: withdrawn, or beyond the number that is drawn a site"
 FIELDS = ("fid", *MACHINE, *ANALYST, "picture")
 
 _VIEWER = {
@@ -54,9 +56,11 @@ _TIP = """<b>[% coalesce("kind", 'drawn by the analyst') %]</b>, [% coalesce("st
  [% coalesce('(' || round("confidence", 2) || ')', '') %]<br>\
 [% coalesce('not there ' || "last_clear_before" || ', ', '') || coalesce('there ' || "first_seen" || ', ', '') %]\
 [% coalesce(round("area_m2") || ' ± ' || round("area_error_m2") || ' m²', '') %]
-[% if("change_id" is null, '', '<br><img src="file:///' || @project_folder || '/pair/' || "change_id" ||\
- '.png" width="240"><br><img src="file:///' || @project_folder || '/timeline/' || "change_id" ||\
- '.png" width="240">') %]"""
+[% if("change_id" is null, '', if({no_pair}, '', '<br><img src="file:///' || @project_folder || '/pair/' ||\
+ "change_id" || '.png" width="240">') || if({no_timeline}, '<br><i>{words}</i>', '<br><img src="file:///' ||\
+ @project_folder || '/timeline/' || "change_id" || '.png" width="240">')) %]""".format(
+    no_pair=_LACKS.format(folder="pair"), no_timeline=_LACKS.format(folder="timeline"), words=NO_PICTURE
+)
 
 
 def form() -> list[Element]:

@@ -12,6 +12,8 @@ import time
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 from qgis.core import (
     QgsApplication,
+    QgsExpression,
+    QgsExpressionContext,
     QgsExpressionContextUtils,
     QgsFeatureRequest,
     QgsLayoutExporter,
@@ -120,6 +122,13 @@ for style in found["styles"]:
     renderers[style] = [changes.renderer().type(), changes.editFormConfig().tabs()[0].name()]
 changes.styleManager().setCurrentStyle("verdict")
 found["renderers"] = renderers
+scopes = QgsExpressionContext(QgsExpressionContextUtils.globalProjectLayerScopes(changes))
+found["tips"] = []
+for feature in changes.getFeatures():
+    scopes.setFeature(feature)
+    told = QgsExpression.replaceExpressionText(changes.mapTipTemplate(), scopes)
+    drawn = (folder / "timeline" / f"{feature['change_id']}.png").exists()
+    found["tips"].append([drawn, told])
 alone = QgsVectorLayer(f"{folder}/review.gpkg|layername=changes", "alone", "ogr")
 alone.loadDefaultStyle()
 found["alone"] = behaviour(alone)

@@ -15,7 +15,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twenty alerts of one confidence, one of them first: more than QGIS sorts without comparing equals."""
     path = tmp_path_factory.mktemp("out") / "made-place"
     alerts = [made.alert(n, row=8 * (n // 5), col=11 * (n % 5), confidence=0.95 if n == 0 else 0.7) for n in range(20)]
-    put(path, alerts, site=made.site(HOSTILE))
+    put(path, alerts, site=made.site(HOSTILE), max_timelines=18)
     return path
 
 
@@ -73,6 +73,13 @@ def test_the_form_serves_the_analyst_in_the_project_and_from_the_file_alone(seen
     assert layer["time"] == [True, "first_seen"]
     assert layer["rows"] == ['"verdict" is null'] and layer["sort"] == '"confidence"'
     assert layer["types"]["first_seen"] == "Date" and layer["types"]["reviewed_at"] == "DateTime"
+
+
+def test_where_there_is_no_timeline_picture_words_stand_in_the_tip(seen):
+    assert [drawn for drawn, _ in seen["tips"]].count(False) == 2
+    for drawn, tip in seen["tips"]:
+        assert ("No timeline picture" in tip, "/timeline/" in tip, "/pair/" in tip) == (not drawn, drawn, drawn)
+        assert "[%" not in tip and "Eval Error" not in tip
 
 
 def test_switching_styles_keeps_the_form(seen):
