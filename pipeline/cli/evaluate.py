@@ -37,7 +37,7 @@ def evaluate(
         raise UsageError("--json goes with TRUTH.geojson", "evaluate", "leave it out with --verdicts")
     reviewed = read_review(review)
     if verdicts:
-        return _verdicts(review, reviewed.claims)
+        return _verdicts(review, (*reviewed.claims, *reviewed.withdrawn))
     measures = measure(reviewed, read_truth(truth, reviewed.crs))
     _each(measures.sought)
     _by_size(measures.sought)

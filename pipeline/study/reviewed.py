@@ -54,13 +54,17 @@ class Truth:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reviewed:
-    """What a review file claims. claims: all but the withdrawn. aoi: in its CRS. days: of the looks used, in order."""
+    """What a review file claims. claims: all but the withdrawn, which have their verdicts all the same.
+
+    aoi: in its CRS. days: of the looks used, in order.
+    """
 
     name: str
     crs: str
     claims: tuple[Claim, ...]
     aoi: BaseGeometry
     days: tuple[date, ...]
+    withdrawn: tuple[Claim, ...] = ()
 
     @property
     def km2_years(self) -> float:
@@ -74,16 +78,13 @@ def read_review(path: Path) -> Reviewed:
     changes, aoi, scenes = (_layer(path, layer) for layer in ("changes", "aoi", "scenes"))
     looks = _layer(path, "observations")
     clear = looks[looks["clear_share"] >= CLEAR_SHARE].groupby("change_id")["time"].apply(list).to_dict()
-    claims = [
-        _claim(row, clear.get(row["change_id"], ()))
-        for row in changes.to_dict("records")
-        if row["change_id"] and row["status"] != "withdrawn"
-    ]
+    claims = [_claim(row, clear.get(row["change_id"], ())) for row in changes.to_dict("records") if row["change_id"]]
     used = scenes[scenes["used"].astype(bool)]
     return Reviewed(
         name=path.parent.name,
         crs=str(changes.crs),
-        claims=tuple(claims),
+        claims=tuple(claim for claim in claims if claim.status != "withdrawn"),
+        withdrawn=tuple(claim for claim in claims if claim.status == "withdrawn"),
         aoi=aoi.union_all(),
         days=tuple(sorted({_day(moment) for moment in used["time"]})),
     )

@@ -83,3 +83,16 @@ def test_verdicts_are_read_from_the_review_file(review: Path, command: Command, 
     done = command("evaluate", "--verdicts", copy)
     assert done.code == 0
     assert "1 verdicts" in done.out and "1 right" in done.out
+
+
+def test_a_verdict_counts_though_its_alert_was_withdrawn(review: Path, command: Command, tmp_path: Path) -> None:
+    copy = tmp_path / "review.gpkg"
+    with sqlite3.connect(review) as source, sqlite3.connect(copy) as target:
+        source.backup(target)
+        for (name,) in target.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            target.execute(f'DROP TRIGGER "{name}"')
+        target.execute("UPDATE changes SET verdict = 'no change', note = 'a shadow', status = 'withdrawn'")
+        target.commit()
+    done = command("evaluate", "--verdicts", copy)
+    assert done.code == 0
+    assert "1 verdicts" in done.out and "0 right" in done.out
