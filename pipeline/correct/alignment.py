@@ -1,6 +1,7 @@
 """Registration: one translation between two images of the same ground, and whether to believe it."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,8 +29,12 @@ class Options:
 
 BAND_PASS_PX = (1.3, 6.0)
 """Gaussian sigmas: finer is noise, coarser is haze, shadow of clouds and season (docs/decisions/0030)."""
+FIT_PIXELS, ROUGH_PIXELS, ROUGH_STEP_PX = 300_000, 12_000, 2e-3
+"""Larger chips are fitted on every second, third ... row; the first turns, and how far they go, on fewer still."""
+CLEARANCE_PX, MEDIAN_OF = 2, 8192
 MAX_TURNS = 25
-STEP_PX = 1e-4
+_smooth = partial(ndimage.gaussian_filter, truncate=3.0)
+STEP_PX = 3e-4
 BLOCK_PX = 8
 MIN_FIT_PIXELS = 50
 
@@ -64,7 +69,8 @@ def estimate(
     clear = usable & np.isfinite(reference) & np.isfinite(target)
     if int(clear.sum()) < options.min_pixels:
         return _refused(f"{int(clear.sum())} usable pixels, {options.min_pixels} needed")
-    first, second = _structure(reference, clear), _structure(target, clear)
+    shares = _shares(clear)
+    first, second = _structure(reference, clear, shares), _structure(target, clear, shares)
     if first is None or second is None:
         return _refused("no structure: uniform ground")
     start, peak = _whole_pixel(first, second, clear, options.max_shift_px)
@@ -82,7 +88,6 @@ class _Fit:
     shift: Array
     sigma: float
     correlation: float
-    inliers: float
     half_disagreement: float
     pixels: int
 
@@ -105,11 +110,9 @@ def _judged(forth: _Fit, back: _Fit, options: Options) -> Alignment:
         (sigma > options.max_sigma_px, f"uncertain by {sigma:.2f} px"),
     )
     reason = next((text for failed, text in checks if failed), "")
-    trust = (
-        np.clip(correlation, 0, 1)
-        * np.clip(1 - halves / (2 * options.max_half_disagreement_px), 0, 1)
-        * np.clip(1 - sigma / (2 * options.max_sigma_px), 0, 1)
-    )
+    settled = np.clip(1 - halves / (2 * options.max_half_disagreement_px), 0, 1)
+    sure = np.clip(1 - sigma / (2 * options.max_sigma_px), 0, 1)
+    trust = np.clip(correlation, 0, 1) * settled * sure
     return Alignment(
         shift=(float(shift[0]), float(shift[1])),
         accepted=not reason,
@@ -119,19 +122,29 @@ def _judged(forth: _Fit, back: _Fit, options: Options) -> Alignment:
     )
 
 
-def _structure(image: Array, clear: NDArray[np.bool_]) -> Array | None:
+def _shares(clear: NDArray[np.bool_]) -> tuple[Array, Array]:
+    """How much of each smoothing footprint, fine and coarse, is clear."""
+    if clear.all():
+        return np.ones((1, 1), np.float32), np.ones((1, 1), np.float32)
+    fine, coarse = (_smooth(clear.astype(np.float32), sigma) for sigma in BAND_PASS_PX)
+    return np.maximum(fine, 1e-3), np.maximum(coarse, 1e-3)
+
+
+def _middle(values: Array) -> float:
+    """Median, of a regular sample where there are many: a thousandth is near enough."""
+    flat = values.reshape(-1)
+    return float(np.median(flat[:: max(flat.size // MEDIAN_OF, 1)]))
+
+
+def _structure(image: Array, clear: NDArray[np.bool_], shares: tuple[Array, Array]) -> Array | None:
     """Band-pass over local contrast, 0 where not clear; None where there is no contrast at all."""
-    share = clear.astype(np.float32)
-    filled = np.where(clear, image, 0).astype(np.float32)
-    filled -= np.where(clear, np.float32(np.median(image[clear])), 0)
+    level = _middle(image[clear])
+    filled = np.where(clear, image - level, 0).astype(np.float32)
+    scale = float(np.abs(filled).max()) + abs(level)
     fine, coarse = BAND_PASS_PX
-    fine_share, coarse_share = ndimage.gaussian_filter(share, fine), ndimage.gaussian_filter(share, coarse)
-    smooth = ndimage.gaussian_filter(filled, fine) / np.maximum(fine_share, 1e-3)
-    band = smooth - ndimage.gaussian_filter(filled, coarse) / np.maximum(coarse_share, 1e-3)
-    band *= share
-    contrast = np.sqrt(ndimage.gaussian_filter(band * band, coarse) / np.maximum(coarse_share, 1e-3))
-    typical = float(np.median(contrast[clear]))
-    scale = float(np.abs(image[clear]).max())
+    band = np.where(clear, _smooth(filled, fine) / shares[0] - _smooth(filled, coarse) / shares[1], 0)
+    contrast = np.sqrt(_smooth(band * band, coarse) / shares[1])
+    typical = _middle(contrast[clear])
     if not np.isfinite(typical) or typical <= 1e-6 * max(scale, 1e-12):
         return None
     return np.asarray(band / (contrast + 0.2 * typical), np.float32)
@@ -151,58 +164,79 @@ def _whole_pixel(first: Array, second: Array, clear: NDArray[np.bool_], reach: f
         middle[0] - radius[0] : middle[0] + radius[0] + 1, middle[1] - radius[1] : middle[1] + radius[1] + 1
     ]
     at = np.unravel_index(int(np.argmax(window)), window.shape)
-    spread = MAD_TO_SIGMA * float(np.median(np.abs(surface - np.median(surface))))
-    height = float(window[at] - np.median(surface)) / max(spread, 1e-12)
+    level = _middle(surface)
+    height = float(window[at] - level) / max(MAD_TO_SIGMA * _middle(np.abs(surface - level)), 1e-12)
     return (int(at[0] - radius[0]), int(at[1] - radius[1])), height
 
 
 def _refine(fixed: Array, moving: Array, clear: NDArray[np.bool_], start: tuple[int, int]) -> _Fit | None:
-    """Sub-pixel fit of (row, col, gain, offset) by reweighted least squares from a whole-pixel start."""
-    coefficients = np.asarray(ndimage.spline_filter(moving, order=3, mode="mirror"), np.float32)
-    shift = np.array(start, np.float64)
-    edge = int(np.ceil(np.abs(shift).max())) + 3
+    """Sub-pixel fit of (row, col, gain, offset) from a whole-pixel start: on few rows first, on all of them to end."""
+    coefficients = np.asarray(ndimage.spline_filter(moving, order=3, mode="mirror", output=np.float32))
+    edge = int(np.ceil(np.abs(start).max())) + 3
     if min(fixed.shape) <= 2 * edge + 8:
         return None
-    inner = (slice(edge, fixed.shape[0] - edge), slice(edge, fixed.shape[1] - edge))
-    chosen = _chosen(clear, start, inner)
-    if int(chosen.sum()) < MIN_FIT_PIXELS:
+    across = slice(edge, fixed.shape[1] - edge)
+    chosen = _chosen(clear, start, (slice(edge, fixed.shape[0] - edge), across))
+    pixels = int(chosen.sum())
+    if pixels < MIN_FIT_PIXELS:
         return None
-    goal = fixed[inner][chosen].astype(np.float64)
-    gain, offset, widen = 1.0, 0.0, 3.0
-    solved: tuple[Array, Array, Array] | None = None
+    state, rest = np.array([*start, 1.0, 0.0]), (fixed, fixed, fixed)
+    for few, step_px, widen in ((ROUGH_PIXELS, ROUGH_STEP_PX, 3.0), (FIT_PIXELS, STEP_PX, 1.0)):
+        every = 1 + pixels // few
+        inner = (slice(edge, fixed.shape[0] - edge, every), across)
+        solved = _settled(fixed[inner], coefficients, chosen[::every], inner, state, (step_px, widen))
+        if solved is None or float(np.abs(solved[0][:2] - start).max()) > 1.5:
+            return None
+        state, rest = solved[0], solved[1:]
+    if state[2] <= 0:
+        return None
+    return _assessed(state[:2], rest, chosen[::every], every, pixels)
+
+
+def _settled(
+    fixed: Array,
+    coefficients: Array,
+    chosen: NDArray[np.bool_],
+    inner: tuple[slice, slice],
+    state: Array,
+    until: tuple[float, float],
+) -> tuple[Array, Array, Array, Array] | None:
+    """(state, design, weights, residual) where reweighted least squares comes to rest; None where it runs away.
+
+    until: the step in px below which it rests, and how much wider than Tukey's the weights begin.
+    """
+    goal, origin, (step_px, widen) = fixed[chosen], state, until
     for _ in range(MAX_TURNS):
-        value, by_row, by_col = (part[chosen].astype(np.float64) for part in _sample(coefficients, shift, inner))
-        residual = goal - gain * value - offset
-        scale = MAD_TO_SIGMA * float(np.median(np.abs(residual - np.median(residual))))
-        weights = np.maximum(1 - (residual / (TUKEY_C * widen * max(scale, 1e-6))) ** 2, 0) ** 2
-        design = np.stack([gain * by_row, gain * by_col, value, np.ones_like(value)])
-        normal = (design * weights) @ design.T
+        shift, gain, offset = state[:2], state[2], state[3]
+        value, by_row, by_col = (part[chosen] for part in _sample(coefficients, shift, inner))
+        residual = goal - np.float32(gain) * value - np.float32(offset)
+        scale = MAD_TO_SIGMA * _middle(np.abs(residual - _middle(residual)))
+        weights = np.maximum(1 - (residual / np.float32(TUKEY_C * widen * max(scale, 1e-6))) ** 2, 0) ** 2
+        design = np.stack([np.float32(gain) * by_row, np.float32(gain) * by_col, value, np.ones_like(value)])
+        normal = ((design * weights) @ design.T).astype(np.float64)
         if not np.isfinite(normal).all() or np.linalg.cond(normal) > 1e10:
             return None
         step = np.linalg.solve(normal, (design * weights) @ residual)
         length = float(np.hypot(step[0], step[1]))
         step[:2] *= min(1.0, 0.7 / max(length, 1e-12))
-        shift, gain, offset = shift + step[:2], gain + step[2], offset + step[3]
-        if float(np.abs(shift - start).max()) > 1.5:
+        state = state + step
+        if float(np.abs(state[:2] - origin[:2]).max()) > 1.5:
             return None
-        solved = (design, weights, residual)
-        if widen == 1.0 and length < STEP_PX:
+        if widen == 1.0 and length < step_px:
             break
         widen = max(1.0, widen / 1.7)
-    if solved is None or gain <= 0:
-        return None
-    return _assessed(shift, solved, chosen, goal.size)
+    return state, design, weights, residual
 
 
 def _chosen(clear: NDArray[np.bool_], start: tuple[int, int], inner: tuple[slice, slice]) -> NDArray[np.bool_]:
-    """Where both images are clear under the start shift, two pixels from anything that is not."""
+    """Where both images are clear under the start shift, CLEARANCE_PX from anything that is not."""
     moved = np.zeros_like(clear)
     rows, cols = clear.shape
     down, right = start
     moved[max(-down, 0) : rows - max(down, 0), max(-right, 0) : cols - max(right, 0)] = clear[
         max(down, 0) : rows - max(-down, 0), max(right, 0) : cols - max(-right, 0)
     ]
-    return np.asarray(ndimage.binary_erosion(clear & moved, iterations=2)[inner])
+    return np.asarray(ndimage.binary_erosion(clear & moved, iterations=CLEARANCE_PX)[inner])
 
 
 def _sample(coefficients: Array, shift: Array, inner: tuple[slice, slice]) -> tuple[Array, Array, Array]:
@@ -212,7 +246,7 @@ def _sample(coefficients: Array, shift: Array, inner: tuple[slice, slice]) -> tu
     row_taps, row_slopes = _taps(part[0])
     col_taps, col_slopes = _taps(part[1])
     rows, cols = inner
-    lines = [coefficients[rows.start + whole[0] + k : rows.stop + whole[0] + k] for k in (-1, 0, 1, 2)]
+    lines = [coefficients[rows.start + whole[0] + k : rows.stop + whole[0] + k : rows.step] for k in (-1, 0, 1, 2)]
     straight = sum(tap * line for tap, line in zip(row_taps, lines, strict=True))
     sloped = sum(tap * line for tap, line in zip(row_slopes, lines, strict=True))
 
@@ -235,6 +269,7 @@ def _assessed(
     shift: Array,
     solved: tuple[Array, Array, Array],
     chosen: NDArray[np.bool_],
+    every: int,
     pixels: int,
 ) -> _Fit | None:
     """Uncertainty, correlation and agreement of two interleaved halves of the chip at the solution."""
@@ -242,13 +277,13 @@ def _assessed(
     normal = (design * weights) @ design.T
     variance = float((weights * residual**2).sum() / max(weights.sum(), 1e-9))
     # neighbours within the band-pass are not independent: each sigma-1 footprint counts once
-    covariance = np.linalg.inv(normal) * variance * 4 * np.pi * BAND_PASS_PX[0] ** 2
+    covariance = np.linalg.inv(normal) * variance * max(4 * np.pi * BAND_PASS_PX[0] ** 2 / every, 1.0)
     model = design[2]
     total = weights.sum()
     spread = [np.sqrt((weights * (x - (weights * x).sum() / total) ** 2).sum() / total) for x in (model, residual)]
     correlation = float(1 / np.sqrt(1 + (spread[1] / max(spread[0], 1e-9)) ** 2))
     row, col = np.nonzero(chosen)
-    even = (row // BLOCK_PX + col // BLOCK_PX) % 2 == 0
+    even = (row * every // BLOCK_PX + col // BLOCK_PX) % 2 == 0
     steps = []
     for half in (even, ~even):
         part = (design * (weights * half)) @ design.T
@@ -259,7 +294,6 @@ def _assessed(
         shift=shift,
         sigma=float(np.sqrt(max(covariance[0, 0], covariance[1, 1]))),
         correlation=correlation,
-        inliers=float((weights > 0.1).mean()),
         half_disagreement=float(np.hypot(*(steps[0] - steps[1]))) / 2,
         pixels=pixels,
     )
