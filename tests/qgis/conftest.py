@@ -18,7 +18,13 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """A fresh home without a display; skips where there is no QGIS, fails under CI."""
     home = tmp_path_factory.mktemp("home")
     home.chmod(0o700)
-    kept = {"PATH": os.environ["PATH"], "HOME": str(home), "XDG_RUNTIME_DIR": str(home), "LC_ALL": "C.UTF-8"}
+    # the system's programs alone: from a PATH with another Python ahead, QGIS's own takes the wrong library
+    kept = {
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "HOME": str(home),
+        "XDG_RUNTIME_DIR": str(home),
+        "LC_ALL": "C.UTF-8",
+    }
     found = (
         Path(PYTHON).exists()
         and not subprocess.run(
