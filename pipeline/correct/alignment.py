@@ -31,12 +31,12 @@ BAND_PASS_PX = (1.3, 6.0)
 """Gaussian sigmas: finer is noise, coarser is haze, shadow of clouds and season (docs/decisions/0030)."""
 FIT_PIXELS, ROUGH_PIXELS, ROUGH_STEP_PX = 300_000, 12_000, 2e-3
 """Larger chips are fitted on every second, third ... row; the first turns, and how far they go, on fewer still."""
-CLEARANCE_PX, MEDIAN_OF = 2, 8192
-MAX_TURNS = 25
-_smooth = partial(ndimage.gaussian_filter, truncate=3.0)
-STEP_PX = 3e-4
-BLOCK_PX = 8
+MAX_TURNS, STEP_PX = 25, 3e-4
+CLEARANCE_PX, BLOCK_PX, MEDIAN_OF = 2, 8, 8192
+"""What is fitted keeps away from what is not clear; sides of the blocks dealt out to the two halves of the chip; values
+that a median is taken of, at least."""
 MIN_FIT_PIXELS = 50
+_smooth = partial(ndimage.gaussian_filter, truncate=3.0)
 
 
 def estimate(

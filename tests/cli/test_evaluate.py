@@ -8,6 +8,7 @@ import pytest
 from shapely.geometry import box, mapping
 
 from pipeline.cli.main import _run
+from pipeline.review.geoblob import register
 from tests import world
 from tests.cli.conftest import Command
 
@@ -71,28 +72,25 @@ def test_what_cannot_be_scored_is_one_line(
     assert len(done.errors) == 1 and said in done.errors[0]
 
 
-def test_verdicts_are_read_from_the_review_file(review: Path, command: Command, tmp_path: Path) -> None:
-    copy = tmp_path / "review.gpkg"
+def judged(review: Path, folder: Path, change: str) -> Path:
+    """A copy of a review file, every alert of it changed."""
+    copy = folder / "review.gpkg"
     with sqlite3.connect(review) as source, sqlite3.connect(copy) as target:
         source.backup(target)
-        # the index of a GeoPackage asks for functions that plain SQLite lacks
-        for (name,) in target.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
-            target.execute(f'DROP TRIGGER "{name}"')
-        target.execute("UPDATE changes SET verdict = 'construction'")
+        register(target)
+        target.execute(f"UPDATE changes SET {change}")
         target.commit()
-    done = command("evaluate", "--verdicts", copy)
+    return copy
+
+
+def test_verdicts_are_read_from_the_review_file(review: Path, command: Command, tmp_path: Path) -> None:
+    done = command("evaluate", "--verdicts", judged(review, tmp_path, "verdict = 'construction'"))
     assert done.code == 0
     assert "1 verdicts" in done.out and "1 right" in done.out
 
 
 def test_a_verdict_counts_though_its_alert_was_withdrawn(review: Path, command: Command, tmp_path: Path) -> None:
-    copy = tmp_path / "review.gpkg"
-    with sqlite3.connect(review) as source, sqlite3.connect(copy) as target:
-        source.backup(target)
-        for (name,) in target.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
-            target.execute(f'DROP TRIGGER "{name}"')
-        target.execute("UPDATE changes SET verdict = 'no change', note = 'a shadow', status = 'withdrawn'")
-        target.commit()
-    done = command("evaluate", "--verdicts", copy)
+    change = "verdict = 'no change', note = 'a shadow', status = 'withdrawn'"
+    done = command("evaluate", "--verdicts", judged(review, tmp_path, change))
     assert done.code == 0
     assert "1 verdicts" in done.out and "0 right" in done.out

@@ -67,8 +67,7 @@ class Stage:
     def copy(self, to: Path) -> "Stage":
         """The same evening in another folder."""
         shutil.copytree(self.folder / "out", to / "out")
-        for name in ("sites.geojson",):
-            shutil.copy(self.folder / name, to / name)
+        shutil.copy(self.folder / "sites.geojson", to)
         return Stage(to)
 
     def night(self, *extra: str, kill_after: float | None = None) -> Ended:

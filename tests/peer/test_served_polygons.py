@@ -1,6 +1,5 @@
 """The same items out of a folder and through a real STAC API give the same polygons, byte for byte."""
 
-import json
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ import pytest
 
 from tests import world
 from tests.cli.conftest import Command, command  # noqa: F401  (a fixture)
+from tests.faults.served import items_of
 from tests.peer import range_server, stac_server
 
 pytestmark = pytest.mark.peer
@@ -26,19 +26,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path
         pytest.skip(f"this machine lacks {LACKING}")
     folder = tmp_path_factory.mktemp("archive")
     world.catalogue(folder)
-    with range_server.serve(folder) as files, stac_server.serve(_items(folder, files.url), {"context": "on"}) as url:
+    with range_server.serve(folder) as files, stac_server.serve(items_of(folder, files.url), {"context": "on"}) as url:
         yield url, folder
-
-
-def _items(folder: Path, root: str) -> list[dict[str, Any]]:
-    found = []
-    for path in sorted(folder.glob("*/*.json")):
-        item = json.loads(path.read_text())
-        item |= {"collection": "made-up", "links": []}
-        for key, asset in item["assets"].items():
-            asset["href"] = f"{root}/ok/{path.parent.name}/{key}.tif"
-        found.append(item)
-    return found
 
 
 def _rows(file: Path) -> list[tuple[Any, ...]]:

@@ -158,9 +158,9 @@ def test_a_server_that_is_gone_is_asked_once_a_night_not_once_a_site(out: Path) 
         assert [body["site"] for body in hook.bodies] == [SITE, "another"]
 
 
-def test_a_kill_between_sending_and_writing_down_repeats_the_message_under_its_old_key(
-    out: Path, hook: Hook, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def killed_before_writing_down(monkeypatch: pytest.MonkeyPatch, out: Path, hook: Hook | None = None) -> None:
+    """A night that ends when something has been told and the ledger does not know it yet."""
+
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
@@ -168,6 +168,12 @@ def test_a_kill_between_sending_and_writing_down_repeats_the_message_under_its_o
         patch.setattr("pipeline.run.ledger.Ledger.tell", killed)
         with pytest.raises(KeyboardInterrupt):
             night(out, hook)
+
+
+def test_a_kill_between_sending_and_writing_down_repeats_the_message_under_its_old_key(
+    out: Path, hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed_before_writing_down(monkeypatch, out, hook)
     night(out, hook, after=1)
     night(out, hook, after=2)
     first, again = hook.requests
@@ -178,13 +184,7 @@ def test_a_kill_between_sending_and_writing_down_repeats_the_message_under_its_o
 def test_a_kill_after_the_feed_was_written_neither_doubles_nor_loses_an_entry(
     out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def killed(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr("pipeline.run.ledger.Ledger.tell", killed)
-        with pytest.raises(KeyboardInterrupt):
-            night(out)
+    killed_before_writing_down(monkeypatch, out)
     before = entries(out)
     night(out, after=1)
     assert len(before) == len(entries(out)) == 2
