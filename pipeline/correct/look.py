@@ -49,7 +49,7 @@ def to_grid(
         # the cubic kernel leans on one side along an edge of the data: those pixels are left out
         whole = ndimage.binary_erosion(np.isfinite(layer).all(axis=0), iterations=EDGE_PX, border_value=1)
         new = np.isnan(stack).all(axis=0) & whole
-        stack[:, new] = layer[:, new]
+        np.copyto(stack, layer, where=new)
         if chip.scl is not None:
             warped = _warp(chip.scl, moved, Resampling.nearest)
             classes = np.zeros(grid.shape, np.uint8) if classes is None else classes

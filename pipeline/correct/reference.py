@@ -69,11 +69,10 @@ def build(drafts: Sequence[Draft], settings: Settings) -> Reference:
     best = max(round(draft.clear_share, 3) for draft in chosen)
     chosen = [draft for draft in chosen if draft.clear_share >= 0.5 * best]
     anchor = chosen[0]
-    image = np.where(anchor.why == 0, anchor.reflectance, np.nan)
     if len(chosen) == 1:
-        shifts = [Alignment(shift=(0.0, 0.0), accepted=True, reliability=1.0, sigma_px=0.0)]
-        spread, count = np.full(image.shape, np.nan, np.float32), (anchor.why == 0).astype(np.int16)
-    for _ in range(2 if len(chosen) > 1 else 0):
+        return _alone(anchor)
+    image = np.where(anchor.why == 0, anchor.reflectance, np.nan)
+    for _ in range(2):
         shifts = _centred([align(image, draft, settings) for draft in chosen])
         moved = [_moved(draft, shift, draft.why == 0) for draft, shift in zip(chosen, shifts, strict=True)]
         image, spread, count = _summary(moved, image)
@@ -90,6 +89,18 @@ def build(drafts: Sequence[Draft], settings: Settings) -> Reference:
         count=count,
         scenes=tuple(sorted(draft.scene.id for draft in chosen)),
         wander_px=_wander(shifts),
+    )
+
+
+def _alone(draft: Draft) -> Reference:
+    """One draft as the reference: its own ground, that under its clouds too, for there is no other."""
+    return Reference(
+        grid=draft.grid,
+        bands=draft.bands,
+        reflectance=np.where(_measured(draft), draft.reflectance, np.nan).astype(np.float32),
+        spread=np.full(draft.reflectance.shape, np.nan, np.float32),
+        count=(draft.why == 0).astype(np.int16),
+        scenes=(draft.scene.id,),
     )
 
 

@@ -1,6 +1,7 @@
 """Cloud shadow: dark in the infrared, and where the sun puts it."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from pipeline.correct.spectra import INFRARED, Planes
 DARK_SHARE = 0.62
 """Infrared below this share of the ground around is in shadow: best F1 with the geometry on hand-drawn labels."""
 SURROUND_M = 900.0
-STEP_PX = 6
+STEP_PX = 10
 REACH_M = 3000.0
 """How far from its cloud a shadow is looked for: base heights to 2 km with the sun at 35 degrees."""
 MIN_GAIN = 1.5
@@ -48,7 +49,7 @@ def cast(
 
 
 def _dark(infrared: NDArray[np.float32], ground: NDArray[np.bool_], pixel_m: float) -> NDArray[np.bool_]:
-    """Below DARK_SHARE of the median of the surroundings, which vary so slowly that every sixth pixel tells them."""
+    """Below DARK_SHARE of the median of the surroundings, which vary so slowly that every tenth pixel tells them."""
     typical = float(np.median(infrared[ground]))
     filled = np.where(ground, infrared, typical)
     width = max(3, round(2 * SURROUND_M / pixel_m / STEP_PX)) | 1
@@ -66,15 +67,11 @@ def _displacement(
     pixel_m: float,
 ) -> tuple[int, int] | None:
     """(row, col) px from cloud to shadow; None where no displacement makes dark ground commoner than it is."""
-    rows, cols = cloud.shape
-    shape = (fft.next_fast_len(2 * rows, real=True), fft.next_fast_len(2 * cols, real=True))
-    kernel = np.conj(fft.rfft2(cloud.astype(np.float32), shape))
-    hits = fft.fftshift(fft.irfft2(kernel * fft.rfft2(dark.astype(np.float32), shape), shape))
-    seen = fft.fftshift(fft.irfft2(kernel * fft.rfft2(ground.astype(np.float32), shape), shape))
-    row, col = np.indices(shape)
-    row, col = row - shape[0] // 2, col - shape[1] // 2
+    reach = [min(math.ceil(REACH_M / pixel_m), side - 1) for side in cloud.shape]
+    hits, seen = _overlaps(cloud, (dark, ground), reach)
+    row, col = np.ogrid[-reach[0] : reach[0] + 1, -reach[1] : reach[1] + 1]
     far = np.hypot(row, col) * pixel_m
-    allowed = (far <= REACH_M) & (far >= 2 * pixel_m) & (np.abs(row) < rows) & (np.abs(col) < cols)
+    allowed = (far <= REACH_M) & (far >= 2 * pixel_m)
     if sun is not None:
         away = np.deg2rad(sun[1] + 180)
         angle = np.arctan2(col, -row)
@@ -83,11 +80,21 @@ def _displacement(
     if not allowed.any():
         return None
     share = np.where(allowed, hits / np.maximum(seen, 1), 0) * np.sqrt(np.clip(seen / max(cloud.sum(), 1), 0, 1))
-    best = np.unravel_index(int(np.argmax(share)), shape)
+    best = np.unravel_index(int(np.argmax(share)), share.shape)
     usual = float(dark.sum()) / max(float(ground.sum()), 1)
     if hits[best] / max(seen[best], 1) < max(MIN_GAIN * usual, 0.1):
         return None
-    return int(row[best]), int(col[best])
+    return int(best[0]) - reach[0], int(best[1]) - reach[1]
+
+
+def _overlaps(
+    cloud: NDArray[np.bool_], masks: Sequence[NDArray[np.bool_]], reach: Sequence[int]
+) -> list[NDArray[np.float32]]:
+    """For each mask, how many of its pixels the clouds cover when moved by (-reach..reach, -reach..reach)."""
+    shape = [fft.next_fast_len(side + far, real=True) for side, far in zip(cloud.shape, reach, strict=True)]
+    kernel = np.conj(fft.rfft2(cloud.astype(np.float32), shape))
+    window = np.ix_(*(np.arange(-far, far + 1) for far in reach))
+    return [fft.irfft2(kernel * fft.rfft2(mask.astype(np.float32), shape), shape)[window] for mask in masks]
 
 
 def _moved(mask: NDArray[np.bool_], down: int, right: int) -> NDArray[np.bool_]:

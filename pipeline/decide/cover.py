@@ -56,4 +56,5 @@ def spread(change: Array) -> tuple[Array, Array]:
 
 def squared(off: Array, covariance: Array) -> Array:
     """Squared Mahalanobis length, (pixel,)."""
-    return np.asarray((np.linalg.solve(np.linalg.cholesky(covariance), off.T) ** 2).sum(axis=0))
+    whitened = off @ np.linalg.inv(np.linalg.cholesky(covariance)).T
+    return np.asarray(np.einsum("ij,ij->i", whitened, whitened))

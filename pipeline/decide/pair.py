@@ -5,6 +5,7 @@ import hashlib
 import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geom import Geometry
+from scipy import ndimage
 from shapely.geometry import MultiPolygon, Polygon
 
 from pipeline.decide.kinds import kind
@@ -21,6 +22,9 @@ LOW = 3.0
 IN_THE_WAY = np.uint8(Why.CLOUD | Why.SHADOW | Why.SNOW | Why.SATURATED | Why.BUFFER)
 PIXEL_M2 = 100.0
 
+Pixels = tuple[NDArray[np.intp], NDArray[np.intp]]
+"""Rows and columns of the pixels of one region, in reading order."""
+
 
 def decide_pair(
     site_id: str, before: Look, after: Look, settings: Settings, inside: NDArray[np.bool_] | None
@@ -32,10 +36,13 @@ def decide_pair(
     labels = regions(sigmas, THRESHOLD, LOW, smallest, measured)
     alerts: list[Alert] = []
     observations: list[Observation] = []
+    boxes = ndimage.find_objects(labels)
     for label, outline in outlines(labels, before.grid).items():
-        where = labels == label
-        if inside is None or bool((where & inside).any()):
-            alert, seen = _alert(site_id, before, after, where, outline, float(sigmas[where].max()))
+        box = boxes[label - 1]
+        where = np.argwhere(labels[box] == label) + [side.start for side in box]
+        pixels = (where[:, 0], where[:, 1])
+        if inside is None or bool(inside[pixels].any()):
+            alert, seen = _alert(site_id, before, after, pixels, outline, float(sigmas[pixels].max()))
             alerts.append(alert)
             observations.extend(seen)
     return Decision(
@@ -56,19 +63,18 @@ def decide_pair(
 
 
 def _alert(
-    site_id: str, before: Look, after: Look, where: NDArray[np.bool_], outline: Polygon | MultiPolygon, peak: float
+    site_id: str, before: Look, after: Look, pixels: Pixels, outline: Polygon | MultiPolygon, peak: float
 ) -> tuple[Alert, tuple[Observation, ...]]:
-    past, now = (np.nanmean(look.reflectance[:, where], axis=1) for look in (before, after))
+    past, now = (np.nanmean(look.reflectance[:, *pixels], axis=1) for look in (before, after))
     point = Geometry(outline.representative_point(), str(before.grid.crs)).to_crs("EPSG:4326").geom
-    row, col = np.argwhere(where)[0]
-    text = f"{site_id}|{after.scene.id}|{row}|{col}"
+    text = f"{site_id}|{after.scene.id}|{pixels[0][0]}|{pixels[1][0]}"
     alert = Alert(
         id=hashlib.sha256(text.encode()).hexdigest()[:16],
         outline=outline,
         status=Status.PROVISIONAL,
         kind=kind(before.bands, past, now, False, 1.0, False, False),
         confidence=float(1 / (1 + np.exp(-0.25 * (peak - THRESHOLD)))),
-        area_m2=float(where.sum()) * PIXEL_M2,
+        area_m2=len(pixels[0]) * PIXEL_M2,
         area_error_m2=float(0.35 * PIXEL_M2 * np.sqrt(max(outline.length / 10, 1))),
         last_clear_before=before.time.date(),
         first_seen=after.time.date(),
@@ -86,7 +92,7 @@ def _alert(
             change_id=alert.id,
             scene=look.scene.id,
             time=look.time,
-            clear_share=float(look.usable[where].mean()),
+            clear_share=float((look.why[pixels] == 0).mean()),
             score=peak if look is after else 0.0,
             seen=look is after,
         )

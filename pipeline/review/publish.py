@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
@@ -58,11 +59,12 @@ def publish(
     decision = matched.decision
     notes = list(_said(matched))
     with staging(folder) as stage:
-        _write_rasters(stage.files, decision, ordered)
         pictured = [alert for alert in decision.alerts if alert.status is not Status.WITHDRAWN]
-        write_pictures(
-            stage.files, folder, Pictures(decision=decision, looks=ordered), pictured[: settings.review.max_timelines]
-        )
+        source = Pictures(decision=decision, looks=ordered)
+        with ThreadPoolExecutor(1) as beside:
+            rasters = beside.submit(_write_rasters, stage.files, decision, ordered)
+            write_pictures(stage.files, folder, source, pictured[: settings.review.max_timelines])
+            rasters.result()
         facts = _facts(site, decision, ordered, _sensitivity(folder))
         facts["project_digest"], note = _project(stage.files, folder, site, decision, ordered)
         notes += note

@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from shapely.geometry.base import BaseGeometry
 from shapely.ops import unary_union
+from threadpoolctl import threadpool_limits
 
 from pipeline.catalogue.folders import UNDATED, Side, find_side, read_side
 from pipeline.catalogue.sites import read_sites
@@ -50,6 +52,12 @@ def pair(
     aoi: polygons to judge inside; None = all the ground both cover. Raises UsageError for what cannot be compared,
     PixelError for damaged files, DecisionError where the two cannot be registered or are not clear.
     """
+    # one thread for linear algebra: small sums are slower, and differ in their last bits, where many share them
+    with threadpool_limits(1):
+        return _pair(before, after, aoi, out, settings, step)
+
+
+def _pair(before: Path, after: Path, aoi: Path | None, out: Path, settings: Settings, step: Progress) -> PairOutcome:
     began = time.monotonic()
     sides = (find_side(before, "BEFORE"), find_side(after, "AFTER"))
     notes = _check_dates(*sides)
@@ -57,9 +65,9 @@ def pair(
     bands = tuple(band for band in ANALYSIS if all(band in side.files for side in sides))
     step(site.id, 1, 4, "looks read")
     scenes = _scenes(*sides)
-    first, second = (read_side(side, scene, site.grid, bands) for side, scene in zip(sides, scenes, strict=True))
+    chips = tuple(read_side(side, scene, site.grid, bands) for side, scene in zip(sides, scenes, strict=True))
     step(site.id, 2, 4, "looks corrected")
-    looks = _looks(first, second, site, bands, settings)
+    looks = _looks(chips, site, bands, settings)
     step(site.id, 3, 4, "looks compared")
     decision = decide_pair(site.id, *looks, settings, aoi_mask(site))
     decision = dataclasses.replace(decision, cautions=(*decision.cautions, *notes))
@@ -137,15 +145,18 @@ def _site(sides: tuple[Side, Side], aoi: Path | None, out: Path) -> Site:
     return Site(id=slug(name) or "pair", name=name, aoi=area, grid=grid)
 
 
-def _looks(before: Chip, after: Chip, site: Site, bands: tuple[Band, ...], settings: Settings) -> tuple[Look, Look]:
+def _looks(chips: tuple[Chip, ...], site: Site, bands: tuple[Band, ...], settings: Settings) -> tuple[Look, Look]:
     """The before look as it is, and the after look registered and normalised to it."""
-    draft = make_draft([before], site.grid, bands, settings)
-    if isinstance(draft, Rejection):
-        raise _refused(draft, "BEFORE")
-    look = make_look([after], build([draft], settings), settings, aoi_mask(site))
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda chip: make_draft([chip], site.grid, bands, settings), chips)
+    if isinstance(first, Rejection):
+        raise _refused(first, "BEFORE")
+    if isinstance(second, Rejection):
+        raise _refused(second, "AFTER")
+    look = make_look([chips[1]], build([first], settings), settings, aoi_mask(site), second)
     if isinstance(look, Rejection):
         raise _refused(look, "AFTER")
-    return _as_look(draft), look
+    return _as_look(first), look
 
 
 def _as_look(draft: Draft) -> Look:
