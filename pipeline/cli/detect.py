@@ -6,10 +6,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import typer
-from rich.table import Table
 
 from pipeline.cli.asking import ask, day, question
-from pipeline.cli.console import error, out, progress
+from pipeline.cli.console import error, narrow, out, progress
 from pipeline.model.alert import Status
 from pipeline.model.errors import Exit, GroundbreakError
 from pipeline.run.detect import SiteOutcome
@@ -72,20 +71,16 @@ def exit_code(outcomes: Sequence[SiteOutcome], faults: Sequence[GroundbreakError
 
 
 def _summarise(outcomes: Sequence[SiteOutcome], folder: Path) -> None:
-    table = Table(title="What was found", title_justify="left")
-    for heading in ("site", "scenes used", "rejected", "alerts", "kinds", "seconds"):
-        numbers = heading in ("scenes used", "rejected", "seconds")
-        table.add_column(heading, justify="right" if numbers else "left", overflow="fold")
+    table = narrow("What was found", "site", "used", "alerts", "kinds", "s", numbers=("used", "s"))
     for outcome in outcomes:
         if outcome.decision is None:
-            table.add_row(outcome.site.id, "", "", "failed, see above", "", f"{outcome.seconds:.0f}")
+            table.add_row(outcome.site.id, "-", "failed, see above", "", f"{outcome.seconds:.0f}")
             continue
         shown = [alert for alert in outcome.decision.alerts if alert.status is not Status.WITHDRAWN]
         used = sum(record.used for record in outcome.records)
         table.add_row(
             outcome.site.id,
-            str(used),
-            str(len(outcome.records) - used),
+            f"{used} of {len(outcome.records)}",
             _counted(alert.status.value for alert in outcome.decision.alerts),
             _counted(alert.kind.value for alert in shown),
             f"{outcome.seconds:.0f}",
@@ -110,4 +105,4 @@ def _summarise(outcomes: Sequence[SiteOutcome], folder: Path) -> None:
 
 def _counted(words: Iterable[str]) -> str:
     counts = Counter(words)
-    return ", ".join(f"{count} {word}" for word, count in sorted(counts.items())) or "none"
+    return "\n".join(f"{count} {word}" for word, count in sorted(counts.items())) or "none"

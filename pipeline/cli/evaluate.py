@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 import typer
-from rich.table import Table
 
-from pipeline.cli.console import note, out
+from pipeline.cli.console import narrow, note, out
 from pipeline.model.errors import Exit, UsageError
 from pipeline.study.evaluate import Measures, Sought, reliability, wilson
 from pipeline.study.evaluate import evaluate as measure
@@ -48,23 +47,19 @@ def evaluate(
 
 
 def _each(sought: Sequence[Sought]) -> None:
-    table = Table(title="What happened", title_justify="left")
-    for column in ("change", "size", "found as", "IoU", "area m2", "first seen", "delay"):
-        table.add_column(column, overflow="fold")
+    table = narrow("What happened", "change", "size", "found as", "IoU", "area m2", "first seen", "late by")
     for each in sought:
         said = ("MISSED", "-", "-", "-", "-")
         if each.found:
-            area = f"{each.claimed_m2:,.0f} of {each.area_m2:,.0f}"
-            late = "-" if each.delay_days is None else f"{each.delay_days} d, {each.delay_looks} looks"
-            said = (f"{each.called}, {each.status}", f"{each.iou:.2f}", area, str(each.first_seen), late)
+            area = f"{each.claimed_m2:,.0f}\nof {each.area_m2:,.0f}"
+            late = "-" if each.delay_days is None else f"{each.delay_days} days,\n{each.delay_looks} looks"
+            said = (f"{each.called}\n{each.status}", f"{each.iou:.2f}", area, str(each.first_seen), late)
         table.add_row(each.id, each.size, *said)
     out.print(table)
 
 
 def _by_size(sought: Sequence[Sought]) -> None:
-    table = Table(title="Recall by kind and size", title_justify="left")
-    for column in ("kind", "size", "confirmed", "share", "95 %", "provisional"):
-        table.add_column(column)
+    table = narrow("Recall by kind and size", "kind", "size", "confirmed", "share", "95 %", "provisional")
     area = {(each.kind, each.size): each.area_m2 for each in sought}
     for kind, size in sorted(area, key=lambda group: (group[0], area[group])):
         group = [each for each in sought if (each.kind, each.size) == (kind, size)]
@@ -104,9 +99,7 @@ def _summary(measures: Measures) -> None:
 
 
 def _bins(rows: Sequence[tuple[float, float, int, int]]) -> None:
-    table = Table(title="Reliability", title_justify="left")
-    for column in ("confidence given", "right", "share", "95 %"):
-        table.add_column(column)
+    table = narrow("Reliability", "confidence given", "right", "share", "95 %")
     for mean, share, hits, total in rows:
         low, high = wilson(hits, total)
         table.add_row(f"{mean:.2f}", f"{hits} of {total}", f"{share:.2f}", f"{low:.2f}-{high:.2f}")
