@@ -3,10 +3,9 @@
 from pathlib import Path
 
 import typer
-from rich.table import Table
 
 from pipeline.cli.asking import ask, question
-from pipeline.cli.console import error, out, progress
+from pipeline.cli.console import error, narrow, out, progress
 from pipeline.model.errors import Exit
 from pipeline.model.imagery import SceneRecord
 from pipeline.run.judge import survey
@@ -27,9 +26,8 @@ def scenes(
     asked = ask([site], sites or ())
     with progress() as step:
         records, faults = survey(question(asked.sites[0], asked.settings, catalog=catalog, start=start, end=end), step)
-    table = Table(title=f"Scenes over {asked.sites[0].name}", title_justify="left")
-    for heading in ("date", "scene", "", "clear", "shift row, col (px)", "reliability", "why not"):
-        table.add_column(heading, overflow="fold")
+    title = f"Scenes over {asked.sites[0].name} (shift: rows, columns of 10 m)"
+    table = narrow(title, "UTC", "scene", "clear", "shift", "reliable", "rejected for", numbers=("clear", "reliable"))
     for record in records:
         table.add_row(*_row(record))
     out.print(table)
@@ -43,11 +41,10 @@ def scenes(
 
 
 def _row(record: SceneRecord) -> tuple[str, ...]:
-    shift = "" if record.shift is None else f"{record.shift[0]:+.3f}, {record.shift[1]:+.3f}"
+    shift = "" if record.shift is None else f"{record.shift[0]:+.2f}, {record.shift[1]:+.2f}"
     return (
-        f"{record.time:%Y-%m-%d %H:%M}",
+        f"{record.time:%Y-%m-%d\n%H:%M}",
         record.scene,
-        "used" if record.used else "rejected",
         "" if record.clear_share is None else f"{record.clear_share:.0%}",
         shift,
         "" if record.reliability is None else f"{record.reliability:.2f}",
