@@ -58,7 +58,7 @@ def unreadable(folder: Path) -> list[str]:
         return [row[0] for row in db.execute("SELECT scene FROM scenes WHERE reason = 'unreadable'")]
 
 
-@pytest.mark.parametrize("fault", ["503", "429", "403", "404", "cut", "zero", "html", "redirect"])
+@pytest.mark.parametrize("fault", ["503", "429", "403", "404", "cut", "zero", "html", "redirect", "hang"])
 def test_a_scene_that_cannot_be_read_is_named_and_made_good(served: Served, tmp_path: Path, fault: str) -> None:
     struck = served.stage.copy(tmp_path)
     with stac_api.serve(served.items) as api:
@@ -91,7 +91,9 @@ def test_three_requests_in_ten_may_fail(served: Served, tmp_path: Path) -> None:
     assert verdicts(struck.folder) == [VERDICT]
 
 
-@pytest.mark.parametrize("faults", [["ok", *["cut"] * 500], ["ok", *[503] * 500], ["html"] * 500])
+@pytest.mark.parametrize(
+    "faults", [["ok", *["cut"] * 500], ["ok", *[503] * 500], ["html"] * 500, ["ok", *["hang"] * 500]]
+)
 def test_a_search_that_breaks_off_changes_nothing(served: Served, tmp_path: Path, faults: list[object]) -> None:
     struck = served.stage.copy(tmp_path)
     before = results(struck.folder)
@@ -107,13 +109,20 @@ def test_a_search_that_breaks_off_changes_nothing(served: Served, tmp_path: Path
     assert results(struck.folder) == served.expected
 
 
-def test_an_api_that_is_down_changes_nothing(served: Served, tmp_path: Path) -> None:
+@pytest.mark.parametrize("address", ["http://127.0.0.1:9", "http://stac.invalid"])
+def test_an_api_that_cannot_be_reached_changes_nothing(served: Served, tmp_path: Path, address: str) -> None:
+    """Nobody listens there; the name has no address."""
     struck = served.stage.copy(tmp_path)
     before = results(struck.folder)
-    point(struck, "http://127.0.0.1:9")
+    point(struck, address)
     ended = struck.night()
     assert ended.code == 3, ended.err
+    assert sum(line.startswith("error: ") and address in line for line in ended.err.splitlines()) == 1
     assert results(struck.folder) == before
+    with stac_api.serve(served.items) as api:
+        point(struck, api.url)
+        assert struck.night().code == 0
+    assert results(struck.folder) == served.expected
 
 
 def test_a_chip_that_rotted_is_read_again(served: Served, tmp_path: Path) -> None:
