@@ -22,6 +22,8 @@ from odc.geo.geom import Geometry
 from rasterio.transform import from_origin
 from shapely.geometry import box, mapping
 
+import pipeline.run.correcting as correcting
+import pipeline.run.deciding as deciding
 import pipeline.run.judge as judging
 from pipeline.catalogue.sites import read_sites
 from pipeline.decide import alerts
@@ -37,9 +39,9 @@ SIDES, LOOKS = (128, 256, 512), 12
 HISTORIES, SIDE = (10, 20, 40), 128
 LEFT, TOP, CRS = 500_000.0, 5_000_000.0, "EPSG:32634"
 STAGES = {
-    "read": (judging, "read_all"), "first masks": (judging, "make_draft"), "reference": (judging, "build"),
-    "correct": (judging, "make_look"), "release": (judging, "release"), "fold": (alerts, "fold"),
-    "objects": (alerts, "objects"), "calibrate": (alerts, "calibrate"),
+    "read": (judging, "read_chips"), "first masks": (correcting, "make_draft"), "reference": (correcting, "found"),
+    "correct": (correcting, "make_look"), "release": (correcting, "release"), "fold": (deciding, "advance"),
+    "calibrate": (alerts, "calibrate"), "objects": (deciding, "decide"),
 }  # fmt: skip
 
 
@@ -81,23 +83,27 @@ def main() -> str:
 def _cost(side: int, looks: int) -> Cost:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        site = read_sites([_write(folder, side, looks)]).sites[0]
+        question = asked(write(folder, side, looks), folder / "catalog.json")
         spent: dict[str, float] = {}
-        asked = Question(site=site, source=str(folder / "catalog.json"), collection=None, start=None,
-                         until=datetime(2030, 1, 1, tzinfo=UTC), settings=Settings())  # fmt: skip
         kept = {name: getattr(module, function) for name, (module, function) in STAGES.items()}
         for name, (module, function) in STAGES.items():
             setattr(module, function, _timed(kept[name], name, spent))
         try:
-            judged = judge(asked, quiet)
+            judged = judge(question, quiet)
         finally:
             for name, (module, function) in STAGES.items():
                 setattr(module, function, kept[name])
         began = time.process_time()
-        publish(folder / "out", site, judged.decision, judged.looks, judged.records, Settings())
+        publish(folder / "out", question.site, judged.decision, judged.looks, judged.records, Settings())
         spent["publish"] = time.process_time() - began
         assert any(alert.confirmed_at for alert in judged.decision.alerts), "the hall was not found"
     return Cost(side, looks, spent)
+
+
+def asked(sites: Path, catalog: Path) -> Question:
+    """The question about the one site of an AOI file."""
+    return Question(site=read_sites([sites]).sites[0], source=str(catalog), collection=None, start=None,
+                    until=datetime(2030, 1, 1, tzinfo=UTC), settings=Settings())  # fmt: skip
 
 
 def _timed(function: Callable[..., Any], name: str, spent: dict[str, float]) -> Callable[..., Any]:
@@ -111,7 +117,7 @@ def _timed(function: Callable[..., Any], name: str, spent: dict[str, float]) -> 
     return run
 
 
-def _write(folder: Path, side: int, looks: int) -> Path:
+def write(folder: Path, side: int, looks: int) -> Path:
     """A catalogue over a square of so many pixels, the site's margin included, and its AOI file."""
     rng, items = np.random.default_rng(1), []
     grid = GeoBox((side, side), from_origin(LEFT, TOP, 10, 10), CRS)

@@ -12,6 +12,7 @@ from pipeline.model.errors import SettingsError, SiteError, UsageError
 from pipeline.model.settings import Settings, override, parse
 from pipeline.model.site import Site
 from pipeline.run.judge import Question
+from pipeline.run.keep import CHIPS, MEMORY
 
 SETTINGS_FILE = Path("groundbreak.toml")
 
@@ -92,7 +93,8 @@ def question(
     collection = site.collection or (own.search.collection if "://" in source else None)
     return Question(
         site=site, source=source, collection=collection, start=begin, until=until, settings=own,
-        extra_scenes=tuple(scenes), chips=None if out is None else out / ".groundbreak" / "chips",
+        extra_scenes=tuple(scenes), chips=None if out is None else out / CHIPS,
+        memory=None if out is None else out / MEMORY / site.id,
     )  # fmt: skip
 
 

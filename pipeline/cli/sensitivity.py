@@ -15,7 +15,8 @@ from pipeline.decide.alerts import decide_site
 from pipeline.model.errors import DecisionError, Exit
 from pipeline.review.detection import draw_detection
 from pipeline.review.folder import Folder, make
-from pipeline.run.judge import Question, correct_chips, read_all, scenes_of
+from pipeline.run.correcting import correct_chips
+from pipeline.run.judge import Question, read_all, scenes_of
 from pipeline.study.materials import ROOFS
 from pipeline.study.sensitivity import SIZES, WITHIN, Trial, drawn, judged, plan, sentence, within
 

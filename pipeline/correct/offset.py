@@ -43,7 +43,7 @@ class Offset:
 
 def dark_floor(chip: Chip) -> dict[Band, float]:
     """The DN that one valid pixel in 200 does not reach, per band; bands without a valid pixel are left out."""
-    return {band: float(pair[0]) for band, pair in _levels(chip).items()}
+    return {band: float(pair[0]) for band, pair in levels(chip).items()}
 
 
 def resolve(
@@ -76,24 +76,60 @@ def resolve(
     return Offset(dn=claim.dn, reason=claim.reason)
 
 
+Levels = Mapping[Band, NDArray[np.float64]]
+"""DN of QUANTILES per band, over what is neither nodata nor wrapped nor saturated."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Claimed:
+    """What a granule's metadata claim, and the levels of its pixels."""
+
+    claim: OffsetClaim
+    levels: Levels
+
+
 def settle(looks: Sequence[Sequence[Chip]]) -> tuple[tuple[Chip, ...], ...]:
-    """The chips of a site's scenes, their claims settled by what all of them show together.
+    """The chips of a site's scenes, their claims settled by what all of them show together: see `settle_claims`."""
+    claimed = [[Claimed(claim=chip.granule.offset_claim, levels=levels(chip)) for chip in chips] for chips in looks]
+    return tuple(map(with_claims, looks, settle_claims(claimed)))
+
+
+def with_claims(chips: Sequence[Chip], claims: Sequence[OffsetClaim]) -> tuple[Chip, ...]:
+    """The same chips with these claims, one each."""
+    return tuple(
+        chip if chip.granule.offset_claim == claim else replace(chip, granule=replace(chip.granule, offset_claim=claim))
+        for chip, claim in zip(chips, claims, strict=True)
+    )
+
+
+def settle_claims(looks: Sequence[Sequence[Claimed]]) -> tuple[tuple[OffsetClaim, ...], ...]:
+    """The claims of a site's scenes, granule by granule, settled by what all of them show together.
 
     A claim that dark ground or certain metadata decide stands as it is. The others are compared with those; where there
     are none, five that claim the same and lie level with each other are believed. What stays open keeps `dn` None or
     `certain` False, and `resolve` refuses it. The result does not depend on the order of the scenes.
     """
-    levels = {id(chip): _levels(chip) for chips in looks for chip in chips}
-    every = [chip for chips in looks for chip in chips]
-    proved = [chip for chip in every if _lowest(levels[id(chip)]) < REFUTED_DN and chip.granule.offset_claim.dn != 1000]
-    stated = [chip for chip in every if chip not in proved and _is_certain(chip, levels[id(chip)])]
+    every = [each for granules in looks for each in granules]
+    proved = [each for each in every if _is_proved(each)]
+    stated = [each for each in every if not _is_proved(each) and _is_certain(each)]
     anchors = proved if len(proved) >= MIN_ANCHORS else [*proved, *stated]
-    history = _history(anchors, levels)
-    majority = None if len(anchors) >= MIN_ANCHORS else _majority(every, levels)
+    history = _history(anchors)
+    majority = None if len(anchors) >= MIN_ANCHORS else _majority(every)
     return tuple(
-        tuple(chip if chip in proved else _settled(chip, levels[id(chip)], history, majority) for chip in chips)
-        for chips in looks
+        tuple(each.claim if _is_proved(each) else _settled(each, history, majority) for each in granules)
+        for granules in looks
     )
+
+
+def levels(chip: Chip) -> dict[Band, NDArray[np.float64]]:
+    """DN of QUANTILES per band, over what is neither nodata nor wrapped nor saturated; bands without are left out."""
+    found = {}
+    for band, raster in chip.dn.items():
+        values = np.asarray(raster.data, dtype=np.float32)
+        valid = values[(values > 0) & (values < WRAPPED_DN)]
+        if valid.size:
+            found[band] = np.quantile(valid, QUANTILES).astype(np.float64)
+    return found
 
 
 def reflectance(dn: NDArray[np.uint16], offset: Offset) -> NDArray[np.float32]:
@@ -109,66 +145,49 @@ def reflectance(dn: NDArray[np.uint16], offset: Offset) -> NDArray[np.float32]:
     return np.where(unknown, np.float32(np.nan), values).astype(np.float32)
 
 
-def _levels(chip: Chip) -> dict[Band, NDArray[Any]]:
-    """DN of QUANTILES per band, over what is neither nodata nor wrapped nor saturated."""
-    found = {}
-    for band, raster in chip.dn.items():
-        values = np.asarray(raster.data, dtype=np.float32)
-        valid = values[(values > 0) & (values < WRAPPED_DN)]
-        if valid.size:
-            found[band] = np.quantile(valid, QUANTILES)
-    return found
-
-
-def _lowest(levels: Mapping[Band, NDArray[Any]]) -> float:
+def _lowest(levels: Levels) -> float:
     return min((float(pair[0]) for pair in levels.values()), default=float("inf"))
 
 
-def _is_certain(chip: Chip, levels: Mapping[Band, NDArray[Any]]) -> bool:
-    claim = chip.granule.offset_claim
-    refuted = claim.dn == OFFSET_DN and _lowest(levels) < REFUTED_DN
-    return claim.dn is not None and claim.certain and not refuted
+def _is_proved(each: Claimed) -> bool:
+    return _lowest(each.levels) < REFUTED_DN and each.claim.dn != OFFSET_DN
 
 
-def _history(anchors: Sequence[Chip], levels: Mapping[int, Mapping[Band, NDArray[Any]]]) -> dict[Band, NDArray[Any]]:
+def _is_certain(each: Claimed) -> bool:
+    refuted = each.claim.dn == OFFSET_DN and _lowest(each.levels) < REFUTED_DN
+    return each.claim.dn is not None and each.claim.certain and not refuted
+
+
+def _history(anchors: Sequence[Claimed]) -> dict[Band, NDArray[np.float64]]:
     """Median reflectance of QUANTILES per band over the anchors; empty where they are too few."""
     if len(anchors) < MIN_ANCHORS:
         return {}
-    per_band: dict[Band, list[NDArray[Any]]] = {}
-    for chip in anchors:
-        dn = chip.granule.offset_claim.dn or 0
-        for band, pair in levels[id(chip)].items():
-            per_band.setdefault(band, []).append((pair - dn) / 10000)
+    per_band: dict[Band, list[NDArray[np.float64]]] = {}
+    for each in anchors:
+        for band, pair in each.levels.items():
+            per_band.setdefault(band, []).append((pair - (each.claim.dn or 0)) / 10000)
     return {band: np.median(np.stack(pairs), axis=0) for band, pairs in per_band.items()}
 
 
-def _majority(every: Iterable[Chip], levels: Mapping[int, Mapping[Band, NDArray[Any]]]) -> dict[Band, NDArray[Any]]:
-    """The common level of chips that all claim the same; empty if they are few or of two minds."""
-    claims = [(chip, chip.granule.offset_claim.dn) for chip in every if chip.granule.offset_claim.dn is not None]
-    if len(claims) < MIN_MAJORITY or len({dn for _, dn in claims}) != 1:
+def _majority(every: Iterable[Claimed]) -> dict[Band, NDArray[np.float64]]:
+    """The common level of granules that all claim the same; empty if they are few or of two minds."""
+    claims = [each for each in every if each.claim.dn is not None]
+    if len(claims) < MIN_MAJORITY or len({each.claim.dn for each in claims}) != 1:
         return {}
-    return _history([chip for chip, _ in claims], levels)
+    return _history(claims)
 
 
-def _settled(
-    chip: Chip,
-    levels: Mapping[Band, NDArray[Any]],
-    history: Mapping[Band, NDArray[Any]],
-    majority: Mapping[Band, NDArray[Any]] | None,
-) -> Chip:
-    claim = chip.granule.offset_claim
-    known = history or majority or {}
-    lift = {band: levels[band] / 10000 - known[band] for band in levels if band in known}
+def _settled(each: Claimed, history: Levels, majority: Levels | None) -> OffsetClaim:
+    claim, known = each.claim, history or majority or {}
+    lift = {band: each.levels[band] / 10000 - known[band] for band in each.levels if band in known}
     found = _agreement(lift)
-    if found is None or _lowest(levels) < REFUTED_DN or (majority and found != claim.dn):
-        return chip
+    if found is None or _lowest(each.levels) < REFUTED_DN or (majority and found != claim.dn):
+        return claim
     if claim.dn not in (None, found):
-        new = OffsetClaim(dn=None, reason=f"{claim.reason}, the site's other looks say otherwise", certain=False)
-    elif claim.dn is not None and claim.certain:
-        return chip
-    else:
-        new = OffsetClaim(dn=found, reason=f"{claim.reason}; agrees with the site's other looks")
-    return replace(chip, granule=replace(chip.granule, offset_claim=new))
+        return OffsetClaim(dn=None, reason=f"{claim.reason}, the site's other looks say otherwise", certain=False)
+    if claim.dn is not None and claim.certain:
+        return claim
+    return OffsetClaim(dn=found, reason=f"{claim.reason}; agrees with the site's other looks")
 
 
 def _agreement(lift: Mapping[Band, Any]) -> int | None:

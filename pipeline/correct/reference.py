@@ -17,6 +17,8 @@ from pipeline.model.settings import Settings
 
 MAX_DRAFTS = 24
 """Looks of the reference: the median of so many is clean, and more only costs memory."""
+FIRST_DRAFTS = 16
+"""So few are all looked at; then the first 16, 20, 25, 31 ... that the site has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -59,15 +61,31 @@ class Reference:
 
 
 def build(drafts: Sequence[Draft], settings: Settings) -> Reference:
-    """The reference of a set of drafts; their order does not matter.
+    """The reference of a set of drafts; their order does not matter."""
+    return found([drafts[index] for index in founders([(each.scene, each.clear_share) for each in drafts])], settings)
 
-    The clearest up to 24 are aligned to the clearest of all, their median taken, all aligned to that median once
-    more, and the median taken again (registration to a stack, not in pairs).
+
+def founders(drafts: Sequence[tuple[Scene, float]]) -> tuple[int, ...]:
+    """Which drafts the reference is made of, the clearest first: given scene and clear share of each.
+
+    The clearest up to 24 of the site's first drafts, of all while they are few. A new look at the end then leaves the
+    reference as it is, and all that was measured against it, until there is a quarter more of them.
     """
-    ranked = sorted(drafts, key=lambda draft: (-round(draft.clear_share, 3), draft.scene.time, draft.scene.id))
-    chosen = ranked[:MAX_DRAFTS]
-    best = max(round(draft.clear_share, 3) for draft in chosen)
-    chosen = [draft for draft in chosen if draft.clear_share >= 0.5 * best]
+    order = sorted(range(len(drafts)), key=lambda index: (drafts[index][0].time, drafts[index][0].id))
+    count = FIRST_DRAFTS
+    while count + count // 4 <= len(order):
+        count += count // 4
+    share = {index: round(drafts[index][1], 3) for index in order[:count]}
+    chosen = sorted(share, key=lambda index: -share[index])[:MAX_DRAFTS]
+    return tuple(index for index in chosen if drafts[index][1] >= 0.5 * share[chosen[0]])
+
+
+def found(chosen: Sequence[Draft], settings: Settings) -> Reference:
+    """The reference made of these drafts, the clearest first.
+
+    All are aligned to the clearest, their median taken, all aligned to that median once more, and the median taken
+    again (registration to a stack, not in pairs).
+    """
     anchor = chosen[0]
     if len(chosen) == 1:
         return _alone(anchor)

@@ -63,20 +63,31 @@ def release(looks: Sequence[Look], settings: Settings) -> tuple[Look, ...]:
 
 
 def _standing(look: Look) -> NDArray[np.bool_]:
-    """(row, col): measured under no wide cloud, and standing out of its surroundings."""
+    """(row, col): measured under no wide cloud, and standing out of its surroundings; asked for where it is suspect."""
+    if not (look.why & _SUSPECT).any():
+        return np.zeros(look.why.shape, bool)
     flagged = (look.why & (_SUSPECT | np.uint8(Why.BUFFER))) > 0
     blind = (look.why & _BLIND) > 0
     overcast = ndimage.uniform_filter(flagged.astype(np.float32), int(2 * AROUND_PX + 1), mode="nearest")
     known = np.asarray(np.isfinite(look.reflectance).all(axis=0))
-    contrast = np.max(
+    contrast = np.zeros(look.why.shape, np.float32)
+    part = _around((look.why & _SUSPECT) > 0, round(4 * AROUND_PX / 2) + 1)
+    contrast[part] = np.max(
         [
-            np.abs(np.nan_to_num(plane) - smooth(np.nan_to_num(plane), known, AROUND_PX / 2))
+            np.abs(np.nan_to_num(plane[part]) - smooth(np.nan_to_num(plane[part]), known[part], AROUND_PX / 2))
             for plane in look.reflectance
         ],
         axis=0,
     )
     out = (contrast > MIN_CONTRAST) | ((look.why & np.uint8(Why.SHADOW)) > 0)
     return np.asarray(known & ~blind & (overcast < OVERCAST_SHARE) & out)
+
+
+def _around(marked: NDArray[np.bool_], reach: int) -> tuple[slice, slice]:
+    """Rows and columns of what is marked, and so many more on every side: a filter reaches no further."""
+    edges = [np.flatnonzero(marked.any(axis=axis)) for axis in (1, 0)]
+    rows, cols = (slice(max(0, int(each[0]) - reach), int(each[-1]) + reach + 1) for each in edges)
+    return rows, cols
 
 
 def _sights(look: Look, standing: NDArray[np.bool_], flag: Why) -> _Sights:

@@ -9,7 +9,7 @@ from odc.geo.geom import Geometry
 
 from pipeline.decide import persistence
 from pipeline.decide.calibration import calibrate, confidence
-from pipeline.decide.fold import THRESHOLD_NATS, Fold, fold
+from pipeline.decide.fold import THRESHOLD_NATS, Fold, State, advance, begin, fold_of
 from pipeline.decide.kinds import kind
 from pipeline.decide.objects import Track, objects
 from pipeline.decide.shapes import Shape
@@ -24,6 +24,8 @@ FIRST_LOOKS = 5
 HOPE = 0.6
 """Of the surprise that confirms: what stands off less is not worth an analyst's look."""
 FINISHED_DAYS = 365
+ALL_CALIBRATE = 20
+"""Looks that are all used to calibrate the limit; beyond, it is calibrated anew when there is a quarter more."""
 
 
 def decide_site(site: Site, looks: Sequence[Look], settings: Settings) -> Decision:
@@ -31,27 +33,62 @@ def decide_site(site: Site, looks: Sequence[Look], settings: Settings) -> Decisi
 
     Raises DecisionError where there are fewer looks than `decide.min_history` and one to judge.
     """
-    ordered = sorted({look.scene.id: look for look in looks}.values(), key=lambda look: (look.time, look.scene.id))
+    ordered = in_order(looks)
+    learning = learned_from(site, len(ordered), settings)
+    known = ordered[: calibrated_on(len(ordered), learning)]
+    then = advance(begin(ordered, learning), known)
+    limit = limit_of(then, known, settings)
+    return decide(site, advance(then, ordered), ordered, limit, settings)
+
+
+def in_order(looks: Sequence[Look]) -> tuple[Look, ...]:
+    """Each look once, in the order in which they are folded."""
+    return tuple(sorted({look.scene.id: look for look in looks}.values(), key=lambda look: (look.time, look.scene.id)))
+
+
+def learned_from(site: Site, count: int, settings: Settings) -> int:
+    """How many of so many looks only make the history.
+
+    Raises DecisionError where there are fewer than `decide.min_history` and one to judge.
+    """
     need = settings.decide.min_history
-    if len(ordered) <= need:
+    if count <= need:
         raise DecisionError(
-            f"{len(ordered)} usable looks, {need + 1} needed",
+            f"{count} usable looks, {need + 1} needed",
             site.id,
             "give a longer period, or lower decide.min_history",
         )
-    found = fold(ordered, max(need, min(FIRST_LOOKS, len(ordered) // 2)))
-    inside = aoi_mask(site)
-    seen = objects(found, settings.decide.min_area_m2)
-    limit = calibrate(found, seen, settings)
+    return max(need, min(FIRST_LOOKS, count // 2))
+
+
+def calibrated_on(count: int, learning: int) -> int:
+    """How many of so many looks the limit is calibrated on: all while they are few, then a number that grows by steps.
+
+    So a night calibrates anew only when the history has grown by a quarter.
+    """
+    rung = max(ALL_CALIBRATE, 2 * learning)
+    while rung + rung // 4 <= count:
+        rung += rung // 4
+    return min(count, rung)
+
+
+def limit_of(state: State, looks: Sequence[Look], settings: Settings) -> float:
+    """The surprise that confirms, by the looks that a state was made of: the first `calibrated_on` of a site's."""
+    found = fold_of(state, looks)
+    return calibrate(found, objects(found, settings.decide.min_area_m2), settings)
+
+
+def decide(site: Site, state: State, looks: Sequence[Look], limit: float, settings: Settings) -> Decision:
+    """The decision that a state says, made of all `looks` in their order; limit: the surprise that confirms."""
+    found, inside = fold_of(state, looks), aoi_mask(site)
     alerts, observations = [], []
-    for shape, track in seen:
+    for shape, track in objects(found, settings.decide.min_area_m2):
         told = track.confirmed(limit) >= 0 or track.standing >= HOPE * limit
         if told and (shape.where & inside).any():
             alert = _alert(site, found, shape, track, limit)
             alerts.append(alert)
             observations.extend(_observe(alert, found, shape.where))
-    cautions = _cautions(found)
-    before, after = _pair(ordered, alerts)
+    before, after = _pair(found, alerts)
     return Decision(
         site=site.id,
         alerts=tuple(sorted(alerts, key=lambda alert: (-alert.confidence, alert.id))),
@@ -60,7 +97,7 @@ def decide_site(site: Site, looks: Sequence[Look], settings: Settings) -> Decisi
         threshold=THRESHOLD_NATS,
         before_scene=before,
         after_scene=after,
-        cautions=cautions,
+        cautions=_cautions(found),
         settings_digest=digest(settings),
     )
 
@@ -101,7 +138,7 @@ def _observe(alert: Alert, found: Fold, where: NDArray[np.bool_]) -> list[Observ
     rows = []
     for look, sigma in zip(found.looks, found.scores, strict=True):
         values = None if sigma is None else sigma[where]
-        clear = float(look.usable[where].mean())
+        clear = float((look.why[where] == 0).mean())
         known = values is not None and bool(np.isfinite(values).any())
         mean = float(np.nanmedian(values)) if known and values is not None else None
         rows.append(
@@ -124,11 +161,10 @@ def _mint(site: Site, look: Look, where: NDArray[np.bool_]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _pair(looks: Sequence[Look], alerts: Sequence[Alert]) -> tuple[str, str]:
+def _pair(found: Fold, alerts: Sequence[Alert]) -> tuple[str, str]:
     """The latest clear look, and of those before the first shown alert the one nearest to its season."""
-    share = {look.scene.id: round(float(look.usable.mean()), 2) for look in looks}
-    clearest = max(share.values())
-    good = [look for look in looks if share[look.scene.id] >= 0.9 * clearest]
+    share = [round(each, 2) for each in found.clear_share]
+    good = [look for look, each in zip(found.looks, share, strict=True) if each >= 0.9 * max(share)]
     after = good[-1]
     shown = [alert.first_seen for alert in alerts if alert.status is not Status.WITHDRAWN and alert.kind in SHOWN]
     limit = min(shown, default=after.time.date())

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from pipeline.decide import history, persistence
-from pipeline.decide.history import clear_values, vegetation_index
+from pipeline.decide.history import History, clear_values, vegetation_index
 from pipeline.decide.persistence import Trace
 from pipeline.decide.score import POOL_PX, score
 from pipeline.model.bands import Band
@@ -30,7 +30,7 @@ class Fold:
     scores: (row, col) sigma, None for the looks that only made the history. white: (band, row, col) float16, whitened
     residual, None likewise. mean: (band, row, col) the history at the end. judged: (row, col), True = scored at
     least once. learning: how many looks only made the history. verdure: NDVI of the greenest ground in each look, NaN
-    where none of it was clear.
+    where none of it was clear. clear_share: usable part of the grid in each look, 0..1.
     """
 
     looks: tuple[Look, ...]
@@ -41,6 +41,7 @@ class Fold:
     judged: NDArray[np.bool_]
     learning: int
     verdure: tuple[float, ...]
+    clear_share: tuple[float, ...]
 
     @property
     def evidence(self) -> NDArray[np.float32]:
@@ -53,17 +54,48 @@ class Fold:
         return self.trace.onset
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class State:
+    """Where the fold stands after some looks: what the looks after them are folded onto.
+
+    count: how many looks are in. scores, white, judged, learning: as in Fold, of those looks.
+    """
+
+    count: int
+    past: History
+    trace: Trace
+    scores: tuple[NDArray[np.float32] | None, ...]
+    white: tuple[NDArray[np.float16] | None, ...]
+    judged: NDArray[np.bool_]
+    learning: int
+
+
 def fold(looks: Sequence[Look], learning: int) -> Fold:
     """Fold looks that are in time order; the first `learning` of them only make the history."""
+    return fold_of(advance(begin(looks, learning), looks), looks)
+
+
+def begin(looks: Sequence[Look], learning: int) -> State:
+    """The state after the first `learning` looks, which only make the history."""
     shape = tuple(looks[0].grid.shape)
-    past = history.start(looks[:learning])
-    trace = persistence.begin(len(looks[0].bands), shape)  # type: ignore[arg-type]
-    scores: list[NDArray[np.float32] | None] = [None] * learning
-    white: list[NDArray[np.float16] | None] = [None] * learning
-    judged = np.zeros(shape, bool)
-    for index in range(learning, len(looks)):
+    return State(
+        count=learning,
+        past=history.start(looks[:learning]),
+        trace=persistence.begin(len(looks[0].bands), shape),  # type: ignore[arg-type]
+        scores=(None,) * learning,
+        white=(None,) * learning,
+        judged=np.zeros(shape, bool),
+        learning=learning,
+    )
+
+
+def advance(state: State, looks: Sequence[Look]) -> State:
+    """The state after all `looks`, of which the first `state.count` are those that it was made of."""
+    past, trace, judged = state.past, state.trace, state.judged
+    scores, white = list(state.scores), list(state.white)
+    for index in range(state.count, len(looks)):
         values, when = clear_values(looks[index]), looks[index].time
-        if index in (2 * learning, 4 * learning, 8 * learning):
+        if index in (2 * state.learning, 4 * state.learning, 8 * state.learning):
             past = history.sorted_anew(past)
         found = history.residual(past, values, when, trace.log_odds <= 0)
         if found is None:
@@ -73,22 +105,31 @@ def fold(looks: Sequence[Look], learning: int) -> Fold:
         sigma = score(found.white)
         scores.append(sigma)
         white.append(np.clip(found.white, -6e4, 6e4).astype(np.float16))
-        judged |= np.isfinite(sigma)
+        judged = judged | np.isfinite(sigma)
         green = _greener(looks[index].bands, values, found.expected)
         trace = persistence.step(trace, index, sigma, found.reflectance, green, THRESHOLD_NATS)
         trust = np.where(trace.log_odds > 0, 0, np.clip(2 - np.nan_to_num(sigma) / 2, 0, 1))
         # what is green is a season, not a suspect: it is learned however unlike it was
         trust = np.where(green & (trace.log_odds <= 0), 1, trust).astype(np.float32)
         past = history.adopt(history.learn(past, found, when, trust), looks[index])
+    return State(
+        count=len(looks), past=past, trace=trace, scores=tuple(scores), white=tuple(white), judged=judged,
+        learning=state.learning,
+    )  # fmt: skip
+
+
+def fold_of(state: State, looks: Sequence[Look]) -> Fold:
+    """What a state says of the looks that it was made of."""
     return Fold(
         looks=tuple(looks),
-        trace=trace,
-        scores=tuple(scores),
-        white=tuple(white),
-        mean=past.mean,
-        judged=judged,
-        learning=learning,
-        verdure=_verdure(looks, past.mean),
+        trace=state.trace,
+        scores=state.scores,
+        white=state.white,
+        mean=state.past.mean,
+        judged=state.judged,
+        learning=state.learning,
+        verdure=_verdure(looks, state.past.mean),
+        clear_share=tuple(float((look.why == 0).mean()) for look in looks),
     )
 
 

@@ -86,7 +86,7 @@ def object_of(fold: Fold, where: NDArray[np.bool_]) -> tuple[Shape, Track] | Non
     core = passed & (strength >= CORE_SHARE * float(np.quantile(strength[passed], 0.9)))
     healed = bool((fold.trace.ended[core] >= 0).mean() > 0.5)
     first, before, last = _bracket(fold, core, healed)
-    clear = [bool(look.usable[core].mean() >= 0.5) for look in fold.looks]
+    clear = [bool((look.why[core] == 0).mean() >= 0.5) for look in fold.looks]
     without = [index for index in range(before + 1) if clear[index]] or [max(before, 0)]
     with_it = [index for index in range(first, last + 1) if clear[index]] or [first]
     shape = shape_of(fold, where, core, without, with_it)
@@ -180,7 +180,7 @@ def _spectra(fold: Fold, where: NDArray[np.bool_]) -> NDArray[np.float64]:
     """(look, band): median reflectance of the core, NaN where less than half of it was clear."""
     out = np.full((len(fold.looks), len(fold.looks[0].bands)), np.nan)
     for index, look in enumerate(fold.looks):
-        clear = look.usable[where]
+        clear = look.why[where] == 0
         if clear.mean() >= 0.5:
             out[index] = np.median(look.reflectance[:, where][:, clear], axis=1)
     return out
@@ -214,10 +214,9 @@ def _bracket(fold: Fold, core: NDArray[np.bool_], healed: bool) -> tuple[int, in
     its middle scores as seen, back from where most of its pixels began.
     """
     # a look that is mostly masked is a poor witness of a beginning: what the masks missed lies in it too
-    share = [float(look.usable.mean()) for look in fold.looks]
+    least = WITNESS_SHARE * max(fold.clear_share)
     series = [
-        value if clear >= WITNESS_SHARE * max(share) else None
-        for value, clear in zip(_series(fold, core), share, strict=True)
+        value if clear >= least else None for value, clear in zip(_series(fold, core), fold.clear_share, strict=True)
     ]
     first = _typical(fold.trace.first, core)
     before = -1

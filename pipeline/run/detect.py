@@ -11,7 +11,8 @@ from pipeline.model.imagery import SceneRecord
 from pipeline.model.site import Site
 from pipeline.review.publish import Published, publish
 from pipeline.review.report import write_index
-from pipeline.run.judge import Progress, Question
+from pipeline.run.correcting import Progress
+from pipeline.run.judge import Question
 from pipeline.run.workers import Answer, answers
 
 

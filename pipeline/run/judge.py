@@ -1,28 +1,26 @@
 """One site from its catalogue to its decision: the straight line, stage by stage."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 from threadpoolctl import threadpool_limits
 
 from pipeline.catalogue.pixels import read_chips
 from pipeline.catalogue.scenes import Found, find, find_one
-from pipeline.correct.look import make_draft, make_look
-from pipeline.correct.offset import settle
-from pipeline.correct.reference import Draft, build
-from pipeline.correct.release import release
-from pipeline.decide.alerts import decide_site
 from pipeline.model.alert import Decision
 from pipeline.model.bands import ANALYSIS, Band
 from pipeline.model.errors import DecisionError, GroundbreakError, PixelError
 from pipeline.model.imagery import Chip, Look, Reason, Rejection, Scene, SceneRecord
 from pipeline.model.settings import Settings
 from pipeline.model.site import Site, aoi_mask
-from pipeline.run.store import Store
-
-Progress = Callable[[str, int, int, str], None]
+from pipeline.run.correcting import LostError, Progress, Reading, correct_chips, correct_readings, levels_mark
+from pipeline.run.deciding import decide_onwards
+from pipeline.run.memory import Memory
+from pipeline.run.store import Store, source_digest
 
 
 def quiet(site: str, done: int, total: int, what: str) -> None:
@@ -34,6 +32,7 @@ class Question:
     """What is asked about one site: where to look, from when until when, with which settings.
 
     chips: folder in which the chips of a distant catalogue are kept; None = read them anew.
+    memory: folder for what is found out of this site; None = nothing is remembered.
     """
 
     site: Site
@@ -44,6 +43,7 @@ class Question:
     settings: Settings
     extra_scenes: tuple[str, ...] = ()
     chips: Path | None = None
+    memory: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -70,8 +70,9 @@ def scenes_of(question: Question) -> Found:
 def survey(question: Question, step: Progress) -> tuple[tuple[SceneRecord, ...], tuple[GroundbreakError, ...]]:
     """What becomes of every scene, without deciding anything."""
     found = scenes_of(question)
-    looks, refused, faults = correct_all(question, found.scenes, step)
-    return _records(question.site, (*found.rejections, *refused), looks), (*found.faults, *faults)
+    read, refused, faults = read_all(question, found.scenes, step)
+    looks, more = correct_chips(question.site, read, question.settings, step)
+    return _records(question.site, (*found.rejections, *refused, *more), looks), (*found.faults, *faults)
 
 
 def judge(question: Question, step: Progress) -> Judged:
@@ -80,55 +81,40 @@ def judge(question: Question, step: Progress) -> Judged:
     One thread for linear algebra: sums split over threads differ in their last bits, and a replay must not.
     """
     with threadpool_limits(1):
-        return _judge(question, step)
+        found, lost = scenes_of(question), dict[str, PixelError]()
+        while True:
+            memory = Memory.of(question.memory, _expected_bytes(question.site, found.scenes))
+            try:
+                return _judge(question, found, lost, memory, step)
+            except LostError as late:
+                lost[late.scene.id] = late.fault
 
 
-def _judge(question: Question, step: Progress) -> Judged:
-    found = scenes_of(question)
-    looks, refused, faults = correct_all(question, found.scenes, step)
-    records = _records(question.site, (*found.rejections, *refused), looks)
+def _judge(question: Question, found: Found, lost: Mapping[str, PixelError], memory: Memory, step: Progress) -> Judged:
+    """lost: scenes whose pixels were there once, and could not be read again."""
+    site, settings = question.site, question.settings
+    readings, refused, faults = _readings(question, found.scenes, lost, memory, step)
+    looks, marks, more = correct_readings(site, readings, settings, step, memory)
+    records = _records(site, (*found.rejections, *refused, *more), looks)
     if not looks:
         raise DecisionError(*_nothing_usable(question, records, found))
-    step(question.site.id, len(looks), len(looks), "looks decided")
-    decision = decide_site(question.site, looks, question.settings)
-    return Judged(site=question.site, decision=decision, looks=looks, records=records, faults=(*found.faults, *faults))
+    step(site.id, len(looks), len(looks), "looks decided")
+    decision = decide_onwards(site, looks, marks, settings, memory)
+    memory.close()
+    told = (*found.faults, *faults, *_forgot(memory, site))
+    return Judged(site=site, decision=decision, looks=looks, records=records, faults=told)
 
 
-def correct_all(
-    question: Question, scenes: Sequence[Scene], step: Progress
-) -> tuple[tuple[Look, ...], tuple[Rejection, ...], tuple[PixelError, ...]]:
-    """Looks of all scenes that can be trusted, the refusals of the others, and what could not be read."""
-    read, refused, faults = read_all(question, scenes, step)
-    looks, more = correct_chips(question.site, read, question.settings, step)
-    return looks, (*refused, *more), faults
+def _expected_bytes(site: Site, scenes: Sequence[Scene]) -> int:
+    """Of what the memory will hold: float32 reflectance and half as much again, band by band."""
+    return len(scenes) * int(np.prod(site.grid.shape)) * len(ANALYSIS) * 6
 
 
-def correct_chips(
-    site: Site, read: Sequence[tuple[Chip, ...]], settings: Settings, step: Progress
-) -> tuple[tuple[Look, ...], tuple[Rejection, ...]]:
-    """Looks of all chips that can be trusted, and the refusals of the others. read: the chips of each scene."""
-    drafts, usable, refused, looks = list[Draft](), list[tuple[Chip, ...]](), list[Rejection](), list[Look]()
-    for chips in settle(read):
-        draft = make_draft(chips, site.grid, bands_of(chips), settings)
-        if isinstance(draft, Rejection):
-            refused.append(draft)
-        else:
-            drafts.append(draft)
-            usable.append(chips)
-    if not drafts:
-        return (), tuple(refused)
-    reference = build(drafts, settings)
-    inside = aoi_mask(site)
-    for done, (chips, draft) in enumerate(zip(usable, drafts, strict=True), 1):
-        step(site.id, done, len(usable), "looks corrected")
-        look = make_look(chips, reference, settings, inside, draft)
-        (refused if isinstance(look, Rejection) else looks).append(look)  # type: ignore[arg-type]
-    return release(looks, settings), tuple(refused)
-
-
-def bands_of(chips: Sequence[Chip]) -> tuple[Band, ...]:
-    """The bands of a scene's chips, in the order of the analysis."""
-    return tuple(band for band in ANALYSIS if all(band in chip.dn for chip in chips))
+def _forgot(memory: Memory, site: Site) -> tuple[GroundbreakError, ...]:
+    if not memory.fault:
+        return ()
+    mend = "free some disk space: until then every night works out all that it knew"
+    return (GroundbreakError(f"nothing could be remembered: {memory.fault}", site.id, mend),)
 
 
 def read_all(
@@ -138,25 +124,44 @@ def read_all(
 
     Raises DecisionError where nine in ten scenes share no band.
     """
-    bands = common_bands(scenes)
+    readings, refused, faults = _readings(question, scenes, {}, Memory(None), step)
+    return [reading.chips() for reading in readings], refused, faults
+
+
+def _readings(
+    question: Question, scenes: Sequence[Scene], lost: Mapping[str, PixelError], memory: Memory, step: Progress
+) -> tuple[list[Reading], list[Rejection], tuple[PixelError, ...]]:
+    """Every scene that has the bands and can be read, read already where the memory does not know its levels."""
+    bands, site = common_bands(scenes), question.site
     if scenes and not bands:
         what = "no band that nine in ten scenes share"
-        raise DecisionError(what, f"{question.site.id}, {question.source}", "see the asset names in docs/providers.md")
-    read: list[tuple[Chip, ...]] = []
-    refused: list[Rejection] = []
-    faults: list[PixelError] = []
+        raise DecisionError(what, f"{site.id}, {question.source}", "see the asset names in docs/providers.md")
+    readings, refused, faults = list[Reading](), list[Rejection](), list[PixelError]()
     for done, scene in enumerate(scenes, 1):
-        step(question.site.id, done, len(scenes), "scenes read")
+        step(site.id, done, len(scenes), "scenes read")
         missing = [band for band in bands if not all(band in granule.assets for granule in scene.granules)]
         if missing:
             refused.append(_refusal(scene, Reason.MISSING_ASSET, f"no {', '.join(missing)}"))
             continue
         try:
-            read.append(_chips(question, scene, bands))
+            if scene.id in lost:
+                raise lost[scene.id]
+            readings.append(_reading(question, scene, bands, memory))
         except PixelError as fault:
             faults.append(fault)
             refused.append(_refusal(scene, Reason.UNREADABLE, str(fault)))
-    return read, refused, tuple(faults)
+    return readings, refused, tuple(faults)
+
+
+def _reading(question: Question, scene: Scene, bands: tuple[Band, ...], memory: Memory) -> Reading:
+    """Raises PixelError where pixels that nothing is known of cannot be read."""
+    grid = question.site.grid
+    reading = Reading(scene, source_digest(scene, grid, bands), partial(_chips, question, scene, bands))
+    if not memory.knows(levels_mark(reading)):
+        reading.chips()
+    elif question.chips is not None:
+        Store(question.chips).touch(scene, grid, bands)
+    return reading
 
 
 def _chips(question: Question, scene: Scene, bands: tuple[Band, ...]) -> tuple[Chip, ...]:

@@ -6,6 +6,7 @@ needed for good; but those of the last nights are, every night, and are never re
 
 import contextlib
 import os
+import shutil
 import sqlite3
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -16,6 +17,8 @@ from pipeline.model.settings import Keep
 from pipeline.review.folder import Folder
 
 BACKUPS, CHIPS = Path(".groundbreak", "backups"), Path(".groundbreak", "chips")
+MEMORY = Path(".groundbreak", "memory")
+"""A folder a site; each judgement removes there what it did not use."""
 WAIT_SECONDS = 5.0
 WANTED = timedelta(days=10)
 """Two revisits: a site that is judged at all has used its chips within them."""
@@ -23,17 +26,18 @@ _MEND = "free some disk space or mend the rights: the next night tries again"
 
 
 def keep(out: Path, sites: Sequence[str], settings: Keep, now: datetime) -> tuple[GroundbreakError, ...]:
-    """Copy the review files that changed, drop old copies and chips. Returns what failed; none of it harms a result."""
+    """Copy the review files that changed, drop old copies, chips, memories. Returns what failed; none of it harms."""
     faults: list[GroundbreakError] = []
     for site in sites:
         try:
             back_up(Folder(out / site).gpkg, out / BACKUPS / site, settings.backups, now)
         except GroundbreakError as fault:
             faults.append(fault)
-    try:
-        prune(out / CHIPS, settings, now)
-    except GroundbreakError as fault:
-        faults.append(fault)
+    for tidy, folder in ((prune, out / CHIPS), (forget, out / MEMORY)):
+        try:
+            tidy(folder, settings, now)
+        except GroundbreakError as fault:
+            faults.append(fault)
     return tuple(faults)
 
 
@@ -104,3 +108,17 @@ def prune(folder: Path, settings: Keep, now: datetime) -> None:
     if held > room:
         what = f"the chips of the last {WANTED.days} days take {held / 1e9:.1f} GB, more than {settings.chips_gb:g}"
         raise ReviewError(what, str(folder), "raise keep.chips_gb: without them every night reads them anew")
+
+
+def forget(folder: Path, settings: Keep, now: datetime) -> None:
+    """Remove what is remembered of sites that no night judged for as long as a chip is kept: they are watched no more.
+
+    Raises ReviewError where it cannot be removed.
+    """
+    old = now.timestamp() - timedelta(days=settings.chips_days).total_seconds()
+    try:
+        for site in sorted(folder.glob("*")):
+            if all(path.stat().st_mtime < old for path in site.iterdir()):
+                shutil.rmtree(site)
+    except OSError as fault:
+        raise ReviewError(f"what is remembered cannot be removed: {fault.strerror}", str(folder), _MEND) from fault

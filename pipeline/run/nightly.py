@@ -15,8 +15,9 @@ from pipeline.catalogue.scenes import Found
 from pipeline.model.errors import GroundbreakError, UsageError
 from pipeline.model.imagery import Rejection, Scene, SceneRecord
 from pipeline.model.settings import digest
+from pipeline.run.correcting import Progress
 from pipeline.run.detect import SiteOutcome, detect
-from pipeline.run.judge import Progress, Question, scenes_of
+from pipeline.run.judge import Question, scenes_of
 from pipeline.run.ledger import Ledger, SceneEntry
 
 REVISIT_DAYS = 5.0

@@ -24,7 +24,8 @@ from pipeline.model.imagery import Alignment, Chip, Look, OffsetClaim, Reason, R
 from pipeline.model.settings import Settings
 from pipeline.model.site import MARGIN_M, Site, aoi_mask, site_grid, slug
 from pipeline.review.publish import Published, publish
-from pipeline.run.judge import Progress, quiet
+from pipeline.run.correcting import Progress
+from pipeline.run.judge import quiet
 
 MIN_SIDE_PX = 48
 """Less common ground than this cannot be registered."""

@@ -20,14 +20,14 @@ from odc.geo.geobox import GeoBox
 
 from pipeline.model.bands import Band
 from pipeline.model.imagery import Chip, Raster, Scene
+from pipeline.run.files import Files
 
-DIGEST_BYTES = 32
 SCL = "SCL"
 
 
 @dataclass(slots=True)
 class Store:
-    """Chips under `root`; `damaged` counts files that were found altered and dropped."""
+    """Chips under `root`; `damaged` names the files that were found altered and dropped."""
 
     root: Path
     damaged: list[str] = field(default_factory=list)
@@ -36,46 +36,31 @@ class Store:
         self, scene: Scene, grid: GeoBox, bands: tuple[Band, ...], read: Callable[[], tuple[Chip, ...]]
     ) -> tuple[Chip, ...]:
         """The scene's chips: kept ones if they are whole, else read and kept. Raises what `read` raises."""
-        path = self._path(scene, grid, bands)
-        kept = self._load(path)
+        files, name = Files(self.root, self.damaged), _name(source_digest(scene, grid, bands))
+        kept = files.read(name)
         if kept is not None:
             return _chips(kept, scene)
         chips = read()
-        self._save(path, chips)
+        files.write(name, [_bytes(chips)])
         return chips
 
-    def _path(self, scene: Scene, grid: GeoBox, bands: tuple[Band, ...]) -> Path:
-        facts: list[Any] = [scene.id, str(grid.crs), tuple(grid.affine), tuple(grid.shape), bands]
-        for granule in scene.granules:
-            hrefs = sorted(href for href in (*granule.assets.values(), granule.scl or ""))
-            facts += [granule.id, granule.baseline, str(granule.generated), [(href, _stamp(href)) for href in hrefs]]
-        name = hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()[:40]
-        return self.root / name[:2] / f"{name}.chip"
+    def touch(self, scene: Scene, grid: GeoBox, bands: tuple[Band, ...]) -> None:
+        """A kept chip that is not read again, as what was made of it is known, is in use all the same."""
+        with suppress(FileNotFoundError, PermissionError):
+            os.utime(self.root / _name(source_digest(scene, grid, bands)))
 
-    def _load(self, path: Path) -> bytes | None:
-        try:
-            whole = path.read_bytes()
-        except FileNotFoundError:
-            return None
-        body, digest = whole[:-DIGEST_BYTES], whole[-DIGEST_BYTES:]
-        if hashlib.sha256(body).digest() == digest:
-            # its age is that of its last use: by it old chips are told from wanted ones
-            with suppress(PermissionError):
-                os.utime(path)
-            return body
-        self.damaged.append(path.name)
-        path.unlink(missing_ok=True)
-        return None
 
-    def _save(self, path: Path, chips: tuple[Chip, ...]) -> None:
-        body = _bytes(chips)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_suffix(f".{os.getpid()}.part")
-        try:
-            beside.write_bytes(body + hashlib.sha256(body).digest())
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
+def source_digest(scene: Scene, grid: GeoBox, bands: tuple[Band, ...]) -> str:
+    """What a scene's chips are read from: another product, file, grid or band is another digest."""
+    facts: list[Any] = [scene.id, str(grid.crs), tuple(grid.affine), tuple(grid.shape), bands]
+    for granule in scene.granules:
+        hrefs = sorted(href for href in (*granule.assets.values(), granule.scl or ""))
+        facts += [granule.id, granule.baseline, str(granule.generated), [(href, _stamp(href)) for href in hrefs]]
+    return hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()[:40]
+
+
+def _name(digest: str) -> str:
+    return f"{digest[:2]}/{digest}.chip"
 
 
 def _stamp(href: str) -> tuple[int, int] | None:
@@ -104,7 +89,7 @@ def _bytes(chips: tuple[Chip, ...]) -> bytes:
     return buffer.getvalue()
 
 
-def _chips(body: bytes, scene: Scene) -> tuple[Chip, ...]:
+def _chips(body: memoryview, scene: Scene) -> tuple[Chip, ...]:
     granules = {granule.id: granule for granule in scene.granules}
     with np.load(io.BytesIO(body), allow_pickle=False) as arrays:
         chips = []

@@ -4,6 +4,7 @@ The task is the same plain function of a picklable question everywhere, so the a
 a worker but chips, which any of them may write; ledger and review files are the coordinator's.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
@@ -13,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.model.errors import UsageError
-from pipeline.run.judge import Judged, Progress, Question, judge, quiet
+from pipeline.run.correcting import Progress
+from pipeline.run.judge import Judged, Question, judge, quiet
 
 CONNECT_SECONDS = 20
 Answer = Callable[[], Judged]
@@ -36,11 +38,17 @@ def answers(
 
 
 def _by_pool(questions: Sequence[Question], workers: int, step: Progress) -> Iterator[tuple[Question, Answer]]:
-    with ProcessPoolExecutor(min(workers, len(questions)), mp_context=get_context("spawn")) as pool:
-        running = [(question, pool.submit(judge, question, quiet)) for question in questions]
-        for done, (question, future) in enumerate(running, 1):
+    """One question more than there are workers is out at a time: an answer that waits holds a whole stack."""
+    workers = min(workers, len(questions))
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        out = deque((question, pool.submit(judge, question, quiet)) for question in questions[: workers + 1])
+        for done in range(1, len(questions) + 1):
+            question, future = out.popleft()
             yield question, future.result
-            step("all sites", done, len(running), "sites judged")
+            del future
+            for following in questions[workers + done : workers + done + 1]:
+                out.append((following, pool.submit(judge, following, quiet)))
+            step("all sites", done, len(questions), "sites judged")
 
 
 def _by_cluster(questions: Sequence[Question], address: str, step: Progress) -> Iterator[tuple[Question, Answer]]:
@@ -67,6 +75,7 @@ def _anywhere(question: Question) -> Question:
         source=absolute(question.source),
         extra_scenes=tuple(map(absolute, question.extra_scenes)),
         chips=question.chips and question.chips.resolve(),
+        memory=question.memory and question.memory.resolve(),
     )
 
 

@@ -16,7 +16,8 @@ from pipeline.decide.alerts import decide_site
 from pipeline.model.alert import Decision, Status
 from pipeline.model.imagery import Chip, Look, Raster
 from pipeline.model.settings import Settings
-from pipeline.run.judge import Question, correct_chips, quiet, read_all, scenes_of
+from pipeline.run.correcting import correct_chips
+from pipeline.run.judge import Question, quiet, read_all, scenes_of
 from pipeline.study.evaluate import wilson
 from pipeline.study.reviewed import read_truth
 

@@ -16,7 +16,7 @@ from pipeline.model.imagery import Chip, Raster
 from pipeline.model.settings import Keep
 from pipeline.review.contents import read
 from pipeline.review.geoblob import register
-from pipeline.run.keep import back_up, keep, prune
+from pipeline.run.keep import back_up, forget, keep, prune
 from pipeline.run.store import Store
 from tests.review import made
 from tests.review.conftest import put
@@ -186,3 +186,14 @@ def test_a_chip_that_a_night_read_is_as_old_as_that_night(tmp_path: Path) -> Non
     store.chips(scene, grid, (Band.B02,), lambda: pytest.fail("it was kept"))
     prune(tmp_path, Keep(), datetime.now(UTC))
     assert left(tmp_path) == [path.stem]
+
+
+def test_a_site_that_is_watched_no_more_is_forgotten(tmp_path: Path) -> None:
+    for site, days in {"watched": 80, "dropped": 100}.items():
+        path = tmp_path / site / "facts.json"
+        path.parent.mkdir()
+        path.write_bytes(b"{}")
+        os.utime(path, ((NOW - timedelta(days=days)).timestamp(),) * 2)
+    forget(tmp_path, Keep(), NOW)
+    assert [path.name for path in tmp_path.iterdir()] == ["watched"]
+    forget(tmp_path / "none", Keep(), NOW)

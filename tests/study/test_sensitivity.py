@@ -11,7 +11,8 @@ from pipeline.catalogue.sites import read_sites
 from pipeline.decide.alerts import decide_site
 from pipeline.model.errors import DecisionError
 from pipeline.model.settings import Settings
-from pipeline.run.judge import Question, correct_chips, quiet, read_all, scenes_of
+from pipeline.run.correcting import correct_chips
+from pipeline.run.judge import Question, quiet, read_all, scenes_of
 from pipeline.study.sensitivity import Share, Trial, drawn, judged, plan, sentence, within
 from tests import world
 from tests.cli.conftest import Command, command  # noqa: F401  (a fixture)

@@ -1,0 +1,93 @@
+"""What a night costs that has one new scene, by the length of the history behind it, in CPU seconds of one core.
+
+python -m benchmarks.nights      needs nothing but the embedded archive
+
+Grounds and dates are those of benchmarks/scale.py. Each site is judged up to its last but one scene, then up to the
+last with what it remembers, then once more without: the two answers have to be the same.
+"""
+
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+
+from benchmarks.scale import asked, write
+from pipeline.catalogue.pixels import read_chips
+from pipeline.model.settings import Settings
+from pipeline.review.publish import publish
+from pipeline.run.judge import Judged, Question, judge, quiet, scenes_of
+
+SIDE, HISTORIES = 300, (10, 40, 160)
+SITES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Night:
+    """One site's. All in CPU seconds but `held_mb`, what is remembered of it. anew: without a memory."""
+
+    history: int
+    anew: float
+    judged: float
+    published: float
+    read: float
+    held_mb: float
+
+
+def main() -> str:
+    """A markdown section."""
+    nights = [_night(history) for history in HISTORIES]
+    forty = next(night for night in nights if night.history == 40)
+    usual = forty.judged + forty.published
+    mean = 0.9 * usual + 0.1 * (forty.anew + forty.published)
+    rows = [
+        f"| {night.history} | {night.anew:.1f} | {night.judged:.2f} | {night.published:.2f} | {night.read:.3f} "
+        f"| {night.held_mb:.0f} |"
+        for night in nights
+    ]
+    return "\n".join([
+        "## What a night costs",
+        "",
+        f"`benchmarks/nights.py`: CPU seconds of one core, a site of {(SIDE / 100) ** 2:.0f} km² with its margin, six",
+        "bands, local archive, one new scene. While a site has fewer than 16 looks, and whenever it has a quarter",
+        "more, its reference is founded anew and every look with it: such a night costs what judging all anew does.",
+        "",
+        "| history | all anew | a night: judged | published | reading the new scene | remembered, MB |",
+        "|---|---|---|---|---|---|",
+        *rows,
+        "",
+        "With memory and without, the answers were the same. A thousand such sites with 40 looks each, extrapolated",
+        f"from one: {SITES * usual / 3600:.1f} CPU hours on a usual night; founded anew every tenth night,",
+        f"{SITES * mean / 3600:.1f} on the average.",
+    ])  # fmt: skip
+
+
+def _night(history: int) -> Night:
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        question = asked(write(folder, SIDE, history + 1), folder / "catalog.json")
+        last = scenes_of(question).scenes[-1]
+        memory = folder / "memory"
+        before = replace(question, memory=memory, until=last.time - timedelta(hours=1))
+        judge(before, quiet)
+        night, answer = _timed(replace(question, memory=memory))
+        anew, whole = _timed(question)
+        assert whole.decision.alerts == answer.decision.alerts and whole.records == answer.records
+        began = time.process_time()
+        publish(folder / "out", question.site, answer.decision, answer.looks, answer.records, Settings())
+        published = time.process_time() - began
+        began = time.process_time()
+        read_chips(last, question.site.grid, tuple(last.granules[0].assets))
+        read = time.process_time() - began
+        held = sum(path.stat().st_size for path in memory.iterdir()) / 1e6
+    return Night(history, anew, night, published, read, held)
+
+
+def _timed(question: Question) -> tuple[float, Judged]:
+    began = time.process_time()
+    answer = judge(question, quiet)
+    return time.process_time() - began, answer
+
+
+if __name__ == "__main__":
+    print(main())

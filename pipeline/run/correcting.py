@@ -1,0 +1,249 @@
+"""The scenes of a site to looks, each made once: what the memory holds of a scene is not made again."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+
+from pipeline.correct.look import make_draft, make_look
+from pipeline.correct.offset import Claimed, Levels, levels, settle_claims, with_claims
+from pipeline.correct.reference import Draft, Reference, found, founders
+from pipeline.correct.release import REACH, release
+from pipeline.model.bands import ANALYSIS, Band
+from pipeline.model.errors import PixelError
+from pipeline.model.imagery import Chip, Look, OffsetClaim, Rejection, Scene
+from pipeline.model.settings import Settings
+from pipeline.model.site import Site, aoi_mask
+from pipeline.run.memory import Memory, Packed, mark_of
+from pipeline.run.packing import (
+    pack_look,
+    pack_reference,
+    rejection_facts,
+    rejection_of,
+    unpack_look,
+    unpack_reference,
+)
+
+Progress = Callable[[str, int, int, str], None]
+
+
+class LostError(Exception):
+    """A scene that could be read once can't be any more; the judgement has to begin anew without it."""
+
+    def __init__(self, scene: Scene, fault: PixelError) -> None:
+        super().__init__(str(fault))
+        self.scene, self.fault = scene, fault
+
+
+@dataclass(slots=True, eq=False)
+class Reading:
+    """A scene whose pixels are read when they are asked for. source: digest of what they are read from."""
+
+    scene: Scene
+    source: str
+    read: Callable[[], tuple[Chip, ...]]
+    _chips: tuple[Chip, ...] | None = None
+
+    def chips(self) -> tuple[Chip, ...]:
+        """The pixels, granule by granule. Raises PixelError where they cannot be read."""
+        if self._chips is None:
+            self._chips = self.read()
+        return self._chips
+
+    def claims(self) -> dict[str, OffsetClaim]:
+        """What the metadata claim of each granule, by its id."""
+        granules = self.scene.granules if self._chips is None else [chip.granule for chip in self._chips]
+        return {granule.id: granule.offset_claim for granule in granules}
+
+    def drop(self) -> None:
+        """Give the memory back."""
+        self._chips = None
+
+
+@dataclass(eq=False, kw_only=True)
+class _Settled:
+    """A reading whose claims are settled, and its draft. mark: of all that the draft follows from."""
+
+    reading: Reading
+    claims: tuple[OffsetClaim, ...]
+    mark: str
+    site: Site
+    settings: Settings
+    _fresh: Draft | Rejection | None = field(default=None, init=False)
+
+    def chips(self) -> tuple[Chip, ...]:
+        try:
+            return with_claims(self.reading.chips(), self.claims)
+        except PixelError as fault:
+            raise LostError(self.reading.scene, fault) from fault
+
+    def draft(self) -> Draft | Rejection:
+        if self._fresh is None:
+            chips = self.chips()
+            self._fresh = make_draft(chips, self.site.grid, bands_of(chips), self.settings)
+        return self._fresh
+
+    def facts(self) -> dict[str, Any]:
+        draft = self.draft()
+        return rejection_facts(draft) if isinstance(draft, Rejection) else {"clear": draft.clear_share}
+
+    def drop(self) -> None:
+        self._fresh = None
+        self.reading.drop()
+
+
+def correct_readings(
+    site: Site, readings: Sequence[Reading], settings: Settings, step: Progress, memory: Memory
+) -> tuple[tuple[Look, ...], tuple[str, ...], tuple[Rejection, ...]]:
+    """Looks of all scenes that can be trusted in time order, the mark of each, and the refusals of the others.
+
+    Raises LostError where a scene's pixels were there once and are wanted again in vain.
+    """
+    usable, refused = _drafted(site, readings, settings, memory)
+    if not usable:
+        return (), (), tuple(refused)
+    chosen = [usable[index][0] for index in founders([(each.reading.scene, clear) for each, clear in usable])]
+    basis = _Basis(chosen, site, settings, memory)
+    basis.used()
+    looks: list[tuple[Look, str]] = []
+    for done, (each, _) in enumerate(usable, 1):
+        step(site.id, done, len(usable), "looks corrected")
+        look, mark = _look(each, basis)
+        each.drop()
+        if isinstance(look, Rejection):
+            refused.append(look)
+        else:
+            looks.append((look, mark))
+    looks.sort(key=lambda pair: (pair[0].time, pair[0].scene.id))
+    return (*_released(looks, settings, memory), tuple(refused))
+
+
+def correct_chips(
+    site: Site, read: Sequence[tuple[Chip, ...]], settings: Settings, step: Progress
+) -> tuple[tuple[Look, ...], tuple[Rejection, ...]]:
+    """Looks of all chips that can be trusted, and the refusals of the others. read: the chips of each scene."""
+    readings = [Reading(chips[0].scene, str(number), lambda chips=chips: chips) for number, chips in enumerate(read)]  # type: ignore[misc]
+    looks, _, refused = correct_readings(site, readings, settings, step, Memory(None))
+    return looks, refused
+
+
+def bands_of(chips: Sequence[Chip]) -> tuple[Band, ...]:
+    """The bands of a scene's chips, in the order of the analysis."""
+    return tuple(band for band in ANALYSIS if all(band in chip.dn for chip in chips))
+
+
+def levels_mark(reading: Reading) -> str:
+    """Under what name the memory holds the levels of a reading; known: its pixels need not be read for them."""
+    return mark_of("levels", reading.source)
+
+
+def levels_facts(reading: Reading) -> list[list[Any]]:
+    """Of each granule its id and its levels, as plain JSON. Raises PixelError where the pixels cannot be read."""
+    return [
+        [chip.granule.id, {str(band): pair.tolist() for band, pair in levels(chip).items()}] for chip in reading.chips()
+    ]
+
+
+def _drafted(
+    site: Site, readings: Sequence[Reading], settings: Settings, memory: Memory
+) -> tuple[list[tuple[_Settled, float]], list[Rejection]]:
+    """What has a draft, with its clear share, and the refusals of the others."""
+    usable, refused = list[tuple[_Settled, float]](), list[Rejection]()
+    for each in _settled(site, readings, settings, memory):
+        facts = memory.fact(each.mark, each.facts)
+        if "clear" in facts:
+            usable.append((each, facts["clear"]))
+        else:
+            refused.append(rejection_of(facts, each.reading.scene))
+    return usable, refused
+
+
+def _settled(site: Site, readings: Sequence[Reading], settings: Settings, memory: Memory) -> list[_Settled]:
+    claimed = []
+    for reading in readings:
+        rows = memory.fact(levels_mark(reading), lambda reading=reading: levels_facts(reading))  # type: ignore[misc]
+        claims = reading.claims()
+        claimed.append([Claimed(claim=claims[granule], levels=_levels(each)) for granule, each in rows])
+    return [
+        _Settled(
+            reading=reading,
+            claims=claims,
+            mark=mark_of("draft", reading.source, _circumstances(reading.scene), claims, settings.correct.model_dump()),
+            site=site,
+            settings=settings,
+        )
+        for reading, claims in zip(readings, settle_claims(claimed), strict=True)
+    ]
+
+
+def _levels(facts: dict[str, list[float]]) -> Levels:
+    return {Band(band): np.array(pair) for band, pair in facts.items()}
+
+
+def _circumstances(scene: Scene) -> list[Any]:
+    """What a look follows from besides its pixels."""
+    return [scene.id, scene.time.isoformat(), scene.level, scene.sun]
+
+
+class _Basis:
+    """What all looks of a site are measured against; the reference is made when the first of them needs it."""
+
+    def __init__(self, chosen: Sequence[_Settled], site: Site, settings: Settings, memory: Memory) -> None:
+        self.site, self.settings, self.memory, self.inside = site, settings, memory, aoi_mask(site)
+        self.mark = mark_of("reference", [each.mark for each in chosen])
+        self.look_mark = mark_of("looks", self.mark, sha256(self.inside.tobytes()).hexdigest())
+        self._chosen = chosen
+
+    @cached_property
+    def reference(self) -> Reference:
+        return unpack_reference(self.memory.packed(self.mark, self._made), self.site.grid)
+
+    def _made(self) -> Packed:
+        drafts = [each.draft() for each in self._chosen]
+        return pack_reference(found([draft for draft in drafts if isinstance(draft, Draft)], self.settings))
+
+    def used(self) -> None:
+        """The reference stays known though every look was: the next new one needs it."""
+        self.memory.used.add(self.mark)
+
+
+def _look(each: _Settled, basis: _Basis) -> tuple[Look | Rejection, str]:
+    """A look, or why there is none, and the mark of all that it follows from."""
+
+    def made() -> Packed:
+        draft = each.draft()
+        known = draft if isinstance(draft, Draft) else None
+        return pack_look(make_look(each.chips(), basis.reference, basis.settings, basis.inside, known))
+
+    mark = mark_of("look", each.mark, basis.look_mark)
+    packed = basis.memory.packed(mark, made)
+    return unpack_look(packed, each.reading.scene, basis.site.grid), mark
+
+
+def _released(
+    looks: Sequence[tuple[Look, str]], settings: Settings, memory: Memory
+) -> tuple[tuple[Look, ...], tuple[str, ...]]:
+    """The looks released from standing flags, and a mark of each that says what is in it.
+
+    A look's flags follow from REACH looks before and after it, so that a night's new look leaves the older alone.
+    """
+    marks = [mark for _, mark in looks]
+    own = [mark_of("released", index - max(0, index - REACH), marks[max(0, index - REACH) : index + REACH + 1])
+           for index in range(len(looks))]  # fmt: skip
+    kept = {index: flags for index, mark in enumerate(own) if (flags := memory.find(mark)) is not None}
+    missing = [index for index in range(len(looks)) if index not in kept]
+    if missing:
+        first = max(0, missing[0] - REACH)
+        fresh = release([look for look, _ in looks[first : missing[-1] + REACH + 1]], settings)
+        for index in missing:
+            kept[index] = Packed(facts={}, arrays={"why": fresh[index - first].why})
+            memory.keep(own[index], kept[index])
+    freed, said = [], []
+    for index, (look, mark) in enumerate(looks):
+        why = kept[index].arrays["why"]
+        freed.append(replace(look, why=why))
+        said.append(mark_of("free", mark, sha256(why.tobytes()).hexdigest()))
+    return tuple(freed), tuple(said)

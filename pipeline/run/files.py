@@ -1,0 +1,59 @@
+"""Files that can be made again: each ends in the SHA-256 of its own bytes, and one that was altered is as good as none.
+
+A file takes its name only when it is whole, so a kill or a full disk leaves a leftover and no half file.
+"""
+
+import hashlib
+import mmap
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+DIGEST_BYTES = 32
+Buffer = bytes | memoryview
+
+
+@dataclass(slots=True)
+class Files:
+    """Files under `root`; `damaged` names those that were found altered and removed."""
+
+    root: Path
+    damaged: list[str] = field(default_factory=list)
+
+    def read(self, name: str) -> memoryview | None:
+        """The body of a file, mapped and not copied; None where there is none that is whole."""
+        path = self.root / name
+        try:
+            with path.open("rb") as file:
+                whole = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        except FileNotFoundError:
+            return None
+        except ValueError:  # an empty file cannot be mapped, and is none of ours
+            whole = memoryview(b"")
+        body, digest = whole[:-DIGEST_BYTES], whole[-DIGEST_BYTES:]
+        if hashlib.sha256(body).digest() == digest:
+            # its age is that of its last use: by it old files are told from wanted ones
+            with suppress(PermissionError):
+                os.utime(path)
+            return body
+        self.damaged.append(name)
+        path.unlink(missing_ok=True)
+        return None
+
+    def write(self, name: str, parts: Iterable[Buffer]) -> None:
+        """Put a file in its place as a whole. Raises OSError where it cannot be."""
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_suffix(f".{os.getpid()}.part")
+        digest = hashlib.sha256()
+        try:
+            with beside.open("wb") as file:
+                for part in parts:
+                    digest.update(part)
+                    file.write(part)
+                file.write(digest.digest())
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)

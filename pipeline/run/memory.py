@@ -1,0 +1,164 @@
+"""What a site's earlier judgements found out, so that a night costs what its new scenes cost.
+
+Everything is named by the digest of all that it follows from: pixels, settings, this program's own code, the libraries
+under it. What is found under its name is therefore what would be worked out again, to the last bit; a late scene,
+a reprocessed one or another setting is another name. What a judgement did not ask for is removed at its end.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_info
+
+from pipeline.run.files import Buffer, Files
+
+FACTS = "facts.json"
+ALIGN = 64
+ROOM_BYTES = 2_000_000_000
+"""Left free for the results: what is remembered can be worked out again, they cannot be done without."""
+LIBRARIES = ("numpy", "scipy", "scikit-image", "rasterio", "shapely", "odc-geo")
+FLOORS = ("model", "correct", "decide")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Packed:
+    """A value taken apart: facts are plain JSON; arrays are read-only where they come from a file."""
+
+    facts: Mapping[str, Any]
+    arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Memory:
+    """One site's; root None: nothing is remembered. To be closed after a judgement that went well."""
+
+    root: Path | None
+    known: dict[str, Any] = field(default_factory=dict)
+    asked: dict[str, Any] = field(default_factory=dict)
+    used: set[str] = field(default_factory=set)
+    fault: str = ""
+
+    @classmethod
+    def of(cls, root: Path | None, expected_bytes: int) -> "Memory":
+        """A site's, where the disk has room to spare for what it will hold; one that remembers nothing elsewhere."""
+        if root is None:
+            return cls(None)
+        there = next(folder for folder in (root, *root.absolute().parents) if folder.exists())
+        held = sum(path.stat().st_size for path in root.glob("*"))
+        enough = shutil.disk_usage(there).free + held > ROOM_BYTES + expected_bytes
+        return cls(root if enough else None)
+
+    def __post_init__(self) -> None:
+        body = None if self.root is None else Files(self.root).read(FACTS)
+        if body is not None:
+            self.known = json.loads(bytes(body))
+
+    def fact(self, mark: str, make: Callable[[], Any]) -> Any:
+        """A plain JSON value, from before or made now."""
+        if mark not in self.asked:
+            self.asked[mark] = self.known[mark] if mark in self.known else make()
+        return self.asked[mark]
+
+    def knows(self, mark: str) -> bool:
+        """Whether a fact is known already."""
+        return mark in self.known or mark in self.asked
+
+    def packed(self, mark: str, make: Callable[[], Packed]) -> Packed:
+        """A value with arrays, from before or made now. Those made now come back from the file, and need no memory."""
+        found = self.find(mark)
+        if found is None:
+            found = make()
+            self.keep(mark, found)
+            found = self.find(mark) or found
+        return found
+
+    def find(self, mark: str) -> Packed | None:
+        """A value with arrays from before; None where there is none that is whole."""
+        if self.root is None or self.fault:
+            return None
+        body = Files(self.root).read(mark)
+        if body is None:
+            return None
+        self.used.add(mark)
+        return _unpacked(body)
+
+    def keep(self, mark: str, value: Packed) -> None:
+        """Remember a value. A disk that takes no more only ends the remembering: `fault` says so."""
+        if self.root is None or self.fault:
+            return
+        try:
+            Files(self.root).write(mark, _parts(value))
+            self.used.add(mark)
+        except OSError as fault:
+            self._give_up(fault)
+
+    def close(self) -> None:
+        """Write the facts, and remove what this judgement did not ask for."""
+        if self.root is None or self.fault:
+            return
+        try:
+            Files(self.root).write(FACTS, [json.dumps(self.asked).encode()])
+            for path in self.root.iterdir():
+                if path.name not in self.used and path.name != FACTS:
+                    path.unlink()
+        except OSError as fault:
+            self._give_up(fault)
+
+    def _give_up(self, fault: OSError) -> None:
+        """The room goes back to the results, which can be had without."""
+        self.fault = fault.strerror or str(fault)
+        if self.root is not None:
+            for path in self.root.iterdir():
+                with suppress(OSError):
+                    path.unlink()
+
+
+def mark_of(*facts: Any) -> str:
+    """The name of what follows from these facts: JSON values, or what is told apart by its text."""
+    return hashlib.sha256(json.dumps([code_digest(), *facts], default=str).encode()).hexdigest()[:40]
+
+
+@cache
+def code_digest() -> str:
+    """Of everything that turns pixels into values: the pure floors, the libraries, and the kernel that adds up."""
+    digest = hashlib.sha256()
+    for floor in FLOORS:
+        for path in sorted((Path(__file__).parents[1] / floor).glob("*.py")):
+            digest.update(path.read_bytes())
+    kernels = sorted(str(each.get("architecture")) for each in threadpool_info())
+    digest.update(json.dumps([[version(name) for name in LIBRARIES], kernels]).encode())
+    return digest.hexdigest()
+
+
+def _parts(value: Packed) -> list[Buffer]:
+    """Length of the header, header, arrays one after the other, each on a round address."""
+    arrays = {name: np.ascontiguousarray(array) for name, array in value.arrays.items()}
+    kinds = {name: [array.dtype.str, array.shape] for name, array in arrays.items()}
+    header = json.dumps({"facts": value.facts, "arrays": kinds}).encode()
+    header += b" " * (-(len(header) + 8) % ALIGN)
+    parts: list[Buffer] = [len(header).to_bytes(8, "little"), header]
+    for array in arrays.values():
+        parts += [array.reshape(-1).view(np.uint8).data, b"\0" * (-array.nbytes % ALIGN)]
+    return parts
+
+
+def _unpacked(body: memoryview) -> Packed:
+    start = 8 + int.from_bytes(body[:8], "little")
+    header = json.loads(bytes(body[8:start]))
+    arrays = {}
+    for name, (kind, shape) in header["arrays"].items():
+        count = int(np.prod(shape))
+        array = np.frombuffer(body, np.dtype(kind), count, start).reshape(shape)
+        arrays[name] = array
+        start += array.nbytes + -array.nbytes % ALIGN
+    return Packed(facts=header["facts"], arrays=arrays)

@@ -1,0 +1,161 @@
+"""Nights that go on from what earlier ones found out: the same answer, bit for bit, and no work done twice."""
+
+from collections.abc import Callable
+from dataclasses import fields, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import pipeline.run.correcting as correcting
+import pipeline.run.deciding as deciding
+from pipeline.catalogue.sites import read_sites
+from pipeline.model.settings import Settings
+from pipeline.run.files import Files
+from pipeline.run.judge import Judged, Question, judge, quiet
+from pipeline.run.memory import Memory, Packed
+from tests import world
+
+DATES, DAYS = 36, 10
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Question:
+    folder = tmp_path_factory.mktemp("place")
+    catalog = world.catalogue(folder / "catalogue", dates=DATES, built_from=20, days=DAYS)
+    world.write_sites(folder / "sites.geojson", [world.feature(str(catalog))])
+    site = read_sites([folder / "sites.geojson"]).sites[0]
+    return Question(
+        site=site, source=str(catalog), collection=None, start=None, until=_night(DATES), settings=Settings()
+    )
+
+
+def _night(number: int) -> datetime:
+    """The evening of the day of a scene, counted from one."""
+    return world.FIRST + timedelta(days=DAYS * (number - 1), hours=12)
+
+
+def same(one: Any, two: Any) -> bool:
+    """Equal to the last bit, arrays and values of values too."""
+    if isinstance(one, np.ndarray):
+        return one.dtype == two.dtype and one.tobytes() == two.tobytes()
+    if hasattr(one, "__dataclass_fields__"):
+        return all(same(getattr(one, each.name), getattr(two, each.name)) for each in fields(one))
+    if isinstance(one, tuple):
+        return len(one) == len(two) and all(map(same, one, two))
+    return bool(one == two)
+
+
+def answer(question: Question) -> Judged:
+    return judge(question, quiet)
+
+
+def counted(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """How often each costly stage runs from now on; the fold counts looks."""
+    calls: dict[str, int] = {"make_draft": 0, "make_look": 0, "found": 0, "advance": 0, "limit_of": 0}
+
+    def count(module: Any, name: str, size: Callable[..., int]) -> None:
+        function = getattr(module, name)
+
+        def run(*args: Any) -> Any:
+            calls[name] += size(*args)
+            return function(*args)
+
+        monkeypatch.setattr(module, name, run)
+
+    for name in ("make_draft", "make_look", "found"):
+        count(correcting, name, lambda *_: 1)
+    count(deciding, "advance", lambda state, looks: len(looks) - state.count)
+    count(deciding, "limit_of", lambda *_: 1)
+    return calls
+
+
+def test_every_night_is_what_a_full_replay_gives(place: Question, tmp_path: Path) -> None:
+    for number in (8, 15, 25, 26, DATES):
+        tonight = replace(place, until=_night(number))
+        onwards, anew = answer(replace(tonight, memory=tmp_path / "memory")), answer(tonight)
+        assert same(onwards.decision, anew.decision), number
+        assert same(onwards.records, anew.records), number
+    assert any(alert.confirmed_at for alert in onwards.decision.alerts)
+
+
+def test_a_night_makes_only_its_new_look(place: Question, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    night = replace(place, memory=tmp_path / "memory", until=_night(DATES - 1))
+    before = answer(night)
+    calls = counted(monkeypatch)
+    after = answer(replace(night, until=_night(DATES)))
+    assert len(after.looks) == len(before.looks) + 1
+    assert calls == {"make_draft": 1, "make_look": 1, "found": 0, "advance": 1, "limit_of": 0}
+    assert same(answer(replace(night, until=_night(DATES))).decision, after.decision)
+    assert calls == {"make_draft": 1, "make_look": 1, "found": 0, "advance": 1, "limit_of": 0}
+
+
+def test_another_setting_or_another_file_is_judged_anew(
+    place: Question, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night = replace(place, memory=tmp_path / "memory", until=_night(9))
+    answer(night)
+    calls = counted(monkeypatch)
+    stricter = place.settings.correct.model_copy(update={"cloud_buffer_m": 100.0})
+    answer(replace(night, settings=place.settings.model_copy(update={"correct": stricter})))
+    assert calls["make_draft"] == 9
+
+
+def test_what_rotted_is_made_again(place: Question, tmp_path: Path) -> None:
+    night = replace(place, memory=tmp_path / "memory", until=_night(11))
+    first = answer(night)
+    files = sorted((tmp_path / "memory").iterdir())
+    assert len(files) > 20
+    for number, path in enumerate(files):
+        whole = path.read_bytes()
+        path.write_bytes([whole, whole[:-7], bytes([whole[0] ^ 1]) + whole[1:], b"", whole][number % 5])
+        if number % 5 == 4:
+            path.unlink()
+    assert same(answer(night).decision, first.decision)
+    assert all(Files(tmp_path / "memory").read(path.name) is not None for path in files)
+
+
+def test_what_no_judgement_asks_for_goes(place: Question, tmp_path: Path) -> None:
+    night = replace(place, memory=tmp_path / "memory", until=_night(20))
+    answer(night)
+    held = {path.name for path in (tmp_path / "memory").iterdir()}
+    (tmp_path / "memory" / "of a killed night.77.part").write_bytes(b"half")
+    answer(replace(night, until=_night(5)))
+    assert len({path.name for path in (tmp_path / "memory").iterdir()}) < len(held) / 2
+    assert not list((tmp_path / "memory").glob("*.part"))
+
+
+def test_a_disk_that_takes_no_more_ends_only_the_remembering(
+    place: Question, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night = replace(place, memory=tmp_path / "memory", until=_night(12))
+    whole, written = Files.write, []
+
+    def short(self: Files, name: str, parts: Any) -> None:
+        written.append(name)
+        if len(written) > 8:
+            raise OSError(28, "No space left on device")
+        whole(self, name, parts)
+
+    monkeypatch.setattr(Files, "write", short)
+    found = answer(night)
+    assert [str(fault).splitlines()[0] for fault in found.faults if "No space left" in str(fault)]
+    assert same(found.decision, answer(replace(place, until=_night(12))).decision)
+    assert not list((tmp_path / "memory").iterdir())
+
+
+def test_without_room_to_spare_nothing_is_written(tmp_path: Path) -> None:
+    assert Memory.of(tmp_path, 10**18).root is None
+    assert Memory.of(tmp_path / "new" / "site", 0).root == tmp_path / "new" / "site"
+
+
+def test_arrays_come_back_as_they_were(tmp_path: Path) -> None:
+    memory = Memory(tmp_path)
+    arrays = {"empty": np.zeros((0, 3), np.int16), "odd": np.arange(7, dtype=np.float16), "flag": np.ones((3, 1), bool)}
+    memory.keep("mark", Packed(facts={"nan": float("nan")}, arrays=arrays))
+    found = Memory(tmp_path).find("mark")
+    assert found is not None and np.isnan(found.facts["nan"])
+    assert all(same(found.arrays[name], array) for name, array in arrays.items())
+    assert not found.arrays["odd"].flags.writeable
