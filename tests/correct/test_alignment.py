@@ -46,6 +46,26 @@ def test_swapping_the_images_turns_the_sign() -> None:
     assert np.allclose(forth.shift, np.negative(back.shift), atol=1e-3)
 
 
+@settings(max_examples=8, deadline=None)
+@given(st.integers(-3, 3), st.integers(-3, 3), st.integers(0, 50))
+def test_a_whole_pixel_more_is_found_as_a_whole_pixel_more(rows: int, cols: int, seed: int) -> None:
+    image = ground(seed)
+    moved = np.roll(ndimage.shift(image, (0.3, -0.4), order=3, mode="wrap"), (rows, cols), axis=(0, 1))
+    one = estimate(cut(image), cut(ndimage.shift(image, (0.3, -0.4), order=3, mode="wrap")), ALL)
+    two = estimate(cut(image), cut(moved), ALL)
+    assert np.allclose(np.subtract(two.shift, one.shift), (rows, cols), atol=0.01)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 200), st.floats(0.1, 0.9), st.floats(4, 16))
+def test_fewer_usable_pixels_never_turn_a_refusal_into_an_acceptance(seed: int, share: float, size: float) -> None:
+    rng = np.random.default_rng(seed)
+    clouds = ndimage.gaussian_filter(rng.normal(0, 1, ALL.shape), size)
+    reference, target = cut(ground(seed)), cut(ground(500 + seed))
+    assert not estimate(reference, target, ALL).accepted
+    assert not estimate(reference, target, clouds < np.quantile(clouds, share)).accepted
+
+
 def test_a_tenth_of_changed_ground_does_not_pull() -> None:
     target = cut(ground(3), (0.5, 0.5)).copy()
     target[10:40, 20:50] = ndimage.gaussian_filter(np.random.default_rng(9).normal(0.5, 0.4, (30, 30)), 1)
