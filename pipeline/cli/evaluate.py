@@ -12,7 +12,7 @@ import typer
 
 from pipeline.cli.console import narrow, note, out
 from pipeline.model.errors import Exit, UsageError
-from pipeline.study.evaluate import Measures, Sought, reliability, wilson
+from pipeline.study.evaluate import MISSED, Measures, Sought, reliability, wilson
 from pipeline.study.evaluate import evaluate as measure
 from pipeline.study.reviewed import read_review, read_truth
 from pipeline.study.verdicts import EDGES, precision
@@ -40,6 +40,7 @@ def evaluate(
     measures = measure(reviewed, read_truth(truth, reviewed.crs))
     _each(measures.sought)
     _by_size(measures.sought)
+    _by_kind(measures)
     _summary(measures)
     if file is not None:
         _write(file, measures)
@@ -72,6 +73,14 @@ def _by_size(sought: Sequence[Sought]) -> None:
     out.print(table)
 
 
+def _by_kind(measures: Measures) -> None:
+    called = sorted({name for row in measures.kinds.values() for name in row} - {MISSED})
+    table = narrow("What it was called", "what happened", *called, MISSED)
+    for kind, row in sorted(measures.kinds.items()):
+        table.add_row(kind, *(str(row.get(name, 0)) for name in (*called, MISSED)))
+    out.print(table)
+
+
 def _summary(measures: Measures) -> None:
     hits = [each for each in measures.sought if each.confirmed]
     split = ", ".join(
@@ -85,6 +94,7 @@ def _summary(measures: Measures) -> None:
         error = float(np.median([abs(each.claimed_m2 - each.area_m2) / each.area_m2 for each in hits]))
         out.print(
             f"Of what was confirmed, medians: IoU {np.median([each.iou for each in hits]):.2f}, area error {error:.0%},"
+            f" first seen after {np.median([each.seen_days or 0 for each in hits]):.0f} days,"
             f" confirmed after {np.median([each.delay_days or 0 for each in hits]):.0f} days and"
             f" {np.median([each.delay_looks or 0 for each in hits]):.0f} clear looks;"
             f" {np.mean([each.claims for each in hits]):.2f} alerts a change", markup=False,
@@ -92,7 +102,8 @@ def _summary(measures: Measures) -> None:
     found, wrong, missed = measures.smart
     if found + missed:
         out.print(
-            f"By the SMART rule (IoU 0.2, sites of 9,000 m2 and more): {found} found, {wrong} wrong, {missed} missed",
+            f"By the SMART rule (IoU 0.2, sites of 9,000 m2 and more): {found} found, {wrong} wrong, {missed} missed,"
+            f" F1 {measures.smart_f1:.2f}",
             markup=False,
         )
     _bins(reliability(measures.judged, EDGES))
@@ -124,7 +135,11 @@ def _verdicts(review: Path, claims: Any) -> int:
 
 
 def _write(path: Path, measures: Measures) -> None:
+    # JSON knows no NaN: what cannot be told is null
+    rates = {"false_rate": measures.false_rate, "smart_f1": measures.smart_f1}
+    told = {name: value if np.isfinite(value) else None for name, value in rates.items()}
+    figures = dataclasses.asdict(measures) | {"kinds": measures.kinds} | told
     try:
-        path.write_text(json.dumps(dataclasses.asdict(measures), indent=1, default=str) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(figures, indent=1, default=str) + "\n", encoding="utf-8")
     except OSError as fault:
         raise UsageError(f"cannot be written: {fault.strerror}", str(path), "name another place") from fault

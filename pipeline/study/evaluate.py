@@ -6,6 +6,7 @@ from datetime import date, timedelta
 from itertools import pairwise
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 
 from pipeline.model.alert import Kind
 from pipeline.study.reviewed import CHANGE, Claim, Reviewed, Truth
@@ -19,6 +20,7 @@ GRACE_DAYS = 60
 """What begins so late that three clear looks cannot be expected is not asked for."""
 SMART_IOU, SMART_SMALL_M2 = 0.2, 9000.0
 """Match rule of the public scorer of IARPA SMART (JHU/APL): IoU, and the size below which a site does not count."""
+MISSED = "missed"
 SAME_SPOT = (Kind.RESURFACED.value, Kind.DEMOLISHED.value)
 
 
@@ -26,8 +28,8 @@ SAME_SPOT = (Kind.RESURFACED.value, Kind.DEMOLISHED.value)
 class Sought:
     """A change of the truth and what was claimed of it. Delays from its first day to confirmation.
 
-    delay_looks, sights: looks in which its ground was clear, until it was confirmed and in all; None, 0 where no claim
-    tells.
+    seen_days: from its first day to the first look in which it was seen. delay_looks, sights: looks in which its ground
+    was clear, until it was confirmed and in all; None, 0 where no claim tells.
     """
 
     id: str
@@ -42,6 +44,7 @@ class Sought:
     iou: float = 0.0
     claimed_m2: float = 0.0
     first_seen: date | None = None
+    seen_days: int | None = None
     delay_days: int | None = None
     delay_looks: int | None = None
     sights: int = 0
@@ -71,6 +74,22 @@ class Measures:
     def false_rate(self) -> float:
         """False confirmed polygons per 100 km2 and year."""
         return 100 * len(self.wrong) / self.km2_years if self.km2_years else float("nan")
+
+    @property
+    def kinds(self) -> dict[str, dict[str, int]]:
+        """How often each kind of change was called what; "missed" where nothing was claimed."""
+        table: dict[str, dict[str, int]] = {}
+        for each in self.sought:
+            row = table.setdefault(each.kind, {})
+            called = each.called if each.found else MISSED
+            row[called] = row.get(called, 0) + 1
+        return table
+
+    @property
+    def smart_f1(self) -> float:
+        """F1 by the rule of the SMART scorer, NaN where there was nothing to find and nothing was claimed."""
+        found, wrong, missed = self.smart
+        return 2 * found / (2 * found + wrong + missed) if any(self.smart) else float("nan")
 
 
 def evaluate(reviewed: Reviewed, truths: Sequence[Truth]) -> Measures:
@@ -165,6 +184,7 @@ def _sought(truth: Truth, reviewed: Reviewed) -> Sought:
     return Sought(
         found=True, confirmed=best.confirmed_at is not None, claims=len(hits), called=best.kind, status=best.status,
         iou=_iou(best, truth), claimed_m2=best.area_m2, first_seen=best.first_seen, delay_days=days, delay_looks=looks,
+        seen_days=(best.first_seen - truth.begins).days,
         sights=sum(day >= truth.begins for day in best.clear),
         **common,  # type: ignore[arg-type]
     )  # fmt: skip
@@ -179,15 +199,17 @@ def _hit(claim: Claim, truths: Sequence[Truth]) -> str:
 
 
 def _smart(reviewed: Reviewed, truths: Sequence[Truth]) -> tuple[int, int, int]:
-    """(found, wrong, missed): a site's polygon stays the same here, so that half its polygons are one overlap."""
+    """(found, wrong, missed): a site's polygon stays the same here, so that half its polygons are one overlap.
+
+    Sites and claims are matched one to one, so that the sum of their IoU is the largest (Kuhn 1955).
+    """
     built = [truth for truth in truths if truth.kind == Kind.NEW_STRUCTURE.value]
     large = [truth for truth in built if truth.outline.area >= SMART_SMALL_M2]
     claims = [claim for claim in reviewed.claims if claim.confirmed_at is not None and claim.kind not in SAME_SPOT]
-    taken: set[str] = set()
-    for truth in large:
-        free = [claim for claim in claims if claim.id not in taken and _iou(claim, truth) >= SMART_IOU]
-        if free:
-            taken.add(max(free, key=lambda claim, truth=truth: _iou(claim, truth)).id)  # type: ignore[misc]
+    overlap = np.array([[_iou(claim, truth) for claim in claims] for truth in large]).reshape(len(large), len(claims))
+    overlap[overlap < SMART_IOU] = 0
+    pairs = zip(*linear_sum_assignment(overlap, maximize=True), strict=True)
+    taken = {claims[column].id for row, column in pairs if overlap[row, column] > 0}
     small = [truth for truth in built if truth.outline.area < SMART_SMALL_M2]
     wrong = [
         claim for claim in claims

@@ -46,6 +46,9 @@ def test_every_change_is_printed_and_every_figure_written(review: Path, command:
     assert figures["sought"][0]["confirmed"] is True
     assert figures["sought"][0]["iou"] > 0.7
     assert figures["sought"][0]["delay_looks"] == 3
+    assert figures["kinds"] == {"new structure": {"new structure": 1}}
+    assert figures["smart_f1"] is None
+    assert "What it was called" in done.out
 
 
 @pytest.mark.parametrize(

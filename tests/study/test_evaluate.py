@@ -74,6 +74,25 @@ def test_the_smart_rule_counts_large_sites_once_and_small_ones_never() -> None:
     assert evaluate(reviewed(*claims), [large, small]).smart == (1, 1, 0)
 
 
+def test_the_smart_rule_matches_one_to_one_and_for_the_most() -> None:
+    left, right = truth(box(500, 500, 600, 600), id="left"), truth(box(600, 500, 700, 600), id="right")
+    # across both sites, and nearer to the left one than the claim that fits that one alone
+    across, alone = claim(box(520, 500, 680, 600)), claim(box(500, 500, 545, 600))
+    assert evaluate(reviewed(across, alone), [left, right]).smart == (2, 0, 0)
+    assert evaluate(reviewed(across), [left, right]).smart == (1, 0, 1)
+    assert evaluate(reviewed(across), [left, right]).smart_f1 == pytest.approx(2 / 3)
+
+
+def test_what_each_kind_was_called_is_counted_and_the_first_sight_dated() -> None:
+    truths = [truth(box(x, 500, x + 100, 600), id=str(x), kind=kind)
+              for x, kind in ((200, "new structure"), (500, "new structure"), (800, "demolished"))]  # fmt: skip
+    claims = [claim(box(200, 500, 300, 600), kind="cleared ground", first_seen=date(2020, 4, 11)),
+              claim(box(800, 500, 900, 600), kind="demolished")]  # fmt: skip
+    measures = evaluate(reviewed(*claims), truths)
+    assert measures.kinds == {"new structure": {"cleared ground": 1, "missed": 1}, "demolished": {"demolished": 1}}
+    assert [each.seen_days for each in measures.sought] == [10, None, 0]
+
+
 def test_pooled_evaluations_add_up() -> None:
     one = evaluate(reviewed(claim(box(100, 100, 200, 200))), [truth(box(500, 500, 600, 600))])
     both = pool([one, one])
