@@ -1,5 +1,7 @@
 """Nights that go on from what earlier ones found out: the same answer, bit for bit, and no work done twice."""
 
+import os
+import shutil
 from collections.abc import Callable
 from dataclasses import fields, replace
 from datetime import datetime, timedelta
@@ -15,7 +17,7 @@ from pipeline.catalogue.sites import read_sites
 from pipeline.model.settings import Settings
 from pipeline.run.files import Files
 from pipeline.run.judge import Judged, Question, judge, quiet
-from pipeline.run.memory import Memory, Packed
+from pipeline.run.memory import FACTS, Memory, Packed
 from tests import world
 
 DATES, DAYS = 36, 10
@@ -115,6 +117,25 @@ def test_what_rotted_is_made_again(place: Question, tmp_path: Path) -> None:
             path.unlink()
     assert same(answer(night).decision, first.decision)
     assert all(Files(tmp_path / "memory").read(path.name) is not None for path in files)
+
+
+def test_a_scene_that_was_known_and_cannot_be_read_again_is_left_out_and_named(place: Question, tmp_path: Path) -> None:
+    shutil.copytree(Path(place.source).parent, tmp_path / "catalogue")
+    night = replace(place, source=str(tmp_path / "catalogue" / Path(place.source).name), until=_night(11))
+    remembering = replace(night, memory=tmp_path / "memory")
+    scene = answer(remembering).looks[3].scene
+    asset = Path(next(iter(scene.granules[0].assets.values())))
+    before = asset.stat()
+    asset.write_bytes(b"x" * before.st_size)
+    # the same size and time: what is remembered of it stays, until its pixels are wanted again
+    os.utime(asset, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert any(look.scene.id == scene.id for look in answer(remembering).looks)
+    for path in (tmp_path / "memory").iterdir():
+        if path.name != FACTS:
+            path.unlink()
+    after, anew = answer(remembering), answer(night)
+    assert {record.reason for record in after.records if record.scene == scene.id} == {"unreadable"}
+    assert same(after.decision, anew.decision) and len(after.faults) == 1
 
 
 def test_what_no_judgement_asks_for_goes(place: Question, tmp_path: Path) -> None:
