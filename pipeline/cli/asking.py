@@ -11,6 +11,7 @@ from pipeline.cli.console import error, note
 from pipeline.model.errors import SettingsError, SiteError, UsageError
 from pipeline.model.settings import Settings, override, parse
 from pipeline.model.site import Site
+from pipeline.run.cells import is_wide
 from pipeline.run.judge import Question
 from pipeline.run.keep import CHIPS, MEMORY
 
@@ -55,6 +56,14 @@ def ask(ids: Sequence[str], files: Sequence[Path]) -> Asked:
             error(fault)
         raise read.faults[-1]
     return Asked(sites=sites, settings=settings, faults=() if ids else read.faults)
+
+
+def held_whole(site: Site) -> None:
+    """Raise UsageError where a site is so wide that its looks are never held together, and the command needs them."""
+    if is_wide(site):
+        rows, cols = site.grid.shape
+        what = f"{rows * cols / 1e4:,.0f} km2 are judged in cells, and this command needs the looks as a whole"
+        raise UsageError(what, site.id, "give it a part of the site as an AOI of its own, of up to 40 km2")
 
 
 def read_settings() -> Settings:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import typer
 
-from pipeline.cli.asking import ask, question
+from pipeline.cli.asking import ask, held_whole, question
 from pipeline.cli.console import error, narrow, out, progress
 from pipeline.model.errors import Exit
 from pipeline.model.imagery import SceneRecord
@@ -24,6 +24,7 @@ def scenes(
     groundbreak scenes southern-carpathians --end 2017-12-31
     """
     asked = ask([site], sites or ())
+    held_whole(asked.sites[0])
     with progress() as step:
         records, faults = survey(question(asked.sites[0], asked.settings, catalog=catalog, start=start, end=end), step)
     title = f"Scenes over {asked.sites[0].name} (shift: rows, columns of 10 m)"

@@ -9,7 +9,7 @@ import numpy as np
 import typer
 from rich.table import Table
 
-from pipeline.cli.asking import ask, question
+from pipeline.cli.asking import ask, held_whole, question
 from pipeline.cli.console import Step, out, progress
 from pipeline.decide.alerts import decide_site
 from pipeline.model.errors import DecisionError, Exit
@@ -39,6 +39,7 @@ def sensitivity(
     groundbreak sensitivity southern-carpathians --rounds 6
     """
     asked = ask([site], sites or ())
+    held_whole(asked.sites[0])
     wanted = question(asked.sites[0], asked.settings, catalog=catalog, start=start, end=end, out=folder)
     with progress() as step:
         trials = _trials(wanted, rounds, seed, step)

@@ -26,7 +26,7 @@ class Search(_Section):
     catalog: str = Field("https://earth-search.aws.element84.com/v1", description="catalogue of sites that name none")
     collection: str = Field("sentinel-2-l2a", description="collection of sites that name none")
     max_cloud_percent: float = Field(95.0, ge=0, le=100, description="whole-tile cloud above which a scene is not read")
-    max_area_km2: float = Field(2500.0, gt=0, description="largest AOI taken as one site")
+    max_area_km2: float = Field(15000.0, gt=0, description="largest AOI taken as one site; a whole tile has 12,100")
     asset_hosts: tuple[str, ...] = Field((), description="hosts trusted with assets, beside the providers' own")
 
 

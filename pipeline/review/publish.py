@@ -2,24 +2,25 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from pipeline.model.alert import Decision, Status
+from pipeline.model.alert import Alert, Decision, Status
 from pipeline.model.imagery import Look, SceneRecord
 from pipeline.model.settings import Settings
 from pipeline.model.site import Site
 from pipeline.review.folder import Folder, make, staging
 from pipeline.review.gpkg import Night, read_provenance, read_rows, write
 from pipeline.review.matching import Matched, match
+from pipeline.review.mosaic import Mosaic
 from pipeline.review.qgis import has_been_saved, write_project
 from pipeline.review.qgis_raster import raster_styles, stretches
 from pipeline.review.qgis_style import styles
-from pipeline.review.rasters import write_look, write_score
+from pipeline.review.rasters import write_look, write_mosaic, write_score
 from pipeline.review.report import write_report
 from pipeline.review.timeline import Pictures, write_pictures
 
@@ -40,6 +41,17 @@ class Published:
     notes: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Wide:
+    """What a site that was judged in cells has on disk instead of whole looks.
+
+    mosaic: before, after and score. looks_of: by the outline's own alert, the looks around it, in time order.
+    """
+
+    mosaic: Mosaic
+    looks_of: Callable[[Alert], Sequence[Look]]
+
+
 def publish(
     path: Path,
     site: Site,
@@ -47,9 +59,11 @@ def publish(
     looks: Sequence[Look],
     records: Sequence[SceneRecord],
     settings: Settings,
+    wide: Wide | None = None,
 ) -> Published:
     """Write a site's review files, with the sentence on what could not have been seen where it is known.
 
+    looks: all; of a site judged in cells, given as `wide`, only thumbnails of before and after.
     Raises ReviewError where the folder cannot be written or its review file is locked, damaged or not ours; all
     files are then as they were. The report is made last, from what the others hold.
     """
@@ -60,33 +74,48 @@ def publish(
     notes = list(_said(matched))
     with staging(folder) as stage:
         pictured = [alert for alert in decision.alerts if alert.status is not Status.WITHDRAWN]
-        source = Pictures(decision=decision, looks=ordered)
+        source = Pictures(decision=decision, looks_of=wide.looks_of if wide else lambda _: ordered)
         with ThreadPoolExecutor(1) as beside:
-            rasters = beside.submit(_write_rasters, stage.files, decision, ordered)
+            rasters = beside.submit(_write_rasters, stage.files, decision, ordered, wide)
             write_pictures(stage.files, folder, source, pictured[: settings.review.max_timelines])
             rasters.result()
-        facts = _facts(site, decision, ordered, _sensitivity(folder))
-        facts["project_digest"], note = _project(stage.files, folder, site, decision, ordered)
+        facts = _facts(site, decision, ordered, records, _sensitivity(folder))
+        facts["project_digest"], note = _project(stage.files, folder, site, decision, ordered, records)
         notes += note
-        night = Night(site=site, decision=decision, records=records, as_of=ordered[-1].time, provenance=facts)
+        night = Night(site=site, decision=decision, records=records, as_of=_times(records)[-1], provenance=facts)
         changed = write(folder.gpkg, night, styles(), stage.release)
     write_report(folder)
     paths = (folder.gpkg, folder.project, folder.before, folder.after, folder.score, folder.report)
     return Published(folder=folder, paths=paths, decision=decision, changed=changed, notes=tuple(notes))
 
 
-def _write_rasters(files: Folder, decision: Decision, looks: Sequence[Look]) -> None:
+def _times(records: Sequence[SceneRecord]) -> list[datetime]:
+    """When the looks were taken, in order."""
+    return sorted(record.time for record in records if record.used)
+
+
+def _write_rasters(files: Folder, decision: Decision, looks: Sequence[Look], wide: Wide | None) -> None:
     by_id = {look.scene.id: look for look in looks}
     before, after = by_id[decision.before_scene], by_id[decision.after_scene]
-    write_look(files.before, before)
-    write_look(files.after, after)
-    write_score(files.score, decision.evidence)
+    if wide is None:
+        write_look(files.before, before)
+        write_look(files.after, after)
+        write_score(files.score, decision.evidence)
+    else:
+        write_mosaic(files.before, wide.mosaic.before)
+        write_mosaic(files.after, wide.mosaic.after)
+        write_mosaic(files.score, wide.mosaic.score)
     for name, qml in raster_styles(before.bands, stretches([before, after])).items():
         (files.path / name).write_text(qml, encoding="utf-8")
 
 
 def _project(
-    staged: Folder, folder: Folder, site: Site, decision: Decision, looks: Sequence[Look]
+    staged: Folder,
+    folder: Folder,
+    site: Site,
+    decision: Decision,
+    looks: Sequence[Look],
+    records: Sequence[SceneRecord],
 ) -> tuple[str, tuple[str, ...]]:
     """Stage review.qgz, unless the analyst has changed it; the digest to remember, and what to tell."""
     known = read_provenance(folder.gpkg).get("project_digest")
@@ -94,7 +123,7 @@ def _project(
         found = _digest(folder.project)
         if found != known and (known is not None or has_been_saved(folder.project)):
             return known or found, (f"{folder.project} was saved in QGIS and is left as it is",)
-    write_project(staged.project, site, decision, looks)
+    write_project(staged.project, site, decision, looks, (_times(records)[0].date(), _times(records)[-1].date()))
     return _digest(staged.project), ()
 
 
@@ -114,8 +143,11 @@ def _sensitivity(folder: Folder) -> str:
         )
 
 
-def _facts(site: Site, decision: Decision, looks: Sequence[Look], sensitivity: str) -> dict[str, str]:
+def _facts(
+    site: Site, decision: Decision, looks: Sequence[Look], records: Sequence[SceneRecord], sensitivity: str
+) -> dict[str, str]:
     """Where all this comes from, as stored in `provenance`."""
+    period = _times(records)
     times: Mapping[str, datetime] = {look.scene.id: look.time for look in looks}
     return {
         "software": f"groundbreak {version('groundbreak')}",
@@ -125,8 +157,8 @@ def _facts(site: Site, decision: Decision, looks: Sequence[Look], sensitivity: s
         "before_time": times[decision.before_scene].isoformat(),
         "after_scene": decision.after_scene,
         "after_time": times[decision.after_scene].isoformat(),
-        "first_look": looks[0].time.isoformat(),
-        "last_look": looks[-1].time.isoformat(),
+        "first_look": period[0].isoformat(),
+        "last_look": period[-1].isoformat(),
         "bands": " ".join(looks[0].bands),
         "cautions": json.dumps(list(decision.cautions), ensure_ascii=False),
         "sensitivity": sensitivity,

@@ -39,8 +39,8 @@ def has_been_saved(path: Path) -> bool:
         return True
 
 
-def write_project(path: Path, site: Site, decision: Decision, looks: Sequence[Look]) -> None:
-    """The project beside review.gpkg and the COGs of the same folder."""
+def write_project(path: Path, site: Site, decision: Decision, looks: Sequence[Look], period: tuple[date, date]) -> None:
+    """The project beside review.gpkg and the COGs of the same folder. period: days of the first and last look."""
     box = site.grid.extent.boundingbox
     frame = Frame(
         epsg=int(str(site.grid.crs).rsplit(":", 1)[-1]),
@@ -48,15 +48,15 @@ def write_project(path: Path, site: Site, decision: Decision, looks: Sequence[Lo
         bands=picture_order(looks[0].bands),
         stretches=stretches([look for look in looks if look.scene.id in (decision.before_scene, decision.after_scene)]),
     )
-    text = document(_project(site, decision, looks, frame))
+    text = document(_project(site, decision, period, frame))
     with replacing(path) as beside, zipfile.ZipFile(beside, "w") as archive:
         member = zipfile.ZipInfo("review.qgs", (2020, 1, 1, 0, 0, 0))
         archive.writestr(member, text.encode(), zipfile.ZIP_DEFLATED)
 
 
-def _project(site: Site, decision: Decision, looks: Sequence[Look], frame: Frame) -> Element:
-    first, last = _period(looks)
-    stamp = [f"{day.isoformat()}T00:00:00Z" for day in (first, last)]
+def _project(site: Site, decision: Decision, period: tuple[date, date], frame: Frame) -> Element:
+    first, last = period
+    stamp = [f"{day.isoformat()}T00:00:00Z" for day in (first, last + timedelta(days=1))]
     return element(
         "qgis",
         {"version": VERSION, "projectname": site.name},
@@ -93,11 +93,6 @@ def _project(site: Site, decision: Decision, looks: Sequence[Look], frame: Frame
             element("TemporalRange", None, element("start", text=stamp[0]), element("end", text=stamp[1])),
         ),
     )
-
-
-def _period(looks: Sequence[Look]) -> tuple[date, date]:
-    days = [look.time.date() for look in looks]
-    return min(days), max(days) + timedelta(days=1)
 
 
 def _relation() -> Element:

@@ -5,16 +5,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import rasterio
 import rasterio.shutil
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from rasterio.enums import ColorInterp
-from rasterio.io import MemoryFile
+from rasterio.errors import RasterioError
+from rasterio.io import DatasetWriter, MemoryFile
 
 from pipeline.model.alert import Evidence
 from pipeline.model.bands import VISIBLE, Band
+from pipeline.model.errors import ReviewError
 from pipeline.model.imagery import Look
 from pipeline.review.folder import replacing
+
+NODATA_DN = 0
+_COG = {"driver": "COG", "COMPRESS": "DEFLATE", "BLOCKSIZE": "256", "OVERVIEWS": "AUTO", "STATISTICS": "YES"}
 
 
 def picture_order(bands: Sequence[Band]) -> tuple[Band, ...]:
@@ -23,46 +29,74 @@ def picture_order(bands: Sequence[Band]) -> tuple[Band, ...]:
     return (*front, *(band for band in bands if band not in front))
 
 
+def look_dn(look: Look) -> NDArray[np.uint16]:
+    """(band, row, col): reflectance * 10000 of all bands, true colour first, 0 = nodata."""
+    planes = np.stack([look.reflectance[look.bands.index(band)] for band in picture_order(look.bands)])
+    return np.where(np.isfinite(planes), np.clip(np.round(planes * 10000), 1, 65535), NODATA_DN).astype(np.uint16)
+
+
 def write_look(path: Path, look: Look) -> None:
-    """All bands, reflectance * 10000 as uint16, nodata 0, true colour first."""
-    order = picture_order(look.bands)
-    planes = np.stack([look.reflectance[look.bands.index(band)] for band in order])
-    dn = np.where(np.isfinite(planes), np.clip(np.round(planes * 10000), 1, 65535), 0).astype(np.uint16)
-    _write_cog(path, dn, look.grid, nodata=0, names=[f"{band} {band.role}" for band in order], predictor="STANDARD")
+    """A look as a picture."""
+    _write_cog(path, look_dn(look), look.grid, nodata=NODATA_DN, names=look_names(look.bands))
+
+
+def look_names(bands: Sequence[Band]) -> list[str]:
+    """What the bands of a picture are called in its file."""
+    return [f"{band} {band.role}" for band in picture_order(bands)]
+
+
+SCORE_NAMES = ["evidence nats"]
 
 
 def write_score(path: Path, evidence: Evidence) -> None:
     """Log-odds in nats, float32, nodata NaN; higher = more surely changed."""
     data = evidence.log_odds[None].astype(np.float32)
-    _write_cog(path, data, evidence.grid, nodata=float("nan"), names=["evidence nats"], predictor="FLOATING_POINT")
+    _write_cog(path, data, evidence.grid, nodata=float("nan"), names=SCORE_NAMES)
 
 
-def _write_cog(
-    path: Path, data: NDArray[Any], grid: GeoBox, *, nodata: float, names: Sequence[str], predictor: str
-) -> None:
-    profile = {
-        "driver": "GTiff", "dtype": data.dtype.name, "count": len(data), "height": data.shape[1],
-        "width": data.shape[2], "crs": str(grid.crs), "transform": grid.affine, "nodata": nodata,
+def write_mosaic(path: Path, draft: Path) -> None:
+    """A plain GeoTIFF that was put together on disk, in the form of the others.
+
+    Raises ReviewError where it cannot be written.
+    """
+    with replacing(path) as beside:
+        try:
+            with rasterio.open(draft) as source:
+                rasterio.shutil.copy(source, beside, PREDICTOR=_predictor(source.dtypes[0]), BIGTIFF="IF_SAFER", **_COG)
+        except RasterioError as fault:
+            raise ReviewError(
+                f"cannot be written: {fault}", str(path), "free some disk space, then run again"
+            ) from fault
+
+
+def described(file: DatasetWriter, names: Sequence[str]) -> None:
+    """Name the bands, and say which are red, green and blue."""
+    for index, name in enumerate(names, 1):
+        file.set_band_description(index, name)
+    if len(names) >= 3:
+        rest = [ColorInterp.undefined] * (len(names) - 3)
+        file.colorinterp = [ColorInterp.red, ColorInterp.green, ColorInterp.blue, *rest]
+
+
+def profile(data_type: str, count: int, grid: GeoBox, nodata: float) -> dict[str, Any]:
+    """What a plain GeoTIFF on a grid is made with."""
+    return {
+        "driver": "GTiff", "dtype": data_type, "count": count, "height": grid.shape[0], "width": grid.shape[1],
+        "crs": str(grid.crs), "transform": grid.affine, "nodata": nodata,
     }  # fmt: skip
+
+
+def _write_cog(path: Path, data: NDArray[Any], grid: GeoBox, *, nodata: float, names: Sequence[str]) -> None:
     with MemoryFile() as memory, MemoryFile() as cog:
-        with memory.open(**profile) as draft:
+        with memory.open(**profile(data.dtype.name, len(data), grid, nodata)) as draft:
             draft.write(data)
-            for index, name in enumerate(names, 1):
-                draft.set_band_description(index, name)
-            if len(data) >= 3:
-                rest = [ColorInterp.undefined] * (len(data) - 3)
-                draft.colorinterp = [ColorInterp.red, ColorInterp.green, ColorInterp.blue, *rest]
+            described(draft, names)
         with memory.open() as draft:
-            rasterio.shutil.copy(
-                draft,
-                cog.name,
-                driver="COG",
-                COMPRESS="DEFLATE",
-                PREDICTOR=predictor,
-                BLOCKSIZE="256",
-                OVERVIEWS="AUTO",
-                STATISTICS="YES",
-            )
+            rasterio.shutil.copy(draft, cog.name, PREDICTOR=_predictor(data.dtype.name), **_COG)
         # written here and not by GDAL, which reports a full disk as a fault of its own and half a file as none
         with replacing(path) as beside:
             beside.write_bytes(cog.getbuffer())
+
+
+def _predictor(data_type: str) -> str:
+    return "FLOATING_POINT" if data_type.startswith("float") else "STANDARD"

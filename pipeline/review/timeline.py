@@ -1,7 +1,7 @@
 """The timeline picture of an alert: its clear looks, and the curves that speak for it and against it."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -36,10 +36,10 @@ TEXT: Any = {"font.family": "DejaVu Sans", "font.size": 8, "axes.linewidth": 0.6
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Pictures:
-    """What the pictures of a site are made from; looks in time order."""
+    """What the pictures of a site are made from. looks_of: an alert -> the looks that show it, in time order."""
 
     decision: Decision
-    looks: Sequence[Look]
+    looks_of: Callable[[Alert], Sequence[Look]]
 
 
 def write_pictures(staged: Folder, folder: Folder, source: Pictures, alerts: Sequence[Alert]) -> None:
@@ -47,7 +47,6 @@ def write_pictures(staged: Folder, folder: Folder, source: Pictures, alerts: Seq
     seen: dict[str, list[Observation]] = {}
     for each in source.decision.observations:
         seen.setdefault(each.change_id, []).append(each)
-    looks = {look.scene.id: look for look in source.looks}
     for alert in alerts:
         mine = seen.get(alert.id, [])
         facts = f"{FORM} {CONTEXT_PX} {source.decision.settings_digest} {alert} {mine}"
@@ -55,7 +54,8 @@ def write_pictures(staged: Folder, folder: Folder, source: Pictures, alerts: Seq
         place = folder.timeline(alert.id)
         if place.is_file() and mark.encode() in place.read_bytes()[:512] and folder.pair(alert.id).is_file():
             continue
-        write_timeline(staged.timeline(alert.id), alert, source.looks, mine, mark)
+        looks = {look.scene.id: look for look in source.looks_of(alert)}
+        write_timeline(staged.timeline(alert.id), alert, tuple(looks.values()), mine, mark)
         if alert.before_scene in looks and alert.after_scene in looks:
             write_pair(staged.pair(alert.id), alert.outline, looks[alert.before_scene], looks[alert.after_scene])
 

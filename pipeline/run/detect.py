@@ -1,7 +1,8 @@
 """`detect`: every site asked for, each on its own, so that one that fails stops no other."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,11 +10,15 @@ from pipeline.model.alert import Decision
 from pipeline.model.errors import GroundbreakError
 from pipeline.model.imagery import SceneRecord
 from pipeline.model.site import Site
-from pipeline.review.publish import Published, publish
+from pipeline.review.publish import Published, Wide, publish
 from pipeline.review.report import write_index
+from pipeline.run.cells import is_wide
 from pipeline.run.correcting import Progress
-from pipeline.run.judge import Question
-from pipeline.run.workers import Answer, answers
+from pipeline.run.judge import Judged, Question, judge
+from pipeline.run.wide import judged_wide
+from pipeline.run.workers import answers
+
+ROOM = Path(".groundbreak")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -39,26 +44,29 @@ def detect(
     scheduler cannot be reached.
     """
     done = False
-    for question, answer in answers(questions, workers, scheduler, step):
-        outcome = _finish(question, answer, out)
+    whole = answers(judge, [each for each in questions if not is_wide(each.site)], workers, scheduler, step)
+    for question in questions:
+        if is_wide(question.site):
+            outcome = _finish(question, judged_wide(question, out / ROOM, workers, scheduler, step), out)
+        else:
+            outcome = _finish(question, _held(next(whole)[1]), out)
         done |= outcome.published is not None
         yield outcome
     if done:
         write_index(out)
 
 
-def _finish(question: Question, answer: Answer, out: Path) -> SiteOutcome:
+@contextmanager
+def _held(answer: Callable[[], Judged]) -> Iterator[tuple[Judged, None]]:
+    yield answer(), None
+
+
+def _finish(question: Question, answer: AbstractContextManager[tuple[Judged, Wide | None]], out: Path) -> SiteOutcome:
     began = time.monotonic()
     try:
-        judged = answer()
-        published = publish(
-            out / question.site.id,
-            question.site,
-            judged.decision,
-            judged.looks,
-            judged.records,
-            question.settings,
-        )
+        with answer as (judged, wide):
+            folder, settings = out / question.site.id, question.settings
+            published = publish(folder, question.site, judged.decision, judged.looks, judged.records, settings, wide)
     except GroundbreakError as fault:
         return SiteOutcome(site=question.site, seconds=time.monotonic() - began, fault=fault)
     except Exception as fault:  # noqa: BLE001  (the boundary of a site: what breaks it stops no other)

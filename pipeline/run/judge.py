@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from odc.geo.geobox import GeoBox
 from threadpoolctl import threadpool_limits
 
 from pipeline.catalogue.pixels import read_chips
@@ -33,6 +34,8 @@ class Question:
 
     chips: folder in which the chips of a distant catalogue are kept; None = read them anew.
     memory: folder for what is found out of this site; None = nothing is remembered.
+    found: what the catalogue has, where that is known already. core: the part of the site's grid that is asked about,
+    of a cell of a wide site; None = all of it.
     """
 
     site: Site
@@ -44,6 +47,8 @@ class Question:
     extra_scenes: tuple[str, ...] = ()
     chips: Path | None = None
     memory: Path | None = None
+    found: Found | None = None
+    core: GeoBox | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -59,6 +64,8 @@ class Judged:
 
 def scenes_of(question: Question) -> Found:
     """Every scene of the site's catalogue, and those named one by one, in time order."""
+    if question.found is not None:
+        return question.found
     site, settings = question.site, question.settings
     found = find(site, question.source, question.collection, question.start, question.until, settings)
     named = tuple(find_one(site, reference, settings) for reference in question.extra_scenes)
@@ -182,20 +189,22 @@ def _refusal(scene: Scene, reason: Reason, note: str) -> Rejection:
     return Rejection(scene=scene.id, time=scene.time, reason=reason, note=note)
 
 
+def refusal_record(item: Rejection) -> SceneRecord:
+    """A refusal as a row of `scenes`."""
+    return SceneRecord(
+        scene=item.scene,
+        time=item.time,
+        used=False,
+        reason=item.reason.value,
+        value=item.value,
+        limit=item.limit,
+        note=item.note,
+    )
+
+
 def _records(site: Site, refused: Sequence[Rejection], looks: Sequence[Look]) -> tuple[SceneRecord, ...]:
     inside = aoi_mask(site)
-    rows = [
-        SceneRecord(
-            scene=item.scene,
-            time=item.time,
-            used=False,
-            reason=item.reason.value,
-            value=item.value,
-            limit=item.limit,
-            note=item.note,
-        )
-        for item in refused
-    ]
+    rows = [refusal_record(item) for item in refused]
     rows += [
         SceneRecord(
             scene=look.scene.id,

@@ -11,51 +11,54 @@ from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pipeline.model.errors import UsageError
 from pipeline.run.correcting import Progress
-from pipeline.run.judge import Judged, Question, judge, quiet
+from pipeline.run.judge import Question, quiet
 
 CONNECT_SECONDS = 20
-Answer = Callable[[], Judged]
-"""Gives the answer, waiting for it where need be; raises what judging raised."""
+A = TypeVar("A")
+Task = Callable[[Question, Progress], A]
+"""A plain function of a question, found by its name in every process."""
+Told = Iterator[tuple[Question, Callable[[], A]]]
+"""Questions, each with what gives the answer, waiting for it where need be; it raises what the task raised."""
 
 
 def answers(
-    questions: Sequence[Question], workers: int, scheduler: str | None, step: Progress
-) -> Iterator[tuple[Question, Answer]]:
-    """Every question with its answer, in the order given.
+    task: Task[A], questions: Sequence[Question], workers: int, scheduler: str | None, step: Progress
+) -> Told[A]:
+    """Every question with the task's answer, in the order given.
 
     Raises UsageError where the scheduler cannot be reached, or the `dask` extra is missing.
     """
     if scheduler is not None:
-        yield from _by_cluster(questions, scheduler, step)
+        yield from _by_cluster(task, questions, scheduler, step)
     elif workers == 1 or len(questions) <= 1:
-        yield from ((question, partial(judge, question, step)) for question in questions)
+        yield from ((question, partial(task, question, step)) for question in questions)
     else:
-        yield from _by_pool(questions, workers, step)
+        yield from _by_pool(task, questions, workers, step)
 
 
-def _by_pool(questions: Sequence[Question], workers: int, step: Progress) -> Iterator[tuple[Question, Answer]]:
+def _by_pool(task: Task[A], questions: Sequence[Question], workers: int, step: Progress) -> Told[A]:
     """One question more than there are workers is out at a time: an answer that waits holds a whole stack."""
     workers = min(workers, len(questions))
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        out = deque((question, pool.submit(judge, question, quiet)) for question in questions[: workers + 1])
+        out = deque((question, pool.submit(task, question, quiet)) for question in questions[: workers + 1])
         for done in range(1, len(questions) + 1):
             question, future = out.popleft()
             yield question, future.result
             del future
             for following in questions[workers + done : workers + done + 1]:
-                out.append((following, pool.submit(judge, following, quiet)))
+                out.append((following, pool.submit(task, following, quiet)))
             step("all sites", done, len(questions), "sites judged")
 
 
-def _by_cluster(questions: Sequence[Question], address: str, step: Progress) -> Iterator[tuple[Question, Answer]]:
+def _by_cluster(task: Task[A], questions: Sequence[Question], address: str, step: Progress) -> Told[A]:
     client = _connect(address)
     try:
         # a worker that dies takes its task with it; the scheduler gives it to another
-        running = [(each, client.submit(judge, _anywhere(each), quiet, pure=False)) for each in questions]
+        running = [(each, client.submit(task, _anywhere(each), quiet, pure=False)) for each in questions]
         for done, (question, future) in enumerate(running, 1):
             yield question, future.result
             future.release()

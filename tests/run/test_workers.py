@@ -45,10 +45,9 @@ def test_answers_come_in_order_and_few_wait(
                  settings=Settings()) for number in range(count)
     ]  # fmt: skip
     bench = Bench()
-    monkeypatch.setattr(workers, "judge", bench.judge)
     monkeypatch.setattr(workers, "ProcessPoolExecutor", lambda size, mp_context: ThreadPoolExecutor(size))
     said = []
-    for question, answer in workers.answers(asked, side, None, quiet):
+    for question, answer in workers.answers(bench.judge, asked, side, None, quiet):
         said.append((question.site.id, answer()))
         bench.taken()
     assert said == [(f"s{number}", f"s{number}") for number in range(count)]

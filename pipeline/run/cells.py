@@ -1,0 +1,133 @@
+"""A site too large to be held whole, cut into cells: each a site of its own, with a halo of its neighbours' ground.
+
+So the same plain task judges a cell, in any process, and what is remembered of each lets a run that was cut off go on
+where it stood.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from odc.geo.geobox import GeoBox
+from odc.geo.geom import Geometry
+from shapely.geometry import box
+
+from pipeline.catalogue.scenes import Found
+from pipeline.decide.seams import touching
+from pipeline.model.alert import Alert, Decision, Evidence, Status
+from pipeline.model.errors import GroundbreakError
+from pipeline.model.imagery import Look, Scene, SceneRecord
+from pipeline.model.site import Site, aoi_mask, cells
+from pipeline.review.chips import window
+from pipeline.review.mosaic import Piece
+from pipeline.review.rasters import look_dn
+from pipeline.run.correcting import Progress
+from pipeline.run.judge import Question, judge
+
+WHOLE_PX = 700 * 700
+"""Sites of up to 49 km² are held whole: 60 bytes a pixel and look."""
+CELL_PX, HALO_PX = 512, 48
+"""The halo holds the buffer of a cloud, and any building that reaches out of the cell."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CellAnswer:
+    """What a cell tells: the alerts that reach into its core, and of the core what the pictures show.
+
+    seen: the cell's whole grid. aoi_px: pixels of the AOI in the core. looks: by the id of an alert that may be
+    pictured, the looks around its outline.
+    """
+
+    decision: Decision
+    records: tuple[SceneRecord, ...]
+    faults: tuple[GroundbreakError, ...]
+    piece: Piece
+    seen: GeoBox
+    before: Scene
+    after: Scene
+    aoi_px: int
+    looks: dict[str, tuple[Look, ...]]
+
+
+def is_wide(site: Site) -> bool:
+    """Whether a site is judged in cells."""
+    return int(np.prod(site.grid.shape)) > WHOLE_PX
+
+
+def cell_questions(question: Question, found: Found) -> Iterator[Question]:
+    """One question a cell that holds some of the AOI, row by row. found: what the catalogue has for the whole site."""
+    site, inside = question.site, aoi_mask(question.site)
+    for core, seen in cells(site.grid, CELL_PX, HALO_PX):
+        rows, cols = place_of(core, site.grid)
+        if not inside[rows, cols].any():
+            continue
+        name = f"{site.id}.{rows.start // CELL_PX}.{cols.start // CELL_PX}"
+        yield replace(
+            question,
+            site=replace(site, id=name, grid=seen),
+            core=core,
+            found=replace(found, scenes=tuple(scene for scene in found.scenes if _reaches(scene, seen)), rejections=()),
+            extra_scenes=(),
+            memory=question.memory and question.memory.with_name(name),
+        )
+
+
+def judge_cell(question: Question, step: Progress) -> CellAnswer:
+    """Judge one cell. Raises DecisionError where it has too few looks."""
+    site, core = question.site, question.core or question.site.grid
+    judged = judge(question, step)
+    decision, inside = judged.decision, place_of(core, site.grid)
+    told = touching(decision.alerts, core)
+    by_id = {look.scene.id: look for look in judged.looks}
+    before, after = by_id[decision.before_scene], by_id[decision.after_scene]
+    shown = [alert for alert in told if alert.status is not Status.WITHDRAWN][: question.settings.review.max_timelines]
+    ids = {alert.id for alert in told}
+    return CellAnswer(
+        decision=replace(
+            decision,
+            alerts=told,
+            observations=tuple(each for each in decision.observations if each.change_id in ids),
+            evidence=_corner(decision.evidence),
+        ),
+        records=judged.records,
+        faults=judged.faults,
+        piece=Piece(
+            core=core, bands=before.bands, before=look_dn(before)[:, *inside], after=look_dn(after)[:, *inside],
+            score=decision.evidence.log_odds[inside],
+        ),
+        seen=site.grid,
+        before=before.scene,
+        after=after.scene,
+        aoi_px=int(aoi_mask(site)[inside].sum()),
+        looks={alert.id: _around(alert, judged.looks) for alert in shown},
+    )  # fmt: skip
+
+
+def place_of(part: GeoBox, grid: GeoBox) -> tuple[slice, slice]:
+    """Rows and columns of a grid that a part of it takes."""
+    col, row = (round(value) for value in ~grid.affine * (part.affine.c, part.affine.f))
+    return slice(row, row + part.shape[0]), slice(col, col + part.shape[1])
+
+
+def _reaches(scene: Scene, grid: GeoBox) -> bool:
+    ground = Geometry(box(*grid.extent.boundingbox.bbox), str(grid.crs)).to_crs("EPSG:4326", resolution=1000).geom
+    return any(granule.footprint.intersects(ground) for granule in scene.granules)
+
+
+def _corner(evidence: Evidence) -> Evidence:
+    """One pixel of it: the rest is in the pictures."""
+    return Evidence(grid=evidence.grid[:1, :1], log_odds=evidence.log_odds[:1, :1], since=evidence.since[:1, :1])
+
+
+def _around(alert: Alert, looks: Sequence[Look]) -> tuple[Look, ...]:
+    """The looks cut to what a picture of the alert shows."""
+    part = window(alert.outline, looks[0].grid)
+    return tuple(
+        replace(
+            look,
+            grid=part.grid,
+            reflectance=look.reflectance[:, part.rows, part.cols].copy(),
+            why=look.why[part.rows, part.cols].copy(),
+        )
+        for look in looks
+    )

@@ -1,0 +1,208 @@
+"""The answers of a wide site's cells become one, as if it had been judged at once; it is never held whole."""
+
+import heapq
+import pickle
+import shutil
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import mkdtemp
+
+import numpy as np
+from rasterio.errors import RasterioError
+
+from pipeline.catalogue.scenes import Found
+from pipeline.decide.seams import CellAlert, joined
+from pipeline.model.alert import Alert, Evidence
+from pipeline.model.errors import DecisionError, ReviewError
+from pipeline.model.imagery import Alignment, Look, Scene, SceneRecord, Why
+from pipeline.review.mosaic import Mosaic, thumbnail
+from pipeline.review.publish import Wide
+from pipeline.review.rasters import picture_order
+from pipeline.run.cells import CellAnswer, cell_questions, judge_cell
+from pipeline.run.correcting import Progress
+from pipeline.run.judge import Judged, Question, common_bands, quiet, refusal_record, scenes_of
+from pipeline.run.workers import Told, answers
+
+SCRATCH = "wide-"
+
+
+@contextmanager
+def judged_wide(
+    question: Question, room: Path, workers: int, scheduler: str | None, step: Progress
+) -> Iterator[tuple[Judged, Wide]]:
+    """The answer about a wide site, and what of it lies on disk, in `room`, as long as the context lasts.
+
+    A cell that cannot be judged is said, and is a hole in the score. Raises DecisionError where none can.
+    """
+    room.mkdir(parents=True, exist_ok=True)
+    for leftover in room.glob(f"{SCRATCH}*"):
+        shutil.rmtree(leftover)
+    folder = Path(mkdtemp(prefix=SCRATCH, dir=room))
+    try:
+        found = scenes_of(question)
+        asked = tuple(cell_questions(question, found))
+        told = answers(judge_cell, asked, workers, scheduler, quiet)
+        gathered = _gather(question, found, asked, told, folder, step)
+        yield _judged(question, found, gathered, len(asked)), Wide(mosaic=gathered.mosaic, looks_of=gathered.looks_of)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Gathered:
+    """What is kept of the cells' answers: all but their pixels, which lie on disk.
+
+    most: alerts whose looks are kept, the surest. pictured: outline -> id of the alert whose looks they are.
+    """
+
+    mosaic: Mosaic
+    folder: Path
+    most: int
+    cells: list[CellAnswer] = field(default_factory=list)
+    blind: list[DecisionError] = field(default_factory=list)
+    pictured: dict[bytes, str] = field(default_factory=dict)
+    _sure: list[tuple[float, str]] = field(default_factory=list)
+
+    def add(self, cell: CellAnswer) -> None:
+        """Put the pixels on disk, keep the rest. Raises ReviewError where the disk takes no more."""
+        try:
+            self.mosaic.add(cell.piece)
+            for alert in cell.decision.alerts:
+                self._keep(alert, cell.looks.get(alert.id, ()))
+        except (OSError, RasterioError) as fault:
+            mend = "free some disk space, then run again: what is remembered of the cells is not lost"
+            raise ReviewError(f"cannot be written: {fault}", str(self.folder), mend) from fault
+        none = np.zeros((0, 0, 0), np.uint16)
+        bare = replace(cell.piece, before=none, after=none, score=np.zeros((0, 0), np.float32))
+        self.cells.append(replace(cell, piece=bare, looks={}))
+
+    def _keep(self, alert: Alert, looks: tuple[Look, ...]) -> None:
+        if not looks:
+            return
+        self._place(alert.id).write_bytes(pickle.dumps(looks, pickle.HIGHEST_PROTOCOL))
+        heapq.heappush(self._sure, (alert.confidence, alert.id))
+        if len(self._sure) > self.most:
+            self._place(heapq.heappop(self._sure)[1]).unlink()
+
+    def alerts(self) -> tuple[Alert, ...]:
+        """Each change once; from then on its looks are found by its outline, whatever id it is given."""
+        told = joined([
+            CellAlert(alert=alert, core=cell.piece.core, seen=cell.seen)
+            for cell in self.cells for alert in cell.decision.alerts
+        ])  # fmt: skip
+        self.pictured = {alert.outline.wkb: alert.id for alert in told}
+        return told
+
+    def looks_of(self, alert: Alert) -> Sequence[Look]:
+        """The looks around an alert, as its cell saw them."""
+        # written a moment ago by this very process, in a folder that it alone knows
+        looks: tuple[Look, ...] = pickle.loads(self._place(self.pictured[alert.outline.wkb]).read_bytes())
+        return looks
+
+    def _place(self, change_id: str) -> Path:
+        return self.folder / f"{change_id}.looks"
+
+
+def _gather(
+    question: Question, found: Found, asked: Sequence[Question], told: Told[CellAnswer], folder: Path, step: Progress
+) -> _Gathered:
+    site = question.site
+    # a change on a corner is told by four cells
+    most = 4 * question.settings.review.max_timelines
+    with Mosaic(folder, site.grid, common_bands(found.scenes)) as mosaic:
+        gathered = _Gathered(mosaic=mosaic, folder=folder, most=most)
+        for done, (_, answer) in enumerate(told, 1):
+            try:
+                gathered.add(answer())
+            except DecisionError as fault:
+                gathered.blind.append(fault)
+            step(site.id, done, len(asked), "cells judged")
+    if not gathered.cells:
+        raise gathered.blind[0]
+    return gathered
+
+
+def _judged(question: Question, found: Found, gathered: _Gathered, asked: int) -> Judged:
+    cells, alerts = gathered.cells, gathered.alerts()
+    kept = {alert.id for alert in alerts}
+    before, after = (_commonest([getattr(cell, name) for cell in cells]) for name in ("before", "after"))
+    mosaic = gathered.mosaic
+    shown = [_thumbnail(scene, path, mosaic) for scene, path in ((before, mosaic.before), (after, mosaic.after))]
+    small, odds = thumbnail(mosaic.score, mosaic.grid)
+    observed = {(each.change_id, each.scene): each for cell in cells for each in cell.decision.observations}
+    decision = replace(
+        cells[0].decision,
+        site=question.site.id,
+        alerts=alerts,
+        observations=tuple(each for each in observed.values() if each.change_id in kept),
+        evidence=Evidence(grid=small, log_odds=odds[0], since=np.full(odds[0].shape, -1, np.int16)),
+        before_scene=before.id,
+        after_scene=after.id,
+        cautions=_cautions(gathered, asked),
+    )
+    records = merged_records(found, cells)
+    faults = dict.fromkeys(fault for cell in cells for fault in cell.faults)
+    return Judged(
+        site=question.site, decision=decision, looks=tuple(shown), records=records, faults=(*found.faults, *faults)
+    )
+
+
+def _cautions(gathered: _Gathered, asked: int) -> tuple[str, ...]:
+    said = dict.fromkeys(caution for cell in gathered.cells for caution in cell.decision.cautions)
+    words = [f"judged in {asked} cells: before and after show each cell at its own clearest looks"]
+    if gathered.blind:
+        first, count = gathered.blind[0], len(gathered.blind)
+        words.append(f"nothing is known of {count} of {asked} cells, holes in score.tif: {first.what}, {first.where}")
+    return (*words, *said)
+
+
+def _commonest(scenes: Sequence[Scene]) -> Scene:
+    counts = Counter(scene.id for scene in scenes)
+    return min(scenes, key=lambda scene: (-counts[scene.id], scene.id))
+
+
+def _thumbnail(scene: Scene, path: Path, mosaic: Mosaic) -> Look:
+    """A mosaic as a small look, for what a project has to know of its colours."""
+    grid, dn = thumbnail(path, mosaic.grid)
+    known = (dn > 0).all(axis=0)
+    order = picture_order(mosaic.bands)
+    return Look(
+        scene=scene,
+        grid=grid,
+        bands=order,
+        reflectance=np.where(known, dn / np.float32(10_000), np.nan).astype(np.float32),
+        why=np.where(known, 0, np.uint8(Why.NODATA)).astype(np.uint8),
+        alignment=Alignment(shift=(0.0, 0.0), accepted=True, reliability=1.0),
+        noise=np.zeros(len(order), np.float32),
+        boa_offset_dn=0,
+    )
+
+
+def merged_records(found: Found, cells: Sequence[CellAnswer]) -> tuple[SceneRecord, ...]:
+    """What became of each scene in the whole: used where any cell used it, its clear share that of the whole AOI."""
+    told: dict[str, list[tuple[SceneRecord, int]]] = defaultdict(list)
+    for cell in cells:
+        for record in cell.records:
+            told[record.scene].append((record, cell.aoi_px))
+    whole = sum(cell.aoi_px for cell in cells)
+    rows = [*(refusal_record(item) for item in found.rejections), *(_merged(each, whole) for each in told.values())]
+    return tuple(sorted(rows, key=lambda row: (row.time, row.scene)))
+
+
+def _merged(told: Sequence[tuple[SceneRecord, int]], whole: int) -> SceneRecord:
+    used = [(record, size) for record, size in told if record.used]
+    if not used:
+        return max((record for record, _ in told), key=lambda record: (record.clear_share or 0.0, record.value or 0.0))
+    shifts = np.array([record.shift for record, _ in used])
+    row, col = np.median(shifts, axis=0)
+    clear = sum((record.clear_share or 0.0) * size for record, size in used) / max(whole, 1)
+    return replace(
+        used[0][0],
+        shift=(float(row), float(col)),
+        reliability=float(np.median([record.reliability for record, _ in used])),
+        clear_share=clear,
+        note="" if len(used) == len(told) else f"used in {len(used)} of {len(told)} cells",
+    )
