@@ -9,7 +9,7 @@ noise, and a hall stands from two thirds of the way on.
 import json
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -37,6 +37,7 @@ CLEAR = "southern-carpathians-20180830"
 BANDS = ("blue", "green", "red", "nir", "nir08", "swir16")
 SIDES, LOOKS = (128, 256, 512), 12
 HISTORIES, SIDE = (10, 20, 40), 128
+Place = tuple[slice, slice]
 LEFT, TOP, CRS = 500_000.0, 5_000_000.0, "EPSG:32634"
 STAGES = {
     "read": (judging, "read_chips"), "first masks": (correcting, "make_draft"), "reference": (correcting, "found"),
@@ -117,17 +118,20 @@ def _timed(function: Callable[..., Any], name: str, spent: dict[str, float]) -> 
     return run
 
 
-def write(folder: Path, side: int, looks: int) -> Path:
-    """A catalogue over a square of so many pixels, the site's margin included, and its AOI file."""
+def write(folder: Path, side: int, looks: int, halls: Sequence[Place] = ()) -> Path:
+    """A catalogue over a square of so many pixels, the site's margin included, and its AOI file.
+
+    halls: where one stands at the end; in the middle of the square if none is given.
+    """
     rng, items = np.random.default_rng(1), []
     grid = GeoBox((side, side), from_origin(LEFT, TOP, 10, 10), CRS)
     ground = {band: _tiled(band, side) for band in BANDS}
-    at = slice(side // 2, side // 2 + 6), slice(side // 2, side // 2 + 8)
+    halls = halls or [(slice(side // 2, side // 2 + 6), slice(side // 2, side // 2 + 8))]
     for number in range(looks):
         assets = {}
         for band in BANDS:
             plane = (1 + 0.04 * np.sin(number)) * ground[band] + 30 * (number % 3)
-            if number >= 2 * looks // 3:
+            for at in halls if number >= 2 * looks // 3 else ():
                 plane[at] = 3000
             noisy = np.clip(plane + rng.normal(0, 25, plane.shape), 1, 65535)
             assets[band] = (noisy.astype(np.uint16), grid)
