@@ -10,7 +10,7 @@ from odc.geo.geobox import GeoBox
 from scipy import ndimage
 
 from pipeline.correct.alignment import Options, estimate
-from pipeline.correct.robust import centre_spread
+from pipeline.correct.robust import centre_spread, median
 from pipeline.model.bands import ALIGNMENT, Band
 from pipeline.model.imagery import Alignment, Scene, Why
 from pipeline.model.settings import Settings
@@ -56,7 +56,7 @@ class Reference:
 
     def expected(self) -> NDArray[np.float32]:
         """The reference with its holes filled by the median of its band, for masks that need a value everywhere."""
-        middle = centre_spread(self.reflectance.reshape(len(self.bands), -1), axis=1)[0][:, None, None]
+        middle = median(self.reflectance.reshape(len(self.bands), -1), axis=1)[:, None, None]
         return np.where(np.isfinite(self.reflectance), self.reflectance, middle).astype(np.float32)
 
 
@@ -201,7 +201,8 @@ def _moved(draft: Draft, alignment: Alignment, usable: NDArray[np.bool_]) -> NDA
     share = ndimage.shift(usable.astype(np.float32), back, order=1, cval=0)
     # cubic, or the reference is blurred; cloud keeps its pixels so that the kernel meets no step, they fall out after
     measured = np.isfinite(draft.reflectance)
-    filled = np.where(measured, draft.reflectance, np.nanmedian(draft.reflectance, axis=(1, 2), keepdims=True))
+    middle = median(draft.reflectance.reshape(len(draft.bands), -1), axis=1)[:, None, None]
+    filled = np.where(measured, draft.reflectance, middle)
     planes = [ndimage.shift(plane, back, order=3, mode="nearest") for plane in filled]
     return np.where(share > 0.99, np.stack(planes), np.nan).astype(np.float32)
 
