@@ -11,8 +11,12 @@ import socket
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import requests
+
+from pipeline.catalogue.providers import Access, access_of
 from pipeline.review.geoblob import register
 from tests import world
 
@@ -41,6 +45,23 @@ def _resolved(host: Any, *rest: Any, **more: Any) -> Any:
     return _getaddrinfo(host, *rest, **more)
 
 
+def _access(href: str) -> Access:
+    """As ever, but that what a loopback server keeps under /signed/ is to be signed."""
+    return Access(prefix="", sign="planetary-computer") if "/signed/" in href else access_of(href)
+
+
+def _sign(href: str) -> str:
+    """A token asked for once and used until it is forgotten, as the provider's own package does it."""
+    root = href.partition("/signed/")[0]
+    if root not in _TOKENS:
+        _TOKENS[root] = requests.get(f"{root}/token", timeout=PATIENCE_S).text
+    return f"{href}?sig={_TOKENS[root]}"
+
+
+_TOKENS: dict[str, str] = {}
+_SIGNER = SimpleNamespace(sas=SimpleNamespace(TOKEN_CACHE=_TOKENS), sign_url=_sign)
+
+
 def _work(folder: Path, arguments: tuple[str, ...], log: Path) -> None:
     os.chdir(folder)
     for name in [each for each in os.environ if each.startswith("GROUNDBREAK")]:
@@ -55,6 +76,8 @@ def _work(folder: Path, arguments: tuple[str, ...], log: Path) -> None:
         fetch.PAUSE_S = pixels.PAUSE_S = 0.01
         fetch.TIMEOUT_S, opening.STATUS_TIMEOUT_S = (PATIENCE_S, PATIENCE_S), (PATIENCE_S, PATIENCE_S)
         pixels.GDAL = {**pixels.GDAL, "GDAL_HTTP_RETRY_DELAY": "0.02", "GDAL_HTTP_TIMEOUT": str(PATIENCE_S)}
+        opening.access_of = _access
+        opening._planetary_computer = lambda: _SIGNER
         socket.getaddrinfo = _resolved
         os._exit(int(_run(list(arguments))))
 

@@ -1,6 +1,7 @@
 """Servers that fail in the middle of a night: told by name, never taken for nodata, and made good the night after."""
 
 import contextlib
+import json
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -89,6 +90,23 @@ def test_three_requests_in_ten_may_fail(served: Served, tmp_path: Path) -> None:
         assert struck.night().code in (0, 4)
     assert results(struck.folder) == served.expected
     assert verdicts(struck.folder) == [VERDICT]
+
+
+@pytest.mark.parametrize("lasts", [40, 7])
+def test_a_signature_that_expires_in_the_night_is_asked_for_again(served: Served, tmp_path: Path, lasts: int) -> None:
+    struck = served.stage.copy(tmp_path)
+    signed = json.loads(json.dumps(served.items).replace(f"{served.files.url}/ok/", f"{served.files.url}/signed/"))
+    served.files.token_lasts, served.files.expired = lasts, 0
+    with stac_api.serve(signed) as api:
+        point(struck, api.url)
+        ended = struck.night()
+    assert served.files.expired > 0
+    assert ended.code == 0, ended.err
+    assert unreadable(struck.folder) == []
+    assert results(struck.folder) == served.expected
+    assert verdicts(struck.folder) == [VERDICT]
+    kept = [path for path in struck.folder.rglob("*") if path.is_file() and b"sig=token" in path.read_bytes()]
+    assert not kept, f"signed addresses are kept in {kept}"
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@
 /zero/…                  right length, all zeros;        /hang/…  no answer
 /norange/…               the whole file with 200;        /redirect/…  302 to another host
 /flaky/…                 503 for three requests in ten, by lot
+/signed/…?sig=TOKEN      403 but with a token of /token, which is good for so many requests (`token_lasts`)
 
 `spoiled` gives the files of a folder a fault without changing their address.
 """
@@ -31,6 +32,23 @@ class Ranges:
     url: str
     log: list[tuple[str, str, str]] = field(default_factory=list)
     spoiled: dict[str, str] = field(default_factory=dict)
+    token_lasts: int = 0
+    tokens: list[int] = field(default_factory=list)
+    expired: int = 0
+
+    def is_signed(self, query: str) -> bool:
+        """Whether a request carries a token that is still good; each one wears it."""
+        number = query.removeprefix("sig=token")
+        if not number.isdigit() or int(number) >= len(self.tokens) or self.tokens[int(number)] == 0:
+            self.expired += 1
+            return False
+        self.tokens[int(number)] -= 1
+        return True
+
+    def token(self) -> str:
+        """A new one."""
+        self.tokens.append(self.token_lasts)
+        return f"token{len(self.tokens) - 1}"
 
     def requests(self, path: str) -> int:
         """How many requests a path has had."""
@@ -69,6 +87,11 @@ def serve(folder: Path, delay_s: float = 0.0) -> Iterator[Ranges]:
             with lock:
                 running.log.append((self.command, path, self.headers.get("Range", "")))
                 fault = running.spoiled.get(name.partition("/")[0], fault)
+                if fault == "token":
+                    self.reply(200, running.token().encode(), body, kind="text/plain")
+                    return
+                if fault == "signed":
+                    fault = "ok" if running.is_signed(urlsplit(self.path).query) else "403"
                 if fault == "flaky":
                     fault = "503" if lot.random() < 0.3 else "ok"
                 fault, _, times = fault.partition("x")
