@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import os
 import random
+import resource
 import shutil
 import signal
 import socket
@@ -32,10 +33,14 @@ _context.set_forkserver_preload(["pipeline.cli.main"])
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A process that has ended. code: its exit code, negative = by that signal. err: what it wrote to stderr."""
+    """A process that has ended. code: its exit code, negative = by that signal. err: what it wrote to stderr.
+
+    peak_mb: the most memory that it held, 0 where it was killed.
+    """
 
     code: int
     err: str
+    peak_mb: float = 0.0
 
 
 def _resolved(host: Any, *rest: Any, **more: Any) -> Any:
@@ -79,7 +84,9 @@ def _work(folder: Path, arguments: tuple[str, ...], log: Path) -> None:
         opening.access_of = _access
         opening._planetary_computer = lambda: _SIGNER
         socket.getaddrinfo = _resolved
-        os._exit(int(_run(list(arguments))))
+        code = int(_run(list(arguments)))
+        log.with_suffix(".peak").write_text(str(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
+        os._exit(code)
 
 
 def run(folder: Path, *arguments: str, kill_after: float | None = None) -> Ended:
@@ -91,7 +98,9 @@ def run(folder: Path, *arguments: str, kill_after: float | None = None) -> Ended
     if process.is_alive():
         os.kill(process.pid, signal.SIGKILL)  # type: ignore[arg-type]
         process.join(20)
-    return Ended(int(process.exitcode or 0), log.read_text() if log.exists() else "")
+    peak = log.with_suffix(".peak")
+    held_mb = int(peak.read_text()) / 1024 if peak.exists() else 0.0
+    return Ended(int(process.exitcode or 0), log.read_text() if log.exists() else "", held_mb)
 
 
 @dataclass(frozen=True, slots=True)

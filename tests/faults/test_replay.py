@@ -2,7 +2,7 @@
 
 import contextlib
 import sqlite3
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,13 @@ from tests.faults.nights import PLACE, run
 
 pytestmark = pytest.mark.faults
 DATES, DAYS, STEP = 37, 20, 6
+FLAT = 1.25
+"""The last night may hold so many times what one of its first nights held, with thrice the history."""
 
 
-def standing(out: Path) -> list[tuple[Any, ...]]:
-    """Every alert that stands, without its id: a night mints it from what that night saw."""
-    with contextlib.closing(sqlite3.connect(out / PLACE / "review.gpkg")) as db:
+def standing(out: Path, place: Path = PLACE) -> list[tuple[Any, ...]]:
+    """Every alert that stands, without its id: a night mints it from what that night saw (docs/decisions/0061)."""
+    with contextlib.closing(sqlite3.connect(out / place / "review.gpkg")) as db:
         names = [row[1] for row in db.execute("PRAGMA table_info(changes)") if row[1] not in ("fid", "change_id")]
         query = f"SELECT {', '.join(names)} FROM changes WHERE status != 'withdrawn' ORDER BY first_seen, lon"
         return db.execute(query).fetchall()
@@ -37,3 +39,21 @@ def test_nights_one_by_one_and_all_at_once_agree(tmp_path: Path) -> None:
     assert nights == at_once
     again = run(tmp_path, "nightly", "--sites", "sites.geojson", "--workers", "1", "--until", until)
     assert again.code == 4, again.err
+
+
+def test_two_simulated_years_with_every_nuisance_agree_and_memory_stays_flat(tmp_path: Path) -> None:
+    made = run(tmp_path, "simulate", "sim", "--seed", "7", "--looks", str(DATES), "--days", str(DAYS))
+    assert made.code == 0, made.err
+    nights = []
+    for number in (9, 13, 25, DATES):
+        until = f"{datetime(2020, 1, 5) + timedelta(days=DAYS * (number - 1) + 5):%Y-%m-%d}"
+        night = run(tmp_path, "nightly", "--sites", "sim/sites.geojson", "--workers", "1", "--until", until)
+        assert night.code == 0, night.err
+        nights.append(night.peak_mb)
+    once = run(tmp_path, "nightly", "--sites", "sim/sites.geojson", "--workers", "1", "--until", until, "--out", "once")
+    assert once.code == 0, once.err
+    (place,) = (path.parent.name for path in (tmp_path / "once").glob("*/review.gpkg"))
+    at_once = standing(tmp_path / "once", Path(place))
+    assert len(at_once) > 10
+    assert standing(tmp_path / "out", Path(place)) == at_once
+    assert 0 < nights[-1] < FLAT * nights[1], nights
