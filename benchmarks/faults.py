@@ -52,9 +52,9 @@ def main() -> str:
     return "\n".join([
         "## Faults",
         "",
-        "`benchmarks/faults.py`: whole nights over real servers on this machine. Survived: no verdict lost, no alert twice,",
-        "no scene silently skipped, the fault said in a line, and the next undisturbed night gives exactly the files that",
-        "a night without the fault gives.",
+        "`benchmarks/faults.py`: whole nights over real servers on this machine. Survived: no verdict lost, no alert",
+        "twice, no scene silently skipped, the fault said in a line, and the next undisturbed night gives exactly the",
+        "files that a night without the fault gives.",
         "",
         "| fault | tried | survived |",
         "|---|---|---|",
