@@ -23,7 +23,7 @@ from pipeline.model.errors import GroundbreakError
 from pipeline.model.settings import Settings
 from pipeline.model.site import Site, site_grid
 from pipeline.run.judge import Judged, Question, judge, quiet
-from pipeline.study.catalogue_writer import write_catalogue, write_item
+from pipeline.study.catalogue_writer import write_item
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 SERIES = {
@@ -56,7 +56,7 @@ def main() -> str:
     total, structures, exposure = 0, 0, 0.0
     for name, bands in SERIES.items():
         with tempfile.TemporaryDirectory() as scratch:
-            site = _catalogue(DATA / name, bands, Path(scratch))
+            site = catalogue(DATA / name, bands, Path(scratch))
             try:
                 found = judge(_question(site), quiet)
             except GroundbreakError as fault:
@@ -92,7 +92,8 @@ def _question(site: Site) -> Question:
     return Question(site=site, source=str(site.catalog), collection=None, start=None, until=until, settings=Settings())
 
 
-def _catalogue(folder: Path, bands: tuple[str, ...], out: Path) -> Site:
+def catalogue(folder: Path, bands: tuple[str, ...], out: Path) -> Site:
+    """A recorded series as a static catalogue in `out`, and its site."""
     items, grid = [], None
     for path in sorted(folder.glob("*.tif")):
         day = re.search(r"(\d{4})-(\d\d)-(\d\d)", path.name)
@@ -105,12 +106,12 @@ def _catalogue(folder: Path, bands: tuple[str, ...], out: Path) -> Site:
         items.append(write_item(out, f"look-{time:%Y%m%d}", time, assets, {"s2:product_type": "S2MSI2A"}))
     if grid is None:
         raise FileNotFoundError(f"no dated file in {folder.name}")
-    catalogue = write_catalogue(out, "series", folder.name, "made for a benchmark", items)
+    root = write_catalogue(out, "series", folder.name, "made for a benchmark", items)
     left, bottom, right, top = grid.boundingbox.bbox
     dx, dy = EDGE * (right - left), EDGE * (top - bottom)
     inner = Geometry(box(left + dx, bottom + dy, right - dx, top - dy), str(grid.crs)).to_crs("EPSG:4326").geom
     return Site(
-        id=folder.name.replace("_", "-"), name=folder.name, aoi=inner, grid=site_grid(inner), catalog=str(catalogue)
+        id=folder.name.replace("_", "-"), name=folder.name, aoi=inner, grid=site_grid(inner), catalog=str(root)
     )
 
 
