@@ -17,7 +17,7 @@ from pipeline.catalogue.scenes import Found
 from pipeline.decide.seams import CellAlert, joined
 from pipeline.model.alert import Alert, Evidence
 from pipeline.model.errors import DecisionError, ReviewError
-from pipeline.model.imagery import Alignment, Look, Scene, SceneRecord, Why
+from pipeline.model.imagery import Alignment, Look, Reason, Rejection, Scene, SceneRecord, Why
 from pipeline.review.mosaic import Mosaic, thumbnail
 from pipeline.review.publish import Wide
 from pipeline.review.rasters import picture_order
@@ -182,13 +182,21 @@ def _thumbnail(scene: Scene, path: Path, mosaic: Mosaic) -> Look:
 
 
 def merged_records(found: Found, cells: Sequence[CellAnswer]) -> tuple[SceneRecord, ...]:
-    """What became of each scene in the whole: used where any cell used it, its clear share that of the whole AOI."""
+    """What became of each scene in the whole: used where any cell used it, its clear share that of the whole AOI.
+
+    A scene that only cells without an answer saw is refused for their too short history.
+    """
     told: dict[str, list[tuple[SceneRecord, int]]] = defaultdict(list)
     for cell in cells:
         for record in cell.records:
             told[record.scene].append((record, cell.aoi_px))
     whole = sum(cell.aoi_px for cell in cells)
-    rows = [*(refusal_record(item) for item in found.rejections), *(_merged(each, whole) for each in told.values())]
+    unseen = [
+        Rejection(scene=scene.id, time=scene.time, reason=Reason.HISTORY, note="in all of its cells")
+        for scene in found.scenes if scene.id not in told
+    ]  # fmt: skip
+    rows = [refusal_record(item) for item in (*found.rejections, *unseen)]
+    rows += [_merged(each, whole) for each in told.values()]
     return tuple(sorted(rows, key=lambda row: (row.time, row.scene)))
 
 

@@ -25,7 +25,8 @@ from pipeline.model.settings import Settings
 from pipeline.review.gpkg import read_rows
 from pipeline.run.correcting import Progress
 from pipeline.run.detect import SiteOutcome, detect
-from pipeline.run.judge import Judged, Question, quiet
+from pipeline.run.judge import Judged, Question, quiet, scenes_of
+from pipeline.run.wide import merged_records
 from pipeline.study.catalogue_writer import write_catalogue, write_item
 from tests import world
 
@@ -154,6 +155,13 @@ def test_a_cell_without_looks_is_a_hole_that_is_said(
     with rasterio.open(tmp_path / "wide" / "score.tif") as score:
         assert np.isnan(score.read(1)[:CELL, :CELL]).all()
         assert np.isfinite(score.read(1)[CELL:, CELL:]).mean() > 0.9
+
+
+def test_a_scene_that_only_blind_cells_saw_is_refused_and_not_forgotten(question: Question) -> None:
+    found = scenes_of(question)
+    rows = merged_records(found, ())
+    assert [row.scene for row in rows] == [scene.id for scene in found.scenes]
+    assert {(row.used, row.reason) for row in rows} == {(False, "too little history")}
 
 
 def test_a_run_that_was_cut_off_reads_no_pixel_twice(
