@@ -110,9 +110,7 @@ def catalogue(folder: Path, bands: tuple[str, ...], out: Path) -> Site:
     left, bottom, right, top = grid.boundingbox.bbox
     dx, dy = EDGE * (right - left), EDGE * (top - bottom)
     inner = Geometry(box(left + dx, bottom + dy, right - dx, top - dy), str(grid.crs)).to_crs("EPSG:4326").geom
-    return Site(
-        id=folder.name.replace("_", "-"), name=folder.name, aoi=inner, grid=site_grid(inner), catalog=str(root)
-    )
+    return Site(id=folder.name.replace("_", "-"), name=folder.name, aoi=inner, grid=site_grid(inner), catalog=str(root))
 
 
 def _assets(stack: Any, bands: tuple[str, ...], grid: GeoBox) -> Mapping[str, Any]:

@@ -130,7 +130,7 @@ def _bands(drafts: list[Draft], settings: Settings) -> list[str]:
     found = {band: [_one(reference.reflectance, draft, draft.bands.index(band), settings) for draft in drafts]
              for band in bands}  # fmt: skip
     lines = [
-        "| two bands of one look, embedded series | looks | median px | 95 % px | worst px |",
+        "| two bands of one look | looks | median px | 95 % px | worst px |",
         "|---|---|---|---|---|",
     ]
     for one, two in combinations(bands, 2):
@@ -205,6 +205,8 @@ def _moved(chips: list[tuple[Chip, ...]], question: Question) -> list[str]:
             f"| {np.mean(same):.0%} |"
         )
     head = (
+        "Embedded series, one look at a time moved by a known shift. On its slopes the bands disagree, so that the shift\n"
+        "found depends on which of them are believed.\n\n"
         "| one look moved by, m | looks | shift found to, median and worst px | score apart, median sigma | 99 % "
         "| its own scores unmoved, 99 % | alerts in common |"
     )
