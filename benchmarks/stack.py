@@ -205,8 +205,8 @@ def _moved(chips: list[tuple[Chip, ...]], question: Question) -> list[str]:
             f"| {np.mean(same):.0%} |"
         )
     head = (
-        "Embedded series, one look at a time moved by a known shift. On its slopes the bands disagree, so that the shift\n"
-        "found depends on which of them are believed.\n\n"
+        "Embedded series, one look at a time moved by a known shift. On its slopes the bands disagree, so that the "
+        "shift\nfound depends on which of them are believed.\n\n"
         "| one look moved by, m | looks | shift found to, median and worst px | score apart, median sigma | 99 % "
         "| its own scores unmoved, 99 % | alerts in common |"
     )
