@@ -97,9 +97,12 @@ class _Gathered:
         return told
 
     def looks_of(self, alert: Alert) -> Sequence[Look]:
-        """The looks around an alert, as its cell saw them."""
+        """The looks around an alert, as its cell saw them; none where too many others were surer."""
+        place = self._place(self.pictured[alert.outline.wkb])
+        if not place.exists():
+            return ()
         # written a moment ago by this very process, in a folder that it alone knows
-        looks: tuple[Look, ...] = pickle.loads(self._place(self.pictured[alert.outline.wkb]).read_bytes())
+        looks: tuple[Look, ...] = pickle.loads(place.read_bytes())
         return looks
 
     def _place(self, change_id: str) -> Path:

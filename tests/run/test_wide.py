@@ -16,6 +16,7 @@ from shapely.geometry import Polygon, box, mapping
 
 import pipeline.run.cells as cells
 import pipeline.run.judge as judging
+import pipeline.run.wide as wide
 from pipeline.catalogue.sites import read_sites
 from pipeline.model.alert import Alert, Status
 from pipeline.model.bands import Band
@@ -155,6 +156,16 @@ def test_a_cell_without_looks_is_a_hole_that_is_said(
     with rasterio.open(tmp_path / "wide" / "score.tif") as score:
         assert np.isnan(score.read(1)[:CELL, :CELL]).all()
         assert np.isfinite(score.read(1)[CELL:, CELL:]).mean() > 0.9
+
+
+def test_an_alert_whose_looks_were_not_kept_is_published_all_the_same(
+    question: Question, tmp_path: Path, in_cells: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wide._Gathered, "_keep", lambda *_: None)
+    outcome = judged(question, tmp_path)
+    assert len(standing(outcome)) == len(BUILDINGS)
+    assert outcome.published is not None
+    assert all(outcome.published.folder.timeline(alert.id).is_file() for alert in standing(outcome))
 
 
 def test_a_scene_that_only_blind_cells_saw_is_refused_and_not_forgotten(question: Question) -> None:
