@@ -140,7 +140,6 @@ def align(reference: NDArray[Any], draft: Draft, settings: Settings) -> Alignmen
     """Shift of a draft against a reference image, from up to four bands that vote by their certainty."""
     options = Options(
         max_shift_px=settings.correct.max_shift_px,
-        max_half_disagreement_px=BAND_LIMIT_PX,
         max_sigma_px=BAND_LIMIT_PX,
     )
     found = []

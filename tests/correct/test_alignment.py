@@ -86,6 +86,23 @@ def test_unrelated_ground_is_refused(seed: int) -> None:
     assert not found.accepted and found.reason
 
 
+def test_a_fit_that_runs_off_the_chip_is_refused() -> None:
+    rng = np.random.default_rng(1332)
+    one, two = (ndimage.gaussian_filter(rng.normal(0, 1, (64, 64)), 2.5) for _ in range(2))
+    assert not estimate(one, two, np.ones((64, 64), bool), Options(min_peak_sigmas=0.0)).accepted
+
+
+def test_cloud_that_no_mask_told_of_does_not_pull() -> None:
+    target = cut(ground(7), (0.3, -0.6)).copy()
+    clouds = ndimage.gaussian_filter(np.random.default_rng(3).normal(0, 1, ALL.shape), 6)
+    covered = clouds > np.quantile(clouds, 0.7)
+    target[covered] = 3 + ndimage.gaussian_filter(np.random.default_rng(4).normal(0, 3, ALL.shape), 1.5)[covered]
+    found = estimate(cut(ground(7)), target, ALL)
+    assert np.allclose(found.shift, (0.3, -0.6), atol=0.03)
+    # and it says that it is less sure than of the clear chip
+    assert found.sigma_px > 3 * estimate(cut(ground(7)), cut(ground(7), (0.3, -0.6)), ALL).sigma_px
+
+
 def test_uniform_ground_and_too_few_pixels_are_refused() -> None:
     flat = np.full((SIDE, SIDE), 0.3)
     assert not estimate(flat, flat, ALL).accepted

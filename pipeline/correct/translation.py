@@ -1,0 +1,244 @@
+"""The sub-pixel fit of one translation between two structure images, weighted by where the two look alike."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from pipeline.correct.robust import MAD_TO_SIGMA, TUKEY_C
+
+Array = NDArray[Any]
+ROUGH_PIXELS, ROUGH_STEP_PX, ROUGH_WIDEN = 12_000, 2e-3, 3.0
+"""The first turns, and how far they go, on every second, third ... row; their weights begin wider than Tukey's."""
+FIT_PIXELS, STEP_PX = 300_000, 3e-4
+MAX_TURNS, REACH_PX, MIN_FIT_PIXELS = 25, 1.5, 50
+EDGE_PX, CLEARANCE_PX = 3, 2
+"""What is fitted keeps so far away from the border, where the spline has no more pixels, and from what is not clear."""
+TILE_PX, LIKENESS_PX, LIKENESS_COUNT = 4, 5.0, 12.0
+"""Likeness is worked out on tiles, pooled by a Gaussian of so many px, which holds about so many independent values."""
+UNLIKENESS_FLOOR, SPREAD_FLOOR = 0.1, 0.005
+"""Least unlikeness that a weight divides by, so that no corner of the chip decides alone; and least of a spread."""
+CLUSTER_TILES = 3
+"""Sides in tiles of what counts as one independent witness of the shift."""
+MEDIAN_OF = 8192
+"""Values that a median is taken of, at least, where there are many: a thousandth is near enough."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fit:
+    """A settled shift (row, col) px, moving(x + shift) ~ fixed(x).
+
+    sigma: 1-sigma of the worse direction, px. likeness: correlation of the two within LIKENESS_PX, mean over the chip.
+    witnesses: over how many patches of ground the shift is spread. pixels: how many took part.
+    """
+
+    shift: Array
+    sigma: float
+    likeness: float
+    witnesses: float
+    pixels: int
+
+
+def middle(values: Array) -> float:
+    """Median, of a regular sample where there are many."""
+    flat = values.reshape(-1)
+    return float(np.median(flat[:: max(flat.size // MEDIAN_OF, 1)]))
+
+
+def fit(first: Array, second: Array, clear: NDArray[np.bool_]) -> tuple[Fit, Fit] | None:
+    """The fit from `first` to `second` and the fit back, of a shift within REACH_PX; None where one does not settle.
+
+    first, second: (row, col) float32, band-passed, about one level of contrast throughout, 0 where not clear.
+    clear:         (row, col) bool, True = measured in both.
+
+    Method: Lucas-Kanade (1981; Baker & Matthews 2004). Each pixel weighs by Tukey's biweight of its own residual times
+    what the ground around it tells of a shift: with correlation r there, r / (1 - r), less what chance gives. Cloud
+    that the mask has not seen and ground that changed look unlike and drop out as patches, not as pixels. The
+    uncertainty is that of clustered data (White 1980; Liang & Zeger 1986): how patches of ground scatter says how sure
+    their mean is.
+    """
+    splines = [
+        np.asarray(ndimage.spline_filter(each, order=3, mode="mirror", output=np.float32)) for each in (first, second)
+    ]
+    rough = _rough(first, splines[1], clear)
+    if rough is None:
+        return None
+    forth = _settled(first, splines[1], clear, rough)
+    back = _settled(second, splines[0], clear, -rough)
+    return None if forth is None or back is None else (forth, back)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Field:
+    """What is fitted: every n-th row of the inner chip. chosen: (row, col), True = clear."""
+
+    fixed: Array
+    chosen: NDArray[np.bool_]
+    inner: tuple[slice, slice]
+    pixels: int
+
+
+def _field(fixed: Array, clear: NDArray[np.bool_], most: int) -> _Field | None:
+    if min(fixed.shape) <= 2 * EDGE_PX + 8:
+        return None
+    down, across = (slice(EDGE_PX, size - EDGE_PX) for size in fixed.shape)
+    chosen = np.asarray(ndimage.binary_erosion(clear, iterations=CLEARANCE_PX)[down, across])
+    pixels = int(chosen.sum())
+    if pixels < MIN_FIT_PIXELS:
+        return None
+    every = 1 + pixels // most
+    inner = (slice(down.start, down.stop, every), across)
+    return _Field(fixed[inner], chosen[::every], inner, pixels)
+
+
+def _rough(fixed: Array, spline: Array, clear: NDArray[np.bool_]) -> Array | None:
+    """Shift to a few hundredths, with gain and offset, by reweighted least squares on few rows; None if it runs off."""
+    field = _field(fixed, clear, ROUGH_PIXELS)
+    if field is None:
+        return None
+    goal, state, widen = field.fixed[field.chosen], np.array([0.0, 0.0, 1.0, 0.0]), ROUGH_WIDEN
+    for _ in range(MAX_TURNS):
+        value, by_row, by_col = (part[field.chosen] for part in _sample(spline, state[:2], field.inner))
+        residual = goal - np.float32(state[2]) * value - np.float32(state[3])
+        scale = MAD_TO_SIGMA * middle(np.abs(residual - middle(residual)))
+        weights = np.maximum(1 - (residual / np.float32(TUKEY_C * widen * max(scale, 1e-6))) ** 2, 0) ** 2
+        gain = np.float32(state[2])
+        design = np.stack([gain * by_row, gain * by_col, value, np.ones_like(value)])
+        normal = ((design * weights) @ design.T).astype(np.float64)
+        if not np.isfinite(normal).all() or np.linalg.cond(normal) > 1e10:
+            return None
+        step = np.linalg.solve(normal, (design * weights) @ residual)
+        length = _shorten(step)
+        state = state + step
+        if float(np.abs(state[:2]).max()) > REACH_PX:
+            return None
+        if widen == 1.0 and length < ROUGH_STEP_PX:
+            break
+        widen = max(1.0, widen / 1.7)
+    return state[:2] if state[2] > 0 else None
+
+
+def _shorten(step: Array) -> float:
+    """Length of the shift in a step, which is cut in place to what a linear model can be trusted with."""
+    length = float(np.hypot(step[0], step[1]))
+    step[:2] *= min(1.0, 0.7 / max(length, 1e-12))
+    return length
+
+
+def _settled(fixed: Array, spline: Array, clear: NDArray[np.bool_], shift: Array) -> Fit | None:
+    """The fit on all pixels, weighted by likeness, from a shift that is nearly right; None where it runs away."""
+    field = _field(fixed, clear, FIT_PIXELS)
+    if field is None:
+        return None
+    likeness = _Likeness(field)
+    before: Array = np.zeros(2)
+    for turn in range(MAX_TURNS):
+        value, by_row, by_col = _sample(spline, shift, field.inner)
+        residual, weights, scale = likeness.judge(value)
+        by_row, by_col = by_row * scale, by_col * scale
+        pull = np.stack([weights * by_row, weights * by_col])
+        # of two images that are alike to r, only r of the slopes are common: Gauss-Newton would fall short by as much
+        normal = likeness.common * np.array(
+            [[np.vdot(part, slope) for slope in (by_row, by_col)] for part in pull], np.float64
+        )
+        if not np.isfinite(normal).all() or np.linalg.cond(normal) > 1e6:
+            return None
+        step = np.linalg.solve(normal, [float(np.vdot(part, residual)) for part in pull])
+        length = _shorten(step)
+        if turn % 2:
+            # reweighted steps shrink by one ratio: every second is drawn to where they lead (Aitken)
+            step /= 1 - np.clip(step @ before / max(float(before @ before), 1e-12), 0, 0.7)
+        shift, before = shift + step, step
+        if float(np.abs(shift).max()) > REACH_PX:
+            return None
+        if length < STEP_PX:
+            break
+    sigma, witnesses = _uncertainty(pull * residual, pull[0] * by_row + pull[1] * by_col, normal)
+    return Fit(shift, sigma, likeness.mean, witnesses, field.pixels)
+
+
+class _Likeness:
+    """How like the moving image is to the fixed one around each pixel, both within LIKENESS_PX of it."""
+
+    def __init__(self, field: _Field) -> None:
+        every = field.inner[0].step
+        self._reach = (LIKENESS_PX / TILE_PX / every, LIKENESS_PX / TILE_PX)
+        self._fixed, self._clear = field.fixed, field.chosen.astype(np.float32)
+        self._count = _tiles(self._clear, TILE_PX)
+        self._share = np.maximum(self._pooled(self._count), 1e-3 * TILE_PX**2)
+        self._level, power = (self._mean(part) for part in (self._fixed, self._fixed**2))
+        self._spread = np.sqrt(np.maximum(power - self._level**2, 0) + 0.02)
+        self._flat = self._whole((self._spread, self._level))
+        self.mean = self.common = 0.0
+
+    def judge(self, moving: Array) -> tuple[Array, Array, Array]:
+        """(residual, weight, gain of the moving image), each (row, col): both are brought to local mean 0, spread 1."""
+        level, power, product = (self._mean(part) for part in (moving, moving**2, moving * self._fixed))
+        spread = np.sqrt(np.maximum(power - level**2, 0) + 0.02)
+        alike = np.clip((product - level * self._level) / (spread * self._spread), 0, 1)
+        self.mean = float((alike * self._count).sum() / self._count.sum())
+        # of pure chance, correlation squared is 1 / LIKENESS_COUNT in the mean
+        beyond = np.maximum(alike**2 - 1 / LIKENESS_COUNT, 0) / (1 - 1 / LIKENESS_COUNT)
+        worth = beyond / np.maximum(alike, 1e-3) / (1 - alike + UNLIKENESS_FLOOR)
+        self.common = float((worth * alike * self._count).sum() / max(float((worth * self._count).sum()), 1e-9))
+        limit = 1 / (TUKEY_C * np.sqrt(2 * np.maximum(1 - alike, SPREAD_FLOOR)))
+        scale, middle_, worth, limit = self._whole((1 / spread, level, worth, limit))
+        residual = (self._fixed - self._flat[1]) / self._flat[0] - (moving - middle_) * scale
+        weights = self._clear * worth * np.maximum(1 - (residual * limit) ** 2, 0) ** 2
+        return residual, weights, scale
+
+    def _pooled(self, tiles: Array) -> Array:
+        return np.asarray(ndimage.gaussian_filter(tiles, self._reach, truncate=2.5))
+
+    def _mean(self, image: Array) -> Array:
+        return self._pooled(_tiles(image * self._clear, TILE_PX)) / self._share
+
+    def _whole(self, tiles: tuple[Array, ...]) -> list[Array]:
+        rows, cols = self._fixed.shape
+        return [np.repeat(np.repeat(each, TILE_PX, 0)[:rows], TILE_PX, 1)[:, :cols] for each in tiles]
+
+
+def _tiles(image: Array, side: int) -> Array:
+    """Sums over tiles of side x side, smaller at the far edges."""
+    rows, cols = (np.arange(0, length, side) for length in image.shape)
+    return np.asarray(np.add.reduceat(np.add.reduceat(image, rows, axis=0), cols, axis=1))
+
+
+def _uncertainty(pulls: Array, weight: Array, normal: Array) -> tuple[float, float]:
+    """(1-sigma of the worse direction in px, number of witnesses) from how patches of ground pull at the solution."""
+    side = TILE_PX * CLUSTER_TILES
+    by_row, by_col = (_tiles(part, side).ravel() for part in pulls)
+    held = _tiles(weight, side).ravel()
+    witnesses = float(held.sum() ** 2 / max(float((held**2).sum()), 1e-12))
+    scatter = np.array([[by_row @ by_row, by_row @ by_col], [by_row @ by_col, by_col @ by_col]], np.float64)
+    inverse = np.linalg.inv(normal)
+    spread = inverse @ scatter @ inverse * witnesses / max(witnesses - 1, 0.5)
+    return float(np.sqrt(np.linalg.eigvalsh(spread)[-1])), witnesses
+
+
+def _sample(coefficients: Array, shift: Array, inner: tuple[slice, slice]) -> tuple[Array, Array, Array]:
+    """Cubic spline and its row and column slopes at x + shift; a constant shift makes it a 4-tap filter an axis."""
+    whole = np.floor(shift).astype(int)
+    part = shift - whole
+    row_taps, row_slopes = _taps(part[0])
+    col_taps, col_slopes = _taps(part[1])
+    rows, cols = inner
+    lines = [coefficients[rows.start + whole[0] + k : rows.stop + whole[0] + k : rows.step] for k in (-1, 0, 1, 2)]
+    straight = sum(tap * line for tap, line in zip(row_taps, lines, strict=True))
+    sloped = sum(tap * line for tap, line in zip(row_slopes, lines, strict=True))
+
+    def across(image: Array, taps: Array) -> Array:
+        first = cols.start + whole[1] - 1
+        width = cols.stop - cols.start
+        return np.asarray(sum(tap * image[:, first + k : first + k + width] for k, tap in enumerate(taps)))
+
+    return across(straight, col_taps), across(sloped, col_taps), across(straight, col_slopes)
+
+
+def _taps(t: float) -> tuple[Array, Array]:
+    """Cubic B-spline weights at fraction t for coefficients -1..2, and their slopes."""
+    value = ((1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3)
+    slope = (-3 * (1 - t) ** 2, 9 * t**2 - 12 * t, -9 * t**2 + 6 * t + 3, 3 * t**2)
+    return np.array(value, np.float32) / 6, np.array(slope, np.float32) / 6
