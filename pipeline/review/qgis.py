@@ -21,7 +21,7 @@ from pipeline.review.qgis_raster import stretches
 from pipeline.review.qgis_xml import VERSION, Element, document, element, reference_system
 from pipeline.review.rasters import picture_order
 
-TEMPLATE = 1
+TEMPLATE = 2
 """Version of this project's form; written into it, and survives a save by QGIS."""
 BEFORE_VIEW = "Before view"
 CLUSTER_M = 120.0

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.review.qgis_form import TO_DO
 from tests.review import made
 from tests.review.conftest import put
 
@@ -71,7 +72,7 @@ def test_the_form_serves_the_analyst_in_the_project_and_from_the_file_alone(seen
     assert layer["picture"] == "timeline/a000000000000000.png"
     assert "/pair/" in layer["tip"] and "/timeline/" in layer["tip"]
     assert layer["time"] == [True, "first_seen"]
-    assert layer["rows"] == ['"verdict" is null'] and layer["sort"] == '"confidence"'
+    assert layer["rows"] == [TO_DO] and layer["sort"] == '"confidence"'
     assert layer["types"]["first_seen"] == "Date" and layer["types"]["reviewed_at"] == "DateTime"
 
 
