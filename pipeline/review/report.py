@@ -14,7 +14,7 @@ from pipeline.model.errors import ReviewError
 from pipeline.review.contents import Change, Contents, read
 from pipeline.review.folder import Folder, replacing
 from pipeline.review.maps import compact, read_evidence, read_pair
-from pipeline.review.phrases import brought, place, sentence, words
+from pipeline.review.phrases import brought, certainty, place, sentence, words
 
 MAX_PICTURES = 24
 """Timelines in one page, surest first: a page has to open at once and fit into a letter."""
@@ -55,6 +55,7 @@ def write_report(folder: Folder) -> None:
         rejected=[scene for scene in contents.scenes if not scene["used"]],
         words=words,
         place=place,
+        certainty=certainty,
     )
     with replacing(folder.report) as beside:
         beside.write_text(page, encoding="utf-8")

@@ -114,6 +114,8 @@ buttons = {b.objectName(): b for b in dual.findChildren(QToolButton)}
 if not buttons["mAutoPanButton"].isChecked():
     buttons["mAutoPanButton"].click()
 walked = []
+buttons["mFirstFeatureButton"].click()  # QGIS 3.40 opens on the row that is first in the file
+settle()
 for name in ("mNextFeatureButton", "mNextFeatureButton", "mPreviousFeatureButton"):
     buttons[name].click()
     settle()

@@ -67,7 +67,10 @@ for theme in collection.mapThemes():
     settings.setOutputSize(QSize(400, 400))
     job = QgsMapRendererParallelJob(settings)
     job.start()
-    job.waitForFinished()
+    while job.isActive():
+        # not waitForFinished: since QGIS 3.30 an expression that asks another layer waits for this thread's events
+        app.processEvents()
+        time.sleep(0.01)
     shown = job.renderedImage()
     shown.save(str(pictures / f"theme {theme}.png"))
     pixel = job.mapSettings().mapToPixel().transform(where)

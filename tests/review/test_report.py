@@ -9,7 +9,7 @@ from pipeline.model.errors import ReviewError
 from pipeline.review import report
 from pipeline.review.folder import Folder
 from pipeline.review.maps import read_evidence, read_pair
-from pipeline.review.phrases import brought, rounded, strength, words
+from pipeline.review.phrases import brought, certainty, rounded, strength, words
 from pipeline.review.report import write_index, write_report
 from tests.review import made
 from tests.review.conftest import put
@@ -106,7 +106,8 @@ def test_an_alert_in_words_carries_both_ends_of_the_bracket(published):
 
 
 def test_no_alert_is_called_certain_and_none_impossible():
-    assert strength(0.999).startswith("high") and strength(0.01).startswith("low")
+    assert strength(0.999) == "high confidence (above 0.99)" and strength(0.001) == "low confidence (below 0.01)"
+    assert certainty(0.994) == "0.99" and certainty(0.995) == "above 0.99" and certainty(0.006) == "0.01"
 
 
 def test_areas_are_rounded_to_what_the_outline_carries():
