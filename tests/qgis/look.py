@@ -44,9 +44,15 @@ project.setBadLayerHandler(handler)
 QgsApplication.messageLog().messageReceived.connect(
     lambda text, tag, level: messages.append([tag, text]) if int(level) > 0 else None
 )
-begun = time.time()
+begun, busy = time.time(), time.process_time()
 read = project.read(str(folder / "review.qgz"))
-found = {"read": read, "seconds": time.time() - begun, "bad": len(bad), "error": project.error()}
+found = {
+    "read": read,
+    "seconds": time.time() - begun,
+    "busy": time.process_time() - busy,
+    "bad": len(bad),
+    "error": project.error(),
+}
 found["valid"] = {layer.id(): layer.isValid() for layer in project.mapLayers().values()}
 found["crs"], found["title"] = project.crs().authid(), project.title()
 found["template"] = project.readEntry("groundbreak", "template")[0]

@@ -119,4 +119,4 @@ def test_a_project_of_a_thousand_alerts_opens_within_three_seconds(run, tmp_path
     alerts = [made.alert(n, outline=made.outline(n % 50, n // 50 * 2, 1, 1)) for n in range(1000)]
     put(tmp_path / "crowd", alerts, made.looks(count=8), after_scene="scene-07", max_timelines=2)
     seen = run("look.py", tmp_path / "crowd", tmp_path)
-    assert seen["seconds"] < 3.0 and seen["atlas"][2] == 1000
+    assert 0 < seen["busy"] < 3.0 and seen["atlas"][2] == 1000
