@@ -63,6 +63,7 @@ collection = project.mapThemeCollection()
 found["themes"], colours = {}, {}
 where = next(project.mapLayer("groundbreak_changes").getFeatures()).geometry().centroid().asPoint()
 extent = project.viewSettings().defaultViewExtent()
+found["view"] = [extent.xMinimum(), extent.yMinimum(), extent.xMaximum(), extent.yMaximum()]
 for theme in collection.mapThemes():
     found["themes"][theme] = collection.mapThemeVisibleLayerIds(theme)
     settings = QgsMapSettings()

@@ -47,6 +47,13 @@ def test_the_themes_show_what_they_say(seen):
     assert [each.removeprefix("groundbreak_") for each in seen["checked"]] == ["after", "aoi", "changes"]
 
 
+def test_the_watched_area_fills_the_view_at_first(seen):
+    # the area is 500 m wide and begins 50 m inside its grid
+    west, south, east, north = (50 - 20, -550 - 20, 550 + 20, -50 + 20)
+    there = [made.LEFT + west, made.TOP + south, made.LEFT + east, made.TOP + north]
+    assert seen["view"] == [pytest.approx(edge, abs=3) for edge in there]
+
+
 def test_the_themes_are_no_blank_pictures(seen):
     colours = seen["colours"]
     assert colours["After"][3] - colours["Before"][3] > 60
