@@ -131,7 +131,8 @@ def _project(
     if folder.project.exists():
         found = _digest(folder.project)
         if found != known and (known is not None or has_been_saved(folder.project)):
-            return known or found, (f"{folder.project} was saved in QGIS and is left as it is",)
+            kept = f"{folder.project} is not as it was written here and is left alone; delete it to get a new one"
+            return known or found, (kept,)
     write_project(staged.project, site, decision, looks, (_times(records)[0].date(), _times(records)[-1].date()))
     return _digest(staged.project), ()
 
