@@ -39,8 +39,8 @@ fuzz: .venv/.ready  ## a minute of coverage-guided fuzzing of the readers [ARGS=
 	@$(PY) -c 'import atheris' 2>/dev/null || $(PY) -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
 	@$(PY) -m tests.faults.fuzz $(or $(ARGS),-max_total_time=60)
 
-qgis: .venv/.ready  ## the review files in a real QGIS
-	@$(PY) -m pytest -m qgis tests $(ARGS)
+qgis: .venv/.ready  ## the review files in a real QGIS [QGIS='/usr/sbin/chroot DIR']
+	@GROUNDBREAK_QGIS='$(QGIS)' $(PY) -m pytest -m qgis tests $(ARGS)
 
 browser: .venv/.ready  ## the report in a real browser
 	@$(PY) -m pytest -m browser tests $(ARGS)

@@ -11,6 +11,7 @@ from shapely.geometry.base import BaseGeometry
 from pipeline.model.errors import ReviewError
 from pipeline.review.geoblob import decode
 from pipeline.review.gpkg import WAIT_SECONDS, opened
+from pipeline.review.phrases import words
 from pipeline.review.schema import ANALYST, MACHINE
 
 GONE = "withdrawn"
@@ -59,6 +60,10 @@ class Contents:
         """What stands: neither withdrawn nor rejected by the analyst."""
         rejected = ("no change", "other change")
         return tuple(c for c in self.changes if c["status"] != GONE and c["verdict"] not in rejected)
+
+    def told(self, change: Change) -> str:
+        """A change as a sentence that may be sent on alone: what is simulated says so first."""
+        return f"{'[simulated] ' if self.provenance.get('simulated') else ''}{words(change.facts)}"
 
     @property
     def cautions(self) -> tuple[str, ...]:

@@ -17,7 +17,6 @@ from pipeline.review.contents import Change, Contents, read
 from pipeline.review.folder import Folder, replacing
 from pipeline.review.kml import document
 from pipeline.review.lonlat import bounds, to_lonlat
-from pipeline.review.phrases import words
 from pipeline.review.schema import ANALYST, MACHINE
 from pipeline.review.stac import write_stac
 
@@ -42,7 +41,7 @@ def export(folder: Folder, kind: str, target: Path | None = None) -> Path:
 
 def geojson(contents: Contents) -> dict[str, Any]:
     """RFC 7946: longitude and latitude, no CRS member, every change that stands with all its columns."""
-    features = [_feature(change, contents.crs) for change in contents.shown]
+    features = [_feature(change, contents) for change in contents.shown]
     return {
         "type": "FeatureCollection",
         "name": contents.name,
@@ -51,14 +50,14 @@ def geojson(contents: Contents) -> dict[str, Any]:
     }
 
 
-def _feature(change: Change, crs: str) -> dict[str, Any]:
-    shape = to_lonlat(change.outline, crs)
+def _feature(change: Change, contents: Contents) -> dict[str, Any]:
+    shape = to_lonlat(change.outline, contents.crs)
     return {
         "type": "Feature",
         "id": change.id,
         "bbox": list(bounds(shape)),
         "geometry": mapping(shape),
-        "properties": {**{name: change[name] for name in COLUMNS}, "description": words(change.facts)},
+        "properties": {**{name: change[name] for name in COLUMNS}, "description": contents.told(change)},
     }
 
 

@@ -27,6 +27,7 @@ WAIT_SECONDS = 60.0
 """How long a writer waits for an analyst's save; then the site is left for the next run."""
 FULL = "free some disk space, then run again: nothing is lost"
 RETRY = "save or close it in QGIS, then run again: nothing is lost"
+RIGHTS = "mend the rights of the file and its folder, then run again: nothing is lost"
 FOREIGN = "move it away to start anew; verdicts are only in it, so keep it"
 JUDGED = ("area_m2", "area_error_m2", "lon", "lat")
 """What goes with an outline: stays with it once the analyst has judged or edited it."""
@@ -127,7 +128,8 @@ def opened(path: Path, wait: float = WAIT_SECONDS) -> Iterator[sqlite3.Connectio
             raise ReviewError(f"review file is not ours: {fault}", str(path), FOREIGN) from fault
         if "full" in str(fault):
             raise ReviewError("no space left on the disk", str(path), FULL) from fault
-        raise ReviewError(f"review file cannot be used: {fault}", str(path), RETRY) from fault
+        mend = RIGHTS if "readonly" in str(fault) or "unable to open" in str(fault) else RETRY
+        raise ReviewError(f"review file cannot be used: {fault}", str(path), mend) from fault
     except sqlite3.DatabaseError as fault:
         raise ReviewError(f"review file is damaged: {fault}", str(path), FOREIGN) from fault
     finally:

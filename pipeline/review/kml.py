@@ -10,21 +10,27 @@ from shapely.geometry import Polygon
 
 from pipeline.review.contents import Change, Contents
 from pipeline.review.lonlat import to_lonlat
-from pipeline.review.phrases import place, words
+from pipeline.review.phrases import place
 from pipeline.review.qgis_xml import Element, element
 
 NAMESPACE = "http://www.opengis.net/kml/2.2"
 _STYLES = {"confirmed": "ff2bd9ff", "finished": "ff2bd9ff", "provisional": "ffffffff", "drawn": "ff1c26c2"}
 """Line colours by status, as KML writes them: alpha, blue, green, red."""
-_SHOWN = ("status", "kind", "confidence", "area_m2", "last_clear_before", "first_seen", "confirmed_at", "last_seen",
-          "verdict", "note", "reviewer")  # fmt: skip
+_SHOWN = {
+    "status": "Status", "kind": "Kind", "last_clear_before": "Last clear look without", "first_seen": "First look with",
+    "confirmed_at": "Confirmed", "last_seen": "Last seen", "verdict": "Verdict", "note": "Note", "reviewer": "Reviewer",
+    "change_id": "Change",
+}  # fmt: skip
+"""Rows of a balloon. Area and confidence stand in the sentence above them, rounded to what they carry."""
 
 
 def document(contents: Contents, pictures: Mapping[str, str]) -> bytes:
     """The KML text. pictures: change id -> path of its picture inside the archive."""
     styles = [_style(name, colour) for name, colour in _STYLES.items()]
     marks = [_placemark(change, contents, pictures.get(change.id)) for change in contents.shown]
-    note = element("description", text=html.escape(contents.provenance.get("attribution", "")))
+    simulated = contents.provenance.get("simulated")
+    said = contents.provenance.get("attribution", "") + (f". Simulated: {simulated}" if simulated else "")
+    note = element("description", text=html.escape(said))
     root = element(
         "kml",
         {"xmlns": NAMESPACE},
@@ -51,23 +57,23 @@ def _placemark(change: Change, contents: Contents, picture: str | None) -> Eleme
         "Placemark",
         {"id": f"c-{change.id}"},
         element("name", text=title),
-        element("description", text=_page(facts, picture)),
+        element("description", text=_page(facts, contents.told(change), picture)),
         when,
         element("styleUrl", text=f"#{style if style in _STYLES else 'provisional'}"),
         _geometry(to_lonlat(change.outline, contents.crs)),
     )
 
 
-def _page(facts: Mapping[str, Any], picture: str | None) -> str:
+def _page(facts: Mapping[str, Any], told: str, picture: str | None) -> str:
     """What a balloon shows: HTML of our own making, every value escaped."""
     rows = "".join(
-        f"<tr><td>{name}</td><td>{html.escape(str(facts[name]))}</td></tr>"
-        for name in _SHOWN
+        f"<tr><td>{title}</td><td>{html.escape(str(facts[name]))}</td></tr>"
+        for name, title in _SHOWN.items()
         if facts[name] is not None
     )
     image = f'<p><img src="{html.escape(picture)}" width="900"></p>' if picture else ""
     where = f"<p>{place(facts['lon'], facts['lat'])}</p>" if facts["lon"] is not None else ""
-    return f"<p>{html.escape(words(facts))}</p>{image}{where}<table>{rows}</table>"
+    return f"<p>{html.escape(told)}</p>{image}{where}<table>{rows}</table>"
 
 
 def _geometry(shape: Any) -> Element:

@@ -52,6 +52,17 @@ class Map:
         imsave(buffer, self.pixels, format=kind, **extra)
         return _uri(buffer.getvalue(), kind)
 
+    @property
+    def width_m(self) -> float:
+        """Metres of ground from side to side."""
+        return self.width / abs(self.to_pixel.a)
+
+    def spot(self, outline: BaseGeometry) -> tuple[float, float]:
+        """(x, y) of a point inside an outline, in this map's pixels."""
+        point = outline.representative_point()
+        x, y = self.to_pixel * (point.x, point.y)
+        return round(x, 1), round(y, 1)
+
     def path(self, outline: BaseGeometry) -> str:
         """An outline as the path of an SVG whose unit is this map's pixel."""
         parts = []

@@ -24,7 +24,14 @@ def words(facts: Mapping[str, Any]) -> str:
 def strength(confidence: float) -> str:
     """Confidence as a word and a number."""
     word = "low" if confidence < 0.5 else "moderate" if confidence < 0.8 else "high"
-    return f"{word} confidence ({confidence:.2f})"
+    return f"{word} confidence ({certainty(confidence)})"
+
+
+def certainty(confidence: float) -> str:
+    """Two decimals, but never 1.00 nor 0.00: no alert is certain, and none impossible."""
+    if confidence >= 0.995:
+        return "above 0.99"
+    return "below 0.01" if confidence < 0.005 else f"{confidence:.2f}"
 
 
 def sentence(changes: Sequence[Mapping[str, Any]], scenes: Sequence[Mapping[str, Any]]) -> str:

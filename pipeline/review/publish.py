@@ -15,6 +15,8 @@ from pipeline.model.settings import Settings
 from pipeline.model.site import Site
 from pipeline.review.folder import Folder, make, staging
 from pipeline.review.gpkg import Night, read_provenance, read_rows, write
+from pipeline.review.marks import Caption
+from pipeline.review.marks import caption as made_caption
 from pipeline.review.matching import Matched, match
 from pipeline.review.mosaic import Mosaic
 from pipeline.review.qgis import has_been_saved, write_project
@@ -74,7 +76,9 @@ def publish(
     notes = list(_said(matched))
     with staging(folder) as stage:
         pictured = [alert for alert in decision.alerts if alert.status is not Status.WITHDRAWN]
-        source = Pictures(decision=decision, looks_of=wide.looks_of if wide else lambda _: ordered)
+        source = Pictures(
+            caption=_caption(site), decision=decision, looks_of=wide.looks_of if wide else lambda _: ordered
+        )
         with ThreadPoolExecutor(1) as beside:
             rasters = beside.submit(_write_rasters, stage.files, decision, ordered, wide)
             write_pictures(stage.files, folder, source, pictured[: settings.review.max_timelines])
@@ -87,6 +91,11 @@ def publish(
     write_report(folder)
     paths = (folder.gpkg, folder.project, folder.before, folder.after, folder.score, folder.report)
     return Published(folder=folder, paths=paths, decision=decision, changed=changed, notes=tuple(notes))
+
+
+def _caption(site: Site) -> Caption:
+    said = {name: str(site.properties.get(name) or "") for name in ("attribution", "simulated")}
+    return made_caption(site.name, site.id, said["attribution"] or ATTRIBUTION, said["simulated"])
 
 
 def _times(records: Sequence[SceneRecord]) -> list[datetime]:
@@ -122,7 +131,8 @@ def _project(
     if folder.project.exists():
         found = _digest(folder.project)
         if found != known and (known is not None or has_been_saved(folder.project)):
-            return known or found, (f"{folder.project} was saved in QGIS and is left as it is",)
+            kept = f"{folder.project} is not as it was written here and is left alone; delete it to get a new one"
+            return known or found, (kept,)
     write_project(staged.project, site, decision, looks, (_times(records)[0].date(), _times(records)[-1].date()))
     return _digest(staged.project), ()
 
@@ -148,6 +158,7 @@ def _facts(
 ) -> dict[str, str]:
     """Where all this comes from, as stored in `provenance`."""
     period = _times(records)
+    caption = _caption(site)
     times: Mapping[str, datetime] = {look.scene.id: look.time for look in looks}
     return {
         "software": f"groundbreak {version('groundbreak')}",
@@ -162,8 +173,8 @@ def _facts(
         "bands": " ".join(looks[0].bands),
         "cautions": json.dumps(list(decision.cautions), ensure_ascii=False),
         "sensitivity": sensitivity,
-        "simulated": str(site.properties.get("simulated") or ""),
-        "attribution": str(site.properties.get("attribution") or ATTRIBUTION),
+        "simulated": caption.simulated,
+        "attribution": caption.attribution,
         "source": str(site.properties.get("source") or ""),
     }
 

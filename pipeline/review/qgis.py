@@ -6,10 +6,12 @@ longer than ten characters, the time range in two places, one stretch for before
 
 import zipfile
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
 import shapely
+from odc.geo.geom import Geometry
 
 from pipeline.model.alert import Alert, Decision, Status
 from pipeline.model.imagery import Look
@@ -21,9 +23,11 @@ from pipeline.review.qgis_raster import stretches
 from pipeline.review.qgis_xml import VERSION, Element, document, element, reference_system
 from pipeline.review.rasters import picture_order
 
-TEMPLATE = 1
+TEMPLATE = 2
 """Version of this project's form; written into it, and survives a save by QGIS."""
 BEFORE_VIEW = "Before view"
+VIEW_MARGIN = 0.04
+"""Seen around the watched area at first, part of its longer side."""
 CLUSTER_M = 120.0
 """Reach around an alert, metres: alerts whose reaches meet share a bookmark."""
 MAX_BOOKMARKS = 100
@@ -56,6 +60,7 @@ def write_project(path: Path, site: Site, decision: Decision, looks: Sequence[Lo
 
 def _project(site: Site, decision: Decision, period: tuple[date, date], frame: Frame) -> Element:
     first, last = period
+    view = replace(frame, extent=_around(site))
     stamp = [f"{day.isoformat()}T00:00:00Z" for day in (first, last + timedelta(days=1))]
     return element(
         "qgis",
@@ -65,9 +70,9 @@ def _project(site: Site, decision: Decision, period: tuple[date, date], frame: F
         element("projectCrs", None, reference_system(frame.epsg)),
         tree(),
         _relation(),
-        _canvas(frame, "theMapCanvas"),
+        _canvas(view, "theMapCanvas"),
         _dock(),
-        _canvas(frame, BEFORE_VIEW, "Before"),
+        _canvas(view, BEFORE_VIEW, "Before"),
         element("projectlayers", None, *layer_elements(frame)),
         layer_order(),
         _properties(stamp),
@@ -85,7 +90,7 @@ def _project(site: Site, decision: Decision, period: tuple[date, date], frame: F
         element(
             "ProjectViewSettings",
             {"UseProjectScales": 0},
-            element("DefaultViewExtent", frame.attributes(), reference_system(frame.epsg)),
+            element("DefaultViewExtent", view.attributes(), reference_system(frame.epsg)),
         ),
         element(
             "ProjectTimeSettings",
@@ -93,6 +98,13 @@ def _project(site: Site, decision: Decision, period: tuple[date, date], frame: F
             element("TemporalRange", None, element("start", text=stamp[0]), element("end", text=stamp[1])),
         ),
     )
+
+
+def _around(site: Site) -> tuple[float, float, float, float]:
+    """What is seen at first: the watched area and a little around it; the margin of the grid is not watched."""
+    left, bottom, right, top = Geometry(site.aoi, "EPSG:4326").to_crs(str(site.grid.crs)).geom.bounds
+    reach = VIEW_MARGIN * max(right - left, top - bottom)
+    return left - reach, bottom - reach, right + reach, top + reach
 
 
 def _relation() -> Element:
@@ -168,7 +180,7 @@ def _properties(stamp: Sequence[str]) -> Element:
 
 def _bookmarks(site: Site, decision: Decision, frame: Frame) -> Element:
     """The site, then each cluster of changes that stand, the one with the surest first."""
-    places = [("site", site.name, frame.extent), *_clusters(decision)]
+    places = [("site", site.name, _around(site)), *_clusters(decision)]
     shape = "POLYGON(({0} {1}, {2} {1}, {2} {3}, {0} {3}, {0} {1}))"
     marks = [
         element(

@@ -11,15 +11,25 @@ NULL = "{2839923C-8B7D-419E-B84B-CA2FE9B80EC7}"
 _LACKS = "not file_exists(@project_folder || '/{folder}/' || \"change_id\" || '.png')"
 PICTURE = "if(\"change_id\" is null, null, 'timeline/' || \"change_id\" || '.png')"
 NO_PICTURE = "No timeline picture: withdrawn, or beyond the number that is drawn a site"
-FIELDS = ("fid", *MACHINE, *ANALYST, "picture")
+FIELDS = ("fid", *MACHINE, *ANALYST, "picture", "no_picture")
+TO_DO = '"verdict" is null and "status" is not \'withdrawn\''
+"""What waits for a verdict: a change that the evidence has withdrawn does not."""
+FILTERS = {
+    "to do": TO_DO,
+    "to do, likely": f'{TO_DO} and "confidence" >= 0.8',
+    "to do, doubtful": f'{TO_DO} and "confidence" < 0.8',
+    "rejected": "\"verdict\" in ('no change', 'other change')",
+}
+"""Name -> filter, as the table offers them: to do first, because an evening begins there."""
 
 _VIEWER = {
-    "DocumentViewer": 1, "DocumentViewerHeight": 200, "DocumentViewerWidth": 0, "FileWidget": False,
-    "FileWidgetButton": False, "RelativeStorage": 1, "StorageMode": 0,
+    "DocumentViewer": 1, "DocumentViewerHeight": 260, "DocumentViewerWidth": 0, "FileWidget": True,
+    "FileWidgetButton": False, "RelativeStorage": 1, "StorageMode": 0, "UseLink": True, "FullUrl": False,
 }  # fmt: skip
 _WIDGETS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "verdict": ("ValueMap", {"map": [{"to do": NULL}, *({verdict: verdict} for verdict in VERDICTS)]}),
-    "note": ("TextEdit", {"IsMultiline": True, "UseHtml": False}),
+    # one line: in a box of several, Tab is a letter, and what is typed lands behind the word NULL
+    "note": ("TextEdit", {"IsMultiline": False, "UseHtml": False}),
     "reviewed_at": ("DateTime", {"allow_null": True, "display_format": "yyyy-MM-dd HH:mm", "calendar_popup": True}),
     "confidence": ("Range", {"Style": "SpinBox", "Precision": 2, "Min": 0.0, "Max": 1.0, "Step": 0.01,
                              "AllowNull": True}),
@@ -33,23 +43,24 @@ _ALIASES = {
     "looks_clear": "Looks that could have", "picture": "Timeline", "before_scene": "Scene before",
     "after_scene": "Scene after", "lon": "Longitude", "lat": "Latitude", "status": "Status", "kind": "Kind",
 }  # fmt: skip
+_FACTS = (
+    "kind", "status", "confidence", "area_m2", "area_error_m2", "last_clear_before", "first_seen", "confirmed_at",
+    "last_seen", "looks_seen", "looks_clear",
+)  # fmt: skip
 _TABS = {
-    "Verdict": (
-        "picture", "verdict", "note", "status", "kind", "confidence", "area_m2", "area_error_m2", "last_clear_before",
-        "first_seen", "confirmed_at", "last_seen", "looks_seen", "looks_clear",
-    ),
     "Machine": ("change_id", "site", "before_scene", "after_scene", "lon", "lat"),
     "Stamp": ("reviewer", "reviewed_at"),
-}  # fmt: skip
-_HIDDEN = ("fid", "site", "picture")
+}
+_HIDDEN = ("fid", "site", "picture", "no_picture")
 _FIRST_COLUMNS = ("verdict", "note", "status", "kind", "confidence")
 _REVIEWER = 'if("verdict" is null and "note" is null, null, @user_account_name)'
 _WANTS_NOTE = (
     "\"verdict\" is null or \"verdict\" not in ('no change','other change') or length(trim(coalesce(\"note\",''))) > 0"
 )
+# the list of the form view is sorted by its text, so that text begins with the doubt, and no verdict moves a row
 _PREVIEW = (
-    "coalesce(\"verdict\", '· to do') || '  ' || coalesce(round(\"confidence\", 2), '') "
-    "|| '  ' || coalesce(\"kind\", '')"
+    "coalesce(lpad(to_string(min(99, round(100 - 100 * \"confidence\"))), 2, '0') || ' % doubt: ', '') "
+    "|| coalesce(\"kind\", 'drawn by the analyst') || coalesce(', ' || \"verdict\", '')"
 )
 # simple tags and 240 pixels: QGIS 3.40 shows tips in a plain text browser of that width
 _TIP = """<b>[% coalesce("kind", 'drawn by the analyst') %]</b>, [% coalesce("status", '') %]\
@@ -73,10 +84,13 @@ def form() -> list[Element]:
         element("defaults", None, element("default", {"field": "reviewer", "expression": _REVIEWER,
                                                       "applyOnUpdate": 1})),
         *_constraint(),
-        element("expressionfields", None, _picture()),
+        element("expressionfields", None, _computed("picture", PICTURE), _computed("no_picture", f"'{NO_PICTURE}'")),
         _table(),
         element("editorlayout", text="tablayout"),
-        element("attributeEditorForm", None, *[_tab(title, names, index) for title, names in _TABS.items()]),
+        element("storedexpressions", None, *[element("storedexpression", {"name": name, "expression": rule, "tag": 1})
+                                             for name, rule in FILTERS.items()]),
+        element("attributeEditorForm", None, _verdict_tab(index),
+                *[_container(title, _fields(names, index)) for title, names in _TABS.items()]),
         element("editable", None, *[element("field", {"name": name, "editable": int(name in ("verdict", "note"))})
                                     for name in FIELDS]),
         element("previewExpression", text=_PREVIEW),
@@ -99,10 +113,10 @@ def _constraint() -> tuple[Element, Element]:
     )
 
 
-def _picture() -> Element:
-    """A field computed by QGIS: a picture's relative path resolves against the project's folder."""
+def _computed(name: str, expression: str) -> Element:
+    """A field computed by QGIS. A picture's relative path resolves against the project's folder."""
     kind = {"type": 10, "typeName": "string", "subType": 0, "length": 0, "precision": 0, "comment": ""}
-    return element("field", {"name": "picture", "expression": PICTURE, **kind})
+    return element("field", {"name": name, "expression": expression, **kind})
 
 
 def _table() -> Element:
@@ -114,8 +128,25 @@ def _table() -> Element:
     return element("attributetableconfig", order, element("columns", None, *columns))
 
 
-def _tab(title: str, names: Sequence[str], index: Mapping[str, int]) -> Element:
-    inside = [element("attributeEditorField", {"name": n, "index": index[n], "showLabel": 1}) for n in names]
-    look = {"columnCount": 1, "showLabel": 1, "groupBox": 0, "visibilityExpressionEnabled": 0,
-            "visibilityExpression": ""}  # fmt: skip
+def _verdict_tab(index: Mapping[str, int]) -> Element:
+    """What is filled in, then the timeline or the words why there is none, then what the looks say."""
+    lacks = _LACKS.format(folder="timeline")
+    return _container(
+        "Verdict",
+        [
+            *_fields(("verdict", "note"), index),
+            _container("Timeline", _fields(("picture",), index, label=False), group=True, shown_if=f"not ({lacks})"),
+            _container("No timeline", _fields(("no_picture",), index, label=False), group=True, shown_if=lacks),
+            _container("What the looks say", _fields(_FACTS, index), group=True),
+        ],
+    )
+
+
+def _fields(names: Sequence[str], index: Mapping[str, int], *, label: bool = True) -> list[Element]:
+    return [element("attributeEditorField", {"name": n, "index": index[n], "showLabel": int(label)}) for n in names]
+
+
+def _container(title: str, inside: Sequence[Element], *, group: bool = False, shown_if: str = "") -> Element:
+    look = {"columnCount": 1, "showLabel": int(not shown_if), "groupBox": int(group),
+            "visibilityExpressionEnabled": int(bool(shown_if)), "visibilityExpression": shown_if}  # fmt: skip
     return element("attributeEditorContainer", {"name": title, **look}, *inside)

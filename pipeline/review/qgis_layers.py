@@ -7,7 +7,7 @@ from typing import Any
 from pipeline.model.bands import Band
 from pipeline.review.qgis_raster import Stretches, evidence, false_colour, pipe, true_colour
 from pipeline.review.qgis_style import STYLES, change_style, single
-from pipeline.review.qgis_xml import Element, element, reference_system
+from pipeline.review.qgis_xml import Element, element, option, reference_system
 
 LAYERS = (
     ("changes", "Changes", "Review"),
@@ -97,9 +97,10 @@ def tree() -> Element:
                 {
                     "id": layer_id(name),
                     "name": title,
-                    "expanded": 0,
+                    "expanded": int(name == "changes"),
                     "checked": "Qt::Checked" if name in THEMES[START] else "Qt::Unchecked",
                 },
+                _counted() if name == "changes" else None,
             )
             for name, title, inside in LAYERS
             if inside == group
@@ -107,6 +108,11 @@ def tree() -> Element:
         head = {"name": group, "expanded": int(group != "Tables"), "checked": "Qt::Checked"}
         groups.append(element("layer-tree-group", head, *leaves))
     return element("layer-tree-group", None, *groups)
+
+
+def _counted() -> Element:
+    """The legend says how many of each verdict there are, and so how many are still to do."""
+    return element("customproperties", None, option({"showFeatureCount": "1"}))
 
 
 def themes() -> Element:

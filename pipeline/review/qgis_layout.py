@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.review.qgis_layers import Frame, layer_id
-from pipeline.review.qgis_xml import Element, element, option, outline_symbol
+from pipeline.review.qgis_xml import Element, defined, element, outline_symbol
 
-_PAGE, _MAP, _PICTURE, _LABEL = 65638, 65639, 65640, 65641
+_PAGE, _MAP, _PICTURE, _LABEL, _SCALE = 65638, 65639, 65640, 65641, 65646
 _FACTS = (
-    "[% coalesce(\"kind\", 'drawn by the analyst') %], [% coalesce(\"status\", '') %]. "
+    '[% coalesce(upper(left("kind", 1)) || substr("kind", 2), \'Drawn by the analyst\') %], '
+    "[% coalesce(\"status\", '') %]. "
     "[% coalesce(format_number(\"area_m2\", 0) || ' ± ' || format_number(\"area_error_m2\", 0) || ' m². ', '') %]"
     "Not there [% coalesce(to_string(\"last_clear_before\"), 'before the first look') %], "
     "there [% coalesce(to_string(\"first_seen\"), 'at no look') %]"
@@ -16,7 +17,7 @@ _FACTS = (
     'seen in [% coalesce("looks_seen", 0) %] of [% coalesce("looks_clear", 0) %] clear looks, '
     "last [% coalesce(to_string(\"last_seen\"), '') %].\n"
     "Latitude, longitude: [% coalesce(format_number(\"lat\", 6) || ', ' || format_number(\"lon\", 6), '') %].   "
-    "Confidence: [% coalesce(format_number(\"confidence\", 2), 'none') %].   "
+    "Confidence: [% coalesce(if(\"confidence\" >= 0.995, 'above 0.99', format_number(\"confidence\", 2)), 'none') %]. "
     "Change [% coalesce(\"change_id\", '') %].\n"
     "Verdict: [% coalesce(\"verdict\", 'none') %][% coalesce(' by ' || \"reviewer\", '') %]"
     "[% coalesce('. ' || \"note\", '') %]"
@@ -45,15 +46,17 @@ def layouts(frame: Frame) -> Element:
             "Layout",
             {"name": "Alerts", "units": "mm", "printResolution": 150},
             element("PageCollection", None, page),
-            _label((10, 8, 190, 8), "{title}", _TITLE, 15),
-            _label((10, 18, 190, 18), "{facts}", _FACTS, 9),
-            _label((10, 38, 94, 4), "{before-label}", _when("Before", "before"), 7),
-            _label((106, 38, 94, 4), "{after-label}", _when("After", "after"), 7),
+            _label((10, 8, 190, 12), "{title}", _TITLE, 13),
+            _label((10, 21, 190, 22), "{facts}", _SIMULATED + _FACTS, 9),
+            _label((10, 44, 94, 4), "{before-label}", _when("Before", "before"), 7),
+            _label((106, 44, 94, 4), "{after-label}", _when("After", "after"), 7),
             _map(frame, 10, "{before}", "Before"),
             _map(frame, 106, "{after}", "After"),
-            _item(_PICTURE, (10, 140, 190, 92), "{timeline}", picture, defined={"dataDefinedSource": _PICTURE_FILE}),
-            _label((10, 235, 190, 46), "{looks}", _LOOKS, 7),
-            _label((10, 285, 190, 4), "{source}", "[% " + _fact("attribution") + " %]", 6),
+            _scale(),
+            _label((106, 145, 94, 5), "{north}", "▲ N   A pixel is 10 m. Thick: this change; thin: others.", 7),
+            _item(_PICTURE, (10, 152, 190, 95), "{timeline}", picture, defined_by={"dataDefinedSource": _PICTURE_FILE}),
+            _label((10, 249, 190, 35), "{looks}", _LOOKS, 6),
+            _label((10, 286, 190, 4), "{source}", f"[% {_fact('attribution')} %]", 6),
             _atlas(),
         ),
     )
@@ -68,6 +71,10 @@ def _fact(key: str) -> str:
     return f"coalesce(attribute(get_feature('groundbreak_provenance', 'key', '{key}'), 'value'), '')"
 
 
+_SIMULATED = f"[% if({_fact('simulated')} = '', '', 'Simulated: ' || {_fact('simulated')} || '.\\n') %]"
+_STANDS = '"status" is not \'withdrawn\' or "verdict" is not null'
+
+
 def _atlas() -> Element:
     return element(
         "Atlas",
@@ -78,7 +85,8 @@ def _atlas() -> Element:
             "coverageLayerProvider": "ogr",
             "coverageLayerSource": "./review.gpkg|layername=changes",
             "hideCoverage": 0,
-            "filterFeatures": 0,
+            "filterFeatures": 1,
+            "featureFilter": _STANDS,
             "sortFeatures": 1,
             # ascending always: descending, QGIS compares equal keys wrongly and crashes from 17 alerts on
             "sortKey": '-coalesce("confidence", -1)',
@@ -97,7 +105,7 @@ def _map(frame: Frame, x: float, uid: str, theme: str) -> Element:
     extent = {"xmin": middle - half, "ymin": bottom, "xmax": middle + half, "ymax": top}
     return _item(
         _MAP,
-        (x, 43, width, height),
+        (x, 49, width, height),
         uid,
         {
             "followPreset": "true",
@@ -112,14 +120,37 @@ def _map(frame: Frame, x: float, uid: str, theme: str) -> Element:
     )
 
 
+def _scale() -> Element:
+    """A bar under the first map, of a round length that fits."""
+    look = {
+        "style": "Line Ticks Up",
+        "mapUuid": "{before}",
+        "unitType": "meters",
+        "unitLabel": "m",
+        "numMapUnitsPerScaleBarUnit": 1,
+        "numSegments": 1,
+        "numSegmentsLeft": 0,
+        "segmentSizeMode": 1,
+        "minBarWidth": 15,
+        "maxBarWidth": 40,
+        "height": 1.5,
+        "labelBarSpace": 0.5,
+        "boxContentSpace": 0,
+    }
+    return _item(_SCALE, (10, 145, 60, 6), "{scale}", look, _font("scaleBarFont", 7))
+
+
+def _font(tag: str, size: int) -> Element:
+    return element(tag, {"description": f"DejaVu Sans,{size},-1,5,50,0,0,0,0,0", "style": ""})
+
+
 def _label(place: tuple[float, float, float, float], uid: str, text: str, size: int) -> Element:
-    font = element("LabelFont", {"description": f"DejaVu Sans,{size},-1,5,50,0,0,0,0,0", "style": ""})
     return _item(
         _LABEL,
         place,
         uid,
         {"labelText": text, "htmlState": 0, "halign": 1, "valign": 32, "marginX": 0, "marginY": 0},
-        font,
+        _font("LabelFont", size),
     )
 
 
@@ -129,12 +160,10 @@ def _item(
     uid: str,
     attributes: Mapping[str, Any] | None,
     *children: Element,
-    defined: Mapping[str, str] | None = None,
+    defined_by: Mapping[str, str] | None = None,
     z: int = 1,
 ) -> Element:
     x, y, width, height = place
-    properties = {key: {"active": True, "expression": text, "type": 3} for key, text in (defined or {}).items()}
-    data = option({"name": "", "properties": properties, "type": "collection"})
     frame = {
         "type": kind,
         "uuid": uid,
@@ -150,5 +179,5 @@ def _item(
         "blendMode": 0,
         "excludeFromExports": 0,
     }
-    inner = element("LayoutObject", None, element("dataDefinedProperties", None, data))
+    inner = element("LayoutObject", None, element("dataDefinedProperties", None, defined(defined_by or {})))
     return element("LayoutItem", {**frame, **(attributes or {})}, inner, *children)

@@ -1,19 +1,24 @@
 """How the layers of review.gpkg are drawn in QGIS, and the styles stored in the file itself."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+from pipeline.review.qgis_form import TO_DO as TO_DO_RULE
 from pipeline.review.qgis_form import form
 from pipeline.review.qgis_xml import VERSION, Element, document, element, outline_symbol
 from pipeline.review.schema import VERDICTS
 
 VERDICT_COLOURS = dict(zip(VERDICTS, ("#e6194b", "#f58231", "#3cb44b", "#911eb4"), strict=True))
-TO_DO = "#ffe119"
+TO_DO, GONE = "#ffe119", "#9aa0a6"
 CONFIDENCE_STEPS = ((0.0, 0.5, "#2c7bb6"), (0.5, 0.7, "#abd9e9"), (0.7, 0.85, "#fdae61"), (0.85, 1.0, "#d7191c"))
 STYLES = ("verdict", "confidence", "last night")
 """Named styles of the layer `changes`; the first is shown at first."""
 _IS_NEWS = """if(coalesce(array_contains(aggregate('groundbreak_news', 'array_agg', "change_id", "latest"),\
  "change_id"), false), 'new', 'known')"""
-_TO_DO_ROW = {"rule": '"verdict" is null', "name": "to do", "background_color": "#fff7c2",
+_VERDICT = """if("verdict" is null and "status" = 'withdrawn', 'withdrawn', "verdict")"""
+_ON_ITS_PAGE = "if(coalesce(@atlas_featureid, $id) = $id, {width}, 0.2)"
+"""Thin on the pages of others: a page shows which outline it is about."""
+_TO_DO_ROW = {"rule": TO_DO_RULE, "name": "to do", "background_color": "#fff7c2",
               "background_color_alpha": 255}  # fmt: skip
 
 
@@ -49,15 +54,17 @@ def _time() -> Element:
 
 
 def _by_verdict() -> Element:
-    # '' also takes NULL
-    classes = [(verdict, verdict, code, 0.7) for verdict, code in VERDICT_COLOURS.items()]
-    return _categorised("verdict", [*classes, ("", "to do", TO_DO, 0.7)])
+    judged = [_Class(verdict, verdict, code) for verdict, code in VERDICT_COLOURS.items()]
+    # what the evidence took back needs no verdict and must not look like work; '' also takes NULL
+    gone = _Class("withdrawn", "withdrawn by the evidence", GONE, width=0.3, style="dot")
+    return _categorised(_VERDICT, [_Class("", "to do", TO_DO), *judged, gone])
 
 
 def _by_news() -> Element:
     """What the last night brought stands out; the project alone can say it, as it asks another layer."""
     return _categorised(
-        _IS_NEWS, [("new", "new or changed last night", "#ff2fd0", 1.1), ("known", "known", "#9aa0a6", 0.4)]
+        _IS_NEWS,
+        [_Class("new", "new or changed last night", "#ff2fd0", width=1.1), _Class("known", "known", GONE, width=0.4)],
     )
 
 
@@ -71,13 +78,26 @@ def _by_confidence() -> Element:
     return _renderer("graduatedSymbol", "confidence", *parts)
 
 
-def _categorised(attribute: str, classes: Sequence[tuple[str, str, str, float]]) -> Element:
-    """classes: (value, label, colour, width in mm)."""
+@dataclass(frozen=True, slots=True)
+class _Class:
+    """One class of a legend. width: mm."""
+
+    value: str
+    label: str
+    code: str
+    width: float = 0.7
+    style: str = "solid"
+
+
+def _categorised(attribute: str, classes: Sequence[_Class]) -> Element:
     categories = [
-        element("category", {"value": value, "label": label, "symbol": index, "render": "true", "type": "string"})
-        for index, (value, label, _, _) in enumerate(classes)
+        element("category", {"value": c.value, "label": c.label, "symbol": index, "render": "true", "type": "string"})
+        for index, c in enumerate(classes)
     ]
-    symbols = [outline_symbol(str(i), code, width=width) for i, (_, _, code, width) in enumerate(classes)]
+    symbols = [
+        outline_symbol(str(i), c.code, style=c.style, width=c.width, width_if=_ON_ITS_PAGE.format(width=c.width))
+        for i, c in enumerate(classes)
+    ]
     parts = element("categories", None, *categories), element("symbols", None, *symbols)
     return _renderer("categorizedSymbol", attribute, *parts)
 

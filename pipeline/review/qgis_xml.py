@@ -43,8 +43,16 @@ def colour(code: str, alpha: int = 255) -> str:
     return ",".join(str(int(code[i : i + 2], 16)) for i in (1, 3, 5)) + f",{alpha}"
 
 
-def outline_symbol(name: str, code: str, *, style: str = "solid", width: float = 0.7, fill: str = "no") -> Element:
-    """A polygon symbol drawn by its outline."""
+def defined(properties: Mapping[str, str]) -> Element:
+    """Properties that QGIS works out by an expression, feature by feature. properties: name -> expression."""
+    active = {name: {"active": True, "expression": text, "type": 3} for name, text in properties.items()}
+    return option({"name": "", "properties": active, "type": "collection"})
+
+
+def outline_symbol(
+    name: str, code: str, *, style: str = "solid", width: float = 0.7, fill: str = "no", width_if: str = ""
+) -> Element:
+    """A polygon symbol drawn by its outline. width, mm; width_if: an expression that takes its place."""
     look = {
         "style": fill,
         "color": colour(code),
@@ -54,7 +62,8 @@ def outline_symbol(name: str, code: str, *, style: str = "solid", width: float =
         "outline_width_unit": "MM",
         "joinstyle": "miter",
     }
-    layer = element("layer", {"class": "SimpleFill", "enabled": 1, "locked": 0, "pass": 0}, option(look))
+    by = element("data_defined_properties", None, defined({"outlineWidth": width_if})) if width_if else None
+    layer = element("layer", {"class": "SimpleFill", "enabled": 1, "locked": 0, "pass": 0}, option(look), by)
     return element("symbol", {"type": "fill", "name": name, "alpha": 1, "clip_to_extent": 1, "force_rhr": 0}, layer)
 
 

@@ -14,10 +14,13 @@ from pipeline.model.errors import ReviewError
 from pipeline.review.contents import Change, Contents, read
 from pipeline.review.folder import Folder, replacing
 from pipeline.review.maps import compact, read_evidence, read_pair
-from pipeline.review.phrases import brought, place, sentence, words
+from pipeline.review.marks import scale_bar
+from pipeline.review.phrases import brought, certainty, place, sentence, words
 
 MAX_PICTURES = 24
 """Timelines in one page, surest first: a page has to open at once and fit into a letter."""
+MAX_NUMBERS = 60
+"""Outlines that carry their number on the map, surest first: more would hide the ground."""
 _PAGES = Environment(
     loader=PackageLoader("pipeline.review", "templates"), autoescape=True, undefined=StrictUndefined,
     trim_blocks=True, lstrip_blocks=True,
@@ -45,7 +48,10 @@ def write_report(folder: Folder) -> None:
         before=before,
         after=after,
         evidence=read_evidence(folder.score, before),
-        outlines=[(change, before.path(change.outline)) for change in shown],
+        outlines=[before.path(change.outline) for change in shown],
+        spots=[before.spot(change.outline) for change in shown[:MAX_NUMBERS]],
+        numbers={change.id: number for number, change in enumerate(shown, 1)},
+        scale=scale_bar(before.width_m),
         aoi=before.path(contents.aoi),
         shown=shown,
         dropped=[change for change in contents.changes if change not in shown],
@@ -55,6 +61,7 @@ def write_report(folder: Folder) -> None:
         rejected=[scene for scene in contents.scenes if not scene["used"]],
         words=words,
         place=place,
+        certainty=certainty,
     )
     with replacing(folder.report) as beside:
         beside.write_text(page, encoding="utf-8")

@@ -14,7 +14,6 @@ from pipeline.model.errors import ReviewError
 from pipeline.review.contents import Change, Contents
 from pipeline.review.folder import Folder, safe
 from pipeline.review.lonlat import bounds, to_lonlat
-from pipeline.review.phrases import words
 
 _RASTERS = {"before": "the site before", "after": "the site after", "score": "evidence of change, nats"}
 _COG = pystac.MediaType.COG
@@ -76,7 +75,7 @@ def _change(change: Change, contents: Contents, folder: Folder, scenes: Mapping[
     first, last = (datetime.fromisoformat(change[name]).replace(tzinfo=UTC) for name in ("first_seen", "last_seen"))
     item = pystac.Item(
         id=safe(change.id), geometry=mapping(shape), bbox=list(bounds(shape)), datetime=None, start_datetime=first,
-        end_datetime=max(first, last), properties={"title": words(change.facts), **own},
+        end_datetime=max(first, last), properties={"title": contents.told(change), **own},
     )  # fmt: skip
     sources = [scenes[look["scene"]] for look in contents.looks.get(change.id, ()) if look["scene"] in scenes]
     item.add_links([pystac.Link("derived_from", source, media_type=pystac.MediaType.GEOJSON) for source in sources])

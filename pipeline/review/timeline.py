@@ -18,16 +18,18 @@ from pipeline.model.imagery import Look
 from pipeline.review.chips import CONTEXT_PX, Window, rendered, stretch, true_colour, window, write_pair
 from pipeline.review.curves import Curve, curves
 from pipeline.review.folder import Folder
+from pipeline.review.marks import CASING, Caption, mark_scale, write_caption
+from pipeline.review.phrases import certainty
 
 matplotlib.use("Agg")
 
-FORM = 1
+FORM = 2
 """Raise it when the picture's form changes: pictures of the old form are then drawn anew."""
 CHIPS = 10
 CLEAR_SHARE = 0.6
 """Part of the outline that must be clear for a look to stand in the strip."""
 DPI = 120
-WIDTH_IN, HEIGHT_IN, LOW_IN = 11.6, 5.6, 2.3
+WIDTH_IN, HEIGHT_IN, LOW_IN = 11.6, 5.6, 2.4
 """Inches; the low one is that of a pair, whose two points make no curve."""
 MARGIN = 0.012
 SEEN, QUIET, BRACKET, INK = "#c2261c", "#6b6f76", "#ffd92f", "#222222"
@@ -38,6 +40,7 @@ TEXT: Any = {"font.family": "DejaVu Sans", "font.size": 8, "axes.linewidth": 0.6
 class Pictures:
     """What the pictures of a site are made from. looks_of: an alert -> the looks that show it, in time order."""
 
+    caption: Caption
     decision: Decision
     looks_of: Callable[[Alert], Sequence[Look]]
 
@@ -49,23 +52,29 @@ def write_pictures(staged: Folder, folder: Folder, source: Pictures, alerts: Seq
         seen.setdefault(each.change_id, []).append(each)
     for alert in alerts:
         mine = seen.get(alert.id, [])
-        facts = f"{FORM} {CONTEXT_PX} {source.decision.settings_digest} {alert} {mine}"
+        facts = f"{FORM} {CONTEXT_PX} {source.caption} {source.decision.settings_digest} {alert} {mine}"
         mark = hashlib.sha256(facts.encode()).hexdigest()
         place = folder.timeline(alert.id)
         if place.is_file() and mark.encode() in place.read_bytes()[:512] and folder.pair(alert.id).is_file():
             continue
         looks = {look.scene.id: look for look in source.looks_of(alert)}
-        write_timeline(staged.timeline(alert.id), alert, tuple(looks.values()), mine, mark)
+        write_timeline(staged.timeline(alert.id), alert, tuple(looks.values()), mine, source.caption, mark)
         if alert.before_scene in looks and alert.after_scene in looks:
             write_pair(staged.pair(alert.id), alert.outline, looks[alert.before_scene], looks[alert.after_scene])
 
 
 def write_timeline(
-    path: Path, alert: Alert, looks: Sequence[Look], observations: Sequence[Observation], mark: str = ""
+    path: Path,
+    alert: Alert,
+    looks: Sequence[Look],
+    observations: Sequence[Observation],
+    caption: Caption,
+    mark: str = "",
 ) -> None:
     """Small multiples of clear looks around the change over the curves of score, brightness and NDVI.
 
-    looks: all of the site in time order. observations: those of this alert. mark: kept in the PNG's comment.
+    looks: all of the site in time order. observations: those of this alert. caption: printed with it, so that the
+    picture can stand alone. mark: kept in the PNG's comment.
     """
     mine = {seen.scene: seen for seen in observations}
     clear = [look for look in looks if look.scene.id in mine and mine[look.scene.id].clear_share >= CLEAR_SHARE]
@@ -73,6 +82,7 @@ def write_timeline(
         curved = len(looks) > 2
         figure = Figure(figsize=(WIDTH_IN, HEIGHT_IN if curved else LOW_IN), facecolor="white")
         _title(figure, alert)
+        write_caption(figure, caption, alert.id)
         if clear:
             _strip(figure, alert, _chosen(clear, alert), mine)
         if curved:
@@ -87,10 +97,9 @@ def _title(figure: Figure, alert: Alert) -> None:
     size = f"{alert.area_m2:,.0f} ± {alert.area_error_m2:,.0f} m²".replace(",", "\u2009")
     facts = (
         f"{since}there {alert.first_seen}  ·  {size}  ·  seen in {alert.looks_seen} of {alert.looks_clear} clear looks"
-        f"  ·  confidence {alert.confidence:.2f}  ·  {_place(alert)}"
+        f"  ·  confidence {certainty(alert.confidence)}  ·  {_place(alert)}"
     )
     figure.text(0.012, _below(figure, 0.40), facts, fontsize=8.5, va="top")
-    figure.text(0.988, _below(figure, 0.18), alert.id, fontsize=7, va="top", ha="right", color=QUIET)
 
 
 def _below(figure: Figure, inches: float) -> float:
@@ -146,7 +155,7 @@ def _strip(figure: Figure, alert: Alert, looks: Sequence[Look], mine: Mapping[st
     across, above, below = CHIPS * (1 + gap) - gap + 0.02, 0.16, 0.17
     # one unit is one chip, as wide as it is high
     tall = (1 - 2 * MARGIN) * WIDTH_IN / across * (1 + above + below) / figure.get_figheight()
-    axis: Any = figure.add_axes((MARGIN, _below(figure, 0.644) - tall, 1 - 2 * MARGIN, tall))
+    axis: Any = figure.add_axes((MARGIN, _below(figure, 0.63) - tall, 1 - 2 * MARGIN, tall))
     axis.set_axis_off()
     for index, (look, picture) in enumerate(zip(looks, pictures, strict=True)):
         left = index * (1 + gap)
@@ -160,6 +169,7 @@ def _strip(figure: Figure, alert: Alert, looks: Sequence[Look], mine: Mapping[st
             left + 0.01, 1.03, f"{look.time:%Y-%m-%d}", fontsize=7.8, va="bottom", weight="bold" if seen else "normal"
         )
         axis.text(left + 0.01, low - 0.04, _role(look, alert), fontsize=7, va="top", color=edge)
+    mark_scale(axis, abs(part.grid.affine.a) * side, low)
     axis.set_xlim(-0.01, across - 0.01)
     axis.set_ylim(-below, 1 + above)
 
@@ -172,7 +182,7 @@ def _rings(axis: Any, alert: Alert, part: Window, left: float, side: int) -> Non
             col, row = inverse.a * x + inverse.c, inverse.e * y + inverse.f
             inside = (col >= 0) & (row >= 0) & (col <= part.grid.shape[1]) & (row <= part.grid.shape[0])
             line = np.where(inside, 1.0, np.nan)
-            axis.plot(left + col / side * line, 1 - row / side, color=BRACKET, linewidth=0.9)
+            axis.plot(left + col / side * line, 1 - row / side, color=BRACKET, linewidth=1.3, path_effects=CASING)
 
 
 def _role(look: Look, alert: Alert) -> str:
@@ -190,7 +200,7 @@ def _role(look: Look, alert: Alert) -> str:
 def _plots(figure: Figure, alert: Alert, seen: Sequence[Observation], clear: Sequence[Look]) -> None:
     lines = curves(alert, clear) if clear else ()
     count = 1 + len(lines)
-    bottom, top, gap = 0.055, 0.575, 0.03
+    bottom, top, gap = 0.09, 0.6, 0.03
     height = (top - bottom - gap * (count - 1)) / count
     score: Any = figure.add_axes((0.055, top - height, 0.933, height))
     _scores(score, seen)

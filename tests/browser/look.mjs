@@ -13,16 +13,20 @@ const browser = await chromium.launch({
 });
 const context = await browser.newContext({ viewport: { width: 1600, height: 1000 }, offline: true });
 const page = await context.newPage();
-const found = { requests: [], console: [], dialogs: 0, axe: {}, overflow: {} };
+const found = { requests: [], console: [], dialogs: 0, axe: {}, overflow: {}, timeline: {} };
 page.on("request", (request) => { if (!/^(file|data):/.test(request.url())) found.requests.push(request.url()); });
 page.on("console", (message) => { if (["error", "warning"].includes(message.type())) found.console.push(message.text()); });
 page.on("pageerror", (fault) => found.console.push(String(fault)));
 page.on("dialog", async (dialog) => { found.dialogs += 1; await dialog.dismiss(); });
 
+const meter = await context.newCDPSession(page);
+await meter.send("Performance.enable");
 const begun = Date.now();
 await page.goto(pathToFileURL(page_path).href, { waitUntil: "load" });
 await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
 found.seconds = (Date.now() - begun) / 1000;
+// what the page cost, however busy the machine is with other things
+found.busy = (await meter.send("Performance.getMetrics")).metrics.find((m) => m.name === "ProcessTime")?.value;
 found.hacked = await page.evaluate(() => window.hacked ?? null);
 found.images = await page.evaluate(() => [...document.querySelectorAll("img")].filter((i) => i.loading !== "lazy").every((i) => i.naturalWidth > 0));
 
@@ -55,6 +59,7 @@ for (const scheme of ["light", "dark"]) {
   for (const width of [1600, 400]) {
     await page.setViewportSize({ width, height: 1000 });
     found.overflow[`${scheme} ${width}`] = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+    found.timeline[`${scheme} ${width}`] = await page.evaluate(() => document.querySelector(".timeline")?.getBoundingClientRect().width ?? null);
     await page.screenshot({ path: `${shots}/${scheme}-${width}.png` });
     for (const part of await page.locator("details").all()) await part.evaluate((e) => { e.open = true; });
     const report = await page.evaluate(async (source) => { (0, eval)(source); return axe.run(document, { resultTypes: ["violations"] }); }, axe).catch((fault) => ({ failed: String(fault) }));

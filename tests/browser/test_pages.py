@@ -52,6 +52,12 @@ def test_the_slider_obeys_mouse_and_keyboard_and_the_switches_work(look, pages):
     assert seen["veil"] == "visible" and seen["outline"] == "none"
 
 
+def test_a_timeline_keeps_its_letters_readable_on_a_narrow_screen(look, pages):
+    seen = look(pages / "plain" / "report.html")
+    # 928 of the 1,392 pixels it was drawn with: letters of 8 points stay above 8 pixels
+    assert len(seen["timeline"]) == 4 and min(seen["timeline"].values()) >= 920
+
+
 def test_on_paper_before_stands_beside_after_uncut(look, pages):
     seen = look(pages / "plain" / "report.html")
     (after_x, after_width, after_clip), (before_x, before_width, before_clip) = seen["printed"]
@@ -64,4 +70,4 @@ def test_a_report_of_a_thousand_alerts_opens_within_three_seconds(look, tmp_path
               for n in range(1000)]  # fmt: skip
     put(tmp_path / "crowd", alerts, made.looks(count=8), after_scene="scene-07", max_timelines=24)
     seen = look(tmp_path / "crowd" / "report.html")
-    assert seen["seconds"] < 3.0 and seen["console"] == []
+    assert 0 < seen["busy"] < 3.0 and seen["console"] == []

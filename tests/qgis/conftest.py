@@ -11,6 +11,8 @@ import pytest
 
 PYTHON = "/usr/bin/python3"
 HERE = Path(__file__).parent
+QGIS = os.environ.get("GROUNDBREAK_QGIS", "").split()
+"""What stands before every command to run another QGIS than this machine's: `/usr/sbin/chroot FOLDER`, say."""
 
 
 @pytest.fixture(scope="session")
@@ -28,7 +30,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     found = (
         Path(PYTHON).exists()
         and not subprocess.run(
-            [PYTHON, "-c", "import qgis.core"], capture_output=True, env={**kept, "QT_QPA_PLATFORM": "offscreen"}
+            [*QGIS, PYTHON, "-c", "import qgis.core"], capture_output=True, env={**kept, "QT_QPA_PLATFORM": "offscreen"}
         ).returncode
     )
     if not found:
@@ -43,7 +45,7 @@ def run(environment: dict[str, str]) -> Callable[..., dict[str, Any]]:
     """Run a script beside this file in QGIS's Python; returns the JSON of its last line."""
 
     def run(script: str, *arguments: object, timeout: int = 120) -> dict[str, Any]:
-        command = [PYTHON, str(HERE / script), *map(str, arguments)]
+        command = [*QGIS, PYTHON, str(HERE / script), *map(str, arguments)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=environment)
         assert done.returncode == 0, f"{done.returncode}\n{done.stdout[-1000:]}\n{done.stderr[-2000:]}"
         return json.loads(done.stdout.splitlines()[-1])

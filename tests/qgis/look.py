@@ -44,9 +44,15 @@ project.setBadLayerHandler(handler)
 QgsApplication.messageLog().messageReceived.connect(
     lambda text, tag, level: messages.append([tag, text]) if int(level) > 0 else None
 )
-begun = time.time()
+begun, busy = time.time(), time.process_time()
 read = project.read(str(folder / "review.qgz"))
-found = {"read": read, "seconds": time.time() - begun, "bad": len(bad), "error": project.error()}
+found = {
+    "read": read,
+    "seconds": time.time() - begun,
+    "busy": time.process_time() - busy,
+    "bad": len(bad),
+    "error": project.error(),
+}
 found["valid"] = {layer.id(): layer.isValid() for layer in project.mapLayers().values()}
 found["crs"], found["title"] = project.crs().authid(), project.title()
 found["template"] = project.readEntry("groundbreak", "template")[0]
@@ -57,6 +63,7 @@ collection = project.mapThemeCollection()
 found["themes"], colours = {}, {}
 where = next(project.mapLayer("groundbreak_changes").getFeatures()).geometry().centroid().asPoint()
 extent = project.viewSettings().defaultViewExtent()
+found["view"] = [extent.xMinimum(), extent.yMinimum(), extent.xMaximum(), extent.yMaximum()]
 for theme in collection.mapThemes():
     found["themes"][theme] = collection.mapThemeVisibleLayerIds(theme)
     settings = QgsMapSettings()
@@ -67,7 +74,10 @@ for theme in collection.mapThemes():
     settings.setOutputSize(QSize(400, 400))
     job = QgsMapRendererParallelJob(settings)
     job.start()
-    job.waitForFinished()
+    while job.isActive():
+        # not waitForFinished: since QGIS 3.30 an expression that asks another layer waits for this thread's events
+        app.processEvents()
+        time.sleep(0.01)
     shown = job.renderedImage()
     shown.save(str(pictures / f"theme {theme}.png"))
     pixel = job.mapSettings().mapToPixel().transform(where)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.qgis.conftest import QGIS
 from tests.review import made
 from tests.review.conftest import put
 
@@ -13,7 +14,7 @@ pytestmark = pytest.mark.qgis
 
 
 def test_the_analyst_sees_before_beside_after_at_once_and_nothing_asks_her(environment, tmp_path):
-    if not (shutil.which("qgis") and shutil.which("xvfb-run")):
+    if not (QGIS or (shutil.which("qgis") and shutil.which("xvfb-run"))):
         if os.environ.get("CI") == "true":
             pytest.fail("qgis or xvfb is missing; under CI they must be there")
         pytest.skip("qgis and xvfb are not installed")
@@ -21,7 +22,7 @@ def test_the_analyst_sees_before_beside_after_at_once_and_nothing_asks_her(envir
     target = tmp_path / "seen.json"
     display = {key: value for key, value in environment.items() if key != "QT_QPA_PLATFORM"}
     command = [
-        "xvfb-run", "-a", "-s", "-screen 0 1600x1000x24", "qgis", "--nologo", "--noversioncheck", "--noplugins",
+        *QGIS, "xvfb-run", "-a", "-s", "-screen 0 1600x1000x24", "qgis", "--nologo", "--noversioncheck", "--noplugins",
         "--profiles-path", str(tmp_path / "profile"), "--code", str(Path(__file__).with_name("application.py")),
         str(tmp_path / "made-place" / "review.qgz"),
     ]  # fmt: skip

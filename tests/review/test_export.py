@@ -13,6 +13,7 @@ from pipeline.model.errors import ReviewError, UsageError
 from pipeline.review.export import KINDS, export
 from pipeline.review.folder import Folder
 from pipeline.review.lonlat import bounds, to_lonlat
+from tests.review import made
 from tests.review.conftest import put
 from tests.review.test_publish import TWO, judge
 
@@ -61,6 +62,19 @@ def test_kml_holds_names_dates_and_pictures_in_one_file(judged):
     assert f"files/{TWO[0].id}.png" in page and f"files/{TWO[0].id}.png" in names
     assert "<script>" not in page and "&lt;script&gt;" in page
     assert mark.find("k:TimeSpan/k:begin", space).text == "2023-03-21"
+
+
+def test_what_is_simulated_says_so_wherever_it_is_sent(tmp_path):
+    put(tmp_path / "x", TWO, site=made.site(simulated="drawn by a program"))
+    folder = Folder(tmp_path / "x")
+    features = json.loads(export(folder, "geojson").read_text(encoding="utf-8"))["features"]
+    assert all(f["properties"]["description"].startswith("[simulated] New structure") for f in features)
+    with zipfile.ZipFile(export(folder, "kml")) as archive:
+        text = archive.read("doc.kml").decode()
+    assert "Simulated: drawn by a program" in text and text.count("[simulated] New structure") == len(TWO)
+    catalog = pystac.Catalog.from_file(str(export(folder, "stac") / "catalog.json"))
+    titles = [i.properties["title"] for i in catalog.get_items(recursive=True) if i.id.startswith("a")]
+    assert len(titles) == len(TWO) and all(title.startswith("[simulated]") for title in titles)
 
 
 def test_csv_runs_no_formula_and_reads_back(judged):

@@ -252,7 +252,7 @@ def test_a_project_that_the_analyst_saved_survives_the_night(folder):
     before = project.read_bytes()
     done = put(folder, [made.moved(TWO[0], 20), made.alert(3, row=40)])
     assert project.read_bytes() == before
-    assert any("left as it is" in note for note in done.notes)
+    assert any("left alone" in note for note in done.notes)
 
 
 def test_a_project_of_ours_is_brought_up_to_date(folder):

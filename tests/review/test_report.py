@@ -9,7 +9,7 @@ from pipeline.model.errors import ReviewError
 from pipeline.review import report
 from pipeline.review.folder import Folder
 from pipeline.review.maps import read_evidence, read_pair
-from pipeline.review.phrases import brought, rounded, strength, words
+from pipeline.review.phrases import brought, certainty, rounded, strength, words
 from pipeline.review.report import write_index, write_report
 from tests.review import made
 from tests.review.conftest import put
@@ -61,6 +61,18 @@ def test_a_report_tells_numbers_reasons_and_provenance(published):
         assert words_ in text, words_
 
 
+def test_the_map_bears_the_numbers_of_the_table_and_a_scale(tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "MAX_NUMBERS", 2)
+    alerts = [made.alert(n, outline=made.outline(8 * n, 20, 2, 2), confidence=0.9 - n / 10) for n in range(3)]
+    put(tmp_path / "x", alerts, made.looks(count=8), after_scene="scene-07")
+    text = (tmp_path / "x" / "report.html").read_text(encoding="utf-8")
+    spots = re.findall(r'<text x="([\d.]+)" y="([\d.]+)" dy=".35em">(\d)</text>', text)
+    # rows and columns of the outlines' middles: the map of these looks is 60 pixels wide, as they are
+    assert spots == [("21.0", "1.0", "1"), ("21.0", "9.0", "2")] and "the 2 surest" in text
+    assert re.search(rf'class="id">1 <a href="#c-{alerts[0].id}"', text) and "<h3>3. New structure" in text
+    assert re.search(r'<path class="bar-line" d="M38.8 58.8h20.0"/>', text) and ">200 m</text>" in text
+
+
 def test_verdicts_given_since_stand_in_a_report_made_anew(folder):
     judge(folder, TWO[0].id, "no change", "a ploughed field")
     write_report(Folder(folder))
@@ -106,7 +118,8 @@ def test_an_alert_in_words_carries_both_ends_of_the_bracket(published):
 
 
 def test_no_alert_is_called_certain_and_none_impossible():
-    assert strength(0.999).startswith("high") and strength(0.01).startswith("low")
+    assert strength(0.999) == "high confidence (above 0.99)" and strength(0.001) == "low confidence (below 0.01)"
+    assert certainty(0.994) == "0.99" and certainty(0.995) == "above 0.99" and certainty(0.006) == "0.01"
 
 
 def test_areas_are_rounded_to_what_the_outline_carries():

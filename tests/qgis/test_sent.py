@@ -1,0 +1,32 @@
+import zipfile
+
+import pytest
+
+from pipeline.review.export import export
+from pipeline.review.folder import Folder
+from tests.review import made
+from tests.review.conftest import put
+from tests.review.test_publish import judge
+
+pytestmark = pytest.mark.qgis
+HOSTILE = "\u202e<script>alert(1)</script> \"quoted\" 'twice' 🏗 [% env('HOME') %]"
+
+
+def test_what_is_sent_on_opens_elsewhere_in_qgis(run, tmp_path):
+    two = [made.alert(1), made.alert(2, row=30, col=30, confidence=0.6)]
+    put(tmp_path / "made-place", two, site=made.site(HOSTILE))
+    judge(tmp_path / "made-place", two[0].id, "construction", HOSTILE)
+    folder = Folder(tmp_path / "made-place")
+    kmz = export(folder, "kml", tmp_path / "sent.kmz")
+    there = tmp_path / "a colleague's 룡성"
+    with zipfile.ZipFile(export(folder, "zip", tmp_path / "sent.zip")) as archive:
+        archive.extractall(there)
+    # nothing of the sender's folder may be needed
+    folder.path.rename(tmp_path / "gone")
+    seen = run("sent.py", kmz, there / "made-place")
+    assert seen["read"] and all(seen["valid"].values()) and all(seen["inside"])
+    assert seen["verdicts"] == ["construction"]
+    assert seen["kml"] and seen["crs"] == "EPSG:4326"
+    assert seen["names"] == ["new structure, 2023-03-21"] * 2
+    assert all(128 < x < 130 and 38 < y < 40 for x, y in seen["centres"])
+    assert not any("<script" in page for page in seen["pages"])
