@@ -37,8 +37,8 @@ from pipeline.study.reviewed import Claim, Reviewed, Truth
 from pipeline.study.staging import BEGUN, DAYS, PASSES, START
 
 SEED = 101
-COLD_GROUNDS = ("aguasclaras", "paris")
-"""COLD takes a millisecond a pixel and call: two grounds are enough for its row."""
+COLD_GROUNDS = ("paris",)
+"""COLD takes a millisecond and more a pixel: it is run where no threshold of groundbreak was ever set."""
 SIZES = ("20x20 m", "20x40 m", "30x60 m", "60x100 m", "80x150 m")
 BUILT = "new structure"
 NRT = ({"index": index, "harmonic_order": order} for index in ("ndvi", "visible") for order in (2, 1))
@@ -63,15 +63,10 @@ def settings() -> list[Setting]:
     nrt = list(NRT)
     ewma = [
         {"method": "EWMA", **each, "sensitivity": level, "threshold_outlier": outlier}
-        for each, outlier, level in itertools.product(nrt, (10, 1e9), (2, 4, 6, 8, 12, 16))
+        for each, outlier, level in itertools.product(nrt, (10, 1e9), (2, 6, 12))
     ]
-    cusum = [
-        {"method": "CuSum", **each, "critical": level} for each, level in itertools.product(nrt, (None, 2, 4, 6, 8, 12))
-    ]
-    cold = [
-        {"method": "COLD", "conse": conse, "strength": level}
-        for conse, level in itertools.product((6, 3), (0, 6, 10, 15, 20, 30))
-    ]
+    cusum = [{"method": "CuSum", **each, "critical": level} for each, level in itertools.product(nrt, (None, 2, 4, 8))]
+    cold = [{"method": "COLD", "conse": 6, "strength": level} for level in (0, 6, 10, 15, 20, 30)]
     return [*ewma, *cusum, *cold]
 
 
@@ -117,8 +112,8 @@ def _own(alert: Any) -> Claim:
     )  # fmt: skip
 
 
-def answers(stacks: Sequence[Watched], tried: Sequence[Setting]) -> Mapping[str, NDArray[Any]]:
-    """What the peers flag, all stacks and settings in one go. Raises PeerMissingError."""
+def answers(stacks: Sequence[Watched], tried: Sequence[Setting], methods: Sequence[str]) -> Mapping[str, NDArray[Any]]:
+    """What the peers flag with the settings of some methods. Raises PeerMissingError."""
     given: dict[str, NDArray[Any]] = {}
     for number, stack in enumerate(stacks):
         rows, cols = stack.at
@@ -129,7 +124,7 @@ def answers(stacks: Sequence[Watched], tried: Sequence[Setting]) -> Mapping[str,
     left_out = [
         (number, index)
         for number, stack in enumerate(stacks) for index, setting in enumerate(tried)
-        if setting["method"] == "COLD" and stack.truths is not None and stack.name not in COLD_GROUNDS
+        if setting["method"] not in methods or (setting["method"] == "COLD" and stack.name not in COLD_GROUNDS)
     ]  # fmt: skip
     bands = [[band.value for band in stack.looks[0].bands] for stack in stacks]
     given["asked"] = np.array(json.dumps({"bands": bands, "settings": list(tried), "skipped": left_out}))
@@ -193,19 +188,19 @@ def score(stacks: Sequence[Watched], claimed: Mapping[int, tuple[Claim, ...]]) -
             count, years = count + len(polygons), years + reviewed.km2_years
         else:
             (busy if stack.truths else still).append(evaluate(reviewed, stack.truths))
-    return Score(pool(busy), pool(still), 100 * count / years)
+    return Score(pool(busy), pool(still), 100 * count / years if years else float("nan"))
 
 
 def main() -> str:
     """A markdown section."""
     stacks, tried = [*simulated(), *real()], settings()
-    answer = answers(stacks, tried)
-    few = [number for number, stack in enumerate(stacks) if stack.truths is None or stack.name in COLD_GROUNDS]
+    answer = {**answers(stacks, tried, ("EWMA", "CuSum")), **answers(stacks, tried, ("COLD",))}
+    few = [number for number, stack in enumerate(stacks) if stack.name in COLD_GROUNDS]
     own = {number: stack.reviewed.claims for number, stack in enumerate(stacks)}
     rows = [_row("groundbreak, as shipped", score(stacks, own))]
     for method in ("EWMA", "CuSum", "COLD"):
         if method == "COLD":
-            rows.append(_row("groundbreak, the two grounds of COLD", score(stacks, {each: own[each] for each in few})))
+            rows.append(_row("groundbreak, the ground of COLD", score(stacks, {each: own[each] for each in few})))
         scores = {
             index: score(stacks, {
                 number: claims(answer[f"flagged_{number}_{index}"], stack)
@@ -232,9 +227,10 @@ def _row(name: str, found: Score) -> str:
         for size in SIZES
     )
     iou = f"{np.median([each.iou for each in hits]):.2f}" if hits else "-"
+    real_rate = "-" if np.isnan(found.real) else f"{found.real:.0f}"
     return (
         f"| {name} | {by_size} | {len(hits)} of {len(found.built)} | {found.outlined} | {found.still.false_rate:.1f} "
-        f"| {found.busy.false_rate:.1f} | {iou} | {found.f1:.2f} | {found.real:.0f} |"
+        f"| {found.busy.false_rate:.1f} | {iou} | {found.f1:.2f} | {real_rate} |"
     )
 
 
@@ -258,10 +254,10 @@ def _notes() -> list[str]:
     return [
         "As documented: NDVI, no trend, EWMA with two harmonics, Shewhart screening and sensitivity 2; CuSum with two",
         "harmonics, ROC history and a level of 0.05; COLD on all bands, six observations, probability 0.99. Swept:",
-        "NDVI or mean visible, one or two harmonics, thresholds and outlier limit; for COLD three or six observations",
-        "and the least strength of a break. COLD starts its model with a year of looks: of 600 days it flags the last",
-        "235, and what was built before is beyond it here. nrt has 300 days of history, less than its examples use.",
-        "These series hold no more; longer ones would suit both better.",
+        "NDVI or mean visible, one or two harmonics, threshold, outlier limit; for COLD the least strength of breaks.",
+        "COLD starts its model with a year of looks: of 600 days it flags the last 235, and what was built before is",
+        "beyond it here. nrt has 300 days of history, less than its examples use. These series hold no",
+        "more; longer ones would suit both better.",
     ]
 
 

@@ -82,10 +82,13 @@ def breaks(conse, names, reflectance, days):
     for row, col in np.ndindex(rows, cols):
         at = clear[:, row, col]
         values = np.ascontiguousarray(reflectance[at, :, row, col] * 10_000, dtype=np.int64)
-        segments = cold_detect_flex(
-            ordinals[at], values, np.zeros(int(at.sum()), np.int64), lam=20, conse=conse,
-            tmask_b1_index=green, tmask_b2_index=swir,
-        )  # fmt: skip
+        try:
+            segments = cold_detect_flex(
+                ordinals[at], values, np.zeros(int(at.sum()), np.int64), lam=20, conse=conse,
+                tmask_b1_index=green, tmask_b2_index=swir,
+            )  # fmt: skip
+        except Exception:  # noqa: BLE001, S112  (all that it raises where a pixel has too few clear looks for a model)
+            continue
         for segment in segments:
             size = np.linalg.norm(segment["magnitude"] / np.maximum(segment["rmse"], 1))
             if segment["t_break"] > 0 and segment["change_prob"] == 100 and size > strength[row, col]:
