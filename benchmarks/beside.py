@@ -35,7 +35,7 @@ from pipeline.model.imagery import Look
 from pipeline.run.correcting import correct_chips
 from pipeline.run.judge import Question, common_bands, quiet, read_all, scenes_of
 
-SIDE, LOOKS, TURNS = 300, 45, 3
+SIDE, LOOKS, TURNS = 200, 45, 3
 CHIP = 256
 BLOBS = 400
 

@@ -136,9 +136,9 @@ def main() -> str:
     return "\n".join([
         "## Where a night goes",
         "",
-        f"`benchmarks/stages.py`: CPU of one core, a site of {(SIDE / 100) ** 2:.0f} km² and its margin, six bands, one new",
-        f"scene after {HISTORY}, as in benchmarks/nights.py; {whole:.2f} s in all. Bounds: for the masks by persistence one",
-        f"pass of arithmetic over the {2 * REACH + 1} looks that a new one can change or that it needs; for publishing,",
+        f"`benchmarks/stages.py`: CPU of one core, a site of {(SIDE / 100) ** 2:.0f} km² and its margin, six bands,",
+        f"one new scene after {HISTORY}, as in benchmarks/nights.py; {whole:.2f} s in all. Bounds: for the masks by",
+        f"persistence one pass of arithmetic over {2 * REACH + 1} looks, all that a new one needs; for publishing,",
         "deflating the pixels of its three rasters.",
         "",
         "| stage | CPU s | share | bound, s | times the bound |",
