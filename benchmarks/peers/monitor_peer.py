@@ -23,10 +23,10 @@ EPOCH = date(1970, 1, 1).toordinal()
 
 
 def nrt_index(index, names, reflectance):
-    """One plane a look, which is what nrt monitors."""
+    """One plane a look, which is what nrt monitors; the mean visible where a series has no near infrared for NDVI."""
     plane = {name: reflectance[:, number] for number, name in enumerate(names)}
-    near = plane["B08"] if "B08" in plane else plane["B8A"]
-    if index == "ndvi":
+    near = plane.get("B08", plane.get("B8A"))
+    if index == "ndvi" and near is not None:
         return (near - plane["B04"]) / (near + plane["B04"])
     return (plane["B02"] + plane["B03"] + plane["B04"]) / 3
 
