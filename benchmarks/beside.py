@@ -101,9 +101,7 @@ def _registered() -> list[Row | str]:
         tried.append(registration.Case(*pair, np.zeros(2)))
     estimators = {"us": registration.ours, "scikit-image": registration.peer(None)}
     spent = {name: 1000 * np.median(registration.measured(each, tried)[1]) for name, each in estimators.items()}
-    why = (
-        "it fits a shift both ways by least squares, nearly twenty times as exact (R1), and says whether to believe it"
-    )
+    why = "it fits both ways by least squares, nearly twenty times as exact (R1), and tells whether to believe it"
     rows: list[Row | str] = [Row("registration", "ms", spent["us"], "scikit-image", spent["scikit-image"], why)]
     try:
         alone, whole = registration.arosics(tried)
