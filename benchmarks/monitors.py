@@ -41,7 +41,7 @@ GROUNDS, COLD_GROUNDS = ("aguasclaras", "paris"), ("paris",)
 """COLD takes a millisecond and more a pixel: it is run where no threshold of groundbreak was ever set."""
 SIZES = ("20x20 m", "20x40 m", "30x60 m", "60x100 m", "80x150 m")
 BUILT = "new structure"
-NRT = ({"index": index, "harmonic_order": order} for index in ("ndvi", "visible") for order in (2, 1))
+NRT = tuple({"index": index, "harmonic_order": order} for index in ("ndvi", "visible") for order in (2, 1))
 Setting = Mapping[str, Any]
 
 
@@ -60,12 +60,11 @@ class Watched:
 
 def settings() -> list[Setting]:
     """Every setting tried; the first of each method is as documented, the others sweep what its user can turn."""
-    nrt = list(NRT)
     ewma = [
         {"method": "EWMA", **each, "sensitivity": level, "threshold_outlier": outlier}
-        for each, outlier, level in itertools.product(nrt, (10, 1e9), (2, 6, 12))
+        for each, outlier, level in itertools.product(NRT, (10, 1e9), (2, 6, 12))
     ]
-    cusum = [{"method": "CuSum", **each, "critical": level} for each, level in itertools.product(nrt, (None, 2, 4, 8))]
+    cusum = [{"method": "CuSum", **each, "critical": level} for each, level in itertools.product(NRT, (None, 2, 4, 8))]
     cold = [{"method": "COLD", "conse": 6, "strength": level} for level in (0, 6, 10, 15, 20, 30)]
     return [*ewma, *cusum, *cold]
 
