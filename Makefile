@@ -5,7 +5,7 @@ PY      := .venv/bin/python
 BREAK   := .venv/bin/groundbreak
 
 .DEFAULT_GOAL := help
-.PHONY: help detect nightly test lint bench faults fuzz qgis browser archive clean
+.PHONY: help detect nightly test lint bench peers faults fuzz qgis browser archive clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */\1\t/' | expand -t 12
@@ -31,6 +31,9 @@ lint: .venv/.ready  ## ruff, mypy and the floors
 
 bench: .venv/.ready  ## every benchmark, into benchmarks/RESULTS.md
 	@$(PY) -m benchmarks.run $(ARGS)
+
+peers:  ## environments for the programs that benchmarks compare with (gcc, libgdal-dev)
+	@benchmarks/peers/setup.sh
 
 faults: .venv/.ready  ## real faults against real servers
 	@$(PY) -m pytest -m 'peer or faults' tests $(ARGS)

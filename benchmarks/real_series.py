@@ -58,7 +58,7 @@ def main() -> str:
         with tempfile.TemporaryDirectory() as scratch:
             site = catalogue(DATA / name, bands, Path(scratch))
             try:
-                found = judge(_question(site), quiet)
+                found = judge(question(site), quiet)
             except GroundbreakError as fault:
                 lines.append(f"| {name} | - | {fault.what} | - | - | - | - |")
                 continue
@@ -87,7 +87,7 @@ def _row(name: str, site: Site, found: Judged) -> tuple[str, int, int, float]:
     )  # fmt: skip
 
 
-def _question(site: Site) -> Question:
+def question(site: Site) -> Question:
     until = datetime(2030, 1, 1, tzinfo=UTC)
     return Question(site=site, source=str(site.catalog), collection=None, start=None, until=until, settings=Settings())
 

@@ -1,4 +1,4 @@
-"""Registration on real two-date city pairs: known sub-pixel shifts, beside scikit-image; and what must be refused.
+"""Registration on real two-date city pairs: known sub-pixel shifts, beside its peers; and what must be refused.
 
 The red band of both dates on one grid, decimated by 3 after whole-pixel offsets, so that the shift between two
 decimations is known to a third of a pixel. error = estimate(shifted) - estimate(unshifted) - known.
@@ -7,19 +7,24 @@ decimations is known to a third of a pixel. error = estimate(shifted) - estimate
 import itertools
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from rasterio.warp import Resampling, reproject
+from scipy import ndimage
 from skimage.registration import phase_cross_correlation
 
+from benchmarks.peers import PeerMissingError, ask
 from pipeline.correct.alignment import estimate
 
 CITIES = Path(__file__).resolve().parents[2] / "shared" / "data" / "oscd"
 OFFSETS = ((1, 0), (0, 1), (2, 1), (-1, 1), (1, -2), (-2, -1), (4, 2), (-3, 4), (5, -5))
 EDGE, STEP = 9, 3
+Images = dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]
+Answer = tuple[NDArray[np.float64], NDArray[np.float64]]
 Estimator = Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float64]]
 
 
@@ -40,7 +45,7 @@ def peer(normalization: str | None) -> Estimator:
     return run
 
 
-def pairs() -> dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]:
+def pairs() -> Images:
     """Red band before and after, on the grid of before. Raises FileNotFoundError without the recorded data."""
     found = {}
     for city in sorted(path for path in CITIES.iterdir() if path.is_dir()):
@@ -61,27 +66,61 @@ def decimated(image: NDArray[np.float32], offset: tuple[int, int]) -> NDArray[np
     return inner[:rows, :cols].reshape(rows // STEP, STEP, cols // STEP, STEP).mean((1, 3))
 
 
-def errors(estimator: Estimator, images: dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]) -> tuple[
-    NDArray[np.float64], float
-]:  # fmt: skip
-    """Errors in pixels over all cities and offsets, and mean milliseconds an estimate."""
-    found, seconds = [], []
-    for before, after in images.values():
-        reference = decimated(before, (0, 0))
-        shifts = []
-        for offset in ((0, 0), *OFFSETS):
-            target = decimated(after, offset)
-            began = time.perf_counter()
-            shifts.append(estimator(reference, target))
-            seconds.append(time.perf_counter() - began)
-        # target sampled at x + shift: an image cut further down lies further up
-        found += [
-            shift - shifts[0] + np.array(offset) / STEP for shift, offset in zip(shifts[1:], OFFSETS, strict=True)
-        ]
-    return np.array(found), 1000 * float(np.mean(seconds))
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One decimated pair. known: shift in pixels from the unshifted pair of the same city."""
+
+    reference: NDArray[np.float32]
+    target: NDArray[np.float32]
+    known: NDArray[np.float64]
 
 
-def unrelated(images: dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]], size: int = 128) -> tuple[int, int]:
+def cases(images: Images) -> list[Case]:
+    """All cities and offsets, each city's unshifted pair first."""
+    # target sampled at x + shift: an image cut further down lies further up
+    return [
+        Case(decimated(before, (0, 0)), decimated(after, offset), -np.array(offset) / STEP)
+        for before, after in images.values()
+        for offset in ((0, 0), *OFFSETS)
+    ]
+
+
+def measured(estimator: Estimator, tried: list[Case]) -> Answer:
+    """Shifts (case, 2) in pixels, and CPU seconds of each estimate."""
+    shifts, seconds = [], []
+    for case in tried:
+        began = time.process_time()
+        shifts.append(estimator(case.reference, case.target))
+        seconds.append(time.process_time() - began)
+    return np.array(shifts), np.array(seconds)
+
+
+def arosics(tried: list[Case]) -> tuple[Answer, NDArray[np.float64]]:
+    """The same by AROSICS, its CPU seconds without and with the making of its object.
+
+    Raises PeerMissingError, and ValueError where a pair moved by (2, -3) pixels shows that its sign is not understood.
+    """
+    moved = ndimage.gaussian_filter(np.random.default_rng(0).uniform(500, 3000, (140, 160)), 1.5).astype(np.float32)
+    control = Case(moved[10:-10, 10:-10], moved[8:-12, 13:-7], np.array((2.0, -3.0)))
+    given = {
+        f"{name}_{number}": getattr(case, name)
+        for number, case in enumerate((control, *tried))
+        for name in ("reference", "target")
+    }
+    answer = ask("registration", "arosics_peer.py", given)
+    if not np.allclose(answer["shift"][0], control.known, atol=0.2):
+        raise ValueError(f"AROSICS finds {answer['shift'][0]} where {control.known} was made")
+    return (answer["shift"][1:], answer["alone"][1:]), answer["whole"][1:]
+
+
+def errors(shifts: NDArray[np.float64], tried: list[Case]) -> NDArray[np.float64]:
+    """shift - unshifted - known in pixels, (case, 2), without the unshifted pairs."""
+    found = shifts.reshape(-1, len(OFFSETS) + 1, 2)
+    known = np.array([case.known for case in tried]).reshape(found.shape)
+    return (found - found[:, :1] - known)[:, 1:].reshape(-1, 2)
+
+
+def unrelated(images: Images, size: int = 128) -> tuple[int, int]:
     """(accepted, tried) over chips of different cities."""
     rng = np.random.default_rng(0)
     accepted = tried = 0
@@ -104,17 +143,31 @@ def main() -> str:
         "",
         f"`python -m benchmarks.registration`; {len(images)} cities, {len(OFFSETS)} shifts each, 107 to 332 px.",
         "",
-        "| method | RMSE px | worst px | ms |",
+        "| method | RMSE px | worst px | CPU ms |",
         "|---|---|---|---|",
     ]
+    tried = cases(images)
     methods = {"groundbreak": ours, "scikit-image, phase": peer("phase"), "scikit-image, no normalisation": peer(None)}
     for name, method in methods.items():
-        error, milliseconds = errors(method, images)
-        rmse, worst = np.sqrt((error**2).mean()), np.abs(error).max()
-        lines.append(f"| {name} | {rmse:.4f} | {worst:.4f} | {milliseconds:.0f} |")
-    accepted, tried = unrelated(images)
-    lines += ["", f"Unrelated chips of 128 px: {accepted} of {tried} accepted (goal 0)."]
+        lines.append(_row(name, measured(method, tried), tried))
+    try:
+        answer, whole = arosics(tried)
+    except PeerMissingError as missing:
+        lines.append(f"| AROSICS COREG | {missing} | | |")
+    else:
+        lines.append(_row(f"AROSICS COREG ({1000 * whole.mean():.0f} ms with its set-up)", answer, tried))
+    accepted, chips = unrelated(images)
+    lines += ["", f"Unrelated chips of 128 px: {accepted} of {chips} accepted (goal 0)."]
     return "\n".join(lines)
+
+
+def _row(name: str, answer: Answer, tried: list[Case]) -> str:
+    shifts, seconds = answer
+    error = errors(shifts, tried)
+    known = np.isfinite(error)
+    lost = f" ({int((~known).any(1).sum())} not found)" if not known.all() else ""
+    rmse, worst = np.sqrt((error[known] ** 2).mean()), np.abs(error[known]).max()
+    return f"| {name}{lost} | {rmse:.4f} | {worst:.4f} | {1000 * seconds.mean():.0f} |"
 
 
 if __name__ == "__main__":

@@ -19,10 +19,10 @@ import numpy as np
 from pipeline.catalogue.sites import read_sites
 from pipeline.model.settings import Settings
 from pipeline.review.publish import publish
-from pipeline.run.judge import Question, judge, quiet
+from pipeline.run.judge import Judged, Question, judge, quiet
 from pipeline.study.evaluate import Measures, evaluate, pool, reliability, wilson
 from pipeline.study.ground import read_ground
-from pipeline.study.reviewed import read_review, read_truth
+from pipeline.study.reviewed import Reviewed, Truth, read_review, read_truth
 from pipeline.study.simulate import simulate
 from pipeline.study.staging import Wishes, staged
 
@@ -46,6 +46,16 @@ class Run:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Year:
+    """One simulated period, judged. truths: none where nothing happened. seconds: of the judging."""
+
+    found: Judged
+    reviewed: Reviewed
+    truths: tuple[Truth, ...]
+    seconds: float
+
+
 def main(grounds: Sequence[str] = GROUNDS, seeds: Sequence[int] = SEEDS) -> str:
     """A markdown section."""
     if not CITIES.is_dir():
@@ -55,6 +65,12 @@ def main(grounds: Sequence[str] = GROUNDS, seeds: Sequence[int] = SEEDS) -> str:
 
 
 def _run(ground: str, seed: int, nothing: bool) -> Run:
+    year = simulated(ground, seed, nothing)
+    return Run(ground, seed, nothing, evaluate(year.reviewed, year.truths), year.seconds)
+
+
+def simulated(ground: str, seed: int, nothing: bool) -> Year:
+    """Simulate, judge and publish. nothing: that is what happens."""
     wishes = Wishes(seed=seed, start=None, passes=None, days=None, undisturbed=nothing, distractors=True)
     laid, plan = staged(read_ground(CITIES / ground / "before"), None, wishes)
     with tempfile.TemporaryDirectory() as scratch:
@@ -73,9 +89,7 @@ def _run(ground: str, seed: int, nothing: bool) -> Run:
         publish(folder / "out", site, found.decision, found.looks, found.records, lean)
         reviewed = read_review(folder / "out" / "review.gpkg")
         truth = folder / "sim" / "truth.geojson"
-        return Run(
-            ground, seed, nothing, evaluate(reviewed, () if nothing else read_truth(truth, reviewed.crs)), seconds
-        )
+        return Year(found, reviewed, () if nothing else read_truth(truth, reviewed.crs), seconds)
 
 
 def _section(runs: Sequence[Run]) -> list[str]:

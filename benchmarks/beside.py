@@ -1,0 +1,177 @@
+"""Time beside the peers, at what both do: a monitoring step, a registration, outlines, a stack from a catalogue.
+
+python -m benchmarks.beside      needs the recorded city pairs beside the checkout, and `make peers`
+
+CPU seconds of one core, the least of three turns, all in one run. Grounds and dates are those of benchmarks/scale.py.
+"""
+
+import json
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from rasterio.features import shapes
+from scipy import ndimage
+
+from benchmarks import registration
+from benchmarks.peers import Arrays, PeerMissingError, ask
+from benchmarks.scale import asked, write
+from pipeline.catalogue.pixels import read_chips
+from pipeline.correct.look import to_grid
+from pipeline.correct.masks import classify
+from pipeline.correct.offset import Offset
+from pipeline.decide import fold
+from pipeline.decide.alerts import in_order, learned_from
+from pipeline.decide.vectorise import outlines
+from pipeline.model.bands import Band
+from pipeline.model.imagery import Look
+from pipeline.run.correcting import correct_chips
+from pipeline.run.judge import Question, common_bands, quiet, read_all, scenes_of
+
+SIDE, LOOKS, TURNS = 200, 45, 3
+CHIP = 256
+BLOBS = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One peer. seconds: ours and theirs, in the unit of the row. why: where ours is slower."""
+
+    what: str
+    unit: str
+    ours: float
+    peer: str
+    theirs: float
+    why: str = ""
+
+    @property
+    def text(self) -> str:
+        ratio = self.ours / self.theirs
+        return (
+            f"| {self.what} | {self.ours:.4g} {self.unit} | {self.peer} | {self.theirs:.4g} {self.unit} "
+            f"| {ratio:.2g} | {'faster' if ratio < 1 else f'slower: {self.why}'} |"
+        )
+
+
+def main() -> str:
+    """A markdown section."""
+    rows = _registered()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        question = asked(write(folder, SIDE, LOOKS), folder / "catalog.json")
+        rows += _monitored_and_loaded(question)
+        rows.append(_outlined(question.site.grid))
+    return "\n".join([
+        "## Time beside the peers",
+        "",
+        f"`benchmarks/beside.py`: CPU of one core, one run. Registration: {CHIP} x {CHIP} px, the middles of pairs.",
+        f"Step: one new look of {(SIDE / 100) ** 2:.0f} km² after {LOOKS - 1}. Stack: {LOOKS} scenes of six bands from",
+        "a local catalogue.",
+        "Ratio: ours to theirs, below 1 = faster.",
+        "",
+        "| what | groundbreak | peer | theirs | ratio | |",
+        "|---|---|---|---|---|---|",
+        *(row.text if isinstance(row, Row) else row for row in rows),
+    ])  # fmt: skip
+
+
+def least(call: Callable[[], Any]) -> float:
+    """CPU seconds, the least of some turns after one to warm up."""
+    call()
+    seconds = []
+    for _ in range(TURNS):
+        began = time.process_time()
+        call()
+        seconds.append(time.process_time() - began)
+    return min(seconds)
+
+
+def _registered() -> list[Row | str]:
+    tried = []
+    for before, after in registration.pairs().values():
+        row, col = ((size - CHIP) // 2 for size in before.shape)
+        pair = [image[row : row + CHIP, col : col + CHIP] for image in (before, after)]
+        tried.append(registration.Case(*pair, np.zeros(2)))
+    estimators = {"us": registration.ours, "scikit-image": registration.peer(None)}
+    spent = {name: 1000 * np.median(registration.measured(each, tried)[1]) for name, each in estimators.items()}
+    why = "it fits both ways by least squares, nearly twenty times as exact (R1), and tells whether to believe it"
+    rows: list[Row | str] = [Row("registration", "ms", spent["us"], "scikit-image", spent["scikit-image"], why)]
+    try:
+        alone, whole = registration.arosics(tried)
+    except PeerMissingError as missing:
+        return [*rows, f"| registration | {spent['us']:.4g} ms | AROSICS | {missing} | | |"]
+    theirs = {"AROSICS, the shift alone": alone[1], "AROSICS, with its set-up": whole}
+    return [*rows, *(Row("registration", "ms", spent["us"], name, 1000 * float(np.median(each)), why)
+                     for name, each in theirs.items())]  # fmt: skip
+
+
+def _monitored_and_loaded(question: Question) -> list[Row | str]:
+    scenes = scenes_of(question).scenes
+    looks = in_order(correct_chips(question.site, read_all(question, scenes, quiet)[0], question.settings, quiet)[0])
+    learning = learned_from(question.site, len(looks), question.settings)
+    before = fold.advance(fold.begin(looks, learning), looks[:-1])
+    step = least(lambda: fold.advance(before, looks))
+    grid, bands = question.site.grid, common_bands(scenes)
+    load = least(lambda: [to_grid(read_chips(scene, grid, bands), [_none()], grid, bands) for scene in scenes])
+    mask = least(lambda: classify(looks[-1].reflectance, looks[-1].bands, None, looks[-2].reflectance))
+    flags = classify(looks[-1].reflectance, looks[-1].bands, None, looks[-2].reflectance)
+    floor = least(lambda: list(shapes(flags, transform=grid.affine)))
+    why = "it weighs spectrum, history and shadow geometry of every pixel, where the floor only walks along edges"
+    rows: list[Row | str] = [Row("masks of a look", "s", mask, "rasterio.features.shapes of the mask", floor, why)]
+    try:
+        answer = _theirs(question, looks)
+    except PeerMissingError as missing:
+        return [*rows, f"| step and stack | | nrt, pyxccd, odc-stac | {missing} | | |"]
+    pixels = looks[0].why.size
+    reasons = ("six bands, a season, covers and pooled evidence, where nrt predicts one index and sums it",) * 3
+    for number, name in enumerate(answer["names"][:3]):
+        theirs = float(answer["seconds"][number] / answer["pixels"][number]) * 1e6
+        rows.append(Row("step", "s/Mpx", step / pixels * 1e6, str(name), theirs, reasons[number]))
+    why = "it warps every band by the kernel that carries shifts; odc-stac reads what lies on the grid already"
+    rows.append(Row("stack", "s", load, "odc-stac", float(answer["seconds"][3]), why))
+    return rows
+
+
+def _none() -> Offset:
+    return Offset(dn=0, reason="none is in these pixels")
+
+
+def _theirs(question: Question, looks: Sequence[Look]) -> Arrays:
+    grid, bands = question.site.grid, looks[0].bands
+    rows, cols = grid.shape
+    left, top, size = grid.affine.c, grid.affine.f, grid.affine.a
+    wanted = {
+        "bands": [band.value for band in bands], "assets": [Band(band).role for band in bands],
+        "catalogue": question.source, "epsg": grid.crs.epsg,
+        "x": [left, left + size * cols], "y": [top - size * rows, top],
+    }  # fmt: skip
+    values = np.array([look.reflectance for look in looks], np.float32)
+    days = np.array([(look.time.date() - date(1970, 1, 1)).days for look in looks])
+    return ask("series", "step_peer.py", {"asked": np.array(json.dumps(wanted)), "reflectance": values, "days": days})
+
+
+def _outlined(grid: GeoBox) -> Row:
+    """Polygons of some hundred regions, against the walk along their edges that both begin with."""
+    labels = _regions(tuple(grid.shape))
+    ours = least(lambda: outlines(labels, grid))
+    floor = least(lambda: list(shapes(labels, mask=labels > 0, connectivity=8, transform=grid.affine)))
+    why = "the floor gives bare rings; valid polygons joined by region are made of them"
+    return Row(f"outlines of {labels.max()} regions", "s", ours, "rasterio.features.shapes", floor, why)
+
+
+def _regions(shape: tuple[int, ...]) -> NDArray[np.int32]:
+    rng = np.random.default_rng(3)
+    field = np.zeros(shape)
+    field[tuple(rng.integers(0, size, BLOBS) for size in shape)] = rng.uniform(5, 40, BLOBS)
+    return np.asarray(ndimage.label(ndimage.gaussian_filter(field, 1.5) > 0.15)[0], np.int32)
+
+
+if __name__ == "__main__":
+    print(main())
