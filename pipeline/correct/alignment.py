@@ -184,8 +184,8 @@ def _refine(fixed: Array, moving: Array, clear: NDArray[np.bool_], start: tuple[
     for few, step_px, widen in ((ROUGH_PIXELS, ROUGH_STEP_PX, 3.0), (FIT_PIXELS, STEP_PX, 1.0)):
         every = 1 + pixels // few
         inner = (slice(edge, fixed.shape[0] - edge, every), across)
-        solved = _settled(fixed[inner], coefficients, chosen[::every], inner, state, (step_px, widen))
-        if solved is None or float(np.abs(solved[0][:2] - start).max()) > 1.5:
+        solved = _settled(fixed[inner], coefficients, chosen[::every], inner, (start, state), (step_px, widen))
+        if solved is None:
             return None
         state, rest = solved[0], solved[1:]
     if state[2] <= 0:
@@ -198,14 +198,15 @@ def _settled(
     coefficients: Array,
     chosen: NDArray[np.bool_],
     inner: tuple[slice, slice],
-    state: Array,
+    begin: tuple[tuple[int, int], Array],
     until: tuple[float, float],
 ) -> tuple[Array, Array, Array, Array] | None:
     """(state, design, weights, residual) where reweighted least squares comes to rest; None where it runs away.
 
+    begin: the whole-pixel start, which it may not leave by more than 1.5 px, and the state to go on from.
     until: the step in px below which it rests, and how much wider than Tukey's the weights begin.
     """
-    goal, origin, (step_px, widen) = fixed[chosen], state, until
+    goal, (start, state), (step_px, widen) = fixed[chosen], begin, until
     for _ in range(MAX_TURNS):
         shift, gain, offset = state[:2], state[2], state[3]
         value, by_row, by_col = (part[chosen] for part in _sample(coefficients, shift, inner))
@@ -220,7 +221,7 @@ def _settled(
         length = float(np.hypot(step[0], step[1]))
         step[:2] *= min(1.0, 0.7 / max(length, 1e-12))
         state = state + step
-        if float(np.abs(state[:2] - origin[:2]).max()) > 1.5:
+        if float(np.abs(state[:2] - start).max()) > 1.5:
             return None
         if widen == 1.0 and length < step_px:
             break

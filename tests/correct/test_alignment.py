@@ -86,6 +86,12 @@ def test_unrelated_ground_is_refused(seed: int) -> None:
     assert not found.accepted and found.reason
 
 
+def test_a_fit_that_runs_off_the_chip_is_refused() -> None:
+    rng = np.random.default_rng(1332)
+    one, two = (ndimage.gaussian_filter(rng.normal(0, 1, (64, 64)), 2.5) for _ in range(2))
+    assert not estimate(one, two, np.ones((64, 64), bool), Options(min_peak_sigmas=0.0)).accepted
+
+
 def test_uniform_ground_and_too_few_pixels_are_refused() -> None:
     flat = np.full((SIDE, SIDE), 0.3)
     assert not estimate(flat, flat, ALL).accepted
