@@ -2,8 +2,8 @@
 
 python -m benchmarks.scale      needs nothing but the embedded archive
 
-The ground is one clear scene of the archive, laid side by side in mirror images; every date has its own gain, haze and
-noise, and a hall stands from two thirds of the way on.
+The ground is one clear scene of the archive, laid side by side in mirror images and on beyond the site, as a tile goes
+on; every date has its own gain, haze and noise, and a hall stands from two thirds of the way on.
 """
 
 import json
@@ -38,6 +38,8 @@ BANDS = ("blue", "green", "red", "nir", "nir08", "swir16")
 SIDES, LOOKS = (128, 256, 512), 12
 HISTORIES, SIDE = (10, 20, 40), 128
 Place = tuple[slice, slice]
+AROUND = 20
+"""Pixels of ground beyond the square on every side."""
 LEFT, TOP, CRS = 500_000.0, 5_000_000.0, "EPSG:32634"
 STAGES = {
     "read": (judging, "read_chips"), "first masks": (correcting, "make_draft"), "reference": (correcting, "found"),
@@ -124,22 +126,24 @@ def write(folder: Path, side: int, looks: int, halls: Sequence[Place] = ()) -> P
     halls: where one stands at the end; in the middle of the square if none is given.
     """
     rng, items = np.random.default_rng(1), []
-    grid = GeoBox((side, side), from_origin(LEFT, TOP, 10, 10), CRS)
-    ground = {band: _tiled(band, side) for band in BANDS}
+    whole = side + 2 * AROUND
+    grid = GeoBox((whole, whole), from_origin(LEFT - 10 * AROUND, TOP + 10 * AROUND, 10, 10), CRS)
+    ground = {band: _tiled(band, whole) for band in BANDS}
+    inner = (slice(AROUND, AROUND + side), slice(AROUND, AROUND + side))
     halls = halls or [(slice(side // 2, side // 2 + 6), slice(side // 2, side // 2 + 8))]
     for number in range(looks):
         assets = {}
         for band in BANDS:
             plane = (1 + 0.04 * np.sin(number)) * ground[band] + 30 * (number % 3)
             for at in halls if number >= 2 * looks // 3 else ():
-                plane[at] = 3000
+                plane[inner][at] = 3000
             noisy = np.clip(plane + rng.normal(0, 25, plane.shape), 1, 65535)
             assets[band] = (noisy.astype(np.uint16), grid)
         when = datetime(2020, 1, 5, 9, tzinfo=UTC) + timedelta(days=10 * number)
         items.append(write_item(folder, f"look-{number:03d}", when, assets, {"s2:product_type": "S2MSI2A"}))
     write_catalogue(folder, "scale", "Tiles of real pixels", "for timing", items)
-    inner = box(LEFT + 330, TOP - 10 * side + 330, LEFT + 10 * side - 330, TOP - 330)
-    aoi = mapping(Geometry(inner, CRS).to_crs("EPSG:4326").geom)
+    asked_for = box(LEFT + 330, TOP - 10 * side + 330, LEFT + 10 * side - 330, TOP - 330)
+    aoi = mapping(Geometry(asked_for, CRS).to_crs("EPSG:4326").geom)
     feature = {"type": "Feature", "properties": {"id": "scale", "name": "Tiles"}, "geometry": aoi}
     path = folder / "sites.geojson"
     path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))

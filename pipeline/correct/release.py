@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from pipeline.correct.masks import buffer
-from pipeline.correct.spectra import smooth
+from pipeline.correct.spectra import smooth_all
 from pipeline.model.imagery import Look, Why
 from pipeline.model.settings import Settings
 
@@ -72,10 +72,11 @@ def _standing(look: Look) -> NDArray[np.bool_]:
     known = np.asarray(np.isfinite(look.reflectance).all(axis=0))
     contrast = np.zeros(look.why.shape, np.float32)
     part = _around((look.why & _SUSPECT) > 0, round(4 * AROUND_PX / 2) + 1)
+    planes = np.nan_to_num(look.reflectance[(slice(None), *part)])
     contrast[part] = np.max(
         [
-            np.abs(np.nan_to_num(plane[part]) - smooth(np.nan_to_num(plane[part]), known[part], AROUND_PX / 2))
-            for plane in look.reflectance
+            np.abs(plane - smoothed)
+            for plane, smoothed in zip(planes, smooth_all(planes, known[part], AROUND_PX / 2), strict=True)
         ],
         axis=0,
     )
