@@ -54,8 +54,10 @@ def release(looks: Sequence[Look], settings: Settings) -> tuple[Look, ...]:
         return tuple(ordered)
     kept = np.zeros((len(ordered), *ordered[0].why.shape), bool)
     standing = [_standing(look) for look in ordered]
+    low = _low_suns(ordered)
     for flag in (Why.CLOUD, Why.SHADOW):
-        sights = [_sights(look, stands, flag) for look, stands in zip(ordered, standing, strict=True)]
+        told = [flag is not Why.SHADOW or not each for each in low]
+        sights = [_sights(*each, flag) for each in zip(ordered, standing, told, strict=True)]
         kept |= (_likes(sights) >= SIGHTS - 1).reshape(kept.shape)
     return tuple(
         _without(look, free, settings) if free.any() else look for look, free in zip(ordered, kept, strict=True)
@@ -91,8 +93,8 @@ def _around(marked: NDArray[np.bool_], reach: int) -> tuple[slice, slice]:
     return rows, cols
 
 
-def _sights(look: Look, standing: NDArray[np.bool_], flag: Why) -> _Sights:
-    told = flag is not Why.SHADOW or _zenith(look) < MAX_ZENITH
+def _sights(look: Look, standing: NDArray[np.bool_], told: bool, flag: Why) -> _Sights:
+    """told: False where the flag says nothing in the light of this look."""
     values = np.nan_to_num(_measured(look))
     return _Sights(
         suspect=(((look.why & np.uint8(flag)) > 0) & standing & told).ravel(),
@@ -130,11 +132,16 @@ def _measured(look: Look) -> NDArray[np.float32]:
     return np.asarray((look.reflectance - offset) / gain, np.float32)
 
 
-def _zenith(look: Look) -> float:
-    """Of the sun, degrees; from the season and the latitude at noon where the metadata are silent."""
-    if look.scene.sun is not None:
-        return look.scene.sun[0]
-    latitude = look.grid.geographic_extent.centroid.coords[0][1]
+def _low_suns(looks: Sequence[Look]) -> list[bool]:
+    """Of each look, whether the sun stood lower than MAX_ZENITH: by the metadata, else at noon of its day."""
+    silent = any(look.scene.sun is None for look in looks)
+    latitude = looks[0].grid.geographic_extent.centroid.coords[0][1] if silent else 0.0
+    zeniths = (look.scene.sun[0] if look.scene.sun is not None else _noon(look, latitude) for look in looks)
+    return [zenith >= MAX_ZENITH for zenith in zeniths]
+
+
+def _noon(look: Look, latitude: float) -> float:
+    """Zenith of the sun at noon, degrees."""
     declination = -23.44 * math.cos(2 * math.pi * (look.time.timetuple().tm_yday + 10) / 365.25)
     return abs(latitude - declination)
 
