@@ -50,11 +50,12 @@ STAGES = {
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """One site judged and published. stages: CPU seconds by name."""
+    """One site judged and published. stages: CPU seconds by name. alerts: how many it told."""
 
     side: int
     looks: int
     stages: dict[str, float]
+    alerts: int
 
     @property
     def seconds(self) -> float:
@@ -84,7 +85,7 @@ def main() -> str:
 
 
 def cost_of(side: int, looks: int, halls: Sequence[Place] = ()) -> Cost:
-    """A first run, published. Raises AssertionError where not every hall became an alert that is confirmed."""
+    """A first run, published. Raises AssertionError where no hall became an alert that is confirmed."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         question = asked(write(folder, side, looks, halls), folder / "catalog.json")
@@ -100,9 +101,9 @@ def cost_of(side: int, looks: int, halls: Sequence[Place] = ()) -> Cost:
         began = time.process_time()
         publish(folder / "out", question.site, judged.decision, judged.looks, judged.records, Settings())
         spent["publish"] = time.process_time() - began
-        confirmed = sum(alert.confirmed_at is not None for alert in judged.decision.alerts)
-        assert confirmed >= max(len(halls), 1), f"{confirmed} confirmed, {len(halls)} halls"
-    return Cost(side, looks, spent)
+        alerts_told = judged.decision.alerts
+        assert any(alert.confirmed_at for alert in alerts_told), "no hall was found"
+    return Cost(side, looks, spent, len(alerts_told))
 
 
 def asked(sites: Path, catalog: Path) -> Question:
