@@ -15,6 +15,7 @@ from pipeline.correct import masks, normalise
 from pipeline.correct.expectation import expect
 from pipeline.correct.offset import Offset, dark_floor, reflectance, resolve
 from pipeline.correct.reference import MAX_SIGMA_PX, Draft, Reference, align
+from pipeline.correct.sampling import resampled
 from pipeline.model.bands import VISIBLE, Band
 from pipeline.model.imagery import Alignment, Chip, Look, Raster, Reason, Rejection, Scene, Why
 from pipeline.model.settings import Settings
@@ -155,10 +156,12 @@ def _normalised(
 def _flags(
     values: NDArray[np.float32], scl: NDArray[np.uint8] | None, expected: NDArray[np.float32], draft: Draft
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None]:
-    """Masks against what the history expects of this look, and that expectation; twice, as each needs the other."""
+    """Masks against what the history expects of this look, and that expectation; twice, as each needs the other.
+
+    What the draft's masks leave, a fraction of a pixel off, is where the expectation begins.
+    """
     bands, sun, pixel_m = draft.bands, draft.scene.sun, draft.grid.resolution.x
-    why = masks.classify(values, bands, scl, None, sun, pixel_m)
-    seasonal = None
+    why, seasonal = draft.why & ~np.uint8(Why.BUFFER), None
     for _ in range(2):
         found = expect(expected, values, why == 0)
         if found is None:
@@ -202,6 +205,9 @@ def _clean(raster: Raster, offset: Offset) -> Raster:
 
 def _warp(raster: Raster, grid: GeoBox, method: Resampling) -> NDArray[Any]:
     floating = np.issubdtype(raster.data.dtype, np.floating)
+    quick = resampled(raster.data.astype(np.float32, copy=False), raster.grid, grid) if floating else None
+    if quick is not None:
+        return quick
     out = np.full(grid.shape, np.nan if floating else 0, raster.data.dtype)
     reproject(
         raster.data,

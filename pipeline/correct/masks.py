@@ -12,7 +12,18 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from pipeline.correct.shadows import cast
-from pipeline.correct.spectra import VISIBLE, Planes, bluest, hazy, infrared_ratio, planes, smooth, snowy, watery
+from pipeline.correct.spectra import (
+    VISIBLE,
+    Planes,
+    bluest,
+    hazy,
+    infrared_ratio,
+    planes,
+    smooth,
+    smooth_all,
+    snowy,
+    watery,
+)
 from pipeline.model.bands import Band
 from pipeline.model.imagery import Why
 
@@ -92,14 +103,15 @@ def buffer(why: NDArray[np.uint8], radius_m: float, pixel_m: float) -> NDArray[n
 
 def _risen(plane: Planes, before: Planes, known: NDArray[np.bool_], scl: NDArray[np.uint8] | None) -> NDArray[np.bool_]:
     """All visible bands above expectation over a smooth patch, blue as much as red: cloud and haze, not bare soil."""
-    rises = [smooth(plane[band] - before[band], known, CLOUD_PX) for band in VISIBLE if band in plane]
+    visible, short = [band for band in VISIBLE if band in plane], [Band.B11] if Band.B11 in plane else []
+    smoothed = smooth_all([plane[band] - before[band] for band in (*visible, *short)], known, CLOUD_PX)
+    rises = smoothed[: len(visible)]
     least = np.min(rises, axis=0)
     if Band.B02 in plane and Band.B04 in plane:
         # soil and stubble rise in red twice as far as in blue; cloud and haze do not
         least = np.where(rises[0] > 0.6 * rises[-1], least, np.minimum(least, 0))
-    if Band.B11 in plane:
+    for swir in smoothed[len(visible) :]:
         # and the short wave, which water drops and ice take, rises with soil and not with cloud
-        swir = smooth(plane[Band.B11] - before[Band.B11], known, CLOUD_PX)
         least = np.where(swir < 1.1 * rises[0] + 0.02, least, np.minimum(least, 0))
     quiet = least[known]
     # the lower half only: cloud over half the scene must not hide behind its own scatter

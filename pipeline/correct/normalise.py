@@ -19,6 +19,7 @@ MAX_LINE_PIXELS = 10_000
 FIELD_MIN_PIXELS = 4000
 FIELD_BLOCK = 8
 FIELD_TURNS = 3
+MIN_BLOCKS = 40
 FIELD_MIN_GAIN = 0.05
 """A field is used only where it lowers the scatter of block medians by this share."""
 
@@ -60,18 +61,22 @@ def fit(
     thin = slice(None, None, max(1, x.shape[1] // MAX_LINE_PIXELS))
     lines = [_line(one, two) for one, two in zip(x[:, thin], y[:, thin], strict=True)]
     field = np.zeros((len(x), 5))
-    turns = FIELD_TURNS if int(good.sum()) >= FIELD_MIN_PIXELS else 0
-    aim = None if seasonal is None else seasonal[:, good]
-    for _ in range(turns):
-        if aim is None:
-            rest = np.stack([line[0] * one + line[1] - two for line, one, two in zip(lines, x, y, strict=True)])
+    blocks = _blocks(terms, good) if int(good.sum()) >= FIELD_MIN_PIXELS else None
+    off = None if seasonal is None or blocks is None else blocks.medians(x - seasonal[:, good])
+    for _ in range(FIELD_TURNS):
+        if blocks is None:
+            break
+        if off is not None:
+            # the medians of what a gain stretches are the medians, stretched
+            level = np.stack([line[0] * each for line, each in zip(lines, off, strict=True)])
         else:
-            rest = np.stack([line[0] * (one - two) for line, one, two in zip(lines, x, aim, strict=True)])
-        field = _field(rest, terms, good)
+            rest = np.stack([line[0] * one + line[1] - two for line, one, two in zip(lines, x, y, strict=True)])
+            level = blocks.medians(rest)
+        field = np.stack([_curve(blocks.design, each) for each in level])
         if not field.any():
             break
-        flat = y + field @ terms
-        lines = [_line(one, two) for one, two in zip(x[:, thin], flat[:, thin], strict=True)]
+        flat = y[:, thin] + field @ terms[:, thin]
+        lines = [_line(one, two) for one, two in zip(x[:, thin], flat, strict=True)]
     gains, offsets, scatters = zip(*lines, strict=True)
     return Radiometry(gain=gains, offset=offsets, scatter=scatters, field=field)
 
@@ -116,36 +121,50 @@ def _terms(shape: tuple[int, ...]) -> NDArray[np.float64]:
     return np.stack([x, y, x * x, x * y, y * y])
 
 
-def _field(rest: NDArray[np.float64], terms: NDArray[np.float64], good: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Second-order surface of the residuals on medians of blocks; zero for bands in which it does not pay."""
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Blocks:
+    """Blocks of the chip in which enough is usable. block, place: of each usable pixel, its block and where it lies in
+    it. count: pixels by block. kept: the blocks that count. design: (6, kept) the terms of a surface in their middles.
+    """
+
+    block: NDArray[np.int64]
+    place: NDArray[np.int64]
+    count: NDArray[np.int64]
+    kept: NDArray[np.int64]
+    design: NDArray[np.float64]
+
+    def medians(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(band, kept): upper median of the (band, pixel) values of each block. Blocks are rows of one sort."""
+        out = np.empty((len(values), len(self.kept)))
+        table = np.empty((len(self.count), FIELD_BLOCK**2), np.float32)
+        for band, each in enumerate(values):
+            table.fill(np.inf)
+            table[self.block, self.place] = each
+            table.sort(axis=1)
+            out[band] = table[self.kept, self.count[self.kept] // 2]
+        return out
+
+
+def _blocks(terms: NDArray[np.float64], good: NDArray[np.bool_]) -> _Blocks | None:
+    """None where too few blocks are left for a surface."""
     row, col = np.nonzero(good)
     cols = good.shape[1] // FIELD_BLOCK + 1
     block = (row // FIELD_BLOCK) * cols + col // FIELD_BLOCK
     count = np.bincount(block)
     kept = np.flatnonzero(count >= FIELD_BLOCK**2 // 3)
-    out = np.zeros((len(rest), 5))
-    if len(kept) < 40:
-        return out
+    if len(kept) < MIN_BLOCKS:
+        return None
     middles = np.stack([np.bincount(block, weights=term)[kept] / count[kept] for term in terms])
-    design = np.vstack([np.ones(len(kept)), middles])
     place = (row % FIELD_BLOCK) * FIELD_BLOCK + col % FIELD_BLOCK
-    for band, values in enumerate(rest):
-        level = _medians(values, block, place, count)[kept]
-        curve = _surface(design, level)
-        flat, left = (float(centre_spread(part)[1]) for part in (level, level - curve @ design))
-        if left < (1 - FIELD_MIN_GAIN) * flat:
-            out[band] = curve[1:]
-    return out
+    design = np.vstack([np.ones(len(kept)), middles])
+    return _Blocks(block=block, place=place, count=count, kept=kept, design=design)
 
 
-def _medians(
-    values: NDArray[np.float64], block: NDArray[np.int64], place: NDArray[np.int64], count: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """Upper median of the values of each block; place: of a value within its block. Blocks are rows of one sort."""
-    table = np.full((len(count), FIELD_BLOCK**2), np.inf, np.float32)
-    table[block, place] = values
-    table.sort(axis=1)
-    return np.asarray(table[np.arange(len(count)), count // 2], np.float64)
+def _curve(design: NDArray[np.float64], level: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(5,): second-order surface of the medians of blocks; zero where it does not pay."""
+    curve = _surface(design, level)
+    flat, left = (float(centre_spread(part)[1]) for part in (level, level - curve @ design))
+    return curve[1:] if left < (1 - FIELD_MIN_GAIN) * flat else np.zeros(5)
 
 
 def _surface(design: NDArray[np.float64], level: NDArray[np.float64]) -> NDArray[np.float64]:

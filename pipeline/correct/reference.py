@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
-from scipy import ndimage
 
 from pipeline.correct.alignment import Options, estimate
 from pipeline.correct.robust import centre_spread, median
+from pipeline.correct.sampling import sampled
 from pipeline.model.bands import ALIGNMENT, Band
 from pipeline.model.imagery import Alignment, Scene, Why
 from pipeline.model.settings import Settings
@@ -196,14 +196,15 @@ def _moved(draft: Draft, alignment: Alignment, usable: NDArray[np.bool_]) -> NDA
     """The draft sampled at x + shift, NaN where not usable; None if it could not be aligned."""
     if not alignment.accepted:
         return None
-    back = (-alignment.shift[0], -alignment.shift[1])
-    share = ndimage.shift(usable.astype(np.float32), back, order=1, cval=0)
+    share = sampled(usable.astype(np.float32), alignment.shift, 1)
     # cubic, or the reference is blurred; cloud keeps its pixels so that the kernel meets no step, they fall out after
-    measured = np.isfinite(draft.reflectance)
-    middle = median(draft.reflectance.reshape(len(draft.bands), -1), axis=1)[:, None, None]
-    filled = np.where(measured, draft.reflectance, middle)
-    planes = [ndimage.shift(plane, back, order=3, mode="nearest") for plane in filled]
-    return np.where(share > 0.99, np.stack(planes), np.nan).astype(np.float32)
+    filled = draft.reflectance
+    if not np.isfinite(filled).all():
+        middle = median(filled.reshape(len(draft.bands), -1), axis=1)[:, None, None]
+        filled = np.where(np.isfinite(filled), filled, middle)
+    planes = np.stack([sampled(plane, alignment.shift, 3) for plane in filled])
+    planes[:, share <= 0.99] = np.nan
+    return planes
 
 
 def _summary(

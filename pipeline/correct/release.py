@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from pipeline.correct.masks import buffer
-from pipeline.correct.spectra import smooth
+from pipeline.correct.spectra import smooth_all
 from pipeline.model.imagery import Look, Why
 from pipeline.model.settings import Settings
 
@@ -54,8 +54,10 @@ def release(looks: Sequence[Look], settings: Settings) -> tuple[Look, ...]:
         return tuple(ordered)
     kept = np.zeros((len(ordered), *ordered[0].why.shape), bool)
     standing = [_standing(look) for look in ordered]
+    low = _low_suns(ordered)
     for flag in (Why.CLOUD, Why.SHADOW):
-        sights = [_sights(look, stands, flag) for look, stands in zip(ordered, standing, strict=True)]
+        told = [flag is not Why.SHADOW or not each for each in low]
+        sights = [_sights(*each, flag) for each in zip(ordered, standing, told, strict=True)]
         kept |= (_likes(sights) >= SIGHTS - 1).reshape(kept.shape)
     return tuple(
         _without(look, free, settings) if free.any() else look for look, free in zip(ordered, kept, strict=True)
@@ -72,10 +74,11 @@ def _standing(look: Look) -> NDArray[np.bool_]:
     known = np.asarray(np.isfinite(look.reflectance).all(axis=0))
     contrast = np.zeros(look.why.shape, np.float32)
     part = _around((look.why & _SUSPECT) > 0, round(4 * AROUND_PX / 2) + 1)
+    planes = np.nan_to_num(look.reflectance[(slice(None), *part)])
     contrast[part] = np.max(
         [
-            np.abs(np.nan_to_num(plane[part]) - smooth(np.nan_to_num(plane[part]), known[part], AROUND_PX / 2))
-            for plane in look.reflectance
+            np.abs(plane - smoothed)
+            for plane, smoothed in zip(planes, smooth_all(planes, known[part], AROUND_PX / 2), strict=True)
         ],
         axis=0,
     )
@@ -90,8 +93,8 @@ def _around(marked: NDArray[np.bool_], reach: int) -> tuple[slice, slice]:
     return rows, cols
 
 
-def _sights(look: Look, standing: NDArray[np.bool_], flag: Why) -> _Sights:
-    told = flag is not Why.SHADOW or _zenith(look) < MAX_ZENITH
+def _sights(look: Look, standing: NDArray[np.bool_], told: bool, flag: Why) -> _Sights:
+    """told: False where the flag says nothing in the light of this look."""
     values = np.nan_to_num(_measured(look))
     return _Sights(
         suspect=(((look.why & np.uint8(flag)) > 0) & standing & told).ravel(),
@@ -129,11 +132,16 @@ def _measured(look: Look) -> NDArray[np.float32]:
     return np.asarray((look.reflectance - offset) / gain, np.float32)
 
 
-def _zenith(look: Look) -> float:
-    """Of the sun, degrees; from the season and the latitude at noon where the metadata are silent."""
-    if look.scene.sun is not None:
-        return look.scene.sun[0]
-    latitude = look.grid.geographic_extent.centroid.coords[0][1]
+def _low_suns(looks: Sequence[Look]) -> list[bool]:
+    """Of each look, whether the sun stood lower than MAX_ZENITH: by the metadata, else at noon of its day."""
+    silent = any(look.scene.sun is None for look in looks)
+    latitude = looks[0].grid.geographic_extent.centroid.coords[0][1] if silent else 0.0
+    zeniths = (look.scene.sun[0] if look.scene.sun is not None else _noon(look, latitude) for look in looks)
+    return [zenith >= MAX_ZENITH for zenith in zeniths]
+
+
+def _noon(look: Look, latitude: float) -> float:
+    """Zenith of the sun at noon, degrees."""
     declination = -23.44 * math.cos(2 * math.pi * (look.time.timetuple().tm_yday + 10) / 365.25)
     return abs(latitude - declination)
 

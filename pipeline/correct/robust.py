@@ -31,7 +31,12 @@ def median(x: NDArray[Any], axis: int) -> NDArray[Any]:
     One sort of lines that lie together in memory, NaN at their ends: a tenth of the time of `np.nanmedian`.
     """
     lines = np.array(np.moveaxis(x, axis, -1), order="C")
-    lines[~np.isfinite(lines)] = np.nan
+    finite = np.isfinite(lines)
+    if lines.shape[-1] and finite.all():
+        lines.sort(axis=-1)
+        half = lines.shape[-1] // 2
+        return np.asarray((lines[..., (lines.shape[-1] - 1) // 2] + lines[..., half]) / np.asarray(2, lines.dtype))
+    lines[~finite] = np.nan
     lines.sort(axis=-1)
     count = np.isfinite(lines).sum(axis=-1, keepdims=True)
     low, high = np.maximum(count - 1, 0) // 2, np.minimum(count // 2, lines.shape[-1] - 1)

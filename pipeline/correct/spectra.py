@@ -1,6 +1,6 @@
 """What a spectrum alone tells: haze index, whiteness, snow, water, and how dark the infrared is."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -34,9 +34,15 @@ def bluest(plane: Planes) -> Band:
 
 def smooth(image: NDArray[Any], known: NDArray[np.bool_], sigma: float) -> NDArray[Any]:
     """Gaussian mean over known pixels, 0 where none is near."""
+    return smooth_all([image], known, sigma)[0]
+
+
+def smooth_all(images: Iterable[NDArray[Any]], known: NDArray[np.bool_], sigma: float) -> list[NDArray[Any]]:
+    """`smooth` of several images of which the same pixels are known."""
     share = ndimage.gaussian_filter(known.astype(np.float32), sigma)
-    filled = ndimage.gaussian_filter(np.where(known, image, 0).astype(np.float32), sigma)
-    return np.asarray(np.where(share > 0.02, filled / np.maximum(share, 0.02), 0))
+    near, least = share > 0.02, np.maximum(share, 0.02)
+    filled = (ndimage.gaussian_filter(np.where(known, image, 0).astype(np.float32), sigma) for image in images)
+    return [np.asarray(np.where(near, each / least, 0)) for each in filled]
 
 
 def hazy(plane: Planes, known: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from odc.geo.geom import Geometry
 
 from pipeline.decide import persistence
@@ -84,10 +83,10 @@ def decide(site: Site, state: State, looks: Sequence[Look], limit: float, settin
     alerts, observations = [], []
     for shape, track in objects(found, settings.decide.min_area_m2):
         told = track.confirmed(limit) >= 0 or track.standing >= HOPE * limit
-        if told and (shape.where & inside).any():
+        if told and (shape.where & inside[shape.window]).any():
             alert = _alert(site, found, shape, track, limit)
             alerts.append(alert)
-            observations.extend(_observe(alert, found, shape.where))
+            observations.extend(_observe(alert, found, shape))
     before, after = _pair(found, alerts)
     return Decision(
         site=site.id,
@@ -114,7 +113,7 @@ def _alert(site: Site, found: Fold, shape: Shape, track: Track, limit: float) ->
     what = kind(looks[0].bands, track.past, track.now, track.healed, track.edges, track.settled, track.plot)
     point = Geometry(shape.outline.representative_point(), str(site.grid.crs)).to_crs("EPSG:4326").geom
     return Alert(
-        id=_mint(site, looks[track.first], shape.core),
+        id=_mint(site, looks[track.first], shape),
         outline=shape.outline,
         status=status,
         kind=what,
@@ -134,11 +133,11 @@ def _alert(site: Site, found: Fold, shape: Shape, track: Track, limit: float) ->
     )
 
 
-def _observe(alert: Alert, found: Fold, where: NDArray[np.bool_]) -> list[Observation]:
-    rows = []
+def _observe(alert: Alert, found: Fold, shape: Shape) -> list[Observation]:
+    rows, window, where = [], shape.window, shape.where
     for look, sigma in zip(found.looks, found.scores, strict=True):
-        values = None if sigma is None else sigma[where]
-        clear = float((look.why[where] == 0).mean())
+        values = None if sigma is None else sigma[window][where]
+        clear = float((look.why[window][where] == 0).mean())
         known = values is not None and bool(np.isfinite(values).any())
         mean = float(np.nanmedian(values)) if known and values is not None else None
         rows.append(
@@ -154,9 +153,9 @@ def _observe(alert: Alert, found: Fold, where: NDArray[np.bool_]) -> list[Observ
     return rows
 
 
-def _mint(site: Site, look: Look, where: NDArray[np.bool_]) -> str:
+def _mint(site: Site, look: Look, shape: Shape) -> str:
     """An id that a replay mints again: site, first look and first pixel."""
-    row, col = np.argwhere(where)[0]
+    row, col = np.argwhere(shape.core)[0] + [each.start for each in shape.window]
     text = f"{site.id}|{look.scene.id}|{row}|{col}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

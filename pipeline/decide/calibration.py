@@ -64,14 +64,14 @@ def tail(forth: Fold, seen: Sequence[tuple[Shape, Track]], settings: Settings) -
     changed = np.zeros(forth.judged.shape, bool)
     for shape, track in seen:
         if track.surprise > CERTAIN:
-            changed |= shape.where
+            changed[shape.window] |= shape.where
     if changed.any():
         changed = ndimage.binary_dilation(changed, iterations=AROUND_PX)
     back = fold(_mirrored(forth.looks), forth.learning)
     null = [
         track.surprise
         for shape, track in objects(back, settings.decide.min_area_m2)
-        if START < track.surprise < NEVER_CHANCE and not (shape.where & changed).any()
+        if START < track.surprise < NEVER_CHANCE and not (shape.where & changed[shape.window]).any()
     ]
     small = sum(START < track.surprise < CERTAIN for _, track in seen)
     years = (forth.looks[-1].time - forth.looks[0].time).days / 365.25

@@ -1,7 +1,7 @@
 """All looks of a site in time order: history learned, each look scored against it, evidence folded."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -133,16 +133,36 @@ def fold_of(state: State, looks: Sequence[Look]) -> Fold:
     )
 
 
+def part_of(fold: Fold, window: tuple[slice, slice]) -> Fold:
+    """The fold over some rows and columns, nothing copied; verdure and clear_share stay those of the whole grid."""
+    rows, cols = window
+    grid = fold.looks[0].grid[window]
+    looks = (
+        replace(look, grid=grid, reflectance=look.reflectance[:, rows, cols], why=look.why[rows, cols])
+        for look in fold.looks
+    )
+    trace = Trace(**{each.name: getattr(fold.trace, each.name)[..., rows, cols] for each in fields(Trace)})
+    return replace(
+        fold,
+        looks=tuple(looks),
+        trace=trace,
+        scores=tuple(None if each is None else each[rows, cols] for each in fold.scores),
+        white=tuple(None if each is None else each[:, rows, cols] for each in fold.white),
+        mean=fold.mean[:, rows, cols],
+        judged=fold.judged[rows, cols],
+    )
+
+
 def _verdure(looks: Sequence[Look], mean: NDArray[np.float32]) -> tuple[float, ...]:
     near, red = _near_and_red(looks[0].bands)
     if near is None or red is None:
         return (float("nan"),) * len(looks)
     index = np.nan_to_num(vegetation_index(mean[near], mean[red]), nan=-1)
-    greenest = index >= np.quantile(index, 1 - GREENEST)
+    greenest = np.flatnonzero(index >= np.quantile(index, 1 - GREENEST))
     found = []
     for look in looks:
-        clear = greenest & look.usable
-        now = vegetation_index(look.reflectance[near][clear], look.reflectance[red][clear])
+        clear = greenest[look.why.reshape(-1)[greenest] == 0]
+        now = vegetation_index(*(look.reflectance[band].reshape(-1)[clear] for band in (near, red)))
         found.append(float(np.median(now)) if now.size else float("nan"))
     return tuple(found)
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.correct.robust import centre_spread
+from pipeline.correct.robust import centre_spread, median
 from pipeline.decide.cover import PRIOR_PIXELS, SMALLEST, kinds, spread
 from pipeline.model.bands import Band
 from pipeline.model.imagery import Look
@@ -231,13 +231,14 @@ def _by_kind(
         fitted = fitting[label[fitting] == each]
         own = covariance
         if fitted.size >= SMALLEST:
-            centre, found = spread(flat[:, fitted].T.astype(np.float64))
+            centre, found = spread(flat.take(fitted, axis=1).T.astype(np.float64))
             share = fitted.size / (fitted.size + PRIOR_PIXELS)
             own = share * (found + floor) + (1 - share) * covariance
             flat[:, members] -= (share * centre)[:, None].astype(np.float32)
         whitener = np.linalg.inv(np.linalg.cholesky(own)).astype(np.float32)
-        white[:, members] = whitener @ flat[:, members]
-        off = means[:, members] - np.nanmedian(means[:, members], axis=1, keepdims=True)
+        white[:, members] = whitener @ flat.take(members, axis=1)
+        own_means = means.take(members, axis=1)
+        off = own_means - median(own_means, axis=1)[:, None]
         odd[members] = np.nan_to_num(((whitener @ off) ** 2).mean(axis=0))
     return flat.reshape(rest.shape), white.reshape(rest.shape), odd.reshape(rest.shape[1:])
 

@@ -1,6 +1,6 @@
 """A region as one object: its outline, its days, and how surprising it is against its own history."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from pipeline.decide import persistence
-from pipeline.decide.fold import THRESHOLD_NATS, Fold
+from pipeline.decide.fold import THRESHOLD_NATS, Fold, part_of
 from pipeline.decide.kinds import CLEAR_EDGE, is_browned, is_built, is_wood
-from pipeline.decide.shapes import CORE_SHARE, PIXEL_M2, Shape, edges_of, shape_of
+from pipeline.decide.shapes import AROUND_PX, CORE_SHARE, PIXEL_M2, Shape, edges_of, shape_of
 from pipeline.decide.vectorise import eras, regions
 from pipeline.model.bands import Band
 
@@ -270,5 +270,17 @@ def objects(fold: Fold, min_area_m2: float) -> tuple[tuple[Shape, Track], ...]:
     labels = regions(evidence, THRESHOLD_NATS, 0.5 * THRESHOLD_NATS, min_area_m2 / PIXEL_M2, trace.first >= 0)
     days = np.array([look.time.toordinal() for look in fold.looks])[trace.first]
     labels = eras(labels, days, ERA_PIXELS)
-    found = (object_of(fold, labels == label) for label in range(1, int(labels.max()) + 1))
+    found = (_object_in(fold, labels, label, box) for label, box in enumerate(ndimage.find_objects(labels), 1))
     return tuple(each for each in found if each is not None and each[0].area_m2 >= min_area_m2)
+
+
+def _object_in(
+    fold: Fold, labels: NDArray[np.int32], label: int, box: tuple[slice, slice]
+) -> tuple[Shape, Track] | None:
+    """The object of a region, worked out on the ground around it alone: its cost is its own, not the site's."""
+    rows, cols = (
+        slice(max(each.start - AROUND_PX, 0), min(each.stop + AROUND_PX, size))
+        for each, size in zip(box, labels.shape, strict=True)
+    )
+    found = object_of(part_of(fold, (rows, cols)), labels[rows, cols] == label)
+    return None if found is None else (replace(found[0], window=(rows, cols)), found[1])

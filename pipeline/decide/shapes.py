@@ -18,6 +18,8 @@ CORE_SHARE = 0.75
 """Of an object's strong change: pixels that moved so far are taken as wholly covered by it."""
 AFTER_LOOKS, BEFORE_LOOKS = 5, 8
 WINDOW_PX = 12
+AROUND_PX = 16
+"""Ground around a region on which nothing of its outline, its edges or its light depends."""
 REACH_PX = 2
 """How far beyond the region its outline may run."""
 NOISE = 0.004
@@ -26,13 +28,17 @@ NOISE = 0.004
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Shape:
-    """where: (row, col), half covered or more. core: its surest pixels. area_m2: from fractional cover."""
+    """where: (row, col), half covered or more. core: its surest pixels. area_m2: from fractional cover.
+
+    window: rows and columns of the site's grid that `where` and `core` show.
+    """
 
     where: NDArray[np.bool_]
     core: NDArray[np.bool_]
     outline: Polygon | MultiPolygon
     area_m2: float
     area_error_m2: float
+    window: tuple[slice, slice]
 
 
 def shape_of(
@@ -58,7 +64,10 @@ def shape_of(
     inside, sure = np.zeros(where.shape, bool), np.zeros(where.shape, bool)
     inside[window] = share >= 0.5
     sure[window] = share >= CORE_SHARE * float(share.max())
-    return Shape(where=inside, core=sure, outline=outline, area_m2=float(outline.area), area_error_m2=error)
+    all_of_it = (slice(0, where.shape[0]), slice(0, where.shape[1]))
+    return Shape(
+        where=inside, core=sure, outline=outline, area_m2=float(outline.area), area_error_m2=error, window=all_of_it
+    )
 
 
 def sharp(bands: Sequence[Band]) -> list[int]:

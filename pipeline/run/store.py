@@ -1,6 +1,6 @@
 """Chips kept on disk, so that a night reads each scene's window once.
 
-A kept chip is named by what it was read from (products, hrefs, grid, bands) and ends in the SHA-256 of its own
+A kept chip is named by what it was read from (products, hrefs, grid, bands) and ends in a checksum of its own
 bytes: one that was cut or altered is noticed, dropped and read again. Everything here can be made again.
 """
 

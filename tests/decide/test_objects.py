@@ -5,10 +5,14 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
+from pipeline.decide import objects as deciding
 from pipeline.decide.alerts import decide_site
 from pipeline.decide.calibration import LIMITS, Tail
+from pipeline.decide.fold import Fold, fold, part_of
 from pipeline.decide.kinds import is_browned, is_built, is_wood, kind
+from pipeline.decide.objects import object_of, objects
 from pipeline.decide.vectorise import eras
 from pipeline.model.alert import Kind, Status
 from pipeline.model.bands import ANALYSIS
@@ -120,3 +124,44 @@ def test_leaves_that_fall_are_browned_and_woods_are_woods() -> None:
     assert is_browned(ANALYSIS, GREEN, brown)
     assert not is_browned(ANALYSIS, GREEN, levels(ROOFS["concrete"], ANALYSIS))
     assert is_wood(ANALYSIS, GREEN) and not is_wood(ANALYSIS, brown)
+
+
+def test_an_object_is_the_same_on_the_ground_around_it_as_on_the_whole_grid() -> None:
+    rng = np.random.default_rng(5)
+    places = [(slice(0, 7), slice(3, 9)), (slice(40, 47), slice(57, 64)), (slice(20, 26), slice(30, 42))]
+    looks = [_look(index, False) for index in range(12)]
+    for rows, cols in places:
+        roof = rng.uniform(0.25, 0.5, len(looks[0].bands))
+        looks = [painted(look, rows, cols, roof) if index >= 6 else look for index, look in enumerate(looks)]
+    found = fold(looks, 5)
+    seen = objects(found, 100.0)
+    assert len(seen) == len(places)
+    for shape, track in seen:
+        assert shape.where.size < found.judged.size
+        where = np.zeros(found.judged.shape, bool)
+        where[shape.window] = shape.where
+        again = object_of(found, ndimage.binary_dilation(where, iterations=2))
+        there = object_of(part_of(found, shape.window), ndimage.binary_dilation(where, iterations=2)[shape.window])
+        assert again is not None and there is not None
+        assert again[0].outline == there[0].outline and again[0].area_error_m2 == there[0].area_error_m2
+        assert np.array_equal(again[0].where[shape.window], there[0].where)
+        assert int(again[0].where.sum()) == int(there[0].where.sum())
+        assert (again[1].rises, again[1].edges, again[1].seen) == (there[1].rises, there[1].edges, there[1].seen)
+        assert np.array_equal(again[1].now, there[1].now) and track.first == 6
+
+
+def test_what_an_object_costs_does_not_depend_on_the_grid_it_lies_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+
+    def counted(part: Fold, where: np.ndarray) -> None:
+        sizes.append(where.size * len(part.looks))
+
+    monkeypatch.setattr(deciding, "object_of", counted)
+    looks = _series(*[False] * 6, *[True] * 5)
+    found = fold(looks, 5)
+    deciding.objects(found, 100.0)
+    wide = [replace(look, grid=look.grid.pad(40), reflectance=np.pad(look.reflectance, ((0, 0), (40, 40), (40, 40)),
+            mode="symmetric"), why=np.pad(look.why, 40)) for look in looks]  # fmt: skip
+    small, sizes[:] = list(sizes), []
+    deciding.objects(fold(wide, 5), 100.0)
+    assert small and max(sizes) <= 2 * max(small)

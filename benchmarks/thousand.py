@@ -1,0 +1,116 @@
+"""A night of many sites by the command itself: wall time, CPU and memory, extrapolated to a thousand.
+
+python -m benchmarks.thousand [SITES]      needs nothing but the embedded archive, and 1 GB of disk
+
+All sites lie over one ground of benchmarks/scale.py and each has a memory of its own, of hard links to that of the one
+that was judged first: the work of each night is whole, the disk is read as if all fitted into the system's cache.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+
+from benchmarks.scale import asked, write
+from pipeline.review.gpkg import read_rows
+from pipeline.run.judge import judge, quiet, scenes_of
+
+SITES, SIDE, HISTORY, WORKERS = 200, 300, 40, 2
+THOUSAND = 1000
+PROGRAM = """
+import resource, sys
+from pipeline.cli.main import run
+try:
+    run()
+except SystemExit as end:
+    if end.code:
+        raise
+own, others = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+print(sum((own.ru_utime, own.ru_stime, others.ru_utime, others.ru_stime)), own.ru_maxrss, others.ru_maxrss)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Night:
+    """wall_s, cpu_s: of all processes. peak_gb: the coordinator's peak, and the largest worker's for each of them.
+
+    alike: sites that tell the same alerts as the first, of `sites`.
+    """
+
+    sites: int
+    wall_s: float
+    cpu_s: float
+    peak_gb: float
+    alike: int
+
+
+def main(sites: int = SITES) -> str:
+    """A markdown section."""
+    night = measured(sites)
+    each = night.cpu_s / sites
+    return "\n".join([
+        "## A thousand sites",
+        "",
+        f"`benchmarks/thousand.py`: `nightly --workers {WORKERS}` over {sites} sites of {(SIDE / 100) ** 2:.0f} km²",
+        f"with their margin, six bands, {HISTORY} looks remembered of each and one new scene, published for the first",
+        "time; their ground and their remembered files are the same, so the disk is not what is measured.",
+        "",
+        "| sites | wall s | CPU s | CPU s a site | peak GB | sites that tell the same alerts |",
+        "|---|---|---|---|---|---|",
+        f"| {sites} | {night.wall_s:.0f} | {night.cpu_s:.0f} | {each:.2f} | {night.peak_gb:.2f} "
+        f"| {night.alike} of {sites} |",
+        "",
+        f"A thousand, extrapolated: {THOUSAND * each / WORKERS / 60:.0f} minutes on {WORKERS} cores that do nothing",
+        f"else, {THOUSAND / sites * night.wall_s / 60:.0f} by the wall time of this run.",
+    ])  # fmt: skip
+
+
+def measured(sites: int, side: int = SIDE, history: int = HISTORY) -> Night:
+    """One night of so many sites, each with `history` looks remembered and one new scene."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        known = _remembered(folder, side, history)
+        ids = [f"site-{number:04d}" for number in range(sites)]
+        _spread(folder, known, ids)
+        command = [sys.executable, "-c", PROGRAM, "nightly", "--sites", str(folder / "many.geojson"), "--catalog",
+                   str(folder / "catalog.json"), "--out", str(folder / "out"), "--workers", str(WORKERS)]  # fmt: skip
+        began = time.monotonic()
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        wall = time.monotonic() - began
+        cpu, own_kb, worker_kb = (float(value) for value in done.stdout.splitlines()[-1].split())
+        told = [
+            [(row.status, row.outline.wkb) for row in read_rows(folder / "out" / each / "review.gpkg")] for each in ids
+        ]
+        alike = sum(bool(each) and each == told[0] for each in told)
+        return Night(sites, wall, cpu, (own_kb + WORKERS * worker_kb) / 1e6, alike)
+
+
+def _remembered(folder: Path, side: int, history: int) -> Path:
+    """What is remembered of a site that was judged up to its last but one scene."""
+    question = asked(write(folder, side, history + 1), folder / "catalog.json")
+    last = scenes_of(question).scenes[-1]
+    memory = folder / "memory"
+    judge(replace(question, memory=memory, until=last.time - timedelta(hours=1)), quiet)
+    return memory
+
+
+def _spread(folder: Path, known: Path, ids: Sequence[str]) -> None:
+    """An AOI file of that site under many ids, and the memory of each."""
+    feature = json.loads((folder / "sites.geojson").read_text())["features"][0]
+    features = [feature | {"properties": {"id": each, "name": each}} for each in ids]
+    (folder / "many.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    for each in ids:
+        own = folder / "out" / ".groundbreak" / "memory" / each
+        own.mkdir(parents=True)
+        for path in known.iterdir():
+            os.link(path, own / path.name)
+
+
+if __name__ == "__main__":
+    print(main(int(sys.argv[1]) if len(sys.argv) > 1 else SITES))
