@@ -61,6 +61,12 @@ class Contents:
         return tuple(c for c in self.changes if c["status"] != GONE and c["verdict"] not in rejected)
 
     @property
+    def source(self) -> str:
+        """Whose pixels these are, and that they are simulated where they are."""
+        texts = (self.provenance.get("simulated", ""), self.provenance.get("attribution", ""))
+        return " ".join(text for text in texts if text)
+
+    @property
     def cautions(self) -> tuple[str, ...]:
         """Sentences that the reader must know."""
         return tuple(json.loads(self.provenance.get("cautions", "[]")))

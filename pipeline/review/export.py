@@ -46,7 +46,7 @@ def geojson(contents: Contents) -> dict[str, Any]:
     return {
         "type": "FeatureCollection",
         "name": contents.name,
-        "attribution": contents.provenance.get("attribution", ""),
+        "attribution": contents.source,
         "features": features,
     }
 

@@ -24,7 +24,7 @@ def document(contents: Contents, pictures: Mapping[str, str]) -> bytes:
     """The KML text. pictures: change id -> path of its picture inside the archive."""
     styles = [_style(name, colour) for name, colour in _STYLES.items()]
     marks = [_placemark(change, contents, pictures.get(change.id)) for change in contents.shown]
-    note = element("description", text=html.escape(contents.provenance.get("attribution", "")))
+    note = element("description", text=html.escape(contents.source))
     root = element(
         "kml",
         {"xmlns": NAMESPACE},

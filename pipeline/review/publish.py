@@ -74,7 +74,11 @@ def publish(
     notes = list(_said(matched))
     with staging(folder) as stage:
         pictured = [alert for alert in decision.alerts if alert.status is not Status.WITHDRAWN]
-        source = Pictures(decision=decision, looks_of=wide.looks_of if wide else lambda _: ordered)
+        source = Pictures(
+            decision=decision,
+            looks_of=wide.looks_of if wide else lambda _: ordered,
+            is_simulated=bool(site.properties.get("simulated")),
+        )
         with ThreadPoolExecutor(1) as beside:
             rasters = beside.submit(_write_rasters, stage.files, decision, ordered, wide)
             write_pictures(stage.files, folder, source, pictured[: settings.review.max_timelines])

@@ -76,7 +76,7 @@ def _project(site: Site, decision: Decision, period: tuple[date, date], frame: F
             "projectMetadata",
             None,
             element("title", text=site.name),
-            element("abstract", text="written by groundbreak"),
+            element("abstract", text=f"written by groundbreak. {site.properties.get('simulated') or ''}".strip()),
             element("author", text="groundbreak"),
             element("creation", text=stamp[1]),
         ),

@@ -53,7 +53,7 @@ def layouts(frame: Frame) -> Element:
             _map(frame, 106, "{after}", "After"),
             _item(_PICTURE, (10, 140, 190, 92), "{timeline}", picture, defined={"dataDefinedSource": _PICTURE_FILE}),
             _label((10, 235, 190, 46), "{looks}", _LOOKS, 7),
-            _label((10, 285, 190, 4), "{source}", "[% " + _fact("attribution") + " %]", 6),
+            _label((10, 285, 190, 4), "{source}", f"[% {_fact('simulated')} %] [% {_fact('attribution')} %]", 6),
             _atlas(),
         ),
     )

@@ -46,7 +46,8 @@ def write_stac(folder: Folder, contents: Contents, path: Path) -> None:
 
 
 def _catalog(contents: Contents) -> pystac.Catalog:
-    catalog = pystac.Catalog(id=contents.site, title=contents.name, description=f"Changes at {contents.name}")
+    about_all = f"Changes at {contents.name}. {contents.source}"
+    catalog = pystac.Catalog(id=contents.site, title=contents.name, description=about_all)
     box = list(bounds(to_lonlat(contents.aoi, contents.crs)))
     first, last = (_time(contents.provenance[key]) for key in ("first_look", "last_look"))
     extent = pystac.Extent(pystac.SpatialExtent([box]), pystac.TemporalExtent([[first, last]]))
@@ -54,8 +55,8 @@ def _catalog(contents: Contents) -> pystac.Catalog:
     facts = {key: contents.provenance[key] for key in ("software", "settings_digest", "threshold_nats")}
     for name, text in about.items():
         child = pystac.Collection(
-            id=f"{contents.site}-{name}", title=f"{contents.name}: {name}", description=text, extent=extent,
-            license="other", extra_fields={f"groundbreak:{key}": value for key, value in facts.items()},
+            id=f"{contents.site}-{name}", title=f"{contents.name}: {name}", description=f"{text}. {contents.source}",
+            extent=extent, license="other", extra_fields={f"groundbreak:{key}": value for key, value in facts.items()},
         )  # fmt: skip
         catalog.add_child(child)
     return catalog

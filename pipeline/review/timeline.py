@@ -30,16 +30,21 @@ DPI = 120
 WIDTH_IN, HEIGHT_IN, LOW_IN = 11.6, 5.6, 2.3
 """Inches; the low one is that of a pair, whose two points make no curve."""
 MARGIN = 0.012
+SIMULATED = "  ·  SIMULATED pixels"
 SEEN, QUIET, BRACKET, INK = "#c2261c", "#6b6f76", "#ffd92f", "#222222"
 TEXT: Any = {"font.family": "DejaVu Sans", "font.size": 8, "axes.linewidth": 0.6, "text.color": INK}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Pictures:
-    """What the pictures of a site are made from. looks_of: an alert -> the looks that show it, in time order."""
+    """What the pictures of a site are made from. looks_of: an alert -> the looks that show it, in time order.
+
+    is_simulated: the pixels were drawn by a program, and every picture has to say so.
+    """
 
     decision: Decision
     looks_of: Callable[[Alert], Sequence[Look]]
+    is_simulated: bool = False
 
 
 def write_pictures(staged: Folder, folder: Folder, source: Pictures, alerts: Sequence[Alert]) -> None:
@@ -49,30 +54,36 @@ def write_pictures(staged: Folder, folder: Folder, source: Pictures, alerts: Seq
         seen.setdefault(each.change_id, []).append(each)
     for alert in alerts:
         mine = seen.get(alert.id, [])
-        facts = f"{FORM} {CONTEXT_PX} {source.decision.settings_digest} {alert} {mine}"
+        facts = f"{FORM} {CONTEXT_PX} {source.decision.settings_digest} {alert} {mine} {source.is_simulated}"
         mark = hashlib.sha256(facts.encode()).hexdigest()
         place = folder.timeline(alert.id)
         if place.is_file() and mark.encode() in place.read_bytes()[:512] and folder.pair(alert.id).is_file():
             continue
         looks = {look.scene.id: look for look in source.looks_of(alert)}
-        write_timeline(staged.timeline(alert.id), alert, tuple(looks.values()), mine, mark)
+        write_timeline(staged.timeline(alert.id), alert, tuple(looks.values()), mine, mark, source.is_simulated)
         if alert.before_scene in looks and alert.after_scene in looks:
             write_pair(staged.pair(alert.id), alert.outline, looks[alert.before_scene], looks[alert.after_scene])
 
 
 def write_timeline(
-    path: Path, alert: Alert, looks: Sequence[Look], observations: Sequence[Observation], mark: str = ""
+    path: Path,
+    alert: Alert,
+    looks: Sequence[Look],
+    observations: Sequence[Observation],
+    mark: str = "",
+    is_simulated: bool = False,
 ) -> None:
     """Small multiples of clear looks around the change over the curves of score, brightness and NDVI.
 
     looks: all of the site in time order. observations: those of this alert. mark: kept in the PNG's comment.
+    is_simulated: said beside the title.
     """
     mine = {seen.scene: seen for seen in observations}
     clear = [look for look in looks if look.scene.id in mine and mine[look.scene.id].clear_share >= CLEAR_SHARE]
     with matplotlib.rc_context(TEXT):
         curved = len(looks) > 2
         figure = Figure(figsize=(WIDTH_IN, HEIGHT_IN if curved else LOW_IN), facecolor="white")
-        _title(figure, alert)
+        _title(figure, alert, is_simulated)
         if clear:
             _strip(figure, alert, _chosen(clear, alert), mine)
         if curved:
@@ -80,8 +91,8 @@ def write_timeline(
         figure.savefig(path, format="png", dpi=DPI, metadata={"Comment": mark, "Software": "groundbreak"})
 
 
-def _title(figure: Figure, alert: Alert) -> None:
-    kind = f"{alert.kind.value.capitalize()}, {alert.status.value}"
+def _title(figure: Figure, alert: Alert, is_simulated: bool) -> None:
+    kind = f"{alert.kind.value.capitalize()}, {alert.status.value}{SIMULATED if is_simulated else ''}"
     figure.text(0.012, _below(figure, 0.14), kind, fontsize=12, weight="bold", va="top")
     since = f"not there {alert.last_clear_before}, " if alert.last_clear_before else ""
     size = f"{alert.area_m2:,.0f} ± {alert.area_error_m2:,.0f} m²".replace(",", "\u2009")

@@ -13,6 +13,8 @@ from pipeline.model.errors import ReviewError, UsageError
 from pipeline.review.export import KINDS, export
 from pipeline.review.folder import Folder
 from pipeline.review.lonlat import bounds, to_lonlat
+from pipeline.review.report import write_index
+from tests.review import made
 from tests.review.conftest import put
 from tests.review.test_publish import TWO, judge
 
@@ -114,3 +116,21 @@ def test_an_unknown_form_and_a_missing_site_are_one_clear_line(judged, tmp_path)
         export(judged, "shapefile")
     with pytest.raises(ReviewError, match="groundbreak detect"):
         export(Folder(tmp_path / "nowhere"), "csv")
+
+
+def test_every_file_that_leaves_the_house_says_that_its_pixels_are_simulated(tmp_path):
+    words = "Buildings drawn by a program."
+    put(tmp_path / "made-place", TWO, site=made.site(simulated=words))
+    folder = Folder(tmp_path / "made-place")
+    write_index(tmp_path)
+    texts = {name: (tmp_path / name).read_text(encoding="utf-8") for name in ("index.html", "made-place/report.html")}
+    texts["geojson"] = export(folder, "geojson").read_text(encoding="utf-8")
+    with zipfile.ZipFile(export(folder, "kml")) as archive:
+        texts["kml"] = archive.read("doc.kml").decode()
+    texts |= {path.parent.name: path.read_text(encoding="utf-8") for path in export(folder, "stac").glob("**/*.json")
+              if path.name in ("catalog.json", "collection.json")}  # fmt: skip
+    with zipfile.ZipFile(folder.project) as archive:
+        texts["project"] = archive.read(archive.namelist()[0]).decode()
+    assert [name for name, text in texts.items() if words not in text] == []
+    assert "'simulated'" in texts["project"]
+    assert len(texts) == 8

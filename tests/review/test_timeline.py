@@ -106,3 +106,12 @@ def test_what_was_not_measured_does_not_set_the_stretch():
     low, high = stretch([picture], [looks[0].usable[part.rows, part.cols]])
     assert 0 < low < 0.1 < high < 0.2
     assert stretch([picture], [np.zeros(picture.shape[:2], bool)]) == (0.0, 0.3)
+
+
+def test_a_picture_of_simulated_pixels_says_so_above_its_looks(tmp_path):
+    looks, seen = made.looks([ALERT.outline]), made.observations([ALERT], made.looks([ALERT.outline]))
+    write_timeline(tmp_path / "real.png", ALERT, looks, seen)
+    write_timeline(tmp_path / "drawn.png", ALERT, looks, seen, is_simulated=True)
+    real, drawn = read(tmp_path / "real.png"), read(tmp_path / "drawn.png")
+    assert (abs(real - drawn)[:40].sum(axis=2) > 100).sum() > 300
+    assert (real[40:] == drawn[40:]).all()
