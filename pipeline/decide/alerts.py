@@ -12,6 +12,7 @@ from pipeline.decide.calibration import calibrate, confidence
 from pipeline.decide.fold import THRESHOLD_NATS, Fold, State, advance, begin, fold_of
 from pipeline.decide.kinds import kind
 from pipeline.decide.objects import Track, objects
+from pipeline.decide.renewals import renewals
 from pipeline.decide.shapes import Shape
 from pipeline.model.alert import Alert, Decision, Evidence, Kind, Observation, Status
 from pipeline.model.errors import DecisionError
@@ -84,10 +85,16 @@ def decide(site: Site, state: State, looks: Sequence[Look], limit: float, settin
     alerts, observations = [], []
     for shape, track in objects(found, settings.decide.min_area_m2):
         told = track.confirmed(limit) >= 0 or track.standing >= HOPE * limit
-        if told and (shape.where & inside).any():
-            alert = _alert(site, found, shape, track, limit)
-            alerts.append(alert)
-            observations.extend(_observe(alert, found, shape.where))
+        if not (told and (shape.where & inside).any()):
+            continue
+        alert = _alert(site, found, shape, track, limit)
+        alerts.append(alert)
+        observations.extend(_observe(alert, found, shape.where, _scores(found, shape.where)))
+        for renewal in renewals(found, shape, track, HOPE * limit) if _is_standing(alert) else ():
+            later = _alert(site, found, shape, renewal.track, limit)
+            if later.kind is Kind.RESURFACED:
+                alerts.append(later)
+                observations.extend(_observe(later, found, shape.where, renewal.scores))
     before, after = _pair(found, alerts)
     return Decision(
         site=site.id,
@@ -102,6 +109,18 @@ def decide(site: Site, state: State, looks: Sequence[Look], limit: float, settin
     )
 
 
+def _is_standing(alert: Alert) -> bool:
+    """A structure that was ever confirmed, and stands."""
+    built = alert.kind in (Kind.NEW_STRUCTURE, Kind.RESURFACED)
+    return built and alert.confirmed_at is not None and alert.status is not Status.WITHDRAWN
+
+
+def _scores(found: Fold, where: NDArray[np.bool_]) -> tuple[float | None, ...]:
+    """Median sigma of an object in every look, None where nothing of it was clear or judged."""
+    values = [None if sigma is None else sigma[where] for sigma in found.scores]
+    return tuple(None if each is None or not np.isfinite(each).any() else float(np.nanmedian(each)) for each in values)
+
+
 def _alert(site: Site, found: Fold, shape: Shape, track: Track, limit: float) -> Alert:
     looks, confirmed = found.looks, track.confirmed(limit)
     days = (looks[-1].time - looks[track.first].time).days
@@ -111,7 +130,9 @@ def _alert(site: Site, found: Fold, shape: Shape, track: Track, limit: float) ->
         status = Status.PROVISIONAL
     else:
         status = Status.FINISHED if days > FINISHED_DAYS else Status.CONFIRMED
-    what = kind(looks[0].bands, track.past, track.now, track.healed, track.edges, track.settled, track.plot)
+    what = kind(
+        looks[0].bands, track.past, track.now, track.healed, track.edges, track.stands, track.settled, track.plot
+    )  # fmt: skip
     point = Geometry(shape.outline.representative_point(), str(site.grid.crs)).to_crs("EPSG:4326").geom
     return Alert(
         id=_mint(site, looks[track.first], shape.core),
@@ -134,21 +155,17 @@ def _alert(site: Site, found: Fold, shape: Shape, track: Track, limit: float) ->
     )
 
 
-def _observe(alert: Alert, found: Fold, where: NDArray[np.bool_]) -> list[Observation]:
+def _observe(alert: Alert, found: Fold, where: NDArray[np.bool_], scores: Sequence[float | None]) -> list[Observation]:
     rows = []
-    for look, sigma in zip(found.looks, found.scores, strict=True):
-        values = None if sigma is None else sigma[where]
-        clear = float((look.why[where] == 0).mean())
-        known = values is not None and bool(np.isfinite(values).any())
-        mean = float(np.nanmedian(values)) if known and values is not None else None
+    for look, score in zip(found.looks, scores, strict=True):
         rows.append(
             Observation(
                 change_id=alert.id,
                 scene=look.scene.id,
                 time=look.time,
-                clear_share=clear,
-                score=mean,
-                seen=mean is not None and mean > persistence.SEEN_SIGMAS and look.time.date() >= alert.first_seen,
+                clear_share=float((look.why[where] == 0).mean()),
+                score=score,
+                seen=score is not None and score > persistence.SEEN_SIGMAS and look.time.date() >= alert.first_seen,
             )
         )
     return rows
