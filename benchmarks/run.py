@@ -22,7 +22,7 @@ LIBRARIES = ("numpy", "scipy", "scikit-image", "rasterio", "shapely", "geopandas
 
 def names() -> list[str]:
     """Every script beside this one that has a `main`."""
-    return sorted(path.stem for path in HERE.glob("*.py") if path.stem not in ("__init__", "run"))
+    return sorted(path.stem for path in HERE.glob("*.py") if path.stem != "run" and "\ndef main(" in path.read_text())
 
 
 def header() -> str:

@@ -11,6 +11,7 @@ from pipeline.decide.calibration import calibrate, confidence
 from pipeline.decide.fold import THRESHOLD_NATS, Fold, State, advance, begin, fold_of
 from pipeline.decide.kinds import kind
 from pipeline.decide.objects import Track, objects
+from pipeline.decide.renewals import renewals
 from pipeline.decide.shapes import Shape
 from pipeline.model.alert import Alert, Decision, Evidence, Kind, Observation, Status
 from pipeline.model.errors import DecisionError
@@ -83,10 +84,16 @@ def decide(site: Site, state: State, looks: Sequence[Look], limit: float, settin
     alerts, observations = [], []
     for shape, track in objects(found, settings.decide.min_area_m2):
         told = track.confirmed(limit) >= 0 or track.standing >= HOPE * limit
-        if told and (shape.where & inside[shape.window]).any():
-            alert = _alert(site, found, shape, track, limit)
-            alerts.append(alert)
-            observations.extend(_observe(alert, found, shape))
+        if not (told and (shape.where & inside[shape.window]).any()):
+            continue
+        alert = _alert(site, found, shape, track, limit)
+        alerts.append(alert)
+        observations.extend(_observe(alert, found, shape, _scores(found, shape)))
+        for renewal in renewals(found, shape, track, HOPE * limit) if _is_standing(alert) else ():
+            later = _alert(site, found, shape, renewal.track, limit)
+            if later.kind is Kind.RESURFACED:
+                alerts.append(later)
+                observations.extend(_observe(later, found, shape, renewal.scores))
     before, after = _pair(found, alerts)
     return Decision(
         site=site.id,
@@ -101,6 +108,18 @@ def decide(site: Site, state: State, looks: Sequence[Look], limit: float, settin
     )
 
 
+def _is_standing(alert: Alert) -> bool:
+    """A structure that was ever confirmed, and stands."""
+    built = alert.kind in (Kind.NEW_STRUCTURE, Kind.RESURFACED)
+    return built and alert.confirmed_at is not None and alert.status is not Status.WITHDRAWN
+
+
+def _scores(found: Fold, shape: Shape) -> tuple[float | None, ...]:
+    """Median sigma of an object in every look, None where nothing of it was clear or judged."""
+    values = [None if sigma is None else sigma[shape.window][shape.where] for sigma in found.scores]
+    return tuple(None if each is None or not np.isfinite(each).any() else float(np.nanmedian(each)) for each in values)
+
+
 def _alert(site: Site, found: Fold, shape: Shape, track: Track, limit: float) -> Alert:
     looks, confirmed = found.looks, track.confirmed(limit)
     days = (looks[-1].time - looks[track.first].time).days
@@ -110,7 +129,9 @@ def _alert(site: Site, found: Fold, shape: Shape, track: Track, limit: float) ->
         status = Status.PROVISIONAL
     else:
         status = Status.FINISHED if days > FINISHED_DAYS else Status.CONFIRMED
-    what = kind(looks[0].bands, track.past, track.now, track.healed, track.edges, track.settled, track.plot)
+    what = kind(
+        looks[0].bands, track.past, track.now, track.healed, track.edges, track.stands, track.settled, track.plot
+    )  # fmt: skip
     point = Geometry(shape.outline.representative_point(), str(site.grid.crs)).to_crs("EPSG:4326").geom
     return Alert(
         id=_mint(site, looks[track.first], shape),
@@ -133,21 +154,17 @@ def _alert(site: Site, found: Fold, shape: Shape, track: Track, limit: float) ->
     )
 
 
-def _observe(alert: Alert, found: Fold, shape: Shape) -> list[Observation]:
-    rows, window, where = [], shape.window, shape.where
-    for look, sigma in zip(found.looks, found.scores, strict=True):
-        values = None if sigma is None else sigma[window][where]
-        clear = float((look.why[window][where] == 0).mean())
-        known = values is not None and bool(np.isfinite(values).any())
-        mean = float(np.nanmedian(values)) if known and values is not None else None
+def _observe(alert: Alert, found: Fold, shape: Shape, scores: Sequence[float | None]) -> list[Observation]:
+    rows = []
+    for look, score in zip(found.looks, scores, strict=True):
         rows.append(
             Observation(
                 change_id=alert.id,
                 scene=look.scene.id,
                 time=look.time,
-                clear_share=clear,
-                score=mean,
-                seen=mean is not None and mean > persistence.SEEN_SIGMAS and look.time.date() >= alert.first_seen,
+                clear_share=float((look.why[shape.window][shape.where] == 0).mean()),
+                score=score,
+                seen=score is not None and score > persistence.SEEN_SIGMAS and look.time.date() >= alert.first_seen,
             )
         )
     return rows

@@ -14,8 +14,9 @@ WOOD_NDVI, WOOD_RED, WOOD_SWIR = 0.6, 0.045, 0.22
 """A closed canopy: green, dark in red and in the short wave."""
 MAX_SLOPE, MIN_TILT = 1.40, 0.62
 """Near infrared over red, and blue over red: roofs, concrete and asphalt are flat where soils rise."""
-BLUE_TILT, BLUE_LIGHT, BRIGHT_RED = 0.90, 0.12, 0.35
-"""A blue roof, which is no dark ground under haze; and brighter than any soil."""
+BLUE_TILT, BLUE_LIGHT, BLUE_NDVI, BRIGHT_RED = 0.90, 0.12, 0.45, 0.35
+"""A blue roof, which is no dark ground under haze, and no leaf where it is bluer than green, though paint may reach the
+NDVI of grass; and brighter than any soil."""
 BROWN_BLUE, BROWN_RED = 0.02, 0.05
 """How much brighter brown leaves are than green ones, at most (the embedded archive's forest: 0.006 and 0.040)."""
 CLEAR_EDGE, SOME_EDGE, GREY = 1.35, 1.05, 0.2
@@ -28,21 +29,24 @@ def kind(
     now: NDArray[Any],
     healed: bool,
     edges: float,
+    stands: bool,
     settled: bool,
     plot: bool,
 ) -> Kind:
     """The kind of a change. past, now: (band,) mean reflectance of its footprint; healed: it is as it was.
 
     edges: contrast across its outline before it changed, 1 = as around it; a roof's is more, a building site's on open
-    ground is not. settled: seen bare for most of a year; what is as steep as soil then is a roof of tiles, on an
-    old roof or, plot, in the size and shape of a building.
+    ground is not. stands: its outline still is an edge. settled: seen bare for most of a year. What is as steep as soil
+    is a roof of tiles where an old roof's edges stand, or once it is settled on an old roof or, plot, in the size and
+    shape of a building.
     """
     if healed:
         return Kind.CLEARED_GROUND
     green = _ndvi(bands, past)
-    was_structure = (green < BARE and edges > CLEAR_EDGE) or (green < GREY and edges > SOME_EDGE)
-    bare = settled and _ndvi(bands, now) < BARE
-    is_structure = is_built(bands, now) or (bare and (plot or was_structure))
+    roofed = green < BARE or is_built(bands, past)
+    was_structure = (roofed and edges > CLEAR_EDGE) or (green < GREY and edges > SOME_EDGE)
+    tiled = (was_structure and (stands or settled)) or (plot and settled)
+    is_structure = is_built(bands, now) or (tiled and _ndvi(bands, now) < BARE)
     if was_structure and is_structure:
         return Kind.RESURFACED
     if was_structure:
@@ -55,7 +59,8 @@ def is_built(bands: tuple[Band, ...], spectrum: NDArray[Any]) -> bool:
     at = dict(zip(bands, (float(level) for level in spectrum), strict=True))
     near = at.get(Band.B08, at.get(Band.B8A, float("nan")))
     blue, green, red = (at.get(band, float("nan")) for band in (Band.B02, Band.B03, Band.B04))
-    if red > BRIGHT_RED:
+    painted = blue > max(green, BLUE_LIGHT) and _index(near, red) < BLUE_NDVI
+    if red > BRIGHT_RED or painted:
         return True
     if _index(near, red) > BARE or (near < 0.06 and green > near):
         return False

@@ -10,7 +10,7 @@ from scipy import ndimage
 from pipeline.decide import persistence
 from pipeline.decide.fold import THRESHOLD_NATS, Fold, part_of
 from pipeline.decide.kinds import CLEAR_EDGE, is_browned, is_built, is_wood
-from pipeline.decide.shapes import AROUND_PX, CORE_SHARE, PIXEL_M2, Shape, edges_of, shape_of
+from pipeline.decide.shapes import AROUND_PX, CORE_SHARE, PIXEL_M2, Shape, edges_now, edges_of, shape_of
 from pipeline.decide.vectorise import eras, regions
 from pipeline.model.bands import Band
 
@@ -45,8 +45,9 @@ class Track:
     from the third on at which nothing but its surprise is asked for: how many spreads of its own past the object
     stands off. standing: the surprise over all its sights, whatever else is asked for; infinite before the third.
     seen, clear: of the looks since first, how many saw it, how many could have. past, now: (band,) reflectance before
-    and in its latest looks. edges: contrast across the outline before anything changed, 1 = as around it. plot: it has
-    the size and the shape of a building's. days: from the first look with it to the last.
+    and in its latest looks. edges: contrast across the outline before anything changed, 1 = as around it. stands: it
+    is an edge in the latest looks. plot: it has the size and the shape of a building's. days: from the first look with
+    it to the last.
     """
 
     before: int
@@ -60,6 +61,7 @@ class Track:
     past: NDArray[np.float64]
     now: NDArray[np.float64]
     edges: float
+    stands: bool
     plot: bool
     days: int
 
@@ -97,11 +99,11 @@ def object_of(fold: Fold, where: NDArray[np.bool_]) -> tuple[Shape, Track] | Non
 
 def _track(fold: Fold, shape: Shape, days: tuple[int, int, int], healed: bool) -> Track:
     first, before, last = days
-    series, spectra = _white_series(fold, shape.core), _spectra(fold, shape.core)
+    series, spectra = _white_series(fold, shape.core), spectra_of(fold, shape.core)
     end = last if healed else len(fold.looks) - 1
     sights = [index for index in range(first, last + 1) if np.isfinite(series[index, 0])]
     earlier = [index for index in range(fold.learning, before + 1) if np.isfinite(series[index, 0])]
-    past = _typical_spectrum(spectra, range(before + 1))
+    past = typical_spectrum(spectra, range(before + 1))
     edges = edges_of(fold.mean, shape.where)
     bands, rises = fold.looks[0].bands, []
     off, purity = float("inf"), _purity(bands, shape)
@@ -109,16 +111,17 @@ def _track(fold: Fold, shape: Shape, days: tuple[int, int, int], healed: bool) -
     excused = (plot and edges < CLEAR_EDGE) or is_wood(bands, past)
     for count in range(MIN_SIGHTS, len(sights) + 1):
         known = sights[:count]
-        now = _pure(past, _typical_spectrum(spectra, known), purity)
+        now = _pure(past, typical_spectrum(spectra, known), purity)
         told = (excused or is_built(bands, now)) and not (is_browned(bands, past, now) and _novel(fold, known, before))
-        off = _surprise(series[known], series[earlier])
+        off = surprise_of(series[known], series[earlier])
         if told or _outlasts(fold, known):
             rises.append((known[-1], off))
     seen, clear = _counts(fold, shape.where, first, end)
     return Track(
         before=before, first=first, last=last, rises=tuple(rises), standing=off, healed=healed, seen=seen,
-        clear=clear, past=past, now=_pure(past, _typical_spectrum(spectra, sights or [first]), purity), edges=edges,
-        plot=plot, days=(fold.looks[last].time - fold.looks[first].time).days,
+        clear=clear, past=past, now=_pure(past, typical_spectrum(spectra, sights or [first]), purity), edges=edges,
+        stands=edges_now(fold, shape.where, sights) > CLEAR_EDGE, plot=plot,
+        days=(fold.looks[last].time - fold.looks[first].time).days,
     )  # fmt: skip
 
 
@@ -140,7 +143,7 @@ def _outlasts(fold: Fold, sights: list[int]) -> bool:
     return best < 0 or int((verdure[sights] > GREEN_TIME * best).sum()) >= MIN_SIGHTS
 
 
-def _surprise(sights: NDArray[np.float64], earlier: NDArray[np.float64]) -> float:
+def surprise_of(sights: NDArray[np.float64], earlier: NDArray[np.float64]) -> float:
     """How far the object stands off its own past, along the direction of its change, in spreads of that past.
 
     sights, earlier: (look, band) whitened means of the core, with it and without. The past's spread is the larger of
@@ -176,7 +179,7 @@ def _white_series(fold: Fold, where: NDArray[np.bool_]) -> NDArray[np.float64]:
     return out
 
 
-def _spectra(fold: Fold, where: NDArray[np.bool_]) -> NDArray[np.float64]:
+def spectra_of(fold: Fold, where: NDArray[np.bool_]) -> NDArray[np.float64]:
     """(look, band): median reflectance of the core, NaN where less than half of it was clear."""
     out = np.full((len(fold.looks), len(fold.looks[0].bands)), np.nan)
     for index, look in enumerate(fold.looks):
@@ -186,7 +189,7 @@ def _spectra(fold: Fold, where: NDArray[np.bool_]) -> NDArray[np.float64]:
     return out
 
 
-def _typical_spectrum(spectra: NDArray[np.float64], indices: Any) -> NDArray[np.float64]:
+def typical_spectrum(spectra: NDArray[np.float64], indices: Any) -> NDArray[np.float64]:
     """Median over the latest clear of the looks named; of all that there are where none of them was clear."""
     chosen = [index for index in indices if np.isfinite(spectra[index, 0])][-RECENT:]
     if not chosen:

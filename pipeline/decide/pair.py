@@ -72,7 +72,7 @@ def _alert(
         id=hashlib.sha256(text.encode()).hexdigest()[:16],
         outline=outline,
         status=Status.PROVISIONAL,
-        kind=kind(before.bands, past, now, False, 1.0, False, False),
+        kind=kind(before.bands, past, now, False, 1.0, False, False, False),
         confidence=float(1 / (1 + np.exp(-0.25 * (peak - THRESHOLD)))),
         area_m2=len(pixels[0]) * PIXEL_M2,
         area_error_m2=float(0.35 * PIXEL_M2 * np.sqrt(max(outline.length / 10, 1))),

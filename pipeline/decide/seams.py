@@ -6,6 +6,7 @@ A wide area is judged in cells that overlap by their halo, so that what stands o
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 
 from odc.geo.geobox import GeoBox
 from shapely import STRtree
@@ -16,6 +17,8 @@ from pipeline.model.alert import Alert
 
 SAME_SHARE = 0.3
 """Part of the smaller outline that two cells share when they saw one change."""
+LATER_DAYS = 200
+"""Two cells that date a renewal of one outline so far apart mean two renewals."""
 EDGE_M = 15.0
 """An outline that comes as near to where its cell ends goes on beyond it."""
 
@@ -57,9 +60,12 @@ def _groups(found: Sequence[CellAlert]) -> list[list[CellAlert]]:
             index = parent[index]
         return index
 
-    tree = STRtree([each.alert.outline for each in found])
+    tree, again = STRtree([each.alert.outline for each in found]), _renewed(found)
     for index, each in enumerate(found):
         for other in tree.query(each.alert.outline, predicate="intersects"):
+            apart = abs((each.alert.first_seen - found[other].alert.first_seen).days) > LATER_DAYS
+            if again[index] != again[other] or (again[index] and apart):
+                continue
             if other > index and found[other].core != each.core and _is_same(each.alert, found[other].alert):
                 one, two = sorted((root(index), root(int(other))))
                 parent[two] = one
@@ -67,6 +73,15 @@ def _groups(found: Sequence[CellAlert]) -> list[list[CellAlert]]:
     for index, each in enumerate(found):
         groups[root(index)].append(each)
     return list(groups.values())
+
+
+def _renewed(found: Sequence[CellAlert]) -> list[bool]:
+    """Which of them lie on the outline of an earlier one of their own cell: a roof renewed."""
+    first: dict[tuple[GeoBox, bytes], date] = {}
+    for each in found:
+        place = each.core, each.alert.outline.wkb
+        first[place] = min(each.alert.first_seen, first.get(place, date.max))
+    return [each.alert.first_seen > first[each.core, each.alert.outline.wkb] for each in found]
 
 
 def _is_same(one: Alert, other: Alert) -> bool:

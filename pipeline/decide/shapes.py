@@ -20,6 +20,8 @@ AFTER_LOOKS, BEFORE_LOOKS = 5, 8
 WINDOW_PX = 12
 AROUND_PX = 16
 """Ground around a region on which nothing of its outline, its edges or its light depends."""
+EDGES_PX = 14
+"""How far around an outline its edges are compared with others."""
 REACH_PX = 2
 """How far beyond the region its outline may run."""
 NOISE = 0.004
@@ -76,11 +78,11 @@ def sharp(bands: Sequence[Band]) -> list[int]:
     return fine if len(fine) >= 3 else list(range(len(bands)))
 
 
-def _window(where: NDArray[np.bool_]) -> tuple[slice, slice]:
+def _window(where: NDArray[np.bool_], around: int = WINDOW_PX) -> tuple[slice, slice]:
     rows, cols = np.nonzero(where)
     return (
-        slice(max(int(rows.min()) - WINDOW_PX, 0), min(int(rows.max()) + WINDOW_PX + 1, where.shape[0])),
-        slice(max(int(cols.min()) - WINDOW_PX, 0), min(int(cols.max()) + WINDOW_PX + 1, where.shape[1])),
+        slice(max(int(rows.min()) - around, 0), min(int(rows.max()) + around + 1, where.shape[0])),
+        slice(max(int(cols.min()) - around, 0), min(int(cols.max()) + around + 1, where.shape[1])),
     )
 
 
@@ -89,13 +91,16 @@ def _change(
 ) -> NDArray[np.float64]:
     """(band, row, col) reflectance, typical after minus typical before, 0 where either was never clear."""
     bands = sharp(fold.looks[0].bands)
+    return np.nan_to_num(_typical(fold, bands, window, after) - _typical(fold, bands, window, before))
 
-    def typical(indices: Sequence[int]) -> NDArray[np.float64]:
-        stack = np.stack([clear_values(fold.looks[index])[(bands, *window)] for index in indices])
-        known = np.isfinite(stack).any(axis=0)
-        return np.where(known, np.nanmedian(np.where(known, stack, 0), axis=0), np.nan)
 
-    return np.nan_to_num(typical(after) - typical(before))
+def _typical(
+    fold: Fold, bands: Sequence[int], window: tuple[slice, slice], indices: Sequence[int]
+) -> NDArray[np.float64]:
+    """(band, row, col) median reflectance of some looks, NaN where none was clear."""
+    stack = np.stack([clear_values(fold.looks[index])[(bands, *window)] for index in indices])
+    known = np.isfinite(stack).any(axis=0)
+    return np.where(known, np.nanmedian(np.where(known, stack, 0), axis=0), np.nan)
 
 
 def _share(change: NDArray[np.float64], where: NDArray[np.bool_], core: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -120,6 +125,15 @@ def _share(change: NDArray[np.float64], where: NDArray[np.bool_], core: NDArray[
         share = np.where(near, np.tensordot(filtered, off, axes=(0, 0)) / length, 0)
         core = where & (share >= CORE_SHARE * float(np.quantile(share[where], 0.9)))
     return np.clip(share, 0, 1)
+
+
+def edges_now(fold: Fold, where: NDArray[np.bool_], sights: Sequence[int]) -> float:
+    """`edges_of` an outline in the latest of the looks named, 0 where there is none."""
+    if not len(sights):
+        return 0.0
+    window = _window(where, EDGES_PX)
+    bands = range(len(fold.looks[0].bands))
+    return edges_of(_typical(fold, list(bands), window, sights[-AFTER_LOOKS:]).astype(np.float32), where[window])
 
 
 def edges_of(mean: NDArray[np.float32], where: NDArray[np.bool_]) -> float:

@@ -52,14 +52,14 @@ def read_rows(path: Path) -> tuple[Row, ...]:
         return ()
     with opened(path) as db:
         rows = db.execute(
-            "SELECT fid, change_id, status, verdict, confidence, area_m2, geom FROM changes ORDER BY fid"
+            "SELECT fid, change_id, status, verdict, confidence, area_m2, first_seen, geom FROM changes ORDER BY fid"
         ).fetchall()
         return tuple(
             Row(
                 fid=fid, change_id=change_id, status=status, verdict=verdict, confidence=confidence, area_m2=area,
-                outline=decode(blob),
+                outline=decode(blob), first_seen=date.fromisoformat(first) if first else None,
             )
-            for fid, change_id, status, verdict, confidence, area, blob in rows
+            for fid, change_id, status, verdict, confidence, area, first, blob in rows
             if blob is not None
         )  # fmt: skip
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 
 from shapely import STRtree
 from shapely.geometry.base import BaseGeometry
@@ -13,6 +14,8 @@ MIN_SHARE = 0.3
 """Part of the smaller outline that two share when they are one change: a building that grows stays one alert."""
 INSIDE_SHARE = 0.5
 """Part of an alert inside a rejected or hand-drawn outline from which it is that one again."""
+LATER_DAYS = 200
+"""What began so long after a row's change is rather another one on the same outline: a roof renewed."""
 STRONGER_NATS = 2.0
 STRONGER_AREA = 2.0
 """An alert comes back after a rejection when its log-odds rose by two nats or its area doubled."""
@@ -30,6 +33,7 @@ class Row:
     confidence: float | None
     area_m2: float | None
     outline: BaseGeometry
+    first_seen: date | None = None
 
     @property
     def is_rejected(self) -> bool:
@@ -97,12 +101,13 @@ def is_stronger(alert: Alert, row: Row) -> bool:
 @dataclass(frozen=True, slots=True)
 class _Pair:
     iou: float
+    later: bool
     rejected: bool
     alert: str
     fid: int
 
-    def rank(self) -> tuple[float, bool, float, str, int]:
-        return -round(self.iou, 1), self.rejected, -self.iou, self.alert, self.fid
+    def rank(self) -> tuple[float, bool, bool, float, str, int]:
+        return -round(self.iou, 1), self.later, self.rejected, -self.iou, self.alert, self.fid
 
 
 def _pairs(alerts: Sequence[Alert], rows: Sequence[Row]) -> list[_Pair]:
@@ -117,8 +122,12 @@ def _pairs(alerts: Sequence[Alert], rows: Sequence[Row]) -> list[_Pair]:
             if row.is_rejected and is_stronger(alert, row):
                 continue
             iou = common / (alert.outline.area + row.outline.area - common)
-            found.append(_Pair(iou, row.is_rejected, alert.id, row.fid))
+            found.append(_Pair(iou, _is_later(alert, row), row.is_rejected, alert.id, row.fid))
     return found
+
+
+def _is_later(alert: Alert, row: Row) -> bool:
+    return row.first_seen is not None and abs((alert.first_seen - row.first_seen).days) > LATER_DAYS
 
 
 def _one_to_one(pairs: Sequence[_Pair], alerts: Sequence[Alert], rows: Sequence[Row]) -> dict[str, int]:
@@ -127,7 +136,7 @@ def _one_to_one(pairs: Sequence[_Pair], alerts: Sequence[Alert], rows: Sequence[
     given: set[int] = set()
     by_id = {row.change_id: row for row in rows if row.change_id}
     same = [
-        _Pair(0.0, row.is_rejected, alert.id, row.fid)
+        _Pair(0.0, False, row.is_rejected, alert.id, row.fid)
         for alert in alerts
         if (row := by_id.get(alert.id)) is not None and not (row.is_rejected and is_stronger(alert, row))
     ]

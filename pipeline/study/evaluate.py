@@ -13,6 +13,8 @@ from pipeline.study.reviewed import CHANGE, Claim, Reviewed, Truth
 
 COVERED, OVERLAP = 0.25, 0.2
 """A claim hits a truth when it covers this share of it, or overlaps it with this IoU."""
+SAME_PLACE = 0.5
+"""Two changes that share so much of one's outline are of one place."""
 EARLY_DAYS = 60
 """A claim that begins so long before a change is of something else that happened on the spot."""
 NEAR_M = 30.0
@@ -111,7 +113,7 @@ def evaluate(reviewed: Reviewed, truths: Sequence[Truth]) -> Measures:
         if claim.confirmed_at is not None and claim.id not in right
     ]
     return Measures(
-        sought=tuple(_sought(truth, reviewed) for truth in asked),
+        sought=tuple(_sought(truth, reviewed, changes) for truth in asked),
         wrong=tuple(wrong),
         judged=tuple((claim.confidence, claim.id in right) for claim in reviewed.claims),
         km2_years=reviewed.km2_years,
@@ -171,8 +173,19 @@ def _touches(claim: Claim, truth: Truth) -> bool:
     return _hits(claim, truth) or claim.outline.intersection(truth.outline).area >= 0.5 * claim.outline.area
 
 
-def _sought(truth: Truth, reviewed: Reviewed) -> Sought:
-    hits = [claim for claim in reviewed.claims if _hits(claim, truth)]
+def _is_meant(claim: Claim, truth: Truth, truths: Sequence[Truth]) -> bool:
+    """False where the claim hits another change of the same place that began nearer to it: a roof renewed later."""
+    off = abs((claim.first_seen - truth.begins).days)
+    return not any(
+        abs((claim.first_seen - other.begins).days) < off
+        and other.outline.intersection(truth.outline).area >= SAME_PLACE * truth.outline.area
+        and _hits(claim, other)
+        for other in truths
+    )
+
+
+def _sought(truth: Truth, reviewed: Reviewed, truths: Sequence[Truth]) -> Sought:
+    hits = [claim for claim in reviewed.claims if _hits(claim, truth) and _is_meant(claim, truth, truths)]
     common = {"id": truth.id, "kind": truth.kind, "size": truth.size, "area_m2": float(truth.outline.area)}
     if not hits:
         return Sought(found=False, confirmed=False, **common)  # type: ignore[arg-type]

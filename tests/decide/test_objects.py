@@ -101,22 +101,33 @@ def test_roofs_are_built_and_grounds_are_not(roof: str) -> None:
 
 def test_a_tiled_roof_is_told_from_soil_by_its_stay() -> None:
     tiles = levels(RED_TILE, ANALYSIS)
-    assert kind(ANALYSIS, GREEN, tiles, False, 1.0, False, True) is Kind.CLEARED_GROUND
-    assert kind(ANALYSIS, GREEN, tiles, False, 1.0, True, True) is Kind.NEW_STRUCTURE
+    assert kind(ANALYSIS, GREEN, tiles, False, 1.0, False, False, True) is Kind.CLEARED_GROUND
+    assert kind(ANALYSIS, GREEN, tiles, False, 1.0, False, True, True) is Kind.NEW_STRUCTURE
 
 
 def test_tiles_over_a_roof_are_resurfaced_once_they_have_stayed() -> None:
     old, tiles = levels(ROOFS["concrete"], ANALYSIS), levels(RED_TILE, ANALYSIS)
-    assert kind(ANALYSIS, old, tiles, False, 2.0, False, False) is Kind.DEMOLISHED
-    assert kind(ANALYSIS, old, tiles, False, 2.0, True, False) is Kind.RESURFACED
+    assert kind(ANALYSIS, old, tiles, False, 2.0, False, False, False) is Kind.DEMOLISHED
+    assert kind(ANALYSIS, old, tiles, False, 2.0, False, True, False) is Kind.RESURFACED
+    assert kind(ANALYSIS, old, tiles, False, 2.0, True, False, False) is Kind.RESURFACED
+    assert kind(ANALYSIS, GREEN, tiles, False, 2.0, True, False, True) is Kind.CLEARED_GROUND
+    assert kind(ANALYSIS, old, GREEN, False, 2.0, True, True, True) is Kind.DEMOLISHED
+
+
+def test_a_blue_roof_is_no_leaf_whatever_its_ndvi() -> None:
+    blue = levels(ROOFS["blue steel"], ANALYSIS).copy()
+    blue[3:5] *= 1.2
+    assert (blue[3] - blue[2]) / (blue[3] + blue[2]) > 0.35
+    assert is_built(ANALYSIS, blue)
+    assert not is_built(ANALYSIS, GREEN + 0.06)
 
 
 def test_a_roof_over_a_roof_is_resurfaced_and_ground_that_heals_was_cleared() -> None:
     old, new = (levels(ROOFS[name], ANALYSIS) for name in ("concrete", "blue steel"))
-    assert kind(ANALYSIS, old, new, False, 2.0, False, True) is Kind.RESURFACED
-    assert kind(ANALYSIS, old, new, False, 0.8, False, True) is Kind.NEW_STRUCTURE
-    assert kind(ANALYSIS, old, GREEN, False, 2.0, False, True) is Kind.DEMOLISHED
-    assert kind(ANALYSIS, GREEN, new, True, 1.0, False, True) is Kind.CLEARED_GROUND
+    assert kind(ANALYSIS, old, new, False, 2.0, False, False, True) is Kind.RESURFACED
+    assert kind(ANALYSIS, old, new, False, 0.8, False, False, True) is Kind.NEW_STRUCTURE
+    assert kind(ANALYSIS, old, GREEN, False, 2.0, False, False, True) is Kind.DEMOLISHED
+    assert kind(ANALYSIS, GREEN, new, True, 1.0, False, False, True) is Kind.CLEARED_GROUND
 
 
 def test_leaves_that_fall_are_browned_and_woods_are_woods() -> None:

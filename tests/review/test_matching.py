@@ -1,4 +1,5 @@
 from dataclasses import replace
+from datetime import date
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -98,3 +99,15 @@ def test_the_order_of_rows_and_alerts_does_not_matter_and_ids_are_unique(places,
 def test_the_area_of_a_rejected_row_is_compared_even_where_it_is_unknown():
     rejected = row(made.alert(1, confidence=0.9), verdict="no change", area_m2=None)
     assert not match([rejected], made.decision([made.alert(2)])).returned
+
+
+def test_a_roof_renewed_on_a_building_takes_neither_its_id_nor_a_new_one_each_night():
+    building = made.alert(2)
+    roof = made.alert(1, first_seen=date(2025, 6, 1), last_clear_before=date(2025, 5, 20))
+    rows = [row(building, first_seen=building.first_seen)]
+    tonight = made.decision([replace(building, id="minted-anew"), roof])
+    assert ids(match(rows, tonight)) == sorted([building.id, roof.id])
+    rows.append(row(roof, fid=2, first_seen=roof.first_seen))
+    tonight = made.decision([replace(building, id="b"), replace(roof, id="a")])
+    named = {alert.first_seen: alert.id for alert in match(rows, tonight).decision.alerts}
+    assert named == {building.first_seen: building.id, roof.first_seen: roof.id}

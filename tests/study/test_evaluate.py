@@ -120,3 +120,13 @@ def test_a_look_that_did_not_see_the_ground_is_no_delay() -> None:
     seen = tuple(day for day in DAYS if day.month not in (4, 5))
     found = evaluate(reviewed(claim(box(500, 500, 600, 600), clear=seen)), [truth(box(500, 500, 600, 600))]).sought[0]
     assert (found.delay_days, found.delay_looks, found.sights) == (61, 1, 7)
+
+
+def test_a_roof_renewed_later_is_no_second_claim_of_the_building_under_it() -> None:
+    spot = box(500, 500, 600, 600)
+    hall, roof = truth(spot), truth(spot, id="roof", kind="resurfaced", begins=date(2020, 9, 1))
+    old = claim(spot, id="old")
+    new = claim(spot, id="new", kind="resurfaced", first_seen=date(2020, 9, 1), confirmed_at=date(2020, 10, 1))
+    first, second = evaluate(reviewed(new, old), [hall, roof]).sought
+    assert (first.claims, first.called, first.delay_days) == (1, "new structure", 61)
+    assert (second.claims, second.called, second.delay_days) == (1, "resurfaced", 30)

@@ -1,0 +1,107 @@
+"""The plant's published story, on simulated looks: `detect` tells it back, from a folder and through an API."""
+
+import json
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import geopandas
+import pytest
+from odc.geo.geom import Geometry, point
+from shapely.geometry import box, mapping
+
+from benchmarks import field_trial
+from benchmarks.field_events import BUILDING_B, EVENTS
+from pipeline.cli.main import _run
+from pipeline.study import plant
+from tests.faults.served import items_of
+from tests.peer import range_server, stac_api
+
+HALF_M = 450.0
+"""Buildings A and B and the hall of 2024; the whole AOI would take minutes."""
+CRS = "EPSG:32652"
+WISHES = ("--site", plant.ID, "--looks", "170", "--days", "15", "--no-distractors")
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with plant.geojson, the place, and sim/, the catalogue of its story."""
+    folder = tmp_path_factory.mktemp("plant")
+    middle = point(127.6568, 39.9209, "EPSG:4326").to_crs(CRS).geom
+    square = box(middle.x - HALF_M, middle.y - HALF_M, middle.x + HALF_M, middle.y + HALF_M)
+    properties = {"id": plant.ID, "name": "The plant", "simulated": "Drawn by a program."}
+    aoi = {
+        "type": "Feature",
+        "properties": properties,
+        "geometry": mapping(Geometry(square, CRS).to_crs("EPSG:4326").geom),
+    }
+    (folder / "plant.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [aoi]}))
+    assert _run(["simulate", str(folder / "sim"), "--sites", str(folder / "plant.geojson"), *WISHES]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def told(stage: Path) -> tuple[Any, Any]:
+    """The changes of a night in October 2024, and of one a year later in the same folder."""
+    return changes(stage, "--end", "2024-10-10"), changes(stage)
+
+
+def changes(stage: Path, *more: str) -> Any:
+    """What `detect` makes of the story, in the order in which it began."""
+    sites = str(stage / "sim" / "sites.geojson")
+    assert _run(["detect", "--sites", sites, "--out", str(stage / "out"), "--workers", "1", *more]) == 0
+    table = geopandas.read_file(stage / "out" / f"{plant.ID}-simulated" / "review.gpkg", layer="changes")
+    return table[table.status != "withdrawn"].sort_values("first_seen")
+
+
+def on(table: Any, stage: Path, event: str) -> list[dict[str, Any]]:
+    """The confirmed changes that lie for the most part on an event of the truth."""
+    truth = geopandas.read_file(stage / "sim" / "truth.geojson").to_crs(table.crs)
+    outline = truth[truth["id"] == event].geometry.iloc[0]
+    shares = table.geometry.intersection(outline).area / table.geometry.union(outline).area
+    return table[(shares > 0.5) & table.confirmed_at.notna()].to_dict("records")
+
+
+def brackets(row: dict[str, Any], began: str) -> bool:
+    """The day on which it began lies between the last clear look without it and the first with it."""
+    return str(row["last_clear_before"])[:10] < began <= str(row["first_seen"])[:10]
+
+
+def test_the_published_story_is_told_back(stage: Path, told: tuple[Any, Any]) -> None:
+    _, table = told
+    hall, roof = on(table, stage, "building-b")
+    assert (hall["kind"], hall["status"]) == ("new structure", "finished")
+    assert brackets(hall, "2020-06-10")
+    assert (roof["kind"], roof["status"]) == ("resurfaced", "finished")
+    assert brackets(roof, "2023-06-10")
+    (roof_a,) = on(table, stage, "building-a-roof")
+    assert roof_a["kind"] == "resurfaced" and brackets(roof_a, "2023-05-08")
+    (new,) = on(table, stage, "hall-2024")
+    assert new["kind"] == "new structure" and brackets(new, "2024-06-03")
+
+
+def test_the_frame_of_2024_is_told_in_october_and_all_keep_their_ids(stage: Path, told: tuple[Any, Any]) -> None:
+    then, now = told
+    truth = geopandas.read_file(stage / "sim" / "truth.geojson").to_crs(then.crs)
+    spot = truth[truth["id"] == "hall-2024"].geometry.iloc[0].centroid
+    (frame,), (hall,) = (table[table.contains(spot)].to_dict("records") for table in told)
+    assert frame["status"] in ("provisional", "confirmed")
+    assert hall["change_id"] == frame["change_id"] and hall["status"] in ("confirmed", "finished")
+    for event in ("building-b", "building-a-roof"):
+        ids = [[row["change_id"] for row in on(table, stage, event)] for table in (then, now)]
+        assert ids[0] == ids[1]
+
+
+def test_the_field_trial_finds_the_hall_in_the_served_story(
+    stage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    hall = next(event for event in EVENTS if event.site == plant.ID and event.place == BUILDING_B)
+    monkeypatch.setattr(field_trial, "EVENTS", (replace(hall, until=date(2021, 12, 31)),))
+    with range_server.serve(stage / "sim") as files:
+        items = [item | {"collection": "sentinel-2-l2a"} for item in items_of(stage / "sim", files.url)]
+        with stac_api.serve(items) as api:
+            sites = str(stage / "plant.geojson")
+            assert field_trial.trial(["--catalog", api.url, "--sites", sites, "--out", str(tmp_path / "out")]) == 0
+    (row,) = (line for line in capfd.readouterr().out.splitlines() if line.startswith(f"| {plant.ID}"))
+    assert row.endswith(" | hit |") and "| new structure |" in row
