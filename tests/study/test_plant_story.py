@@ -81,16 +81,16 @@ def test_the_published_story_is_told_back(stage: Path, told: tuple[Any, Any]) ->
     assert new["kind"] == "new structure" and brackets(new, "2024-06-03")
 
 
-def test_the_frame_of_2024_is_told_in_october_and_all_keep_their_ids(stage: Path, told: tuple[Any, Any]) -> None:
+def test_the_hall_of_2024_is_told_in_october_and_the_halls_keep_their_ids(stage: Path, told: tuple[Any, Any]) -> None:
     then, now = told
     truth = geopandas.read_file(stage / "sim" / "truth.geojson").to_crs(then.crs)
     spot = truth[truth["id"] == "hall-2024"].geometry.iloc[0].centroid
     (frame,), (hall,) = (table[table.contains(spot)].to_dict("records") for table in told)
     assert frame["status"] in ("provisional", "confirmed")
     assert hall["change_id"] == frame["change_id"] and hall["status"] in ("confirmed", "finished")
-    for event in ("building-b", "building-a-roof"):
-        ids = [[row["change_id"] for row in on(table, stage, event)] for table in (then, now)]
-        assert ids[0] == ids[1]
+    # the hall of 2020 and its roof; that of Building A is in two pieces in October (docs/decisions/0052)
+    ids = [[row["change_id"] for row in on(table, stage, "building-b")] for table in (then, now)]
+    assert len(ids[0]) == 2 and ids[0] == ids[1]
 
 
 def test_the_field_trial_finds_the_hall_in_the_served_story(
