@@ -161,7 +161,7 @@ def _iou(claim: Claim, truth: Truth) -> float:
 
 
 def _hits(claim: Claim, truth: Truth) -> bool:
-    if (truth.begins - claim.first_seen).days > EARLY_DAYS:
+    if (truth.begins - claim.first_seen).days > EARLY_DAYS or not claim.outline.intersects(truth.outline):
         return False
     return (
         claim.outline.intersection(truth.outline).area >= COVERED * truth.outline.area or _iou(claim, truth) >= OVERLAP
@@ -170,6 +170,8 @@ def _hits(claim: Claim, truth: Truth) -> bool:
 
 def _touches(claim: Claim, truth: Truth) -> bool:
     """Right: it hits the change, or lies on it for the most part (a piece of a road is no false claim)."""
+    if not claim.outline.intersects(truth.outline):
+        return False
     return _hits(claim, truth) or claim.outline.intersection(truth.outline).area >= 0.5 * claim.outline.area
 
 
@@ -205,9 +207,9 @@ def _sought(truth: Truth, reviewed: Reviewed, truths: Sequence[Truth]) -> Sought
 
 def _hit(claim: Claim, truths: Sequence[Truth]) -> str:
     for truth in truths:
-        if truth.role != CHANGE and claim.outline.intersects(truth.outline.buffer(NEAR_M / 2)):
+        if truth.role != CHANGE and claim.outline.distance(truth.outline) <= NEAR_M / 2:
             return truth.kind
-    near = any(truth.role == CHANGE and claim.outline.intersects(truth.outline.buffer(NEAR_M)) for truth in truths)
+    near = any(truth.role == CHANGE and claim.outline.distance(truth.outline) <= NEAR_M for truth in truths)
     return "near a change" if near else "nothing"
 
 
