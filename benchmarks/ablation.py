@@ -187,7 +187,9 @@ def _evidence_contour(fold: Fold, where: Any, core: Any, _before: Any, _after: A
     if outline is None:
         return None
     error = PIXEL_M2 * float(np.sqrt(where.sum()))
-    return Shape(where=where, core=core, outline=outline, area_m2=float(outline.area), area_error_m2=error)
+    every = (slice(0, where.shape[0]), slice(0, where.shape[1]))
+    area = float(outline.area)
+    return Shape(where=where, core=core, outline=outline, area_m2=area, area_error_m2=error, window=every)
 
 
 def _unmoved(_reference: Any, _draft: Draft, _settings: Settings) -> Alignment:

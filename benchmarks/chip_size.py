@@ -43,7 +43,8 @@ def main() -> str:
         rms, worst = (float(np.sqrt((errors**2).mean())), float(errors.max())) if len(errors) else (np.nan, np.nan)
         rows.append((np.sqrt(size[0] * size[1]), rms, worst, len(errors) / max(tried, 1)))
         missed = " (missed)" if size[0] * size[1] <= SMALL and worst > LIMIT_PX else ""
-        lines.append(f"| {size[0]} x {size[1]} | {tried} | {len(errors)} | {rms:.4f} | {worst:.4f}{missed} |")
+        shown = f"{rms:.4f} | {worst:.4f}{missed}" if len(errors) else "- | -"
+        lines.append(f"| {size[0]} x {size[1]} | {tried} | {len(errors)} | {shown} |")
     _drawn(np.array(rows))
     lines += [
         "",
