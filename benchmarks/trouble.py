@@ -14,16 +14,18 @@ from typing import NamedTuple
 
 import numpy as np
 import rasterio
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.warp import Resampling, reproject
 from scipy import fft, ndimage
 
-from pipeline.correct.alignment import estimate
+from pipeline.correct.alignment import Options, estimate
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 SIZES, SEA, PAD, WINDOWS, REACH_PX = (128, 256), 64, 24, 4, 3.0
 MAX_ERROR_PX = 0.05
+PLOT = Path(__file__).parent / "plots" / "trouble.png"
 MAX_WATER, DARK_DN = 0.1, 900
 NOISE_DN = 15.0
 Image = NDArray[np.float32]
@@ -71,14 +73,31 @@ def main() -> str:
         f"{REACH_PX:.0f} px, noise of {NOISE_DN:.0f} DN. False: accepted with an error above {MAX_ERROR_PX} px, or",
         "accepted where nothing can be known. A site of 2 km with its margin is 264 px wide; a small one has 94.",
     ]
+    claims: dict[int, list[tuple[float, float]]] = {}
     for size in SIZES:
         found: dict[str, list[tuple[bool, float]]] = {}
         for case in cases(size):
             got = estimate(case.reference, case.target, case.usable)
             error = float("inf") if case.truth is None else float(np.abs(np.array(got.shift) - case.truth).max())
             found.setdefault(case.trouble, []).append((got.accepted, error))
+            if np.isfinite([got.sigma_px, error]).all():
+                claims.setdefault(size, []).append((got.sigma_px, error))
         lines += ["", f"Chips of {size} px:", "", *_table(found)]
-    return "\n".join(lines)
+    _drawn(claims)
+    return "\n".join([*lines, "", "![claimed and real uncertainty](plots/trouble.png)"])
+
+
+def _drawn(claims: dict[int, list[tuple[float, float]]]) -> None:
+    """What an estimate says of its own uncertainty against how far off it is; all right of the limit is refused."""
+    figure = Figure(figsize=(5.6, 4.4), layout="constrained")
+    axes = figure.subplots()
+    for size, each in claims.items():
+        axes.loglog(*np.maximum(np.transpose(each), 1e-4), ".", markersize=4, label=f"{size} px")
+    axes.axvline(Options().max_sigma_px, color="0.4", linewidth=1, label="accepted left of here")
+    axes.axhline(MAX_ERROR_PX, color="0.4", linewidth=1, linestyle="--", label=f"{MAX_ERROR_PX} px")
+    axes.set(xlabel="1-sigma uncertainty that the estimate gives, px", ylabel="its real error, px")
+    axes.legend(fontsize=8)
+    figure.savefig(PLOT, dpi=100, metadata={"Software": None})
 
 
 def cases(size: int) -> Iterator[Case]:
