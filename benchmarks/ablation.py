@@ -29,6 +29,7 @@ from pipeline.decide.fold import Fold
 from pipeline.decide.shapes import PIXEL_M2, Shape
 from pipeline.decide.vectorise import contour
 from pipeline.model.alert import Decision, Status
+from pipeline.model.errors import DecisionError
 from pipeline.model.imagery import Alignment, Look, Why
 from pipeline.model.settings import Settings
 from pipeline.model.site import Site
@@ -92,7 +93,11 @@ def measured(idea: Idea, period: Period) -> Measures:
         for name, other in idea.patches.items():
             stack.enter_context(patch(name, other))
         looks = _corrected(period.site, period.catalogue) if idea.corrects else period.looks
-        decision = alerts.decide_site(period.site, looks, Settings())
+        try:
+            decision = alerts.decide_site(period.site, looks, Settings())
+        except DecisionError:
+            # too few looks are left without the idea: nothing is told, and all is missed
+            decision = None
     return evaluate(_reviewed(period.site, decision, looks), period.truths)
 
 
@@ -118,9 +123,9 @@ def _corrected(site: Site, catalogue: str) -> tuple[Look, ...]:
         return judge(asked, quiet).looks
 
 
-def _reviewed(site: Site, decision: Decision, looks: Sequence[Look]) -> Reviewed:
+def _reviewed(site: Site, decision: Decision | None, looks: Sequence[Look]) -> Reviewed:
     clear: dict[str, list[Any]] = {}
-    for seen in decision.observations:
+    for seen in decision.observations if decision else ():
         if seen.clear_share >= CLEAR_SHARE:
             clear.setdefault(seen.change_id, []).append(seen.time.date())
     claims = tuple(
@@ -129,7 +134,7 @@ def _reviewed(site: Site, decision: Decision, looks: Sequence[Look]) -> Reviewed
             confidence=alert.confidence, area_m2=alert.area_m2, first_seen=alert.first_seen,
             confirmed_at=alert.confirmed_at, verdict=None, clear=tuple(sorted(clear.get(alert.id, ()))),
         )
-        for alert in decision.alerts
+        for alert in (decision.alerts if decision else ())
         if alert.status is not Status.WITHDRAWN
     )  # fmt: skip
     crs = str(site.grid.crs)
