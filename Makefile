@@ -24,7 +24,7 @@ nightly: .venv/.ready  ## every site, only what is new [ARGS='...']
 	@$(BREAK) nightly $(ARGS)
 
 test: .venv/.ready  ## unit, property, golden, structure and whole-command tests [ARGS='...']
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: .venv/.ready  ## ruff, mypy and the floors
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy pipeline && .venv/bin/lint-imports

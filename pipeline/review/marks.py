@@ -7,6 +7,10 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.patheffects import withStroke
 
+from pipeline.model.site import Site
+
+ATTRIBUTION = "Contains modified Copernicus Sentinel data"
+"""Credit of what a site names no other source for."""
 LENGTHS_M = (20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000)
 MAX_SHARE = 0.4
 """Part of a picture that its scale bar may take."""
@@ -24,8 +28,14 @@ class Caption:
     simulated: str
 
 
+def site_caption(site: Site) -> Caption:
+    """The caption of all pictures of a site, from its name and its properties `attribution` and `simulated`."""
+    said = {name: str(site.properties.get(name) or "") for name in ("attribution", "simulated")}
+    return caption(site.name, site.id, said["attribution"] or ATTRIBUTION, said["simulated"])
+
+
 def caption(name: str, site_id: str, attribution: str, simulated: str) -> Caption:
-    """The caption of all pictures of a site."""
+    """A caption from words that anybody may have written."""
     known = get_font(findfont(FontProperties(family=["DejaVu Sans"]))).get_charmap()
     drawable = name.isprintable() and all(ord(letter) in known for letter in name)
     shown = name if drawable else site_id

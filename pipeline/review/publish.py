@@ -15,8 +15,7 @@ from pipeline.model.settings import Settings
 from pipeline.model.site import Site
 from pipeline.review.folder import Folder, make, staging
 from pipeline.review.gpkg import Night, read_provenance, read_rows, write
-from pipeline.review.marks import Caption
-from pipeline.review.marks import caption as made_caption
+from pipeline.review.marks import site_caption
 from pipeline.review.matching import Matched, match
 from pipeline.review.mosaic import Mosaic
 from pipeline.review.qgis import has_been_saved, write_project
@@ -25,8 +24,6 @@ from pipeline.review.qgis_style import styles
 from pipeline.review.rasters import write_look, write_mosaic, write_score
 from pipeline.review.report import write_report
 from pipeline.review.timeline import Pictures, write_pictures
-
-ATTRIBUTION = "Contains modified Copernicus Sentinel data"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -77,7 +74,7 @@ def publish(
     with staging(folder) as stage:
         pictured = [alert for alert in decision.alerts if alert.status is not Status.WITHDRAWN]
         source = Pictures(
-            caption=_caption(site), decision=decision, looks_of=wide.looks_of if wide else lambda _: ordered
+            caption=site_caption(site), decision=decision, looks_of=wide.looks_of if wide else lambda _: ordered
         )
         with ThreadPoolExecutor(1) as beside:
             rasters = beside.submit(_write_rasters, stage.files, decision, ordered, wide)
@@ -91,11 +88,6 @@ def publish(
     write_report(folder)
     paths = (folder.gpkg, folder.project, folder.before, folder.after, folder.score, folder.report)
     return Published(folder=folder, paths=paths, decision=decision, changed=changed, notes=tuple(notes))
-
-
-def _caption(site: Site) -> Caption:
-    said = {name: str(site.properties.get(name) or "") for name in ("attribution", "simulated")}
-    return made_caption(site.name, site.id, said["attribution"] or ATTRIBUTION, said["simulated"])
 
 
 def _times(records: Sequence[SceneRecord]) -> list[datetime]:
@@ -158,7 +150,7 @@ def _facts(
 ) -> dict[str, str]:
     """Where all this comes from, as stored in `provenance`."""
     period = _times(records)
-    caption = _caption(site)
+    caption = site_caption(site)
     times: Mapping[str, datetime] = {look.scene.id: look.time for look in looks}
     return {
         "software": f"groundbreak {version('groundbreak')}",
