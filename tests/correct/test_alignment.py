@@ -25,6 +25,12 @@ def cut(image: np.ndarray, shift: tuple[float, float] = (0.0, 0.0)) -> np.ndarra
     return moved[PAD : PAD + SIDE, PAD : PAD + SIDE]
 
 
+def clear_share(seed: int, share: float, size: float) -> np.ndarray:
+    """(row, col) bool: so much of a chip is clear, in patches of about `size` px."""
+    clouds = ndimage.gaussian_filter(np.random.default_rng(seed).normal(0, 1, ALL.shape), size)
+    return clouds <= np.quantile(clouds, share)
+
+
 @settings(max_examples=12, deadline=None)
 @given(st.floats(-4, 4), st.floats(-4, 4), st.integers(0, 50))
 def test_a_shift_is_found_to_two_hundredths(row: float, col: float, seed: int) -> None:
@@ -34,16 +40,34 @@ def test_a_shift_is_found_to_two_hundredths(row: float, col: float, seed: int) -
     assert np.allclose(found.shift, (row, col), atol=0.02)
 
 
-def test_gain_and_offset_do_not_matter() -> None:
-    reference, target = cut(ground(1)), cut(ground(1), (0.4, -0.7))
-    one, two = estimate(reference, target, ALL), estimate(reference, 0.3 * target + 900, ALL)
+@settings(max_examples=12, deadline=None)
+@given(st.floats(-3, 3), st.floats(-3, 3), st.integers(0, 50), st.floats(1e-3, 1e4), st.floats(-50, 50))
+def test_gain_and_offset_do_not_matter(row: float, col: float, seed: int, gain: float, level: float) -> None:
+    reference, target = cut(ground(seed)), cut(ground(seed), (row, col))
+    one, two = estimate(reference, target, ALL), estimate(reference, gain * (target + level), ALL)
     assert np.allclose(one.shift, two.shift, atol=1e-3)
+    assert one.sigma_px == pytest.approx(two.sigma_px, rel=0.02, abs=1e-4)
 
 
-def test_swapping_the_images_turns_the_sign() -> None:
-    one, two = cut(ground(2)), cut(ground(2), (1.3, -0.6))
-    forth, back = estimate(one, two, ALL), estimate(two, one, ALL)
+@settings(max_examples=12, deadline=None)
+@given(st.floats(-4, 4), st.floats(-4, 4), st.integers(0, 50), st.floats(0, 0.4))
+def test_swapping_the_images_turns_the_sign_and_nothing_else(row: float, col: float, seed: int, cloud: float) -> None:
+    one, two, clear = cut(ground(seed)), cut(ground(seed), (row, col)), clear_share(seed, 1 - cloud, 8)
+    forth, back = estimate(one, two, clear), estimate(two, one, clear)
     assert np.allclose(forth.shift, np.negative(back.shift), atol=1e-3)
+    assert forth.accepted is back.accepted
+    assert forth.sigma_px == pytest.approx(back.sigma_px, rel=0.02, abs=1e-4)
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.floats(-4, 4), st.floats(-4, 4), st.integers(0, 50))
+def test_a_chip_that_is_turned_or_mirrored_is_shifted_along(row: float, col: float, seed: int) -> None:
+    one, two, clear = cut(ground(seed)), cut(ground(seed), (row, col)), clear_share(seed, 0.8, 8)
+    plain = estimate(one, two, clear)
+    turned, mirrored = estimate(one.T, two.T, clear.T), estimate(one[::-1], two[::-1], clear[::-1])
+    # tiles begin at the first row and column, so that they do not hold the same pixels
+    assert np.allclose(turned.shift, plain.shift[::-1], atol=0.01)
+    assert np.allclose(mirrored.shift, (-plain.shift[0], plain.shift[1]), atol=0.01)
 
 
 @settings(max_examples=8, deadline=None)
@@ -56,14 +80,19 @@ def test_a_whole_pixel_more_is_found_as_a_whole_pixel_more(rows: int, cols: int,
     assert np.allclose(np.subtract(two.shift, one.shift), (rows, cols), atol=0.01)
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.integers(0, 200), st.floats(0.1, 0.9), st.floats(4, 16))
-def test_fewer_usable_pixels_never_turn_a_refusal_into_an_acceptance(seed: int, share: float, size: float) -> None:
-    rng = np.random.default_rng(seed)
-    clouds = ndimage.gaussian_filter(rng.normal(0, 1, ALL.shape), size)
-    reference, target = cut(ground(seed)), cut(ground(500 + seed))
-    assert not estimate(reference, target, ALL).accepted
-    assert not estimate(reference, target, clouds < np.quantile(clouds, share)).accepted
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(("other ground", "cloud", "waves")), st.integers(0, 200), st.floats(0.1, 0.9), st.floats(4, 16))
+def test_fewer_usable_pixels_never_turn_a_refusal_into_an_acceptance(
+    what: str, seed: int, share: float, size: float
+) -> None:
+    reference, target = ground(seed), ground(500 + seed)
+    if what != "other ground":
+        smooth, rng = {"cloud": 6.0, "waves": 1.5}[what], np.random.default_rng(900 + seed)
+        target = ndimage.gaussian_filter(rng.normal(0, 1, target.shape), smooth)
+    if what == "waves":
+        reference = ndimage.gaussian_filter(rng.normal(0, 1, target.shape), smooth)
+    assert not estimate(cut(reference), cut(target), ALL).accepted
+    assert not estimate(cut(reference), cut(target), clear_share(seed, share, size)).accepted
 
 
 def test_a_tenth_of_changed_ground_does_not_pull() -> None:

@@ -1,6 +1,10 @@
 """Looks: one resampling, rejections with their number, and what persists is seen."""
 
+from functools import cache
+
 import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import ndimage
 
 from pipeline.correct.look import make_draft, make_look
@@ -14,6 +18,7 @@ SETTINGS = Settings()
 ROOF_AT = patch(44, 44, 8, 8)
 
 
+@cache
 def reference(days: int = 5) -> Reference:
     return build([make_draft(chip(ground(), day), GRID, BANDS, SETTINGS) for day in range(days)], SETTINGS)  # type: ignore[misc]
 
@@ -85,7 +90,23 @@ def test_clouds_that_come_and_go_in_one_place_are_not_released_and_order_does_no
         assert np.array_equal(one.why, two.why)
 
 
-def test_more_cloud_never_makes_more_usable_ground() -> None:
-    small, large = patch(30, 30, 16, 16), patch(26, 26, 30, 30)
+@given(seed=st.integers(0, 10_000), size=st.integers(12, 28), more=st.integers(2, 16))
+@settings(max_examples=8, deadline=None)
+def test_more_cloud_never_makes_more_usable_ground(seed: int, size: int, more: int) -> None:
+    row, col = (int(each) for each in np.random.default_rng(seed).integers(0, SIZE - size - more, 2))
+    small, large = patch(row + more // 2, col + more // 2, size, size), patch(row, col, size + more, size + more)
     few, many = (look(painted(ground(), CLOUD, where, 1.0), 30) for where in (small, large))
     assert not (many.usable & ~few.usable).any()
+
+
+@given(seed=st.integers(0, 10_000), share=st.floats(0.05, 0.7), what=st.sampled_from(("foreign", "dark", "hazy")))
+@settings(max_examples=8, deadline=None)
+def test_cloud_over_a_look_that_is_refused_does_not_get_it_accepted(seed: int, share: float, what: str) -> None:
+    values = {
+        "foreign": ground(99),
+        "dark": ground() * 0.3,
+        "hazy": ground() * 0.7 + np.array([0.09, 0.08, 0.07, 0.04, 0.01])[:, None, None],
+    }[what]
+    clouds = ndimage.gaussian_filter(np.random.default_rng(seed).normal(0, 1, (SIZE, SIZE)), 8)
+    refused(values)
+    refused(painted(values, CLOUD, clouds < np.quantile(clouds, share), 1.0))

@@ -30,6 +30,19 @@ def test_gain_offset_and_change_over_a_tenth_leave_half_a_percent(seed: int) -> 
     assert np.median((apply(look, found) - truth)[:, CHANGE]) > 0.12
 
 
+@given(seed=st.integers(0, 10_000))
+@settings(max_examples=15, deadline=None)
+def test_what_gain_and_offset_a_look_came_with_leaves_no_trace(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    gain, offset = rng.uniform(0.85, 1.15, 5)[:, None, None], rng.uniform(-0.02, 0.02, 5)[:, None, None]
+    look = ground() + rng.normal(0, 0.004, (5, SIZE, SIZE))
+    look[:, CHANGE] += 0.1
+    plain, changed = fit(look, ground(), ALL), fit(gain * look + offset, ground(), ALL)
+    assert plain is not None and changed is not None
+    assert np.abs(apply(look, plain) - apply(gain * look + offset, changed)).max() < 0.002
+    assert np.allclose(plain.scatter, changed.scatter, rtol=0.02)
+
+
 def test_a_smooth_haze_is_taken_off_and_leaves_the_change() -> None:
     truth = ground()
     row, col = np.indices((SIZE, SIZE)) / SIZE
