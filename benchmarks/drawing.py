@@ -1,4 +1,4 @@
-"""Plots of the benchmarks: drawn the same way, kept beside RESULTS.md, linked from it."""
+"""Figures of the benchmarks: kept in plots/, linked from RESULTS.md."""
 
 from pathlib import Path
 

@@ -16,6 +16,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from scipy import ndimage
 from shapely.geometry import box
 
+from benchmarks.drawing import blank, link
 from pipeline.correct import masks
 from pipeline.correct.look import make_draft, make_look
 from pipeline.correct.reference import build
@@ -33,6 +34,7 @@ BAD = {
     "2017-06-21": "wisps", "2018-08-15": "cloud band", "2020-09-03": "thin cloud everywhere",
 }  # fmt: skip
 PASTE_ON = ("2017-07-11", "2017-08-15", "2018-05-22", "2018-09-19", "2019-07-06", "2020-07-10")
+REACHES_PX = range(7)
 ROOF = np.array([0.42, 0.43, 0.44, 0.46, 0.46, 0.42])
 SETTINGS = Settings()
 
@@ -64,7 +66,34 @@ def main() -> str:
         told = f"{(look.why == 0).mean():.2f}" if isinstance(look, Look) else look.reason.value
         assert chip.scl is not None
         lines.append(f"| {day} | {what} | {np.isin(chip.scl.data, (4, 5, 6, 7)).mean():.2f} | {told} |")
-    return "\n".join([*lines, "", *_roof(series, reference)]) + "\n"
+    sets = {
+        "drawn labels, one L1C image, 30 m": (why[None], labels[None] == 4, labels[None] == 0),
+        "the same clouds on real looks, 10 m, history": (found, cloud, shadow),
+    }
+    return "\n".join([*lines, "", *_roof(series, reference), "", _drawn(sets)]) + "\n"
+
+
+Stack = NDArray[Any]
+
+
+def _drawn(sets: dict[str, tuple[Stack, Stack, Stack]]) -> str:
+    """Precision and recall of cloud and shadow, by how many pixels an edge may lie elsewhere.
+
+    sets: by name the flags found, true cloud and true shadow, each (look, row, col).
+    """
+    figure = blank(8, 3.6)
+    for axes, (name, (why, *truth)) in zip(figure.subplots(1, len(sets), sharey=True), sets.items(), strict=True):
+        for flag, true, colour in zip((Why.CLOUD, Why.SHADOW), truth, ("tab:blue", "tab:orange"), strict=True):
+            found = (why & np.uint8(flag)) > 0
+            for what, of, near, dashes in (("precision", found, true, "-"), ("recall", true, found, "--")):
+                away = np.concatenate([ndimage.distance_transform_edt(~b)[a] for a, b in zip(of, near, strict=True)])
+                shares = [float((away <= reach).mean()) for reach in REACHES_PX]
+                axes.plot(REACHES_PX, shares, dashes, color=colour, label=f"{flag.name.lower()}, {what}")
+        axes.set_title(name, fontsize=9)
+        axes.set(xlabel="an edge may lie off by, px", ylim=(0, 1.02))
+    figure.axes[0].set_ylabel("share of pixels")
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=4, fontsize=8)
+    return link(figure, "masks", "precision and recall of cloud and shadow by tolerance")
 
 
 def _roof(series: dict[str, Chip], reference: Any) -> list[str]:

@@ -17,6 +17,7 @@ from rasterio.warp import Resampling, reproject
 from scipy import ndimage
 from skimage.registration import phase_cross_correlation
 
+from benchmarks.drawing import blank, link
 from benchmarks.peers import PeerMissingError, ask
 from pipeline.correct.alignment import estimate
 
@@ -136,7 +137,7 @@ def unrelated(images: Images, size: int = 128) -> tuple[int, int]:
 
 
 def main() -> str:
-    """The table."""
+    """The table; draws the errors of each city."""
     images = pairs()
     lines = [
         "## Registration, R1: known sub-pixel shifts on ten real pairs",
@@ -148,26 +149,50 @@ def main() -> str:
     ]
     tried = cases(images)
     methods = {"groundbreak": ours, "scikit-image, phase": peer("phase"), "scikit-image, no normalisation": peer(None)}
+    found = {}
     for name, method in methods.items():
-        lines.append(_row(name, measured(method, tried), tried))
+        shifts, seconds = measured(method, tried)
+        found[name] = errors(shifts, tried)
+        lines.append(_row(name, found[name], seconds))
     try:
-        answer, whole = arosics(tried)
+        (shifts, seconds), whole = arosics(tried)
     except PeerMissingError as missing:
         lines.append(f"| AROSICS COREG | {missing} | | |")
     else:
-        lines.append(_row(f"AROSICS COREG ({1000 * whole.mean():.0f} ms with its set-up)", answer, tried))
+        found["AROSICS"] = errors(shifts, tried)
+        lines.append(_row(f"AROSICS COREG ({1000 * whole.mean():.0f} ms with its set-up)", found["AROSICS"], seconds))
     accepted, chips = unrelated(images)
-    lines += ["", f"Unrelated chips of 128 px: {accepted} of {chips} accepted (goal 0)."]
+    lines += [
+        "",
+        f"Unrelated chips of 128 px: {accepted} of {chips} accepted (goal 0).",
+        "",
+        _drawn(list(images), found),
+    ]
     return "\n".join(lines)
 
 
-def _row(name: str, answer: Answer, tried: list[Case]) -> str:
-    shifts, seconds = answer
-    error = errors(shifts, tried)
+def _row(name: str, error: NDArray[np.float64], seconds: NDArray[np.float64]) -> str:
     known = np.isfinite(error)
     lost = f" ({int((~known).any(1).sum())} not found)" if not known.all() else ""
     rmse, worst = np.sqrt((error[known] ** 2).mean()), np.abs(error[known]).max()
     return f"| {name}{lost} | {rmse:.4f} | {worst:.4f} | {1000 * seconds.mean():.0f} |"
+
+
+def _drawn(cities: list[str], found: dict[str, NDArray[np.float64]]) -> str:
+    """The error of every shift, city by city."""
+    figure = blank(8, 4.2)
+    axes = figure.subplots()
+    each = np.repeat(np.arange(len(cities)), len(OFFSETS))
+    for place, (name, error) in enumerate(found.items()):
+        length = np.maximum(np.hypot(*error.T), 1e-4)
+        axes.semilogy(each + 0.18 * (place - (len(found) - 1) / 2), length, ".", markersize=5, label=name)
+    axes.set_xticks(range(len(cities)), cities, rotation=30, ha="right")
+    axes.set_xticks(np.arange(len(cities) - 1) + 0.5, minor=True)
+    axes.grid(axis="x", which="minor", color="0.85")
+    axes.tick_params(axis="x", which="minor", length=0)
+    axes.set(ylabel="length of the error, px", xlim=(-0.5, len(cities) - 0.5))
+    figure.legend(loc="outside upper center", ncols=4, fontsize=8)
+    return link(figure, "registration", "error of every shift")
 
 
 if __name__ == "__main__":
