@@ -1,6 +1,6 @@
 """Gaussians as products with banded matrices: what `ndimage.gaussian_filter` gives, in less than half its time."""
 
-from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ def gaussian(image: NDArray[Any], sigma: float, truncate: float = 4.0, mirrored:
     """
     planes = np.asarray(image, np.float32).reshape(-1, *image.shape[-2:])
     found, down = np.empty_like(planes), np.empty_like(planes[0])
-    lines, columns = (list(_products(size, sigma, truncate, mirrored)) for size in planes.shape[1:])
+    lines, columns = (_products(size, sigma, truncate, mirrored) for size in planes.shape[1:])
     for plane, out in zip(planes, found, strict=True):
         for made, of, matrix in lines:
             np.matmul(matrix, plane[of], out=down[made])
@@ -29,11 +29,16 @@ def gaussian(image: NDArray[Any], sigma: float, truncate: float = 4.0, mirrored:
     return found.reshape(image.shape)
 
 
-def _products(size: int, sigma: float, truncate: float, mirrored: bool) -> Iterator[Product]:
+@lru_cache(maxsize=64)
+def _products(size: int, sigma: float, truncate: float, mirrored: bool) -> tuple[Product, ...]:
+    """Of an axis of so many lines. Kept: a site has two sizes and half a dozen sigmas, and asks for them a thousand
+    times.
+    """
     reach = int(truncate * sigma + 0.5)
     weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
     weights /= weights.sum()
     inner: NDArray[np.float32] | None = None
+    found = []
     for start in range(0, size, BLOCK):
         stop, first = min(start + BLOCK, size), max(start - reach, 0)
         last = min(stop + reach, size)
@@ -42,7 +47,8 @@ def _products(size: int, sigma: float, truncate: float, mirrored: bool) -> Itera
         if matrix is None:
             matrix = _matrix(range(start, stop), range(first, last), size, weights, mirrored)
             inner = matrix if whole else inner
-        yield slice(start, stop), slice(first, last), matrix
+        found.append((slice(start, stop), slice(first, last), matrix))
+    return tuple(found)
 
 
 def _matrix(made: range, of: range, size: int, weights: NDArray[np.float64], mirrored: bool) -> NDArray[np.float32]:
