@@ -61,7 +61,7 @@ def test_strips_tell_the_shift_of_a_large_chip_and_cloud_over_one_of_them_makes_
     for clouded in (0, 200):
         why = np.zeros((rows, cols), np.uint8)
         why[:clouded] = np.uint8(Why.CLOUD)
-        look = Draft(scene=chip(ground(), 0).scene, grid=GRID, bands=BANDS, reflectance=moved.astype(np.float32),
+        look = Draft(scene=chip(ground(), 0)[0].scene, grid=GRID, bands=BANDS, reflectance=moved.astype(np.float32),
                      why=why, boa_offset_dn=0)  # fmt: skip
         found = align(stack, look, SETTINGS)
         assert found.accepted
