@@ -21,7 +21,7 @@ from benchmarks.scale import asked, write
 from pipeline.review.gpkg import read_rows
 from pipeline.run.judge import judge, quiet, scenes_of
 
-SITES, SIDE, HISTORY = 200, 300, 40
+SITES, SIDE, HISTORY = 200, 100, 40
 THOUSAND = 1000
 
 
