@@ -13,10 +13,10 @@ import matplotlib.pyplot as plt
 from benchmarks.scale import Place, cost_of, exponent
 from benchmarks.thousand import measured
 
-SIDES, LOOKS = (100, 200, 400), 10
+SIDES, LOOKS = (100, 200, 300), 10
 HISTORIES, SIDE = (10, 20, 40), 100
-SITES, REMEMBERED = (4, 8, 16), 16
-HALLS, HALLS_SIDE = (2, 4, 8), 300
+SITES, REMEMBERED = (3, 6, 12), 16
+HALLS, HALLS_SIDE = (2, 3, 5), 200
 """Halls a side of a square of them."""
 STEP_PX, FIRST_PX = 24, 48
 PLOT = Path(__file__).parent / "plots" / "growth.png"

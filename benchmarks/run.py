@@ -41,17 +41,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Run benchmarks and collect them into RESULTS.md.")
     parser.add_argument("names", nargs="*", help=f"of {', '.join(names())}; default: all")
     wanted = parser.parse_args().names or names()
-    kept = dict(SECTION.findall(RESULTS.read_text())) if RESULTS.exists() else {}
-    failed = []
+    made, failed = dict[str, str](), []
     for name in wanted:
         began = time.monotonic()
         try:
-            kept[name] = importlib.import_module(f"benchmarks.{name}").main().strip() + "\n\n"
+            made[name] = importlib.import_module(f"benchmarks.{name}").main().strip() + "\n\n"
         except Exception as fault:  # noqa: BLE001  (the other tables are still worth having)
             failed.append(name)
             print(f"error: {name}: {type(fault).__name__}: {fault}", file=sys.stderr)
         else:
             print(f"{name}: {time.monotonic() - began:.0f} s")
+    # read now: another run may have written its sections meanwhile
+    kept = dict(SECTION.findall(RESULTS.read_text())) if RESULTS.exists() else {}
+    kept |= made
     RESULTS.write_text(header() + "".join(f"<!-- {name} -->\n{kept[name]}" for name in sorted(kept)))
     return 3 if failed else 0
 

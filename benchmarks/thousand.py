@@ -8,7 +8,6 @@ that was judged first: the work of each night is whole, the disk is read as if a
 
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -17,28 +16,18 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
+from benchmarks import command
 from benchmarks.scale import asked, write
 from pipeline.review.gpkg import read_rows
 from pipeline.run.judge import judge, quiet, scenes_of
 
-SITES, SIDE, HISTORY, WORKERS = 200, 300, 40, 2
+SITES, SIDE, HISTORY = 200, 100, 40
 THOUSAND = 1000
-PROGRAM = """
-import resource, sys
-from pipeline.cli.main import run
-try:
-    run()
-except SystemExit as end:
-    if end.code:
-        raise
-own, others = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-print(sum((own.ru_utime, own.ru_stime, others.ru_utime, others.ru_stime)), own.ru_maxrss, others.ru_maxrss)
-"""
 
 
 @dataclass(frozen=True, slots=True)
 class Night:
-    """wall_s, cpu_s: of all processes. peak_gb: the coordinator's peak, and the largest worker's for each of them.
+    """wall_s, cpu_s, peak_gb: of the one process that does it all.
 
     alike: sites that tell the same alerts as the first, of `sites`.
     """
@@ -57,7 +46,7 @@ def main(sites: int = SITES) -> str:
     return "\n".join([
         "## A thousand sites",
         "",
-        f"`benchmarks/thousand.py`: `nightly --workers {WORKERS}` over {sites} sites of {(SIDE / 100) ** 2:.0f} km²",
+        f"`benchmarks/thousand.py`: `nightly --workers 1` over {sites} sites of {(SIDE / 100) ** 2:.0f} km²",
         f"with their margin, six bands, {HISTORY} looks remembered of each and one new scene, published for the first",
         "time; their ground and their remembered files are the same, so the disk is not what is measured.",
         "",
@@ -66,8 +55,8 @@ def main(sites: int = SITES) -> str:
         f"| {sites} | {night.wall_s:.0f} | {night.cpu_s:.0f} | {each:.2f} | {night.peak_gb:.2f} "
         f"| {night.alike} of {sites} |",
         "",
-        f"A thousand, extrapolated: {THOUSAND * each / WORKERS / 60:.0f} minutes on {WORKERS} cores that do nothing",
-        f"else, {THOUSAND / sites * night.wall_s / 60:.0f} by the wall time of this run.",
+        f"A thousand, extrapolated: {THOUSAND * each / 60:.0f} minutes on one core that does nothing else,",
+        f"{THOUSAND / sites * night.wall_s / 60:.0f} by the wall time of this run.",
     ])  # fmt: skip
 
 
@@ -78,17 +67,15 @@ def measured(sites: int, side: int = SIDE, history: int = HISTORY) -> Night:
         known = _remembered(folder, side, history)
         ids = [f"site-{number:04d}" for number in range(sites)]
         _spread(folder, known, ids)
-        command = [sys.executable, "-c", PROGRAM, "nightly", "--sites", str(folder / "many.geojson"), "--catalog",
-                   str(folder / "catalog.json"), "--out", str(folder / "out"), "--workers", str(WORKERS)]  # fmt: skip
         began = time.monotonic()
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        asked_for = ["--sites", str(folder / "many.geojson"), "--catalog", str(folder / "catalog.json")]
+        used = command.run("nightly", *asked_for, "--out", str(folder / "out"), "--workers", "1")
         wall = time.monotonic() - began
-        cpu, own_kb, worker_kb = (float(value) for value in done.stdout.splitlines()[-1].split())
         told = [
             [(row.status, row.outline.wkb) for row in read_rows(folder / "out" / each / "review.gpkg")] for each in ids
         ]
         alike = sum(bool(each) and each == told[0] for each in told)
-        return Night(sites, wall, cpu, (own_kb + WORKERS * worker_kb) / 1e6, alike)
+        return Night(sites, wall, used.cpu_s, used.peak_gb, alike)
 
 
 def _remembered(folder: Path, side: int, history: int) -> Path:

@@ -5,8 +5,6 @@ python -m benchmarks.wide       needs nothing but the embedded archive
 Each area is judged by the command itself, in a process of its own with one worker, so that its peak is that of one.
 """
 
-import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass
 from itertools import product
@@ -14,6 +12,7 @@ from pathlib import Path
 
 from shapely.geometry import Polygon, box
 
+from benchmarks import command
 from benchmarks.scale import LEFT, TOP, Place, write
 from pipeline.review.gpkg import read_rows
 from pipeline.run.cells import CELL_PX
@@ -65,30 +64,15 @@ def _run(side: int) -> Run:
     with tempfile.TemporaryDirectory() as scratch:
         folder, halls = Path(scratch), _halls(side)
         sites = write(folder, side, LOOKS, halls)
-        command = [sys.executable, "-c", PROGRAM, "detect", "--sites", str(sites), "--catalog",
-                   str(folder / "catalog.json"), "--out", str(folder / "out"), "--workers", "1"]  # fmt: skip
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        cpu, peak_kb = (float(value) for value in done.stdout.splitlines()[-1].split())
+        used = command.run("detect", "--sites", str(sites), "--catalog", str(folder / "catalog.json"),
+                           "--out", str(folder / "out"), "--workers", "1")  # fmt: skip
         found = [
             row.outline for row in read_rows(folder / "out" / "scale" / "review.gpkg") if row.status != "withdrawn"
         ]
         places = [_ground(hall) for hall in halls]
         once = sum(sum(outline.intersects(place) for outline in found) == 1 for place in places)
         more = sum(not any(outline.intersects(place) for place in places) for outline in found)
-        return Run(side, cpu, peak_kb / 1e6, once, len(places), more)
-
-
-PROGRAM = """
-import resource, sys
-from pipeline.cli.main import run
-try:
-    run()
-except SystemExit as end:
-    if end.code:
-        raise
-used = resource.getrusage(resource.RUSAGE_SELF)
-print(used.ru_utime + used.ru_stime, used.ru_maxrss)
-"""
+        return Run(side, used.cpu_s, used.peak_gb, once, len(places), more)
 
 
 def _halls(side: int) -> list[Place]:

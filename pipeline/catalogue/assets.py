@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from pyproj import CRS
@@ -28,9 +29,9 @@ class Asset:
 
 def pick_bands(assets: Mapping[str, Any], row: Provider, fence: Fence, where: str) -> dict[Band, Asset]:
     """The best file of every band. Raises CatalogueError where there is none, or one that is not to be read."""
-    picked = {}
+    picked, declared = {}, _declared_by(assets)
     for band in Band:
-        found = _pick(assets, row.names(band), fence, f"{where}, asset", band)
+        found = _pick(assets, row.names(band), declared, fence, f"{where}, asset", band)
         if found is not None:
             picked[band] = found
     if not picked:
@@ -40,18 +41,30 @@ def pick_bands(assets: Mapping[str, Any], row: Provider, fence: Fence, where: st
 
 def pick_scl(assets: Mapping[str, Any], row: Provider, fence: Fence, where: str) -> str | None:
     """The scene classification's href, None where there is none."""
-    found = _pick(assets, row.scl, fence, f"{where}, asset", None)
+    found = _pick(assets, row.scl, {}, fence, f"{where}, asset", None)
     return found.href if found else None
 
 
-def _pick(assets: Mapping[str, Any], names: Sequence[str], fence: Fence, where: str, band: Band | None) -> Asset | None:
+def _declared_by(assets: Mapping[str, Any]) -> dict[str, str]:
+    """By asset key, the band that it says it is, where it says one."""
+    found = {key: _declared(raw) for key, raw in assets.items() if isinstance(raw, Mapping)}
+    return {key: name for key, name in found.items() if name is not None}
+
+
+def _pick(
+    assets: Mapping[str, Any],
+    names: Sequence[str],
+    declared: Mapping[str, str],
+    fence: Fence,
+    where: str,
+    band: Band | None,
+) -> Asset | None:
     """COG before JP2, an open address before one that costs, the provider's own name before what the asset declares."""
     ranked = []
-    for key, raw in assets.items():
+    claimed = [key for key, name in declared.items() if band is not None and name in (band.value, band.role)]
+    for key in dict.fromkeys((*names, *claimed)):
+        raw = assets.get(key)
         if not isinstance(raw, Mapping) or "href" not in raw:
-            continue
-        declares = band is not None and _declared(raw) in (band.value, band.role)
-        if key not in names and not declares:
             continue
         if key not in names and _is_coarse(raw, band):
             continue
@@ -119,8 +132,17 @@ def _crs(part: Mapping[str, Any], where: str) -> str | None:
     if stated is None:
         return None
     try:
-        crs = CRS.from_user_input(stated)
+        return _code(stated) if isinstance(stated, str) else _named(CRS.from_user_input(stated))
     except CRSError as fault:
         raise CatalogueError(f"CRS {str(stated)[:40]!r} is unknown", where, MEND) from fault
+
+
+@lru_cache
+def _code(stated: str) -> str:
+    """The same few codes stand at every asset of every item."""
+    return _named(CRS.from_user_input(stated))
+
+
+def _named(crs: CRS) -> str:
     authority = crs.to_authority()
     return ":".join(authority) if authority else str(crs.to_wkt())

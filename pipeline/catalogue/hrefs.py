@@ -4,6 +4,7 @@ import ipaddress
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlencode, urljoin, urlsplit, urlunsplit
 
@@ -53,10 +54,16 @@ def _local(href: str, fence: Fence, where: str) -> str:
         raise CatalogueError(f"href {href[:80]!r} points at another machine's files", where, MEND)
     text = unquote(parts.path) if parts is not None else href
     target = (Path(fence.base).parent / text).resolve()
-    folder = Path(str(fence.folder)).resolve()
+    folder = _real(str(fence.folder))
     if target.is_relative_to(folder) or _beside(target, folder):
         return str(target)
     raise CatalogueError(f"href {href[:80]!r} leads out of the catalogue's folder", where, MEND)
+
+
+@lru_cache
+def _real(folder: str) -> Path:
+    """The same for all assets of a catalogue."""
+    return Path(folder).resolve()
 
 
 def _beside(target: Path, folder: Path) -> bool:

@@ -207,11 +207,12 @@ def polygons(found: BaseGeometry, where: str) -> BaseGeometry:
         raise CatalogueError(
             f"geometry spans {west:g} {south:g} {east:g} {north:g}", where, "give it in lon/lat degrees"
         )
-    parts = []
-    for part in getattr(make_valid(_unwrapped(found)), "geoms", None) or [make_valid(_unwrapped(found))]:
+    parts, valid = [], make_valid(_unwrapped(found))
+    for part in getattr(valid, "geoms", None) or [valid]:
         if isinstance(part, Polygon | MultiPolygon) and part.area > 0:
-            for turn in (-360, 0, 360):
-                kept = translate(part, turn).intersection(box(-180, -90, 180, 90))
+            turns = [turn for turn in (-360, 0, 360) if part.bounds[0] + turn < 180 and part.bounds[2] + turn > -180]
+            for turn in turns:
+                kept = (translate(part, turn) if turn else part).intersection(box(-180, -90, 180, 90))
                 if kept.area > 0:
                     parts.append(kept)
     if not parts:

@@ -34,7 +34,12 @@ class Provider(BaseModel):
 
     def names(self, band: Band) -> tuple[str, ...]:
         """Asset keys under which this provider may file a band, best first."""
-        return tuple(key.format(band=band.value, role=band.role, native=band.native_m) for key in self.keys)
+        return _spelt(self.keys, band)
+
+
+@cache
+def _spelt(keys: tuple[str, ...], band: Band) -> tuple[str, ...]:
+    return tuple(key.format(band=band.value, role=band.role, native=band.native_m) for key in keys)
 
 
 class Access(BaseModel):

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft, ndimage
+from scipy import fft
 
 from pipeline.correct.robust import MAD_TO_SIGMA
+from pipeline.correct.smoothing import gaussian
 from pipeline.correct.translation import Fit, fit, middle
 from pipeline.model.errors import ShapeError
 from pipeline.model.imagery import Alignment
@@ -33,7 +34,7 @@ BAND_PASS_PX = (1.3, 6.0)
 SAME_GROUND, FOREIGN_PULL = 0.75, 1.5
 """Likeness of the same ground on two clear dates. Where there is less of it, cloud or change lies in the chip that
 nobody told of, and pulls further than its scatter shows (docs/decisions/0032)."""
-_smooth = partial(ndimage.gaussian_filter, truncate=3.0, mode="constant")
+_smooth = partial(gaussian, truncate=3.0, mirrored=False)
 
 
 def estimate(
@@ -131,12 +132,7 @@ def _judged(start: tuple[int, int], forth: Fit, back: Fit, options: Options) -> 
 
 def _shares(clear: NDArray[np.bool_]) -> tuple[Array, Array]:
     """How much of each smoothing footprint, fine and coarse, is clear and on the chip."""
-    if clear.all():
-        lines = [np.ones((size, 1), np.float32) for size in clear.shape]
-        sides = [[_smooth(line, (sigma, 0)) for line in lines] for sigma in BAND_PASS_PX]
-        fine, coarse = (down * across.T for down, across in sides)
-    else:
-        fine, coarse = (_smooth(clear.astype(np.float32), sigma) for sigma in BAND_PASS_PX)
+    fine, coarse = (_smooth(clear, sigma) for sigma in BAND_PASS_PX)
     return np.maximum(fine, 1e-3), np.maximum(coarse, 1e-3)
 
 

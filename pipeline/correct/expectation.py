@@ -33,8 +33,9 @@ def expect(reference: NDArray[Any], measured: NDArray[Any], usable: NDArray[np.b
     centre = np.median(x, axis=1, keepdims=True)
     design = np.vstack([np.ones((1, x.shape[1])), x - centre])
     coefficients = _fit(design, y)
-    whole = np.vstack([np.ones((1, reference[0].size)), reference.reshape(bands, -1) - centre])
-    return np.asarray((coefficients.T @ whole).reshape(reference.shape), np.float32)
+    flat = reference.reshape(bands, -1).astype(np.float32, copy=False)
+    constant, slopes = coefficients[0] - coefficients[1:].T @ centre[:, 0], coefficients[1:].T.astype(np.float32)
+    return np.asarray((slopes @ flat + constant[:, None].astype(np.float32)).reshape(reference.shape), np.float32)
 
 
 def _fit(design: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -52,17 +52,17 @@ def fit(
     change over a tenth of the area does not pull the fit. The slope is that of the two spreads (reduced major axis),
     which noise in both does not dilute; gain and field are fitted in turns.
     """
-    good = usable & np.isfinite(reflectance).all(axis=0) & np.isfinite(expected).all(axis=0)
-    if int(good.sum()) < MIN_PIXELS:
+    good = np.asarray(usable & np.isfinite(reflectance).all(axis=0) & np.isfinite(expected).all(axis=0))
+    where = np.flatnonzero(good)
+    if where.size < MIN_PIXELS:
         return None
-    terms = _terms(good.shape)[:, good]
-    x, y = reflectance[:, good].astype(np.float64), expected[:, good].astype(np.float64)
     # every n-th pixel for the lines, not a random draw: the same look gives the same bits
-    thin = slice(None, None, max(1, x.shape[1] // MAX_LINE_PIXELS))
-    lines = [_line(one, two) for one, two in zip(x[:, thin], y[:, thin], strict=True)]
+    thin = where[:: max(1, where.size // MAX_LINE_PIXELS)]
+    x, y = _at(reflectance, thin), _at(expected, thin)
+    lines = [_line(one, two) for one, two in zip(x, y, strict=True)]
     field = np.zeros((len(x), 5))
-    blocks = _blocks(terms, good) if int(good.sum()) >= FIELD_MIN_PIXELS else None
-    off = None if seasonal is None or blocks is None else blocks.medians(x - seasonal[:, good])
+    blocks = _blocks(good) if where.size >= FIELD_MIN_PIXELS else None
+    off = None if seasonal is None or blocks is None else blocks.medians(_at(reflectance, where) - _at(seasonal, where))
     for _ in range(FIELD_TURNS):
         if blocks is None:
             break
@@ -70,13 +70,13 @@ def fit(
             # the medians of what a gain stretches are the medians, stretched
             level = np.stack([line[0] * each for line, each in zip(lines, off, strict=True)])
         else:
-            rest = np.stack([line[0] * one + line[1] - two for line, one, two in zip(lines, x, y, strict=True)])
-            level = blocks.medians(rest)
+            whole = zip(lines, _at(reflectance, where), _at(expected, where), strict=True)
+            level = blocks.medians(np.stack([line[0] * one + line[1] - two for line, one, two in whole]))
         field = np.stack([_curve(blocks.design, each) for each in level])
         if not field.any():
             break
-        flat = y[:, thin] + field @ terms[:, thin]
-        lines = [_line(one, two) for one, two in zip(x[:, thin], flat, strict=True)]
+        flat = y + field @ _at(_terms(good.shape), thin)
+        lines = [_line(one, two) for one, two in zip(x, flat, strict=True)]
     gains, offsets, scatters = zip(*lines, strict=True)
     return Radiometry(gain=gains, offset=offsets, scatter=scatters, field=field)
 
@@ -87,6 +87,11 @@ def apply(reflectance: NDArray[Any], radiometry: Radiometry) -> NDArray[np.float
     offset = np.array(radiometry.offset, np.float32)[:, None, None]
     curve = np.tensordot(radiometry.field, _terms(reflectance.shape[1:]), axes=(1, 0)) if radiometry.field.any() else 0
     return np.asarray(reflectance * gain + offset - curve, np.float32)
+
+
+def _at(planes: NDArray[Any], where: NDArray[np.intp]) -> NDArray[np.float64]:
+    """(band, where): these pixels of (band, row, col)."""
+    return planes.reshape(len(planes), -1).take(where, axis=1).astype(np.float64)
 
 
 def _line(measured: NDArray[np.float64], wanted: NDArray[np.float64]) -> tuple[float, float, float]:
@@ -145,8 +150,9 @@ class _Blocks:
         return out
 
 
-def _blocks(terms: NDArray[np.float64], good: NDArray[np.bool_]) -> _Blocks | None:
+def _blocks(good: NDArray[np.bool_]) -> _Blocks | None:
     """None where too few blocks are left for a surface."""
+    terms = _at(_terms(good.shape), np.flatnonzero(good))
     row, col = np.nonzero(good)
     cols = good.shape[1] // FIELD_BLOCK + 1
     block = (row // FIELD_BLOCK) * cols + col // FIELD_BLOCK

@@ -137,23 +137,47 @@ def _centred(shifts: Sequence[Alignment]) -> list[Alignment]:
 
 
 def align(reference: NDArray[Any], draft: Draft, settings: Settings) -> Alignment:
-    """Shift of a draft against a reference image, from up to four bands that vote by their certainty."""
-    options = Options(
-        max_shift_px=settings.correct.max_shift_px,
-        max_sigma_px=BAND_LIMIT_PX,
-    )
-    found = []
+    """Shift of a draft against a reference image, from up to four bands that vote by their certainty.
+
+    On a large chip each band reads a strip of its own first; where they do not agree, each reads the whole.
+    """
     clear = draft.why == 0
     if clear.mean() < MIN_BUFFERED_SHARE:
         # many small bright roofs, each with its buffer, leave nothing; the fit bears the fringe of a cloud
         clear = (draft.why & ~np.uint8(Why.BUFFER)) == 0
-    for band in [each for each in ALIGNMENT if each in draft.bands][:4]:
-        index = draft.bands.index(band)
-        usable = clear & np.isfinite(reference[index])
-        found.append(estimate(reference[index], draft.reflectance[index], usable, options))
-    return combine(found)
+    options = Options(max_shift_px=settings.correct.max_shift_px, max_sigma_px=BAND_LIMIT_PX)
+    indices = [draft.bands.index(each) for each in ALIGNMENT if each in draft.bands][:4]
+
+    def vote(strips: Sequence[slice]) -> list[Alignment]:
+        return [
+            estimate(reference[index, rows], draft.reflectance[index, rows], clear[rows] & known[index, rows], options)
+            for index, rows in zip(indices, strips, strict=True)
+        ]
+
+    known, strips = np.isfinite(reference), _strips(clear.shape, len(indices))
+    if strips is not None:
+        found = vote(strips)
+        agreed = combine(found)
+        if all(each.accepted for each in found) and agreed.sigma_px <= AGREED_PX:
+            return agreed
+    return combine(vote([slice(None)] * len(indices)))
 
 
+def _strips(shape: tuple[int, ...], count: int) -> list[slice] | None:
+    """Rows of each of so many strips, together over the whole chip; None where they would be no less than half of it.
+
+    Each tells a shift about as well as a site of 2 km does, a twentieth of what one band is off against another.
+    """
+    rows, cols = shape
+    height = max(-(-rows // count), -(-STRIP_PIXELS // cols))
+    if 2 * height > rows:
+        return None
+    return [slice(start, start + height) for start in np.linspace(0, rows - height, count).astype(int).tolist()]
+
+
+STRIP_PIXELS = 64_000
+AGREED_PX = 0.04
+"""Uncertainty up to which strips are believed: bands that differ by no more than they do on the whole chip."""
 BAND_LIMIT_PX = 0.5
 MIN_BUFFERED_SHARE = 0.3
 MAX_SIGMA_PX = 0.3

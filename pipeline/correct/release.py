@@ -35,11 +35,26 @@ _BLIND = np.uint8(Why.NODATA | Why.SNOW | Why.SATURATED)
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Sights:
-    """Of one look, all (pixel,): suspect, free; and values (band, pixel), reflectance before normalisation."""
+    """Of one look, suspect: (pixel,) bool. What it shows is read where a sight is sought: most of a site is never."""
 
+    look: Look
     suspect: NDArray[np.bool_]
-    free: NDArray[np.bool_]
-    values: NDArray[np.float32]
+
+    def free(self, where: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """(where,): at these pixels, whether the ground was seen with nothing in the way."""
+        known = np.isfinite(self._reflectance(where)).all(axis=0)
+        return np.asarray(known & (self.look.why.reshape(-1)[where] == 0))
+
+    def values(self, where: NDArray[np.intp]) -> NDArray[np.float32]:
+        """(band, where): before normalisation, as a gain fitted on dark woods says little of a bright roof."""
+        values = self._reflectance(where)
+        if self.look.gain:
+            gain, offset = (np.array(part, np.float32)[:, None] for part in (self.look.gain, self.look.offset))
+            values = (values - offset) / gain
+        return np.nan_to_num(values)
+
+    def _reflectance(self, where: NDArray[np.intp]) -> NDArray[np.float32]:
+        return self.look.reflectance.reshape(len(self.look.reflectance), -1).take(where, axis=1)
 
 
 def release(looks: Sequence[Look], settings: Settings) -> tuple[Look, ...]:
@@ -95,12 +110,7 @@ def _around(marked: NDArray[np.bool_], reach: int) -> tuple[slice, slice]:
 
 def _sights(look: Look, standing: NDArray[np.bool_], told: bool, flag: Why) -> _Sights:
     """told: False where the flag says nothing in the light of this look."""
-    values = np.nan_to_num(_measured(look))
-    return _Sights(
-        suspect=(((look.why & np.uint8(flag)) > 0) & standing & told).ravel(),
-        free=((look.why == 0) & np.isfinite(look.reflectance).all(axis=0)).ravel(),
-        values=values.reshape(len(values), -1),
-    )
+    return _Sights(look=look, suspect=(((look.why & np.uint8(flag)) > 0) & standing & told).ravel())
 
 
 def _likes(sights: Sequence[_Sights]) -> NDArray[np.int16]:
@@ -115,21 +125,13 @@ def _likes(sights: Sequence[_Sights]) -> NDArray[np.int16]:
             if where.size == 0:
                 break
             other = sights[ahead]
-            now, then = other.values[:, where], sight.values[:, where]
+            now, then = other.values(where), sight.values(where)
             alike = (np.abs(now - then) < ALIKE_SHARE * np.abs(then) + ALIKE_REFLECTANCE).all(axis=0)
             same = where[alike & other.suspect[where]]
             likes[index, same] += 1
             likes[ahead, same] += 1
-            where = where[~other.free[where]]
+            where = where[~other.free(where)]
     return likes
-
-
-def _measured(look: Look) -> NDArray[np.float32]:
-    """Reflectance before normalisation: a gain fitted on dark woods says little of a bright roof."""
-    if not look.gain:
-        return look.reflectance
-    gain, offset = (np.array(part, np.float32)[:, None, None] for part in (look.gain, look.offset))
-    return np.asarray((look.reflectance - offset) / gain, np.float32)
 
 
 def _low_suns(looks: Sequence[Look]) -> list[bool]:

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
+from pipeline.correct.smoothing import gaussian
 from pipeline.model.bands import Band
 
 Planes = Mapping[Band, NDArray[Any]]
@@ -39,9 +39,9 @@ def smooth(image: NDArray[Any], known: NDArray[np.bool_], sigma: float) -> NDArr
 
 def smooth_all(images: Iterable[NDArray[Any]], known: NDArray[np.bool_], sigma: float) -> list[NDArray[Any]]:
     """`smooth` of several images of which the same pixels are known."""
-    share = ndimage.gaussian_filter(known.astype(np.float32), sigma)
+    share = gaussian(known, sigma)
     near, least = share > 0.02, np.maximum(share, 0.02)
-    filled = (ndimage.gaussian_filter(np.where(known, image, 0).astype(np.float32), sigma) for image in images)
+    filled = (gaussian(np.where(known, image, 0), sigma) for image in images)
     return [np.asarray(np.where(near, each / least, 0)) for each in filled]
 
 

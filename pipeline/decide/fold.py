@@ -5,8 +5,8 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
+from pipeline.correct.smoothing import gaussian
 from pipeline.decide import history, persistence
 from pipeline.decide.history import History, clear_values, vegetation_index
 from pipeline.decide.persistence import Trace
@@ -180,9 +180,7 @@ def _greener(bands: tuple[Band, ...], values: NDArray[np.float32], expected: NDA
         return np.zeros(values.shape[1:], bool)
     leaf = Band.B03 if Band.B03 in bands else Band.B04
     order = [near, red, bands.index(Band.B02), bands.index(leaf)]
-    now, then = (
-        [ndimage.gaussian_filter(np.nan_to_num(each[band]), POOL_PX) for band in order] for each in (values, expected)
-    )
+    now, then = ([gaussian(np.nan_to_num(each[band]), POOL_PX) for band in order] for each in (values, expected))
     index, usual = vegetation_index(now[0], now[1]), vegetation_index(then[0], then[1])
     green = (index > GREEN_NDVI) & (index > usual - GREEN_DROP)
     darker = (now[1] - then[1] < SPROUTING_VISIBLE) & (now[2] - then[2] < SPROUTING_VISIBLE)

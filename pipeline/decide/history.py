@@ -10,6 +10,7 @@ asked of the same kind of cover in the same look. Cost and memory of a look do n
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -137,8 +138,8 @@ def residual(
     flat = (values - own).reshape(bands, -1)
     means = history.mean.reshape(bands, -1)
     coefficients, covariance = _fit(_design(means[:, fitting]), flat[:, fitting])
-    mapped = (coefficients.T @ _design(means)).astype(np.float32)
-    rest = (flat - mapped).reshape(values.shape)
+    constant, slopes = coefficients[0].astype(np.float32), coefficients[1:].astype(np.float32)
+    rest = (flat - (slopes.T @ means + constant[:, None])).reshape(values.shape)
     rest = np.where(known, rest, np.nan).astype(np.float32)
     rest, white, odd = _by_kind(rest, history, fitting, covariance)
     sure = np.sqrt(_calm(history) * (1 + _doubt(history, when)) + GAIN_ERROR**2 * odd)
@@ -221,12 +222,15 @@ def _by_kind(
     the pixel's mean stands off its kind, squared and per band, in the same units.
     """
     bands = len(rest)
-    flat, label, means = rest.reshape(bands, -1).copy(), history.kind.ravel(), history.mean.reshape(bands, -1)
-    white, odd = np.full_like(flat, np.nan), np.zeros(flat.shape[1], np.float32)
+    flat, label = rest.reshape(bands, -1), history.kind.ravel()
+    # pixels of one kind side by side: what is done to a kind is then done to a slice
+    order = np.argsort(label, kind="stable")
+    ends = np.searchsorted(label[order], np.arange(KINDS + 1))
+    less, means = flat.take(order, axis=1), history.mean.reshape(bands, -1).take(order, axis=1)
+    white, odd = np.empty_like(less), np.empty(label.size, np.float32)
     floor = FLOOR**2 * np.eye(bands)
-    for each in range(KINDS):
-        members = np.flatnonzero(label == each)
-        if members.size == 0:
+    for each, members in enumerate(slice(*pair) for pair in pairwise(ends.tolist())):
+        if members.start == members.stop:
             continue
         fitted = fitting[label[fitting] == each]
         own = covariance
@@ -234,13 +238,18 @@ def _by_kind(
             centre, found = spread(flat.take(fitted, axis=1).T.astype(np.float64))
             share = fitted.size / (fitted.size + PRIOR_PIXELS)
             own = share * (found + floor) + (1 - share) * covariance
-            flat[:, members] -= (share * centre)[:, None].astype(np.float32)
+            less[:, members] -= (share * centre)[:, None].astype(np.float32)
         whitener = np.linalg.inv(np.linalg.cholesky(own)).astype(np.float32)
-        white[:, members] = whitener @ flat.take(members, axis=1)
-        own_means = means.take(members, axis=1)
-        off = own_means - median(own_means, axis=1)[:, None]
+        white[:, members] = whitener @ less[:, members]
+        off = means[:, members] - median(means[:, members], axis=1)[:, None]
         odd[members] = np.nan_to_num(((whitener @ off) ** 2).mean(axis=0))
-    return flat.reshape(rest.shape), white.reshape(rest.shape), odd.reshape(rest.shape[1:])
+    back = np.empty_like(order)
+    back[order] = np.arange(order.size)
+    return (
+        less.take(back, axis=1).reshape(rest.shape),
+        white.take(back, axis=1).reshape(rest.shape),
+        odd.take(back).reshape(rest.shape[1:]),
+    )
 
 
 def _design(mean: NDArray[Any]) -> NDArray[np.float64]:

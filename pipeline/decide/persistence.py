@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
+from pipeline.correct.smoothing import gaussian
 from pipeline.decide.score import POOL_PX
 
 SEEN_SIGMAS = 3.0
@@ -140,7 +140,7 @@ def _likeness(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """(row, col): cosine between two changes, and how many times as long the second is."""
     # pooled like the score: in the skirt of an object a pixel's own residual is noise, and noise is like nothing
-    change, values = (ndimage.gaussian_filter(plane, (0, POOL_PX, POOL_PX)) for plane in (change, values))
+    change, values = (gaussian(each, POOL_PX) for each in (change, values))
     product = (change * values).sum(axis=0)
     was, now = np.sqrt((change**2).sum(axis=0)), np.sqrt((values**2).sum(axis=0))
     return (

@@ -2,9 +2,9 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from pipeline.correct.robust import centre_spread
+from pipeline.correct.smoothing import gaussian
 
 POOL_PX = 1.0
 """Gaussian sigma of the sensor's footprint on a 10 m grid; won over boxes in trials."""
@@ -16,12 +16,9 @@ def score(white: NDArray[np.float32]) -> NDArray[np.float32]:
     white: (band, row, col), unit variance on quiet ground, NaN where not usable. The length is scaled so that its
     median over the scene is that of quiet ground, and so pooled noise that is not independent does not add up.
     """
-    known = np.isfinite(white).all(axis=0)
-    share = ndimage.gaussian_filter(known.astype(np.float32), POOL_PX)
-    pooled = [
-        ndimage.gaussian_filter(np.where(known, plane, 0).astype(np.float32), POOL_PX) / np.maximum(share, 0.1)
-        for plane in white
-    ]
+    known = np.asarray(np.isfinite(white).all(axis=0))
+    share = gaussian(known, POOL_PX)
+    pooled = gaussian(np.where(known, white, 0), POOL_PX) / np.maximum(share, 0.1)
     length = np.sqrt(np.sum(np.square(pooled), axis=0))
     length = np.where(known, length, np.nan)
     centre, spread = centre_spread(length)

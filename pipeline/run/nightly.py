@@ -95,7 +95,8 @@ def nightly(
                 yield NightOutcome(question=question, night=night, outcome=None, warning=warning)
             else:
                 nights[question.site.id] = (question, found, night)
-        touched = [question for question, _, _ in nights.values()]
+        # what the catalogue said is not asked again, and can't have changed in between
+        touched = [replace(question, found=found) for question, found, _ in nights.values()]
         for outcome in detect(touched, out, workers, step, scheduler):
             question, found, night = nights[outcome.site.id]
             try:

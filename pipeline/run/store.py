@@ -65,10 +65,12 @@ def _name(digest: str) -> str:
 
 def _stamp(href: str) -> tuple[int, int] | None:
     """Size and time of a local file: the same name with other pixels is another chip."""
-    path = Path(href)
-    if "://" in href or not path.exists():
+    if "://" in href:
         return None
-    facts = path.stat()
+    try:
+        facts = Path(href).stat()
+    except OSError:
+        return None
     return facts.st_size, facts.st_mtime_ns
 
 

@@ -4,7 +4,8 @@ import numpy as np
 from scipy import ndimage
 
 from pipeline.correct.look import make_draft
-from pipeline.correct.reference import Draft, build
+from pipeline.correct.reference import Draft, align, build
+from pipeline.model.imagery import Why
 from pipeline.model.settings import Settings
 from tests.correct.scenery import BANDS, CLOUD, GRID, ROOF, SIZE, chip, ground, painted, patch
 
@@ -47,3 +48,21 @@ def test_one_draft_is_its_own_reference_and_a_roof_always_called_cloud_leaves_no
         assert found.reflectance.shape == (len(BANDS), SIZE, SIZE)
         assert np.isfinite(found.reflectance[:, 20:70, 20:70]).all() or count == 1
     assert np.abs(found.reflectance[:, 43:45, 43:45] - ROOF[:, None, None]).max() < 0.03
+
+
+def test_strips_tell_the_shift_of_a_large_chip_and_cloud_over_one_of_them_makes_all_be_read() -> None:
+    rng = np.random.default_rng(3)
+    rows, cols = 520, 500
+    image = ndimage.gaussian_filter(rng.normal(0.2, 0.3, (rows, cols)), 1.5)
+    stack = np.stack([np.roll(image, 7 * band, axis=1) for band in range(len(BANDS))]).astype(np.float32)
+    true = (0.31, -0.22)
+    moved = np.stack([ndimage.shift(plane, true, order=5, mode="nearest") for plane in stack])
+    moved += rng.normal(0, 0.002, moved.shape)
+    for clouded in (0, 200):
+        why = np.zeros((rows, cols), np.uint8)
+        why[:clouded] = np.uint8(Why.CLOUD)
+        look = Draft(scene=chip(ground(), 0)[0].scene, grid=GRID, bands=BANDS, reflectance=moved.astype(np.float32),
+                     why=why, boa_offset_dn=0)  # fmt: skip
+        found = align(stack, look, SETTINGS)
+        assert found.accepted
+        assert np.abs(np.array(found.shift) - true).max() < 0.01
