@@ -186,7 +186,7 @@ def _each_band_alone(fit: Any) -> Any:
     return alone
 
 
-def _evidence_contour(fold: Fold, where: Any, core: Any, _taken: Any, _before: Any, _after: Any) -> Shape | None:
+def _evidence_contour(fold: Fold, where: Any, core: Any, _before: Any, _after: Any) -> Shape | None:
     """The region's own outline."""
     outline = contour(where.astype(np.float64), fold.looks[0].grid)
     if outline is None:

@@ -32,7 +32,7 @@ def test_a_notebook_runs_offline_and_draws(name, monkeypatch):
     for variable in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
         monkeypatch.setenv(variable, "http://127.0.0.1:9")  # whatever asks the network is refused at once
     book = nbformat.read(FOLDER / name, as_version=4)
-    NotebookClient(book, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(FOLDER)}}).execute()
+    NotebookClient(book, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(FOLDER)}}).execute()
     outputs = [output for cell in book.cells for output in cell.get("outputs", ())]
     drawn = [each for each in outputs if "image/png" in each.get("data", {})]
     assert len(drawn) == FIGURES[name] and min(len(each["data"]["image/png"]) for each in drawn) > 5000

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from pipeline.decide.fold import Fold, fold
-from pipeline.decide.objects import LEAST_SURPRISE, Track, objects
+from pipeline.decide.objects import Track, objects
 from pipeline.decide.shapes import Shape
 from pipeline.model.alert import Kind
 from pipeline.model.imagery import Look
@@ -25,7 +25,7 @@ PRIOR_RATE, PRIOR_SCALE = 1.2, 0.9
 """Null objects per km2 and year beyond START, and how fast they thin out, on simulated quiet ground."""
 PRIOR_KM2_YEARS, PRIOR_OBJECTS = 5.0, 8.0
 """What that is worth against a site's own history."""
-LIMITS = (LEAST_SURPRISE, 8.0)
+LIMITS = (3.5, 8.0)
 """No history is so quiet, and none so restless, that the surprise asked for should lie beyond."""
 AROUND_PX = 3
 

@@ -20,8 +20,7 @@ GREENEST = 0.2
 """Share of the ground that tells how green a season is."""
 GREEN_NDVI, GREEN_DROP = 0.40, 0.05
 SPROUTING_NDVI, SPROUTING_RISE, SPROUTING_VISIBLE = 0.20, 0.04, 0.01
-"""Leaves coming out on half-bare ground: greener than expected, no brighter in the visible (a blue roof is), and more
-green than blue (a blue roof on a bright one is not)."""
+"""Leaves coming out on half-bare ground: greener than expected, and no brighter in the visible (a blue roof is)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -178,11 +177,9 @@ def _greener(bands: tuple[Band, ...], values: NDArray[np.float32], expected: NDA
     near, red = _near_and_red(bands)
     if near is None or red is None or Band.B02 not in bands:
         return np.zeros(values.shape[1:], bool)
-    leaf = Band.B03 if Band.B03 in bands else Band.B04
-    order = [near, red, bands.index(Band.B02), bands.index(leaf)]
+    order = [near, red, bands.index(Band.B02)]
     now, then = ([gaussian(np.nan_to_num(each[band]), POOL_PX) for band in order] for each in (values, expected))
     index, usual = vegetation_index(now[0], now[1]), vegetation_index(then[0], then[1])
     green = (index > GREEN_NDVI) & (index > usual - GREEN_DROP)
     darker = (now[1] - then[1] < SPROUTING_VISIBLE) & (now[2] - then[2] < SPROUTING_VISIBLE)
-    sprouting = darker & (now[3] > now[2]) & (index > SPROUTING_NDVI) & (index > usual + SPROUTING_RISE)
-    return np.asarray(green | sprouting)
+    return np.asarray(green | (darker & (index > SPROUTING_NDVI) & (index > usual + SPROUTING_RISE)))

@@ -1,28 +1,30 @@
 """A region as one object: its outline, its days, and how surprising it is against its own history."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from pipeline.decide.dates import bracket, last_clear, turned, turns
+from pipeline.decide import persistence
 from pipeline.decide.fold import THRESHOLD_NATS, Fold, part_of
 from pipeline.decide.kinds import CLEAR_EDGE, is_browned, is_built, is_wood
-from pipeline.decide.persistence import LEAP, MIN_LIKENESS, SEEN_SIGMAS, Trace
-from pipeline.decide.series import middle_scores, spectra_of, surprise_of, typical_spectrum, white_series
 from pipeline.decide.shapes import AROUND_PX, CORE_SHARE, PIXEL_M2, Shape, edges_now, edges_of, shape_of
 from pipeline.decide.vectorise import eras, regions
 from pipeline.model.bands import Band
 
 ERA_PIXELS = 8
+RECENT = 3
+"""Looks that show the object as it is now: earlier ones may show its foundations."""
 MIN_SIGHTS = 3
-LEAST_SURPRISE = 3.5
-"""No history is so quiet that less is ever confirmed."""
+WITNESS_SHARE = 0.4
+"""Of the clearest look: less tells no first or last day."""
 YOUNG_LOOKS, YOUNG_NATS = 3, 2.0
 """Objects that began within so many looks are shown one look before the evidence is complete."""
-PROVEN_DAYS = 400
-"""What has not stood off enough in its first year and a month is a season or a drift, however long it lasts."""
+PRIOR_SIGMAS, PRIOR_LOOKS = 2.0, 4.0
+"""How far ground strays along any direction, in sigmas of a look, before its own past is known, and what that
+belief weighs in looks."""
 SETTLED_DAYS = 270
 FIELD_DAYS, SEASON_DAYS, YEAR_BEFORE, GREEN_TIME = 150, 30, 200, 0.75
 """Bare or burnt ground that fills a field is a farmer's until it outlasts a season. Brown where it was green means
@@ -78,44 +80,26 @@ class Track:
         return max((surprise for _, surprise in self.rises), default=0.0)
 
 
-def object_of(fold: Fold, where: NDArray[np.bool_], taken: NDArray[np.bool_]) -> tuple[Shape, Track] | None:
-    """A region's outline and days; None where no pixel of it is covered by half.
-
-    where: (row, col), its evidence. taken: (row, col), True = that of others, where its outline does not run.
-    """
-    strength = _strength(fold.trace)
+def object_of(fold: Fold, where: NDArray[np.bool_]) -> tuple[Shape, Track] | None:
+    """A region's outline and days; None where no pixel of it is covered by half. where: (row, col), its evidence."""
+    strength = np.sqrt((fold.trace.shown**2).sum(axis=0))
     passed = where & (fold.trace.peak >= min(THRESHOLD_NATS, float(fold.trace.peak[where].max())))
     # evidence saturates, also where only a corner of a pixel changed; the size of the change does not
     core = passed & (strength >= CORE_SHARE * float(np.quantile(strength[passed], 0.9)))
     healed = bool((fold.trace.ended[core] >= 0).mean() > 0.5)
-    first, before, last = bracket(fold, core, healed)
-    turn = turned(fold, core)
-    if turn > first and not healed and _was_season(fold, core, (first, before), turn):
-        first, before = turn, last_clear(fold, core, turn)
+    first, before, last = _bracket(fold, core, healed)
     clear = [bool((look.why[core] == 0).mean() >= 0.5) for look in fold.looks]
     without = [index for index in range(before + 1) if clear[index]] or [max(before, 0)]
     with_it = [index for index in range(first, last + 1) if clear[index]] or [first]
-    shape = shape_of(fold, where & ~taken, core, taken, without, with_it)
+    shape = shape_of(fold, where, core, without, with_it)
     if shape is None:
         return None
     return shape, _track(fold, shape, (first, before, last), healed)
 
 
-def _was_season(fold: Fold, core: NDArray[np.bool_], began: tuple[int, int], turn: int) -> bool:
-    """True where what was seen before a turn would never be confirmed, however often seen: a season, and no change.
-
-    began: first look with it and last without it. A building site that gets its roof turns too, but is a change itself.
-    """
-    first, before = began
-    series = white_series(fold, core)
-    sights = [index for index in range(first, turn) if np.isfinite(series[index, 0])]
-    earlier = [index for index in range(fold.learning, before + 1) if np.isfinite(series[index, 0])]
-    return len(sights) >= MIN_SIGHTS and surprise_of(series[sights], series[earlier]) < LEAST_SURPRISE
-
-
 def _track(fold: Fold, shape: Shape, days: tuple[int, int, int], healed: bool) -> Track:
     first, before, last = days
-    series, spectra = white_series(fold, shape.core), spectra_of(fold, shape.core)
+    series, spectra = _white_series(fold, shape.core), spectra_of(fold, shape.core)
     end = last if healed else len(fold.looks) - 1
     sights = [index for index in range(first, last + 1) if np.isfinite(series[index, 0])]
     earlier = [index for index in range(fold.learning, before + 1) if np.isfinite(series[index, 0])]
@@ -130,8 +114,6 @@ def _track(fold: Fold, shape: Shape, days: tuple[int, int, int], healed: bool) -
         now = _pure(past, typical_spectrum(spectra, known), purity)
         told = (excused or is_built(bands, now)) and not (is_browned(bands, past, now) and _novel(fold, known, before))
         off = surprise_of(series[known], series[earlier])
-        if (fold.looks[known[-1]].time - fold.looks[first].time).days > PROVEN_DAYS:
-            continue
         if told or _outlasts(fold, known):
             rises.append((known[-1], off))
     seen, clear = _counts(fold, shape.where, first, end)
@@ -145,7 +127,7 @@ def _track(fold: Fold, shape: Shape, days: tuple[int, int, int], healed: bool) -
 
 def _novel(fold: Fold, sights: list[int], before: int) -> bool:
     """True where most of the sights fall into a season that no earlier year has shown."""
-    day = _days(fold)
+    day = np.array([look.time.toordinal() for look in fold.looks])
     since = day[sights][:, None] - day[None, : before + 1]
     off = np.abs((since + 182) % 365 - 182)
     return bool((np.where(since > YEAR_BEFORE, off, 365).min(axis=1, initial=365) > SEASON_DAYS).mean() > 0.5)
@@ -161,10 +143,58 @@ def _outlasts(fold: Fold, sights: list[int]) -> bool:
     return best < 0 or int((verdure[sights] > GREEN_TIME * best).sum()) >= MIN_SIGHTS
 
 
+def surprise_of(sights: NDArray[np.float64], earlier: NDArray[np.float64]) -> float:
+    """How far the object stands off its own past, along the direction of its change, in spreads of that past.
+
+    sights, earlier: (look, band) whitened means of the core, with it and without. The past's spread is the larger of
+    its middle and its upper tail (a field that was bare once), drawn to PRIOR_SIGMAS where there are few looks.
+    """
+    direction = sights.mean(axis=0)
+    direction /= max(float(np.linalg.norm(direction)), 1e-9)
+    now, then = sights @ direction, earlier @ direction
+    centre, spread = 0.0, 0.0
+    if len(then):
+        centre = float(np.median(then))
+        spread = 1.4826 * float(np.median(np.abs(then - centre)))
+        spread = max(spread, (float(np.quantile(then, 0.9)) - centre) / 1.2816)
+    known = (PRIOR_LOOKS * PRIOR_SIGMAS**2 + len(then) * spread**2) / (PRIOR_LOOKS + len(then))
+    return float((np.median(now) - centre) / np.sqrt(known))
+
+
 def _like_a_plot(shape: Shape) -> bool:
     fills = shape.area_m2 >= PLOT_FILL * float(shape.outline.minimum_rotated_rectangle.area)
     narrow = 2 * shape.area_m2 / float(shape.outline.length) < PLOT_WIDTH_M
     return shape.area_m2 <= PLOT_M2 and (fills or narrow)
+
+
+def _white_series(fold: Fold, where: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """(look, band): mean whitened residual of the core; NaN where less than half of it was clear or not judged."""
+    out = np.full((len(fold.looks), len(fold.looks[0].bands)), np.nan)
+    for index, white in enumerate(fold.white):
+        if white is not None:
+            values = white[:, where].astype(np.float64)
+            clear = np.isfinite(values).all(axis=0)
+            if clear.mean() >= 0.5:
+                out[index] = values[:, clear].mean(axis=1)
+    return out
+
+
+def spectra_of(fold: Fold, where: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """(look, band): median reflectance of the core, NaN where less than half of it was clear."""
+    out = np.full((len(fold.looks), len(fold.looks[0].bands)), np.nan)
+    for index, look in enumerate(fold.looks):
+        clear = look.why[where] == 0
+        if clear.mean() >= 0.5:
+            out[index] = np.median(look.reflectance[:, where][:, clear], axis=1)
+    return out
+
+
+def typical_spectrum(spectra: NDArray[np.float64], indices: Any) -> NDArray[np.float64]:
+    """Median over the latest clear of the looks named; of all that there are where none of them was clear."""
+    chosen = [index for index in indices if np.isfinite(spectra[index, 0])][-RECENT:]
+    if not chosen:
+        chosen = [index for index in range(len(spectra)) if np.isfinite(spectra[index, 0])]
+    return np.asarray(np.median(spectra[chosen], axis=0), np.float64)
 
 
 def _purity(bands: tuple[Band, ...], shape: Shape) -> NDArray[np.float64]:
@@ -180,9 +210,58 @@ def _pure(past: NDArray[np.float64], now: NDArray[np.float64], purity: NDArray[n
     return np.maximum(past + (now - past) / np.maximum(purity, LEAST_PURITY), 0.001)
 
 
+def _bracket(fold: Fold, core: NDArray[np.bool_], healed: bool) -> tuple[int, int, int]:
+    """First look with it, last clear look without it, last look with it, judged on the object as a whole.
+
+    Pixels differ by a look or two in when they pass; the object is first there at the earliest look from which on
+    its middle scores as seen, back from where most of its pixels began.
+    """
+    # a look that is mostly masked is a poor witness of a beginning: what the masks missed lies in it too
+    least = WITNESS_SHARE * max(fold.clear_share)
+    series = [
+        value if clear >= least else None for value, clear in zip(_series(fold, core), fold.clear_share, strict=True)
+    ]
+    first = _typical(fold.trace.first, core)
+    before = -1
+    for index in range(first - 1, -1, -1):
+        score_then = series[index]
+        if score_then is None:
+            continue
+        if score_then <= persistence.SEEN_SIGMAS:
+            before = index
+            break
+        first = index
+    if before < 0:
+        clear = [index for index in range(first) if fold.scores[index] is None]
+        before = clear[-1] if clear else -1
+    end = int(np.median(fold.trace.ended[core])) if healed else len(series)
+    seen = [index for index in range(first, max(end, first + 1)) if (series[index] or 0) > persistence.SEEN_SIGMAS]
+    return first, before, seen[-1] if seen else first
+
+
+def _series(fold: Fold, where: NDArray[np.bool_]) -> list[float | None]:
+    """Median score of an object in every look, None where less than half of it was clear."""
+    found: list[float | None] = []
+    for sigma in fold.scores:
+        values = None if sigma is None else sigma[where]
+        clear = values is not None and np.isfinite(values).mean() >= 0.5
+        found.append(float(np.nanmedian(values)) if clear and values is not None else None)
+    return found
+
+
+def _typical(index: NDArray[np.int16], where: NDArray[np.bool_]) -> int:
+    """The look that most pixels of a region name, the earliest of equals; -1 where none names any."""
+    named = index[where]
+    named = named[named >= 0]
+    if named.size == 0:
+        return -1
+    values, counts = np.unique(named, return_counts=True)
+    return int(values[np.argmax(counts)])
+
+
 def _counts(fold: Fold, where: NDArray[np.bool_], first: int, last: int) -> tuple[int, int]:
-    clear = [score for score in middle_scores(fold, where)[first : last + 1] if score is not None]
-    return sum(score > SEEN_SIGMAS for score in clear), len(clear)
+    clear = [score for score in _series(fold, where)[first : last + 1] if score is not None]
+    return sum(score > persistence.SEEN_SIGMAS for score in clear), len(clear)
 
 
 def objects(fold: Fold, min_area_m2: float) -> tuple[tuple[Shape, Track], ...]:
@@ -192,70 +271,19 @@ def objects(fold: Fold, min_area_m2: float) -> tuple[tuple[Shape, Track], ...]:
     young = (trace.onset >= len(fold.looks) - YOUNG_LOOKS) & (trace.onset == trace.first) & (trace.ended < 0)
     evidence = trace.peak + np.where(young & (trace.peak > 0), YOUNG_NATS, 0)
     labels = regions(evidence, THRESHOLD_NATS, 0.5 * THRESHOLD_NATS, min_area_m2 / PIXEL_M2, trace.first >= 0)
-    labels = eras(labels, _days(fold)[trace.first], _strength(trace), ERA_PIXELS)
-    found = (
-        each
-        for label, box in enumerate(ndimage.find_objects(labels), 1)
-        for each in _objects_in(fold, labels, label, box)
-    )
-    return tuple(each for each in found if each[0].area_m2 >= min_area_m2)
+    days = np.array([look.time.toordinal() for look in fold.looks])[trace.first]
+    labels = eras(labels, days, ERA_PIXELS)
+    found = (_object_in(fold, labels, label, box) for label, box in enumerate(ndimage.find_objects(labels), 1))
+    return tuple(each for each in found if each is not None and each[0].area_m2 >= min_area_m2)
 
 
-def _objects_in(
+def _object_in(
     fold: Fold, labels: NDArray[np.int32], label: int, box: tuple[slice, slice]
-) -> list[tuple[Shape, Track]]:
-    """The objects of a region, worked out on the ground around it alone: their cost is their own, not the site's.
-
-    Parts that turned at another time than the rest are told apart: a hall built on ground that a season had moved. One
-    that was like a part that is a change from its first day on is more of that: a hall gets its roof in two goes.
-    """
+) -> tuple[Shape, Track] | None:
+    """The object of a region, worked out on the ground around it alone: its cost is its own, not the site's."""
     rows, cols = (
         slice(max(each.start - AROUND_PX, 0), min(each.stop + AROUND_PX, size))
         for each, size in zip(box, labels.shape, strict=True)
     )
-    part, window = part_of(fold, (rows, cols)), labels[rows, cols]
-    turn = turns(part.trace)
-    turned_days = _days(fold)[np.where(turn >= 0, turn, part.trace.first)]
-    parts = eras((window == label).astype(np.int32), turned_days, _strength(part.trace), ERA_PIXELS)
-
-    def made(these: NDArray[np.bool_]) -> tuple[Shape, Track] | None:
-        return object_of(part, these, (window > 0) & ~these)
-
-    pieces = [parts == each for each in range(1, int(parts.max()) + 1)]
-    found = [made(each) for each in pieces]
-    for base in range(len(found)):
-        one = found[base]
-        if one is None or one[1].surprise <= LEAST_SURPRISE:
-            continue
-        more = [
-            other for other, its in enumerate(found)
-            if other != base and its is not None and _was_alike(part, pieces[base], pieces[other], one[1].first)
-        ]  # fmt: skip
-        if more:
-            pieces[base] = np.logical_or.reduce([pieces[each] for each in (base, *more)])
-            found = [None if each in more else its for each, its in enumerate(found)]
-            found[base] = made(pieces[base])
-    return [(replace(one[0], window=(rows, cols)), one[1]) for one in found if one is not None]
-
-
-def _was_alike(fold: Fold, one: NDArray[np.bool_], other: NDArray[np.bool_], first: int) -> bool:
-    """True where two parts of a region showed the same from a look on, until the second turned."""
-    turn = turns(fold.trace)[other]
-    until = int(np.median(turn[turn >= 0])) if (turn >= 0).any() else len(fold.looks)
-    series = [white_series(fold, each)[first:until] for each in (one, other)]
-    both = np.isfinite(series[0][:, 0]) & np.isfinite(series[1][:, 0])
-    if not both.any():
-        return False
-    mean = [each[both].mean(axis=0) for each in series]
-    lengths = [float(np.linalg.norm(each)) for each in mean]
-    return bool(mean[0] @ mean[1] > MIN_LIKENESS * lengths[0] * lengths[1] and max(lengths) < LEAP * min(lengths))
-
-
-def _days(fold: Fold) -> NDArray[np.int64]:
-    """(look,) ordinal days."""
-    return np.array([look.time.toordinal() for look in fold.looks])
-
-
-def _strength(trace: Trace) -> NDArray[np.float32]:
-    """(row, col) reflectance: length of the change that is shown."""
-    return np.asarray(np.sqrt((trace.shown**2).sum(axis=0)), np.float32)
+    found = object_of(part_of(fold, (rows, cols)), labels[rows, cols] == label)
+    return None if found is None else (replace(found[0], window=(rows, cols)), found[1])

@@ -17,8 +17,6 @@ FLOOR_NATS, CEILING_NATS = -1.9, 8.0
 """However long the quiet before: three looks at the cap lift a pixel over the threshold, two do not."""
 RENEWAL = 0.5
 """How fast the mean change of an established object goes over to another phase of it."""
-LEAP = 3.0
-"""What has become so many times as large is another change."""
 MIN_LIKENESS = 0.5
 """Cosine between what a look shows and what earlier looks showed since the change began; less is something else."""
 
@@ -30,8 +28,7 @@ class Trace:
     log_odds: now. peak: highest so far. onset: first look of the current rise. first, confirmed, last: looks of the
     episode that reached the peak: its first sight, when `peak` passed the threshold, its last sight. before: the last
     clear look ahead of `first`. ended: look at which the episode was over. change: (band, row, col) mean residual
-    since onset, reflectance; shown: the same of the episode that reached the peak. looks: looks that saw it since,
-    or since it turned. turn: the last look at which an established change became another, since onset.
+    since onset, reflectance; shown: the same of the episode that reached the peak. looks: looks that saw it since.
     """
 
     log_odds: NDArray[np.float32]
@@ -47,7 +44,6 @@ class Trace:
     change: NDArray[np.float32]
     shown: NDArray[np.float32]
     looks: NDArray[np.float32]
-    turn: NDArray[np.int16]
 
 
 def begin(bands: int, shape: tuple[int, int]) -> Trace:
@@ -71,7 +67,6 @@ def begin(bands: int, shape: tuple[int, int]) -> Trace:
         change=np.zeros((bands, *shape), np.float32),
         shown=np.zeros((bands, *shape), np.float32),
         looks=zero,
-        turn=none(),
     )
 
 
@@ -92,7 +87,7 @@ def step(
     values = np.where(clear, np.nan_to_num(residual), 0)
     said = np.clip(NATS_PER_SIGMA * (sigma - SEEN_SIGMAS), -CAP_NATS, CAP_NATS)
     said = np.where(green, np.minimum(said, -0.5 * CAP_NATS), said)
-    alike, leap = _likeness(trace.change, values)
+    alike = _likeness(trace.change, values)
     rising = trace.looks > 0
     other = rising & (said > 0) & (alike < MIN_LIKENESS)
     # an object that is established and looks otherwise now has got its roof; one that is not was never there
@@ -100,15 +95,12 @@ def step(
     said = np.where(other & ~settled, -0.5 * CAP_NATS, said)
     odds = np.where(clear, np.clip(trace.log_odds + said, FLOOR_NATS, CEILING_NATS), trace.log_odds)
     seen = clear & (said > 0)
-    turned = settled & rising & seen & (other | (leap > LEAP))
     starting = seen & ~rising & (odds > 0)
     over = rising & (odds <= 0)
-    looks = np.where(over, 0, np.where(turned, 1, np.where(seen & (odds > 0), trace.looks + 1, trace.looks)))
-    share = np.where(seen & (odds > 0), np.where(turned, RENEWAL, 1 / np.maximum(looks, 1)), 0)
+    looks = np.where(over, 0, np.where(seen & (odds > 0), trace.looks + 1, trace.looks))
+    share = np.where(seen & (odds > 0), np.where(other & settled, RENEWAL, 1 / np.maximum(looks, 1)), 0)
     change = np.where(over, 0, trace.change + share * (values - trace.change))
     onset = np.where(over, -1, np.where(starting, index, trace.onset))
-    # a change that turns in two looks running turned in the first of them
-    turn = np.where(over | starting, -1, np.where(turned & (trace.turn != trace.clear), index, trace.turn))
     onset_before = np.where(starting, trace.clear, trace.onset_before)
     higher = (odds > trace.peak) & (onset >= 0)
     new_episode = higher & (onset != trace.first)
@@ -131,19 +123,12 @@ def step(
         change=change.astype(np.float32),
         shown=np.where(higher | (same & seen), change, trace.shown).astype(np.float32),
         looks=looks.astype(np.float32),
-        turn=turn.astype(np.int16),
     )
 
 
-def _likeness(
-    change: NDArray[np.float32], values: NDArray[np.float32]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """(row, col): cosine between two changes, and how many times as long the second is."""
+def _likeness(change: NDArray[np.float32], values: NDArray[np.float32]) -> NDArray[np.float32]:
     # pooled like the score: in the skirt of an object a pixel's own residual is noise, and noise is like nothing
     change, values = (gaussian(each, POOL_PX) for each in (change, values))
     product = (change * values).sum(axis=0)
-    was, now = np.sqrt((change**2).sum(axis=0)), np.sqrt((values**2).sum(axis=0))
-    return (
-        np.asarray(product / np.maximum(was * now, 1e-9), np.float32),
-        np.asarray(now / np.maximum(was, 1e-9), np.float32),
-    )
+    lengths = np.sqrt((change**2).sum(axis=0) * (values**2).sum(axis=0))
+    return np.asarray(product / np.maximum(lengths, 1e-9), np.float32)

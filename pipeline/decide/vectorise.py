@@ -11,14 +11,10 @@ from scipy import ndimage
 from shapely.geometry import MultiPolygon, Polygon, shape
 from shapely.ops import unary_union
 from skimage.measure import find_contours
-from skimage.segmentation import watershed
 
 EIGHT = np.ones((3, 3), bool)
 ERA_DAYS = 120
 """A building grows; what begins after so long a rest is another one."""
-SKIRT_PX, SKIRT_SHARE = 5, 0.5
-"""What changed by less than this share of the most around it is the skirt of something, as wide as the sensor blurs."""
-COMPANY_DAYS = 30
 
 
 def regions(
@@ -45,49 +41,27 @@ def regions(
     return np.asarray(renumbered[labels], np.int32)
 
 
-def eras(labels: NDArray[np.int32], days: NDArray[Any], strength: NDArray[Any], min_pixels: int) -> NDArray[np.int32]:
+def eras(labels: NDArray[np.int32], days: NDArray[Any], min_pixels: int) -> NDArray[np.int32]:
     """The same regions, those parts told apart that began more than ERA_DAYS after all that began before them.
 
-    days: (row, col), when each pixel began. strength: (row, col), by how much it changed. The day of a skirt is late
-    and loose, so those pixels are asked that changed as much as what is next to them, and began in company; a later
-    part counts where `min_pixels` of them hang together. Every other pixel goes to the part that it slopes up to (a
-    watershed on the strength, Meyer 1991). Numbers are in reading order.
+    days: (row, col), when each pixel began. A later part counts where `min_pixels` of it hang together; what is smaller
+    stays with its region: the edge of a building comes to light later than its middle. Numbers are in reading order.
     """
     out, top = labels.copy(), int(labels.max())
     for label, window in enumerate(ndimage.find_objects(labels), 1):
         where = labels[window] == label
-        markers = _begun_apart(where, days[window], np.where(where, strength[window], 0), min_pixels)
-        if markers.max() < 2:
-            continue
-        parts = watershed(-strength[window], markers, mask=where)  # type: ignore[no-untyped-call]
-        for part in range(2, int(markers.max()) + 1):
-            top += 1
-            out[window][parts == part] = top
+        known = np.sort(days[window][where])
+        for start in known[1:][np.diff(known) > ERA_DAYS]:
+            parts, count = ndimage.label(where & (days[window] >= start), structure=EIGHT)
+            for part in range(1, count + 1):
+                later = parts == part
+                if int(later.sum()) >= min_pixels and int((where & ~later).sum()) >= min_pixels:
+                    top += 1
+                    out[window][later] = top
     order = {int(label): index for index, label in enumerate(dict.fromkeys(out[out > 0].tolist()), 1)}
     lookup = np.zeros(top + 1, np.int32)
     lookup[list(order)] = list(order.values())
     return np.asarray(lookup[out], np.int32)
-
-
-def _begun_apart(
-    where: NDArray[np.bool_], days: NDArray[Any], strength: NDArray[Any], min_pixels: int
-) -> NDArray[np.int32]:
-    """(row, col) markers: 1 = the pixels that began first, 2 and more = each later part, 0 = none of them."""
-    sure = where & (strength >= SKIRT_SHARE * ndimage.maximum_filter(strength, size=SKIRT_PX))
-    known = np.sort(days[sure])
-    company = np.searchsorted(known, days + COMPANY_DAYS, "right") - np.searchsorted(known, days - COMPANY_DAYS)
-    sure &= company >= min_pixels
-    known = np.sort(days[sure])
-    markers = np.zeros(where.shape, np.int32)
-    starts = known[1:][np.diff(known) > ERA_DAYS]
-    era = np.where(sure, np.searchsorted(starts, days, "right"), -1)
-    markers[era == 0] = 1
-    for later in range(1, len(starts) + 1):
-        parts, count = ndimage.label(era == later, structure=EIGHT)
-        for part in range(1, count + 1):
-            if int((parts == part).sum()) >= min_pixels:
-                markers[parts == part] = markers.max() + 1
-    return markers
 
 
 def outlines(labels: NDArray[np.int32], grid: GeoBox) -> Mapping[int, Polygon | MultiPolygon]:
