@@ -147,6 +147,7 @@ def align(reference: NDArray[Any], draft: Draft, settings: Settings) -> Alignmen
         clear = (draft.why & ~np.uint8(Why.BUFFER)) == 0
     options = Options(max_shift_px=settings.correct.max_shift_px, max_sigma_px=BAND_LIMIT_PX)
     indices = [draft.bands.index(each) for each in ALIGNMENT if each in draft.bands][:4]
+    known = np.isfinite(reference)
 
     def vote(strips: Sequence[slice]) -> list[Alignment]:
         return [
@@ -154,7 +155,7 @@ def align(reference: NDArray[Any], draft: Draft, settings: Settings) -> Alignmen
             for index, rows in zip(indices, strips, strict=True)
         ]
 
-    known, strips = np.isfinite(reference), _strips(clear.shape, len(indices))
+    strips = _strips(clear.shape, len(indices))
     if strips is not None:
         found = vote(strips)
         agreed = combine(found)
