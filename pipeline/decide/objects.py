@@ -272,9 +272,22 @@ def objects(fold: Fold, min_area_m2: float) -> tuple[tuple[Shape, Track], ...]:
     evidence = trace.peak + np.where(young & (trace.peak > 0), YOUNG_NATS, 0)
     labels = regions(evidence, THRESHOLD_NATS, 0.5 * THRESHOLD_NATS, min_area_m2 / PIXEL_M2, trace.first >= 0)
     days = np.array([look.time.toordinal() for look in fold.looks])[trace.first]
-    labels = eras(labels, days, ERA_PIXELS)
+    labels = _apart(eras(labels, days, ERA_PIXELS), young)
     found = (_object_in(fold, labels, label, box) for label, box in enumerate(ndimage.find_objects(labels), 1))
     return tuple(each for each in found if each is not None and each[0].area_m2 >= min_area_m2)
+
+
+def _apart(labels: NDArray[np.int32], young: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """The same regions, what began in the latest looks told apart where it is larger than what it touches."""
+    out, top = labels.copy(), int(labels.max())
+    for label, window in enumerate(ndimage.find_objects(labels), 1):
+        where = labels[window] == label
+        fresh = where & young[window]
+        old = int(where.sum() - fresh.sum())
+        if ERA_PIXELS <= old < int(fresh.sum()):
+            top += 1
+            out[window][fresh] = top
+    return out
 
 
 def _object_in(

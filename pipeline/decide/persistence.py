@@ -26,7 +26,8 @@ class Trace:
     """Where every pixel stands. All (row, col); look indices are -1 where there is none.
 
     log_odds: now. peak: highest so far. onset: first look of the current rise. first, confirmed, last: looks of the
-    episode that reached the peak: its first sight, when `peak` passed the threshold, its last sight. before: the last
+    episode that reached the peak (the latest that did, where earlier ones are over): its first sight, when
+    `peak` passed the threshold, its last sight. before: the last
     clear look ahead of `first`. ended: look at which the episode was over. change: (band, row, col) mean residual
     since onset, reflectance; shown: the same of the episode that reached the peak. looks: looks that saw it since.
     """
@@ -102,7 +103,9 @@ def step(
     change = np.where(over, 0, trace.change + share * (values - trace.change))
     onset = np.where(over, -1, np.where(starting, index, trace.onset))
     onset_before = np.where(starting, trace.clear, trace.onset_before)
-    higher = (odds > trace.peak) & (onset >= 0)
+    # evidence saturates: what is as sure as can be takes the place of what was, once that is over
+    anew = (odds >= CEILING_NATS) & (trace.ended >= 0) & (onset != trace.first)
+    higher = ((odds > trace.peak) | anew) & (onset >= 0)
     new_episode = higher & (onset != trace.first)
     first = np.where(higher, onset, trace.first)
     passed = (odds >= threshold) & (onset >= 0) & ((trace.confirmed < 0) | new_episode) & higher

@@ -24,6 +24,8 @@ EDGES_PX = 14
 """How far around an outline its edges are compared with others."""
 REACH_PX = 2
 """How far beyond the region its outline may run."""
+SHARP_SHARE = 0.1
+"""Of the squared distance that all bands tell: with less the sharpest bands see something else than the change."""
 NOISE = 0.004
 """Reflectance: least spread of the surroundings."""
 
@@ -44,19 +46,26 @@ class Shape:
 
 
 def shape_of(
-    fold: Fold, where: NDArray[np.bool_], core: NDArray[np.bool_], before: Sequence[int], after: Sequence[int]
+    fold: Fold,
+    where: NDArray[np.bool_],
+    core: NDArray[np.bool_],
+    before: Sequence[int],
+    after: Sequence[int],
 ) -> Shape | None:
     """Outline and area of a region; None where no pixel is covered by half.
 
-    where, core: (row, col), the region and its surest pixels. before, after: looks without it and with it. The change
-    of the region is measured against that of its surroundings, on the sharpest bands, along its own direction as
-    the surroundings' scatter weighs it (a matched filter); the outline runs where it has come half way, which is right
-    for a building of any size down to the sensor's own footprint.
+    where, core: (row, col), the region and its surest pixels.  before,
+    after: looks without it and with it. The change of the region is measured against that of its surroundings, on the
+    sharpest bands where they tell enough of it, along its own direction as the surroundings' scatter weighs it (a
+    matched filter); the outline runs where it has come half way, which is right for a building of any size down to the
+    sensor's own footprint.
     """
     window = _window(where)
     grid = fold.looks[0].grid[window]
     change = _change(fold, window, before[-BEFORE_LOOKS:], after[-AFTER_LOOKS:])
-    share = _share(change, where[window], core[window])
+    region, sure_of_it = where[window], core[window]
+    bands = _telling(fold.looks[0].bands, change, region, sure_of_it)
+    share = _share(change[bands], region, sure_of_it)
     outline = contour(share, grid)
     if outline is None:
         return None
@@ -90,7 +99,7 @@ def _change(
     fold: Fold, window: tuple[slice, slice], before: Sequence[int], after: Sequence[int]
 ) -> NDArray[np.float64]:
     """(band, row, col) reflectance, typical after minus typical before, 0 where either was never clear."""
-    bands = sharp(fold.looks[0].bands)
+    bands = range(len(fold.looks[0].bands))
     return np.nan_to_num(_typical(fold, bands, window, after) - _typical(fold, bands, window, before))
 
 
@@ -103,18 +112,43 @@ def _typical(
     return np.where(known, np.nanmedian(np.where(known, stack, 0), axis=0), np.nan)
 
 
-def _share(change: NDArray[np.float64], where: NDArray[np.bool_], core: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Share of each pixel that has become the object, (row, col) 0..1, 0 far from the region."""
-    near = ndimage.binary_dilation(where, structure=EIGHT, iterations=REACH_PX)
-    around = change[:, ~near]
+def _telling(
+    bands: Sequence[Band], change: NDArray[np.float64], where: NDArray[np.bool_], core: NDArray[np.bool_]
+) -> list[int]:
+    """Indices of the sharpest bands; of all where those miss the change, as with a concrete roof on sand."""
+    fine, every = sharp(bands), list(range(len(bands)))
+
+    def distance(chosen: list[int]) -> float:
+        middle, metric = _surroundings(change[chosen], where)
+        direction = np.median(change[chosen][:, core], axis=1) - middle
+        return float(direction @ metric @ direction)
+
+    return fine if distance(fine) >= SHARP_SHARE * distance(every) else every
+
+
+def _surroundings(
+    change: NDArray[np.float64], where: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Middle (band,) and inverse scatter (band, band) of the change beyond the reach of a region."""
+    around = change[:, ~_reach(where)]
     bands = len(change)
     if around.shape[1] < 10 * bands:
         around = np.zeros((bands, 10 * bands))
     middle = np.median(around, axis=1)
     spread = 1.4826 * np.median(np.abs(around - middle[:, None]), axis=1)
     kept = (np.abs(around - middle[:, None]) < 4 * (spread + NOISE)[:, None]).all(axis=0)
-    metric = np.linalg.inv(np.cov(around[:, kept]) + NOISE**2 * np.eye(bands))
-    off = change - middle[:, None, None]
+    scatter = np.cov(around[:, kept]) + NOISE**2 * np.eye(bands)
+    return middle, np.asarray(np.linalg.inv(scatter), np.float64)
+
+
+def _reach(where: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    return np.asarray(ndimage.binary_dilation(where, structure=EIGHT, iterations=REACH_PX))
+
+
+def _share(change: NDArray[np.float64], where: NDArray[np.bool_], core: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Share of each pixel that has become the object, (row, col) 0..1, 0 far from the region."""
+    middle, metric = _surroundings(change, where)
+    near, off = _reach(where), change - middle[:, None, None]
     share = np.zeros(where.shape)
     for _ in range(2):
         direction = np.median(off[:, core], axis=1)

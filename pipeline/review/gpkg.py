@@ -37,13 +37,16 @@ Styles = Mapping[tuple[str, str], str]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Night:
-    """Everything that one run writes into the file. as_of: time of the last look, so that a replay says the same."""
+    """Everything that one run writes into the file. as_of: time of the last look, so that a replay says the same. over:
+    ids of rows that stay as they are though no alert of the decision is theirs: their change ended.
+    """
 
     site: Site
     decision: Decision
     records: Sequence[SceneRecord]
     as_of: datetime
     provenance: Mapping[str, str]
+    over: frozenset[str] = frozenset()
 
 
 def read_rows(path: Path) -> tuple[Row, ...]:
@@ -52,15 +55,16 @@ def read_rows(path: Path) -> tuple[Row, ...]:
         return ()
     with opened(path) as db:
         rows = db.execute(
-            "SELECT fid, change_id, status, verdict, confidence, area_m2, first_seen, geom FROM changes ORDER BY fid"
+            "SELECT fid, change_id, status, verdict, confidence, area_m2, first_seen, last_seen, geom FROM changes "
+            "WHERE geom IS NOT NULL ORDER BY fid"
         ).fetchall()
         return tuple(
             Row(
                 fid=fid, change_id=change_id, status=status, verdict=verdict, confidence=confidence, area_m2=area,
-                outline=decode(blob), first_seen=date.fromisoformat(first) if first else None,
+                outline=decode(blob), first_seen=first and date.fromisoformat(first),
+                last_seen=last and date.fromisoformat(last),
             )
-            for fid, change_id, status, verdict, confidence, area, first, blob in rows
-            if blob is not None
+            for fid, change_id, status, verdict, confidence, area, first, last, blob in rows
         )  # fmt: skip
 
 
@@ -147,8 +151,7 @@ _LOOK_COLUMNS = ("change_id", "scene", "time", "clear_share", "score", "seen")
 
 
 def _fill(db: sqlite3.Connection, night: Night, before_commit: Callable[[], None]) -> int:
-    site, decision = night.site, night.decision
-    crs = str(site.grid.crs)
+    site, decision, crs = night.site, night.decision, str(night.site.grid.crs)
     srs = int(crs.rsplit(":", 1)[-1])
     alerts = [(alert, _machine_values(site, alert), encode(alert.outline, srs)) for alert in decision.alerts]
     looks = [(o.change_id, o.scene, utc(o.time), _plain(o.clear_share), _plain(o.score), int(o.seen))
@@ -159,7 +162,7 @@ def _fill(db: sqlite3.Connection, night: Night, before_commit: Callable[[], None
     db.execute("BEGIN IMMEDIATE")
     events = [event for alert, values, blob in alerts if (event := _put(db, alert, values, blob))]
     kept = {alert.id for alert in decision.alerts}
-    events += _withdraw(db, kept)
+    events += _withdraw(db, kept | night.over)
     ours = " WHERE change_id IN (SELECT value FROM json_each(?))"
     changed = _bring(db, "observations", _LOOK_COLUMNS, looks, ours, (_json(sorted(kept)),))
     changed |= _bring(db, "scenes", _SCENE_COLUMNS, scenes)

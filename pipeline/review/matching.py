@@ -8,7 +8,7 @@ from datetime import date
 from shapely import STRtree
 from shapely.geometry.base import BaseGeometry
 
-from pipeline.model.alert import Alert, Decision
+from pipeline.model.alert import Alert, Decision, Status
 
 MIN_SHARE = 0.3
 """Part of the smaller outline that two share when they are one change: a building that grows stays one alert."""
@@ -19,6 +19,7 @@ LATER_DAYS = 200
 STRONGER_NATS = 2.0
 STRONGER_AREA = 2.0
 """An alert comes back after a rejection when its log-odds rose by two nats or its area doubled."""
+OVER = (Status.FINISHED.value, Status.WITHDRAWN.value)
 REJECTIONS = ("no change", "other change")
 
 
@@ -34,6 +35,7 @@ class Row:
     area_m2: float | None
     outline: BaseGeometry
     first_seen: date | None = None
+    last_seen: date | None = None
 
     @property
     def is_rejected(self) -> bool:
@@ -46,23 +48,26 @@ class Matched:
     """The decision with the ids of the file, and what was left out of it.
 
     drawn, suppressed: fid of the analyst's outline, or of the rejected one, -> alerts of tonight that lie on it.
-    returned: ids of alerts that are new although the place was rejected, because they are clearly stronger.
+    returned: ids of alerts that are new although the place was rejected, because they are clearly stronger, or another
+    change. over: ids of rows whose change was over before an alert of tonight began on the same ground.
     """
 
     decision: Decision
     drawn: Mapping[int, int]
     suppressed: Mapping[int, int]
     returned: tuple[str, ...]
+    over: frozenset[str]
 
 
 def match(rows: Sequence[Row], decision: Decision) -> Matched:
     """Give each alert the id it has in the file, by overlap, one to one and the same whatever the order of either.
 
     An alert on an outline that the analyst drew is left to her. One on a rejected outline keeps that row; a second
-    one there is dropped; one that is clearly stronger than what was rejected becomes an alert of its own.
+    one there is dropped; one that is clearly stronger than what was rejected becomes an alert of its own. So does one
+    that began after a row's change was over: a building on a field that was bare for a while.
     """
     alerts = sorted(decision.alerts, key=lambda alert: alert.id)
-    pairs = _pairs(alerts, rows)
+    pairs, over = _pairs(alerts, rows)
     taken = _one_to_one(pairs, alerts, rows)
     by_fid = {row.fid: row for row in rows}
     used = {row.change_id for row in rows if row.change_id}
@@ -88,8 +93,9 @@ def match(rows: Sequence[Row], decision: Decision) -> Matched:
         if any(row.is_rejected and _share_inside(alert, row) >= INSIDE_SHARE for row in rows):
             returned.append(str(names[alert.id]))
     return Matched(
-        decision=_renamed(decision, names), drawn=drawn, suppressed=suppressed, returned=tuple(sorted(returned))
-    )
+        decision=_renamed(decision, names), drawn=drawn, suppressed=suppressed, returned=tuple(sorted(returned)),
+        over=over,
+    )  # fmt: skip
 
 
 def is_stronger(alert: Alert, row: Row) -> bool:
@@ -110,8 +116,10 @@ class _Pair:
         return -round(self.iou, 1), self.later, self.rejected, -self.iou, self.alert, self.fid
 
 
-def _pairs(alerts: Sequence[Alert], rows: Sequence[Row]) -> list[_Pair]:
+def _pairs(alerts: Sequence[Alert], rows: Sequence[Row]) -> tuple[list[_Pair], frozenset[str]]:
+    """What may belong together, and the ids of rows that were over before an alert on them began."""
     found: list[_Pair] = []
+    over = set()
     tree = STRtree([row.outline for row in rows])
     for alert in alerts:
         for index in sorted(tree.query(alert.outline, predicate="intersects")):
@@ -119,11 +127,20 @@ def _pairs(alerts: Sequence[Alert], rows: Sequence[Row]) -> list[_Pair]:
             common = alert.outline.intersection(row.outline).area
             if common < MIN_SHARE * min(alert.outline.area, row.outline.area) or common == 0:
                 continue
+            if row.change_id is not None and _is_another(alert, row):
+                over.add(row.change_id)
+                continue
             if row.is_rejected and is_stronger(alert, row):
                 continue
             iou = common / (alert.outline.area + row.outline.area - common)
             found.append(_Pair(iou, _is_later(alert, row), row.is_rejected, alert.id, row.fid))
-    return found
+    return found, frozenset(over)
+
+
+def _is_another(alert: Alert, row: Row) -> bool:
+    """Whether the ground was clear of a row's change, which was over, before an alert began on it."""
+    clear, seen = alert.last_clear_before, row.last_seen
+    return row.status in OVER and clear is not None and seen is not None and clear >= seen
 
 
 def _is_later(alert: Alert, row: Row) -> bool:
@@ -152,7 +169,7 @@ def _owner(alert: Alert, rows: Sequence[Row]) -> Row | None:
     held = [
         row
         for row in rows
-        if (row.change_id is None or (row.is_rejected and not is_stronger(alert, row)))
+        if (row.change_id is None or (row.is_rejected and not (is_stronger(alert, row) or _is_another(alert, row))))
         and _share_inside(alert, row) >= INSIDE_SHARE
     ]
     return min(held, key=lambda row: (-_share_inside(alert, row), row.fid), default=None)

@@ -83,7 +83,9 @@ def publish(
         facts = _facts(site, decision, ordered, records, _sensitivity(folder))
         facts["project_digest"], note = _project(stage.files, folder, site, decision, ordered, records)
         notes += note
-        night = Night(site=site, decision=decision, records=records, as_of=_times(records)[-1], provenance=facts)
+        night = Night(
+            site=site, decision=decision, records=records, as_of=_times(records)[-1], provenance=facts, over=matched.over
+        )  # fmt: skip
         changed = write(folder.gpkg, night, styles(), stage.release)
     write_report(folder)
     paths = (folder.gpkg, folder.project, folder.before, folder.after, folder.score, folder.report)
@@ -178,6 +180,6 @@ def _said(matched: Matched) -> Sequence[str]:
         said.append(f"{sum(matched.drawn.values())} found again on outlines that the analyst drew")
     if matched.suppressed:
         said.append(f"{sum(matched.suppressed.values())} left out: they lie on changes that were rejected")
-    said += [f"{change_id} is an alert although its place was rejected: it is clearly stronger now"
+    said += [f"{change_id} is an alert although its place was rejected: it is clearly stronger now, or began later"
              for change_id in matched.returned]  # fmt: skip
     return said

@@ -176,3 +176,13 @@ def test_what_an_object_costs_does_not_depend_on_the_grid_it_lies_in(monkeypatch
     small, sizes[:] = list(sizes), []
     deciding.objects(fold(wide, 5), 100.0)
     assert small and max(sizes) <= 2 * max(small)
+
+
+def test_a_cloud_missed_in_the_latest_look_does_not_swallow_what_stands_beside_it() -> None:
+    standing = _series(*[False] * 6, *[True] * 6)
+    cloud = np.array([0.55, 0.56, 0.57, 0.6, 0.5])
+    latest = painted(_look(12, True), slice(8, 31), slice(14, 40), cloud)
+    before, after = _decide(standing), _decide([*standing, latest])
+    kept = [alert for alert in after.alerts if alert.confirmed_at is not None]
+    assert [alert.first_seen for alert in kept] == [before.alerts[0].first_seen]
+    assert kept[0].outline.intersection(before.alerts[0].outline).area > 0.7 * before.alerts[0].outline.area

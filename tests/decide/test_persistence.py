@@ -77,3 +77,11 @@ def test_a_score_is_blind_to_how_loud_a_look_is_as_a_whole_and_silent_under_clou
     plain, louder = score(white), score(np.float32(gain) * white)
     assert (np.isnan(plain) == hidden).all()
     assert np.allclose(plain, louder, rtol=1e-3, atol=1e-3, equal_nan=True)
+
+
+def test_a_change_as_sure_as_can_be_takes_the_place_of_one_that_is_over() -> None:
+    sigmas = np.concatenate([np.full((count, *SHAPE), sigma) for count, sigma in ((6, 0), (8, 12), (9, 0), (3, 12))])
+    traces = folded(np.concatenate([sigmas, np.full((6, *SHAPE), 12)]), np.ones((32, *SHAPE), bool))
+    assert (traces[26].first == 6).all() and (traces[26].ended >= 14).all(), "three looks prove no more than eight did"
+    assert (traces[-1].first == 23).all() and (traces[-1].ended < 0).all()
+    assert (traces[-1].last == 31).all() and (traces[-1].before == 22).all()

@@ -1,11 +1,14 @@
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.model.alert import Status
+from pipeline.review.gpkg import read_rows
 from pipeline.review.matching import Row, match
 from tests.review import made
+from tests.review.conftest import put
 
 
 def row(alert, fid=1, **changes):
@@ -111,3 +114,28 @@ def test_a_roof_renewed_on_a_building_takes_neither_its_id_nor_a_new_one_each_ni
     tonight = made.decision([replace(building, id="b"), replace(roof, id="a")])
     named = {alert.first_seen: alert.id for alert in match(rows, tonight).decision.alerts}
     assert named == {building.first_seen: building.id, roof.first_seen: roof.id}
+
+
+def test_what_is_built_where_an_earlier_change_was_over_is_another_alert_even_on_a_rejected_outline():
+    field = made.alert(1)
+    building = made.alert(2, last_clear_before=date(2024, 4, 1), first_seen=date(2024, 4, 16))
+    for verdict in (None, "no change"):
+        ended = row(field, status="finished", verdict=verdict, last_seen=date(2023, 9, 1))
+        matched = match([ended], made.decision([building]))
+        assert ids(matched) == [building.id]
+        assert matched.over == {field.id} and not matched.suppressed
+
+
+def test_what_stands_is_one_alert_however_its_first_day_is_corrected():
+    standing = row(made.alert(1), status="finished", last_seen=date(2024, 6, 1))
+    matched = match([standing], made.decision([made.alert(2, last_clear_before=date(2024, 4, 1))]))
+    assert ids(matched) == [made.alert(1).id] and not matched.over
+
+
+def test_a_change_that_is_over_stays_finished_when_another_begins_on_its_ground(tmp_path):
+    field = made.alert(1, status=Status.FINISHED)
+    later = made.alert(2, last_clear_before=field.last_seen, first_seen=field.last_seen + timedelta(15))
+    put(tmp_path, [field])
+    put(tmp_path, [later])
+    found = {row.change_id: row.status for row in read_rows(tmp_path / "review.gpkg")}
+    assert found == {field.id: "finished", later.id: "confirmed"}
