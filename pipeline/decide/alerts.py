@@ -9,7 +9,6 @@ from odc.geo.geom import Geometry
 from pipeline.decide import persistence
 from pipeline.decide.calibration import calibrate, confidence
 from pipeline.decide.fold import THRESHOLD_NATS, Fold, State, advance, begin, fold_of
-from pipeline.decide.kinds import kind
 from pipeline.decide.objects import Track, objects
 from pipeline.decide.renewals import renewals
 from pipeline.decide.shapes import Shape
@@ -82,7 +81,7 @@ def decide(site: Site, state: State, looks: Sequence[Look], limit: float, settin
     """The decision that a state says, made of all `looks` in their order; limit: the surprise that confirms."""
     found, inside = fold_of(state, looks), aoi_mask(site)
     alerts, observations = [], []
-    for shape, track in objects(found, settings.decide.min_area_m2):
+    for shape, track in objects(found, settings.decide.min_area_m2, limit):
         told = track.confirmed(limit) >= 0 or track.standing >= HOPE * limit
         if not (told and (shape.where & inside[shape.window]).any()):
             continue
@@ -129,9 +128,7 @@ def _alert(site: Site, found: Fold, shape: Shape, track: Track, limit: float) ->
         status = Status.PROVISIONAL
     else:
         status = Status.FINISHED if days > FINISHED_DAYS else Status.CONFIRMED
-    what = kind(
-        looks[0].bands, track.past, track.now, track.healed, track.edges, track.stands, track.settled, track.plot
-    )  # fmt: skip
+    what = track.kind(looks[0].bands)
     point = Geometry(shape.outline.representative_point(), str(site.grid.crs)).to_crs("EPSG:4326").geom
     return Alert(
         id=_mint(site, looks[track.first], shape),

@@ -1,7 +1,6 @@
 """A region as one object: its outline, its days, and how surprising it is against its own history."""
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,22 +8,22 @@ from scipy import ndimage
 
 from pipeline.decide import persistence
 from pipeline.decide.fold import THRESHOLD_NATS, Fold, part_of
-from pipeline.decide.kinds import CLEAR_EDGE, is_browned, is_built, is_wood
+from pipeline.decide.kinds import CLEAR_EDGE, is_browned, is_built, is_wood, kind
+from pipeline.decide.later import later_part
+from pipeline.decide.series import middle_scores, spectra_of, surprise_of, typical_spectrum, white_series
 from pipeline.decide.shapes import AROUND_PX, CORE_SHARE, PIXEL_M2, Shape, edges_now, edges_of, shape_of
-from pipeline.decide.vectorise import eras, regions
+from pipeline.decide.vectorise import EIGHT, eras, regions
+from pipeline.model.alert import Kind
 from pipeline.model.bands import Band
 
-ERA_PIXELS = 8
-RECENT = 3
-"""Looks that show the object as it is now: earlier ones may show its foundations."""
+ERA_PIXELS, MOST = 8, 0.75
+"""What steps nearly as a whole has got its roof; and what is smaller than so many pixels is an edge."""
+BUILT = (Kind.NEW_STRUCTURE, Kind.RESURFACED)
 MIN_SIGHTS = 3
 WITNESS_SHARE = 0.4
 """Of the clearest look: less tells no first or last day."""
 YOUNG_LOOKS, YOUNG_NATS = 3, 2.0
 """Objects that began within so many looks are shown one look before the evidence is complete."""
-PRIOR_SIGMAS, PRIOR_LOOKS = 2.0, 4.0
-"""How far ground strays along any direction, in sigmas of a look, before its own past is known, and what that
-belief weighs in looks."""
 SETTLED_DAYS = 270
 FIELD_DAYS, SEASON_DAYS, YEAR_BEFORE, GREEN_TIME = 150, 30, 200, 0.75
 """Bare or burnt ground that fills a field is a farmer's until it outlasts a season. Brown where it was green means
@@ -69,6 +68,10 @@ class Track:
         """The first look at which the surprise passed a limit, -1 = none."""
         return next((index for index, surprise in self.rises if surprise >= limit), -1)
 
+    def kind(self, bands: tuple[Band, ...]) -> Kind:
+        """What happened."""
+        return kind(bands, self.past, self.now, self.healed, self.edges, self.stands, self.settled, self.plot)
+
     @property
     def settled(self) -> bool:
         """True where it has been seen for most of a year in nearly every clear look."""
@@ -97,12 +100,13 @@ def object_of(fold: Fold, where: NDArray[np.bool_]) -> tuple[Shape, Track] | Non
     return shape, _track(fold, shape, (first, before, last), healed)
 
 
-def _track(fold: Fold, shape: Shape, days: tuple[int, int, int], healed: bool) -> Track:
+def _track(fold: Fold, shape: Shape, days: tuple[int, int, int], healed: bool, since: int = 0) -> Track:
+    """since: the first look at which the ground was as it was before."""
     first, before, last = days
-    series, spectra = _white_series(fold, shape.core), spectra_of(fold, shape.core)
+    series, spectra = white_series(fold, shape.core), spectra_of(fold, shape.core)
     end = last if healed else len(fold.looks) - 1
     sights = [index for index in range(first, last + 1) if np.isfinite(series[index, 0])]
-    earlier = [index for index in range(fold.learning, before + 1) if np.isfinite(series[index, 0])]
+    earlier = [index for index in range(max(fold.learning, since), before + 1) if np.isfinite(series[index, 0])]
     past = typical_spectrum(spectra, range(before + 1))
     edges = edges_of(fold.mean, shape.where)
     bands, rises = fold.looks[0].bands, []
@@ -143,58 +147,10 @@ def _outlasts(fold: Fold, sights: list[int]) -> bool:
     return best < 0 or int((verdure[sights] > GREEN_TIME * best).sum()) >= MIN_SIGHTS
 
 
-def surprise_of(sights: NDArray[np.float64], earlier: NDArray[np.float64]) -> float:
-    """How far the object stands off its own past, along the direction of its change, in spreads of that past.
-
-    sights, earlier: (look, band) whitened means of the core, with it and without. The past's spread is the larger of
-    its middle and its upper tail (a field that was bare once), drawn to PRIOR_SIGMAS where there are few looks.
-    """
-    direction = sights.mean(axis=0)
-    direction /= max(float(np.linalg.norm(direction)), 1e-9)
-    now, then = sights @ direction, earlier @ direction
-    centre, spread = 0.0, 0.0
-    if len(then):
-        centre = float(np.median(then))
-        spread = 1.4826 * float(np.median(np.abs(then - centre)))
-        spread = max(spread, (float(np.quantile(then, 0.9)) - centre) / 1.2816)
-    known = (PRIOR_LOOKS * PRIOR_SIGMAS**2 + len(then) * spread**2) / (PRIOR_LOOKS + len(then))
-    return float((np.median(now) - centre) / np.sqrt(known))
-
-
 def _like_a_plot(shape: Shape) -> bool:
     fills = shape.area_m2 >= PLOT_FILL * float(shape.outline.minimum_rotated_rectangle.area)
     narrow = 2 * shape.area_m2 / float(shape.outline.length) < PLOT_WIDTH_M
     return shape.area_m2 <= PLOT_M2 and (fills or narrow)
-
-
-def _white_series(fold: Fold, where: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """(look, band): mean whitened residual of the core; NaN where less than half of it was clear or not judged."""
-    out = np.full((len(fold.looks), len(fold.looks[0].bands)), np.nan)
-    for index, white in enumerate(fold.white):
-        if white is not None:
-            values = white[:, where].astype(np.float64)
-            clear = np.isfinite(values).all(axis=0)
-            if clear.mean() >= 0.5:
-                out[index] = values[:, clear].mean(axis=1)
-    return out
-
-
-def spectra_of(fold: Fold, where: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """(look, band): median reflectance of the core, NaN where less than half of it was clear."""
-    out = np.full((len(fold.looks), len(fold.looks[0].bands)), np.nan)
-    for index, look in enumerate(fold.looks):
-        clear = look.why[where] == 0
-        if clear.mean() >= 0.5:
-            out[index] = np.median(look.reflectance[:, where][:, clear], axis=1)
-    return out
-
-
-def typical_spectrum(spectra: NDArray[np.float64], indices: Any) -> NDArray[np.float64]:
-    """Median over the latest clear of the looks named; of all that there are where none of them was clear."""
-    chosen = [index for index in indices if np.isfinite(spectra[index, 0])][-RECENT:]
-    if not chosen:
-        chosen = [index for index in range(len(spectra)) if np.isfinite(spectra[index, 0])]
-    return np.asarray(np.median(spectra[chosen], axis=0), np.float64)
 
 
 def _purity(bands: tuple[Band, ...], shape: Shape) -> NDArray[np.float64]:
@@ -219,7 +175,8 @@ def _bracket(fold: Fold, core: NDArray[np.bool_], healed: bool) -> tuple[int, in
     # a look that is mostly masked is a poor witness of a beginning: what the masks missed lies in it too
     least = WITNESS_SHARE * max(fold.clear_share)
     series = [
-        value if clear >= least else None for value, clear in zip(_series(fold, core), fold.clear_share, strict=True)
+        value if clear >= least else None
+        for value, clear in zip(middle_scores(fold, core), fold.clear_share, strict=True)
     ]
     first = _typical(fold.trace.first, core)
     before = -1
@@ -239,16 +196,6 @@ def _bracket(fold: Fold, core: NDArray[np.bool_], healed: bool) -> tuple[int, in
     return first, before, seen[-1] if seen else first
 
 
-def _series(fold: Fold, where: NDArray[np.bool_]) -> list[float | None]:
-    """Median score of an object in every look, None where less than half of it was clear."""
-    found: list[float | None] = []
-    for sigma in fold.scores:
-        values = None if sigma is None else sigma[where]
-        clear = values is not None and np.isfinite(values).mean() >= 0.5
-        found.append(float(np.nanmedian(values)) if clear and values is not None else None)
-    return found
-
-
 def _typical(index: NDArray[np.int16], where: NDArray[np.bool_]) -> int:
     """The look that most pixels of a region name, the earliest of equals; -1 where none names any."""
     named = index[where]
@@ -260,12 +207,15 @@ def _typical(index: NDArray[np.int16], where: NDArray[np.bool_]) -> int:
 
 
 def _counts(fold: Fold, where: NDArray[np.bool_], first: int, last: int) -> tuple[int, int]:
-    clear = [score for score in _series(fold, where)[first : last + 1] if score is not None]
+    clear = [score for score in middle_scores(fold, where)[first : last + 1] if score is not None]
     return sum(score > persistence.SEEN_SIGMAS for score in clear), len(clear)
 
 
-def objects(fold: Fold, min_area_m2: float) -> tuple[tuple[Shape, Track], ...]:
-    """Every object that the folded evidence shows, of at least an area, in the order of their first pixels."""
+def objects(fold: Fold, min_area_m2: float, limit: float = np.inf) -> tuple[tuple[Shape, Track], ...]:
+    """Every object that the folded evidence shows, of at least an area, in the order of their first pixels.
+
+    limit: surprise from which a structure on a part of a standing change is told apart from it; by default none is.
+    """
     trace = fold.trace
     # what began in the latest looks has had no time to reach the threshold
     young = (trace.onset >= len(fold.looks) - YOUNG_LOOKS) & (trace.onset == trace.first) & (trace.ended < 0)
@@ -273,8 +223,10 @@ def objects(fold: Fold, min_area_m2: float) -> tuple[tuple[Shape, Track], ...]:
     labels = regions(evidence, THRESHOLD_NATS, 0.5 * THRESHOLD_NATS, min_area_m2 / PIXEL_M2, trace.first >= 0)
     days = np.array([look.time.toordinal() for look in fold.looks])[trace.first]
     labels = _apart(eras(labels, days, ERA_PIXELS), young)
-    found = (_object_in(fold, labels, label, box) for label, box in enumerate(ndimage.find_objects(labels), 1))
-    return tuple(each for each in found if each is not None and each[0].area_m2 >= min_area_m2)
+    found: list[tuple[Shape, Track]] = []
+    for label, box in enumerate(ndimage.find_objects(labels), 1):
+        found += _objects_in(fold, labels, label, box, limit)
+    return tuple(each for each in found if each[0].area_m2 >= min_area_m2)
 
 
 def _apart(labels: NDArray[np.int32], young: NDArray[np.bool_]) -> NDArray[np.int32]:
@@ -290,13 +242,48 @@ def _apart(labels: NDArray[np.int32], young: NDArray[np.bool_]) -> NDArray[np.in
     return out
 
 
-def _object_in(
-    fold: Fold, labels: NDArray[np.int32], label: int, box: tuple[slice, slice]
-) -> tuple[Shape, Track] | None:
-    """The object of a region, worked out on the ground around it alone: its cost is its own, not the site's."""
+def _objects_in(
+    fold: Fold, labels: NDArray[np.int32], label: int, box: tuple[slice, slice], limit: float
+) -> list[tuple[Shape, Track]]:
+    """The objects of a region, worked out on the ground around it alone: their cost is their own, not the site's.
+
+    Nearly always one; more where a part of it was built upon long after the rest began.
+    """
     rows, cols = (
         slice(max(each.start - AROUND_PX, 0), min(each.stop + AROUND_PX, size))
         for each, size in zip(box, labels.shape, strict=True)
     )
-    found = object_of(part_of(fold, (rows, cols)), labels[rows, cols] == label)
-    return None if found is None else (replace(found[0], window=(rows, cols)), found[1])
+    part, where = part_of(fold, (rows, cols)), labels[rows, cols] == label
+    one, found, free = object_of(part, where), [], np.ones(where.shape, bool)
+    while one is not None:
+        shape, track = one
+        built = _built_later(part, where, shape.where & free, track, limit)
+        if built is None:
+            found.append(one)
+            break
+        free &= ~ndimage.binary_dilation(built[0].where, structure=EIGHT)
+        found.append(built)
+        one = object_of(part, shape.where & free) if int((shape.where & free).sum()) >= ERA_PIXELS else None
+    return [(replace(shape, window=(rows, cols)), track) for shape, track in reversed(found)]
+
+
+def _built_later(
+    fold: Fold, region: NDArray[np.bool_], where: NDArray[np.bool_], track: Track, limit: float
+) -> tuple[Shape, Track] | None:
+    """A structure on a part of a standing change that stepped an era after it began; None where there is none."""
+    if track.healed or limit == np.inf:
+        return None
+    # what was never sure is no change that could have got its roof
+    most = MOST if track.confirmed(limit) >= 0 else 1.0
+    later = later_part(fold, region, where, track.first, most)
+    if later is None:
+        return None
+    since, before = (0, track.before) if later.before < 0 else (track.first, later.before)
+    clear = [index for index, look in enumerate(fold.looks) if (look.why[later.where] == 0).mean() >= 0.5]
+    without = [index for index in clear if since <= index <= before] or [max(before, 0)]
+    with_it = [index for index in clear if index >= later.first]
+    built = shape_of(fold, later.where, later.where, without, with_it)
+    if built is None or 2 * int((built.where & later.where).sum()) < int(later.where.sum()):
+        return None
+    made = _track(fold, built, (later.first, before, with_it[-1]), False, since)
+    return (built, made) if made.surprise >= limit and made.kind(fold.looks[0].bands) in BUILT else None

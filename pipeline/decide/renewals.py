@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from pipeline.decide.cover import spread
 from pipeline.decide.fold import THRESHOLD_NATS, Fold, part_of
 from pipeline.decide.kinds import CLEAR_EDGE
-from pipeline.decide.objects import MIN_SIGHTS, Track, spectra_of, surprise_of, typical_spectrum
+from pipeline.decide.objects import MIN_SIGHTS, Track
 from pipeline.decide.persistence import SEEN_SIGMAS
+from pipeline.decide.series import spectra_of, surprise_of, typical_spectrum
 from pipeline.decide.shapes import Shape, edges_now
 
 REST_DAYS, REST_LOOKS = 365, 10

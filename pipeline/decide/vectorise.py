@@ -15,6 +15,8 @@ from skimage.measure import find_contours
 EIGHT = np.ones((3, 3), bool)
 ERA_DAYS = 120
 """A building grows; what begins after so long a rest is another one."""
+SKIRT_PX = 2
+"""How far around an object its light reaches."""
 
 
 def regions(
@@ -44,8 +46,9 @@ def regions(
 def eras(labels: NDArray[np.int32], days: NDArray[Any], min_pixels: int) -> NDArray[np.int32]:
     """The same regions, those parts told apart that began more than ERA_DAYS after all that began before them.
 
-    days: (row, col), when each pixel began. A later part counts where `min_pixels` of it hang together; what is smaller
-    stays with its region: the edge of a building comes to light later than its middle. Numbers are in reading order.
+    days: (row, col), when each pixel began. A later part counts where half of `min_pixels` hang together beyond the
+    skirt of what began before; else it stays with its region: the edge of a building comes to light later than its
+    middle. Numbers are in reading order.
     """
     out, top = labels.copy(), int(labels.max())
     for label, window in enumerate(ndimage.find_objects(labels), 1):
@@ -55,7 +58,8 @@ def eras(labels: NDArray[np.int32], days: NDArray[Any], min_pixels: int) -> NDAr
             parts, count = ndimage.label(where & (days[window] >= start), structure=EIGHT)
             for part in range(1, count + 1):
                 later = parts == part
-                if int(later.sum()) >= min_pixels and int((where & ~later).sum()) >= min_pixels:
+                beyond = later & ~ndimage.binary_dilation(where & ~later, structure=EIGHT, iterations=SKIRT_PX)
+                if int(beyond.sum()) >= min_pixels / 2 and int((where & ~later).sum()) >= min_pixels:
                     top += 1
                     out[window][later] = top
     order = {int(label): index for index, label in enumerate(dict.fromkeys(out[out > 0].tolist()), 1)}

@@ -84,8 +84,13 @@ def publish(
         facts["project_digest"], note = _project(stage.files, folder, site, decision, ordered, records)
         notes += note
         night = Night(
-            site=site, decision=decision, records=records, as_of=_times(records)[-1], provenance=facts, over=matched.over
-        )  # fmt: skip
+            site=site,
+            decision=decision,
+            records=records,
+            as_of=_times(records)[-1],
+            provenance=facts,
+            over=matched.over,
+        )
         changed = write(folder.gpkg, night, styles(), stage.release)
     write_report(folder)
     paths = (folder.gpkg, folder.project, folder.before, folder.after, folder.score, folder.report)
