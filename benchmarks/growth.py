@@ -92,8 +92,9 @@ def _drawn(curves: Sequence[Curve]) -> None:
         panel.loglog(curve.sizes, curve.seconds, "o-", label=f"exponent {curve.exponent:.2f}")
         linear = [curve.seconds[0] * size / curve.sizes[0] for size in curve.sizes]
         panel.loglog(curve.sizes, linear, color="grey", linewidth=1, label="linear")
-        panel.set(xlabel=f"{curve.what}, {curve.unit}", ylabel="CPU s")
+        panel.set(xlabel=curve.unit if curve.what == curve.unit else f"{curve.what}, {curve.unit}", ylabel="CPU s")
         panel.set_xticks(curve.sizes, [f"{size:.3g}" for size in curve.sizes])
+        panel.set_yticks(curve.seconds, [f"{each:.3g}" for each in curve.seconds])
         panel.minorticks_off()
         panel.legend()
     PLOT.parent.mkdir(exist_ok=True)

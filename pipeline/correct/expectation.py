@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.correct.robust import centre_spread, tukey_weights
+from pipeline.correct.robust import centre_spread, median, tukey_weights
 
 MIN_PIXELS = 400
 MAX_PIXELS = 20_000
@@ -30,7 +30,7 @@ def expect(reference: NDArray[Any], measured: NDArray[Any], usable: NDArray[np.b
     good = good[:: max(1, good.size // MAX_PIXELS)]
     x = reference.reshape(bands, -1)[:, good].astype(np.float64)
     y = measured.reshape(bands, -1)[:, good].astype(np.float64)
-    centre = np.median(x, axis=1, keepdims=True)
+    centre = median(x, axis=1)[:, None]
     design = np.vstack([np.ones((1, x.shape[1])), x - centre])
     coefficients = _fit(design, y)
     flat = reference.reshape(bands, -1).astype(np.float32, copy=False)
@@ -43,7 +43,7 @@ def _fit(design: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.floa
     bands = len(y)
     prior = np.vstack([np.zeros((1, bands)), np.eye(bands)])
     start = prior.copy()
-    start[0] = np.median(y - design[1:], axis=1)
+    start[0] = median(y - design[1:], axis=1)
     pull = np.diag([0.0, *(PRIOR_SHARE * y.shape[1] * np.var(design[1:], axis=1) + 1e-9)])
     coefficients = start
     for _ in range(TURNS):

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from rasterio.enums import Resampling
 from rasterio.warp import reproject
-from scipy import ndimage
 
 from pipeline.correct import masks, normalise
 from pipeline.correct.expectation import expect
+from pipeline.correct.neighbours import eroded
 from pipeline.correct.offset import Offset, dark_floor, reflectance, resolve
 from pipeline.correct.reference import MAX_SIGMA_PX, Draft, Reference, align
 from pipeline.correct.sampling import resampled
@@ -48,7 +48,7 @@ def to_grid(
     for chip, offset in zip(chips, offsets, strict=True):
         layer = np.stack([_warp(_clean(chip.dn[band], offset), moved, Resampling.cubic) for band in bands])
         # the cubic kernel leans on one side along an edge of the data: those pixels are left out
-        whole = ndimage.binary_erosion(np.isfinite(layer).all(axis=0), iterations=EDGE_PX, border_value=1)
+        whole = eroded(np.isfinite(layer).all(axis=0), EDGE_PX, beyond=True)
         new = np.isnan(stack).all(axis=0) & whole
         np.copyto(stack, layer, where=new)
         if chip.scl is not None:

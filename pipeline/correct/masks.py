@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from pipeline.correct.neighbours import opened
+from pipeline.correct.robust import median_of
 from pipeline.correct.shadows import cast
 from pipeline.correct.spectra import (
     VISIBLE,
@@ -94,7 +96,7 @@ def buffer(why: NDArray[np.uint8], radius_m: float, pixel_m: float) -> NDArray[n
     Usable pixels only take the flag; patches under 3 x 3 pixels are no cloud and get no buffer.
     """
     core = (why & np.uint8(Why.CLOUD | Why.SHADOW)) > 0
-    wide = ndimage.binary_opening(core, np.ones((3, 3)))
+    wide = opened(core)
     if radius_m < pixel_m or not wide.any():
         return why
     near = ndimage.distance_transform_edt(~wide) <= radius_m / pixel_m
@@ -115,7 +117,7 @@ def _risen(plane: Planes, before: Planes, known: NDArray[np.bool_], scl: NDArray
         least = np.where(swir < 1.1 * rises[0] + 0.02, least, np.minimum(least, 0))
     quiet = least[known]
     # the lower half only: cloud over half the scene must not hide behind its own scatter
-    spread = float(np.median(quiet) - np.quantile(quiet, 0.16)) if quiet.size else 0.0
+    spread = float(median_of(quiet) - np.quantile(quiet, 0.16)) if quiet.size else 0.0
     scale = max(1.0, RISE_SIGMAS * spread / SURE_RISE)
     sure, edge = least > scale * SURE_RISE, least > scale * EDGE_RISE
     cloud = np.asarray(ndimage.binary_propagation(sure, mask=edge))

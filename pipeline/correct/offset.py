@@ -125,11 +125,21 @@ def levels(chip: Chip) -> dict[Band, NDArray[np.float64]]:
     """DN of QUANTILES per band, over what is neither nodata nor wrapped nor saturated; bands without are left out."""
     found = {}
     for band, raster in chip.dn.items():
-        values = np.asarray(raster.data, dtype=np.float32)
-        valid = values[(values > 0) & (values < WRAPPED_DN)]
-        if valid.size:
-            found[band] = np.quantile(valid, QUANTILES).astype(np.float64)
+        counts = np.bincount(np.ravel(raster.data), minlength=WRAPPED_DN)[:WRAPPED_DN]
+        counts[0] = 0
+        if counts.any():
+            found[band] = _quantiles(counts)
     return found
+
+
+def _quantiles(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """QUANTILES of whole numbers, given how often each occurs: a tenth of the time of partitioning them."""
+    below = np.cumsum(counts)
+    place = (below[-1] - 1) * np.array(QUANTILES)
+    low = np.floor(place)
+    one, two = (np.searchsorted(below, each, side="right").astype(np.float64) for each in (low, low + 1))
+    two = np.where(place > low, two, one)
+    return np.asarray(one + (two - one) * (place - low))
 
 
 def reflectance(dn: NDArray[np.uint16], offset: Offset) -> NDArray[np.float32]:

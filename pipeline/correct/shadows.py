@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, ndimage
 
+from pipeline.correct.neighbours import eroded
+from pipeline.correct.robust import median_of
 from pipeline.correct.spectra import INFRARED, Planes
 
 DARK_SHARE = 0.62
@@ -44,13 +46,13 @@ def cast(
     # clouds are of many heights: the whole way from the cloud to half as far again
     for step in range(math.ceil(1.5 * length) + 1):
         swept |= _moved(cloud, round(shift[0] * step / length), round(shift[1] * step / length))
-    swept = ndimage.binary_dilation(swept, iterations=max(1, round(60 / pixel_m)))
-    return np.asarray(dark & swept)
+    near = ~eroded(~swept, max(1, round(60 / pixel_m)), beyond=True)
+    return np.asarray(dark & near)
 
 
 def _dark(infrared: NDArray[np.float32], ground: NDArray[np.bool_], pixel_m: float) -> NDArray[np.bool_]:
     """Below DARK_SHARE of the median of the surroundings, which vary so slowly that every tenth pixel tells them."""
-    typical = float(np.median(infrared[ground]))
+    typical = float(median_of(infrared[ground]))
     filled = np.where(ground, infrared, typical)
     width = max(3, round(2 * SURROUND_M / pixel_m / STEP_PX)) | 1
     coarse = ndimage.median_filter(filled[::STEP_PX, ::STEP_PX], min(width, 31), mode="reflect")

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.correct.robust import median_of
 from pipeline.correct.smoothing import gaussian
 from pipeline.model.bands import Band
 
@@ -54,7 +55,7 @@ def hazy(plane: Planes, known: NDArray[np.bool_]) -> NDArray[np.bool_]:
     if Band.B04 not in plane or bluest(plane) is Band.B04:
         return np.asarray((blue > 0.25) & known)
     index = smooth(blue - 0.5 * plane[Band.B04], known, 1.0)
-    ground = min(float(np.median(index[known])), CLEAR_HAZE) if known.any() else CLEAR_HAZE
+    ground = min(float(median_of(index[known])), CLEAR_HAZE) if known.any() else CLEAR_HAZE
     visible = np.stack([plane[band] for band in VISIBLE if band in plane])
     mean = np.maximum(visible.mean(axis=0), 1e-3)
     white = np.abs(visible - mean).sum(axis=0) < 0.7 * mean

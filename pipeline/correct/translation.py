@@ -1,13 +1,16 @@
 """The sub-pixel fit of one translation between two structure images, weighted by where the two look alike."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from pipeline.correct.robust import MAD_TO_SIGMA, TUKEY_C
+from pipeline.correct.neighbours import eroded
+from pipeline.correct.robust import MAD_TO_SIGMA, TUKEY_C, median_of
 
 Array = NDArray[Any]
 ROUGH_PIXELS, ROUGH_STEP_PX, ROUGH_WIDEN = 12_000, 2e-3, 3.0
@@ -20,6 +23,8 @@ TILE_PX, LIKENESS_PX, LIKENESS_COUNT = 4, 5.0, 12.0
 """Likeness is worked out on tiles, pooled by a Gaussian of so many px, which holds about so many independent values."""
 UNLIKENESS_FLOOR, SPREAD_FLOOR = 0.1, 0.005
 """Least unlikeness that a weight divides by, so that no corner of the chip decides alone; and least of a spread."""
+POOL_TRUNCATE = 2.5
+"""Sigmas at which that Gaussian ends."""
 CLUSTER_TILES = 3
 """Sides in tiles of what counts as one independent witness of the shift."""
 MEDIAN_OF = 8192
@@ -44,7 +49,7 @@ class Fit:
 def middle(values: Array) -> float:
     """Median, of a regular sample where there are many."""
     flat = values.reshape(-1)
-    return float(np.median(flat[:: max(flat.size // MEDIAN_OF, 1)]))
+    return float(median_of(flat[:: max(flat.size // MEDIAN_OF, 1)]))
 
 
 def fit(first: Array, second: Array, clear: NDArray[np.bool_]) -> tuple[Fit, Fit] | None:
@@ -84,7 +89,7 @@ def _field(fixed: Array, clear: NDArray[np.bool_], most: int) -> _Field | None:
     if min(fixed.shape) <= 2 * EDGE_PX + 8:
         return None
     down, across = (slice(EDGE_PX, size - EDGE_PX) for size in fixed.shape)
-    chosen = np.asarray(ndimage.binary_erosion(clear, iterations=CLEARANCE_PX)[down, across])
+    chosen = eroded(clear, CLEARANCE_PX)[down, across]
     pixels = int(chosen.sum())
     if pixels < MIN_FIT_PIXELS:
         return None
@@ -168,14 +173,14 @@ class _Likeness:
         self._fixed, self._clear = field.fixed, field.chosen.astype(np.float32)
         self._count = _tiles(self._clear, TILE_PX)
         self._share = np.maximum(self._pooled(self._count), 1e-3 * TILE_PX**2)
-        self._level, power = (self._mean(part) for part in (self._fixed, self._fixed**2))
+        self._level, power = self._means(self._fixed, self._fixed**2)
         self._spread = np.sqrt(np.maximum(power - self._level**2, 0) + 0.02)
         self._flat = self._whole((self._spread, self._level))
         self.mean = self.common = 0.0
 
     def judge(self, moving: Array) -> tuple[Array, Array, Array]:
         """(residual, weight, gain of the moving image), each (row, col): both are brought to local mean 0, spread 1."""
-        level, power, product = (self._mean(part) for part in (moving, moving**2, moving * self._fixed))
+        level, power, product = self._means(moving, moving**2, moving * self._fixed)
         spread = np.sqrt(np.maximum(power - level**2, 0) + 0.02)
         alike = np.clip((product - level * self._level) / (spread * self._spread), 0, 1)
         self.mean = float((alike * self._count).sum() / self._count.sum())
@@ -190,14 +195,25 @@ class _Likeness:
         return residual, weights, scale
 
     def _pooled(self, tiles: Array) -> Array:
-        return np.asarray(ndimage.gaussian_filter(tiles, self._reach, truncate=2.5))
+        """(..., row, col): as `ndimage.gaussian_filter` does it, several images at once, its kernels kept."""
+        for axis, sigma in ((-2, self._reach[0]), (-1, self._reach[1])):
+            tiles = ndimage.correlate1d(tiles, _kernel(sigma), axis, np.float32)
+        return tiles
 
-    def _mean(self, image: Array) -> Array:
-        return self._pooled(_tiles(image * self._clear, TILE_PX)) / self._share
+    def _means(self, *images: Array) -> Array:
+        return self._pooled(np.stack([_tiles(image * self._clear, TILE_PX) for image in images])) / self._share
 
     def _whole(self, tiles: tuple[Array, ...]) -> list[Array]:
         rows, cols = self._fixed.shape
         return [np.repeat(np.repeat(each, TILE_PX, 0)[:rows], TILE_PX, 1)[:, :cols] for each in tiles]
+
+
+@lru_cache(maxsize=64)
+def _kernel(sigma: float) -> Array:
+    """Weights of a Gaussian, which end where it has no more to say."""
+    reach = int(POOL_TRUNCATE * sigma + 0.5)
+    weights = np.exp(-0.5 / sigma**2 * np.arange(-reach, reach + 1) ** 2)
+    return np.asarray(weights / weights.sum())
 
 
 def _tiles(image: Array, side: int) -> Array:
@@ -235,15 +251,22 @@ def _sample(coefficients: Array, shift: Array, inner: tuple[slice, slice]) -> tu
     col_taps, col_slopes = _taps(part[1])
     rows, cols = inner
     lines = [coefficients[rows.start + whole[0] + k : rows.stop + whole[0] + k : rows.step] for k in (-1, 0, 1, 2)]
-    straight = sum(tap * line for tap, line in zip(row_taps, lines, strict=True))
-    sloped = sum(tap * line for tap, line in zip(row_slopes, lines, strict=True))
+    straight, sloped = _mixed(lines, row_taps), _mixed(lines, row_slopes)
+    first, width = cols.start + whole[1] - 1, cols.stop - cols.start
 
     def across(image: Array, taps: Array) -> Array:
-        first = cols.start + whole[1] - 1
-        width = cols.stop - cols.start
-        return np.asarray(sum(tap * image[:, first + k : first + k + width] for k, tap in enumerate(taps)))
+        return _mixed([image[:, first + k : first + k + width] for k in range(4)], taps)
 
     return across(straight, col_taps), across(sloped, col_taps), across(straight, col_slopes)
+
+
+def _mixed(parts: Sequence[Array], taps: Array) -> Array:
+    """The sum of these arrays, each times its tap."""
+    mixed = taps[0] * parts[0]
+    scratch = np.empty_like(mixed)
+    for part, tap in zip(parts[1:], taps[1:], strict=True):
+        mixed += np.multiply(part, tap, out=scratch)
+    return np.asarray(mixed)
 
 
 def _taps(t: float) -> tuple[Array, Array]:

@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.correct.robust import median_of
+
 Array = NDArray[Any]
 
 SMALLEST = 60
@@ -47,7 +49,7 @@ def spread(change: Array) -> tuple[Array, Array]:
         off = change - centre
         covariance = (off * weights[:, None]).T @ off / weights.sum() + 1e-6 * np.eye(bands)
         distance = squared(off, covariance)
-        distance *= (bands - 0.66) / max(float(np.median(distance)), 1e-12)
+        distance *= (bands - 0.66) / max(float(median_of(distance)), 1e-12)
         weights = np.where(distance < 2.5 * bands, 1.0, 1e-9)
         centre = (change * weights[:, None]).sum(axis=0) / weights.sum()
     off = change - centre

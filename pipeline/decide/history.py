@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.correct.robust import centre_spread, median
+from pipeline.correct.robust import centre_spread, median, median_of
 from pipeline.decide.cover import PRIOR_PIXELS, SMALLEST, kinds, spread
 from pipeline.model.bands import Band
 from pipeline.model.imagery import Look
@@ -176,8 +176,11 @@ def learn(history: History, found: Residual, when: datetime, trust: NDArray[np.f
 
 def adopt(history: History, look: Look) -> History:
     """Ground that was under cloud in all first looks gets its history from the first look that sees it."""
+    unknown = ~np.isfinite(history.mean).all(axis=0)
+    if not unknown.any():
+        return history
     values = clear_values(look)
-    new = ~np.isfinite(history.mean).all(axis=0) & np.isfinite(values).all(axis=0)
+    new = unknown & np.isfinite(values).all(axis=0)
     if not new.any():
         return history
     doubt = np.where(new, _unknown(look.bands, values), history.doubt).astype(np.float32)
@@ -275,14 +278,14 @@ def _fit(design: NDArray[np.float64], values: NDArray[Any]) -> tuple[NDArray[np.
         covariance = (rest * weights) @ rest.T / weights.sum() + np.eye(len(y)) * FLOOR**2
         distance = np.einsum("ij,ik,kj->j", rest, np.linalg.inv(covariance), rest)
         # the weighted covariance is too small by what the weights cut: the median distance puts it right
-        covariance *= max(float(np.median(distance)) / _chi2_median(len(y)), 0.05)
+        covariance *= max(float(median_of(distance)) / _chi2_median(len(y)), 0.05)
         weights = _believed(distance, len(y))
     return coefficients, covariance
 
 
 def _believed(distance: NDArray[np.float64], bands: int) -> NDArray[np.float64]:
     """Weight of each pixel by its squared distance, brought to the median that noise would have."""
-    distance = distance / max(float(np.median(distance)) / _chi2_median(bands), 0.05)
+    distance = distance / max(float(median_of(distance)) / _chi2_median(bands), 0.05)
     return np.where(distance < 9 * bands, 1 / np.maximum(1, distance / (2 * bands)), 0)
 
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from matplotlib.image import imsave
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
+from PIL import Image
 from rasterio.features import rasterize
 from shapely.geometry import MultiPolygon, Polygon
 
@@ -79,9 +79,7 @@ def write_pair(path: Path, outline: Polygon | MultiPolygon, before: Look, after:
     limits = stretch(pictures, [look.usable[part.rows, part.cols] for look in (before, after)])
     halves = [_with_outline(rendered(picture, limits), outline, part) for picture in pictures]
     gap = np.full((halves[0].shape[0], 6, 3), 255, np.uint8)
-    imsave(
-        path, np.concatenate([halves[0], gap, halves[1]], axis=1), format="png", metadata={"Software": "groundbreak"}
-    )
+    Image.fromarray(np.concatenate([halves[0], gap, halves[1]], axis=1)).save(path, "png")
 
 
 def _with_outline(shown: NDArray[np.uint8], outline: Polygon | MultiPolygon, part: Window) -> NDArray[np.uint8]:

@@ -2,13 +2,13 @@
 
 import base64
 import io
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import rasterio
 from affine import Affine
-from matplotlib.image import imsave
 from numpy.typing import NDArray
 from PIL import Image
 from rasterio.enums import Resampling
@@ -46,11 +46,13 @@ class Map:
     @property
     def data(self) -> str:
         """The picture as a data URI."""
-        buffer = io.BytesIO()
-        kind = "jpeg" if self.width * self.height > PHOTO_PX and self.pixels.shape[2] == 3 else "png"
-        extra = {"pil_kwargs": {"quality": 88}} if kind == "jpeg" else {"metadata": {"Software": "groundbreak"}}
-        imsave(buffer, self.pixels, format=kind, **extra)
-        return _uri(buffer.getvalue(), kind)
+        buffer, picture = io.BytesIO(), Image.fromarray(self.pixels)
+        if self.width * self.height > PHOTO_PX and self.pixels.shape[2] == 3:
+            picture.save(buffer, "jpeg", quality=88)
+            return _uri(buffer.getvalue(), "jpeg")
+        # ground never repeats itself, so that deflate finds nothing to refer back to but runs of one colour
+        picture.save(buffer, "png", compress_type=zlib.Z_RLE)
+        return _uri(buffer.getvalue(), "png")
 
     @property
     def width_m(self) -> float:

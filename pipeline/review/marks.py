@@ -1,13 +1,11 @@
 """What lets a picture of a change stand alone: place, credit, scale bar and north."""
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
-from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
-from matplotlib.patheffects import withStroke
 
 from pipeline.model.site import Site
+from pipeline.review.sheet import ABOVE, BELOW, PT, Letters, Sheet
 
 ATTRIBUTION = "Contains modified Copernicus Sentinel data"
 """Credit of what a site names no other source for."""
@@ -15,8 +13,7 @@ LENGTHS_M = (20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000)
 MAX_SHARE = 0.4
 """Part of a picture that its scale bar may take."""
 MAX_NAME = 90
-CASING = (withStroke(linewidth=2.8, foreground="#1b1c1f"),)
-"""A dark edge under light lines and letters: without it they are lost on a bright roof, and in print."""
+GREY, SMALL, WHITE = "#6b6f76", 6.8, Letters(size=6.5, colour="#ffffff", cased=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,15 +41,15 @@ def caption(name: str, site_id: str, attribution: str, simulated: str) -> Captio
     return Caption(site=shown, attribution=attribution, simulated=simulated)
 
 
-def write_caption(figure: Figure, words: Caption, change_id: str) -> None:
-    """Place above on the right, credit and what is simulated below. Names are no formulas: a `$` stays one."""
-    plain: dict[str, Any] = {"parse_math": False, "color": "#6b6f76"}
-    height = float(figure.get_figheight())
-    figure.text(0.988, 1 - 0.18 / height, words.site, fontsize=8.5, va="top", ha="right", **plain)
+def write_caption(sheet: Sheet, words: Caption, change_id: str) -> None:
+    """Place above on the right, credit and what is simulated below."""
+    left, right = 0.012 * sheet.width, 0.988 * sheet.width
+    sheet.write(right, (13 + ABOVE * 8.5) * PT, words.site, Letters(size=8.5, colour=GREY, across="r"))
     credit = words.attribution[:1].upper() + words.attribution[1:]
     said = f"{credit}. {f'Simulated: {words.simulated}. ' if words.simulated else ''}Grid north is up."
-    figure.text(0.012, 0.07 / height, said, fontsize=6.8, va="bottom", **plain)
-    figure.text(0.988, 0.07 / height, change_id, fontsize=6.8, va="bottom", ha="right", **plain)
+    below = sheet.height - (5 + BELOW * SMALL) * PT
+    sheet.write(left, below, said, Letters(size=SMALL, colour=GREY))
+    sheet.write(right, below, change_id, Letters(size=SMALL, colour=GREY, across="r"))
 
 
 def scale_bar(width_m: float) -> tuple[float, str]:
@@ -62,11 +59,16 @@ def scale_bar(width_m: float) -> tuple[float, str]:
     return length / width_m, f"{length} m" if length < 1000 else f"{length // 1000} km"
 
 
-def mark_scale(axis: Any, width_m: float, bottom: float) -> None:
-    """A bar and a north arrow in the first chip, which reaches from 0 to 1 and shows `width_m` metres of ground."""
-    share, label = scale_bar(width_m)
-    left, low = 0.06, bottom + 0.07
-    axis.plot([left, left + share], [low, low], color="white", linewidth=1.6, path_effects=CASING, zorder=4)
-    at: dict[str, Any] = {"color": "white", "fontsize": 6.5, "path_effects": CASING, "zorder": 4}
-    axis.text(left, low + 0.03, label, va="bottom", **at)
-    axis.text(0.94, 0.96, "N\n↑", va="top", ha="right", linespacing=0.9, **at)
+def mark_scale(sheet: Sheet, pixel_m: float, chip: tuple[float, float, float], side: float) -> None:
+    """A bar and a north arrow in a chip, whose left, top and bottom are given.
+
+    pixel_m: ground to one pixel of the sheet. side: the longer side of the chip.
+    """
+    left, top, bottom = chip
+    share, label = scale_bar(side * pixel_m)
+    start, low = left + 0.06 * side, bottom - 0.07 * side
+    sheet.line([start, start + share * side], [low, low], WHITE.colour, 1.6, cased=True)
+    sheet.write(start, low - 0.03 * side - BELOW * WHITE.size * PT, label, WHITE)
+    for line, letter in enumerate("N↑"):
+        at = top + 0.04 * side + (ABOVE + line) * WHITE.size * PT
+        sheet.write(left + 0.94 * side, at, letter, replace(WHITE, across="r"))

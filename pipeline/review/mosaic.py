@@ -48,7 +48,7 @@ class Mosaic:
     def _create(self, path: Path, kind: str, nodata: float, names: Sequence[str]) -> DatasetWriter:
         facts = profile(kind, len(names), self.grid, nodata)
         file = rasterio.open(path, "w", tiled=True, blockxsize=256, blockysize=256, compress="DEFLATE", zlevel=1,
-                             SPARSE_OK=True, BIGTIFF="IF_SAFER", **facts)  # fmt: skip
+                             INTERLEAVE="BAND", SPARSE_OK=True, BIGTIFF="IF_SAFER", **facts)  # fmt: skip
         described(file, names)
         return self._stack.enter_context(file)
 

@@ -77,7 +77,7 @@ def publish(
             caption=site_caption(site), decision=decision, looks_of=wide.looks_of if wide else lambda _: ordered
         )
         with ThreadPoolExecutor(1) as beside:
-            rasters = beside.submit(_write_rasters, stage.files, decision, ordered, wide)
+            rasters = beside.submit(_write_rasters, stage.files, folder, decision, ordered, wide)
             write_pictures(stage.files, folder, source, pictured[: settings.review.max_timelines])
             rasters.result()
         facts = _facts(site, decision, ordered, records, _sensitivity(folder))
@@ -102,12 +102,13 @@ def _times(records: Sequence[SceneRecord]) -> list[datetime]:
     return sorted(record.time for record in records if record.used)
 
 
-def _write_rasters(files: Folder, decision: Decision, looks: Sequence[Look], wide: Wide | None) -> None:
+def _write_rasters(files: Folder, folder: Folder, decision: Decision, looks: Sequence[Look], wide: Wide | None) -> None:
+    """Into `files`, but for what `folder` has already."""
     by_id = {look.scene.id: look for look in looks}
     before, after = by_id[decision.before_scene], by_id[decision.after_scene]
     if wide is None:
-        write_look(files.before, before)
-        write_look(files.after, after)
+        write_look(files.before, before, folder.before)
+        write_look(files.after, after, folder.after)
         write_score(files.score, decision.evidence)
     else:
         write_mosaic(files.before, wide.mosaic.before)

@@ -9,6 +9,7 @@ import rasterio
 import rasterio.shutil
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
+from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetWriter, MemoryFile
@@ -35,9 +36,24 @@ def look_dn(look: Look) -> NDArray[np.uint16]:
     return np.where(np.isfinite(planes), np.clip(np.round(planes * 10000), 1, 65535), NODATA_DN).astype(np.uint16)
 
 
-def write_look(path: Path, look: Look) -> None:
-    """A look as a picture."""
-    _write_cog(path, look_dn(look), look.grid, nodata=NODATA_DN, names=look_names(look.bands))
+def write_look(path: Path, look: Look, known: Path | None = None) -> None:
+    """A look as a picture; not where the file `known` shows the same already, as reading is a tenth of writing."""
+    data, names = look_dn(look), look_names(look.bands)
+    if known is None or not _holds(known, data, look.grid, names):
+        _write_cog(path, data, look.grid, nodata=NODATA_DN, names=names)
+
+
+def _holds(path: Path, data: NDArray[np.uint16], grid: GeoBox, names: Sequence[str]) -> bool:
+    """Whether a file has these very pixels in this place."""
+    if not path.exists():
+        return False
+    try:
+        with rasterio.open(path) as source:
+            place = source.shape, source.transform, source.crs, source.descriptions
+            same = place == (tuple(grid.shape), grid.affine, CRS.from_user_input(str(grid.crs)), tuple(names))
+            return same and np.array_equal(source.read(), data)
+    except RasterioError:
+        return False
 
 
 def look_names(bands: Sequence[Band]) -> list[str]:

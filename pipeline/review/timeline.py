@@ -3,37 +3,32 @@
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
 from pathlib import Path
-from typing import Any
 
-import matplotlib
 import numpy as np
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from pipeline.model.alert import Alert, Decision, Observation
 from pipeline.model.imagery import Look
 from pipeline.review.chips import CONTEXT_PX, Window, rendered, stretch, true_colour, window, write_pair
-from pipeline.review.curves import Curve, curves
+from pipeline.review.curves import curves
 from pipeline.review.folder import Folder
-from pipeline.review.marks import CASING, Caption, mark_scale, write_caption
+from pipeline.review.marks import Caption, mark_scale, write_caption
+from pipeline.review.panels import BRACKET, INK, QUIET, SEEN, draw_panels
 from pipeline.review.phrases import certainty
+from pipeline.review.sheet import ABOVE, BELOW, PT, Letters, Sheet
 
-matplotlib.use("Agg")
-
-FORM = 2
+FORM = 3
 """Raise it when the picture's form changes: pictures of the old form are then drawn anew."""
 CHIPS = 10
 CLEAR_SHARE = 0.6
 """Part of the outline that must be clear for a look to stand in the strip."""
-DPI = 120
-WIDTH_IN, HEIGHT_IN, LOW_IN = 11.6, 5.6, 2.4
-"""Inches; the low one is that of a pair, whose two points make no curve."""
+WIDTH_PX, HEIGHT_PX, LOW_PX = 1392, 672, 288
+"""The low one is that of a pair, whose two points make no curve."""
 MARGIN = 0.012
-SEEN, QUIET, BRACKET, INK = "#c2261c", "#6b6f76", "#ffd92f", "#222222"
-TEXT: Any = {"font.family": "DejaVu Sans", "font.size": 8, "axes.linewidth": 0.6, "text.color": INK}
+STRIP_PX = 75.6
+"""Where the strip begins, below title and facts."""
+GAP, OVER, UNDER = 0.06, 0.16, 0.17
+"""Between chips, over and under them, in sides of a chip."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -51,7 +46,8 @@ def write_pictures(staged: Folder, folder: Folder, source: Pictures, alerts: Seq
     for each in source.decision.observations:
         seen.setdefault(each.change_id, []).append(each)
     for alert in alerts:
-        mine = seen.get(alert.id, [])
+        # a look that shows nothing of the alert changes nothing in its picture
+        mine = [each for each in seen.get(alert.id, ()) if each.score is not None or each.clear_share >= CLEAR_SHARE]
         facts = f"{FORM} {CONTEXT_PX} {source.caption} {source.decision.settings_digest} {alert} {mine}"
         mark = hashlib.sha256(facts.encode()).hexdigest()
         place = folder.timeline(alert.id)
@@ -78,33 +74,29 @@ def write_timeline(
     """
     mine = {seen.scene: seen for seen in observations}
     clear = [look for look in looks if look.scene.id in mine and mine[look.scene.id].clear_share >= CLEAR_SHARE]
-    with matplotlib.rc_context(TEXT):
-        curved = len(looks) > 2
-        figure = Figure(figsize=(WIDTH_IN, HEIGHT_IN if curved else LOW_IN), facecolor="white")
-        _title(figure, alert)
-        write_caption(figure, caption, alert.id)
-        if clear:
-            _strip(figure, alert, _chosen(clear, alert), mine)
-        if curved:
-            _plots(figure, alert, [mine[look.scene.id] for look in looks if look.scene.id in mine], clear)
-        figure.savefig(path, format="png", dpi=DPI, metadata={"Comment": mark, "Software": "groundbreak"})
+    curved = len(looks) > 2
+    sheet = Sheet(WIDTH_PX, HEIGHT_PX if curved else LOW_PX)
+    _title(sheet, alert)
+    write_caption(sheet, caption, alert.id)
+    if clear:
+        _strip(sheet, alert, _chosen(clear, alert), mine)
+    if curved:
+        lines = curves(alert, clear) if clear else ()
+        draw_panels(sheet, alert, [mine[look.scene.id] for look in looks if look.scene.id in mine], lines)
+    sheet.save(path, mark)
 
 
-def _title(figure: Figure, alert: Alert) -> None:
+def _title(sheet: Sheet, alert: Alert) -> None:
     kind = f"{alert.kind.value.capitalize()}, {alert.status.value}"
-    figure.text(0.012, _below(figure, 0.14), kind, fontsize=12, weight="bold", va="top")
+    left = MARGIN * WIDTH_PX
+    sheet.write(left, (10 + ABOVE * 12) * PT, kind, Letters(size=12, colour=INK, bold=True))
     since = f"not there {alert.last_clear_before}, " if alert.last_clear_before else ""
     size = f"{alert.area_m2:,.0f} ± {alert.area_error_m2:,.0f} m²".replace(",", "\u2009")
     facts = (
         f"{since}there {alert.first_seen}  ·  {size}  ·  seen in {alert.looks_seen} of {alert.looks_clear} clear looks"
         f"  ·  confidence {certainty(alert.confidence)}  ·  {_place(alert)}"
     )
-    figure.text(0.012, _below(figure, 0.40), facts, fontsize=8.5, va="top")
-
-
-def _below(figure: Figure, inches: float) -> float:
-    """Height in the figure so far below its upper edge."""
-    return 1 - inches / float(figure.get_figheight())
+    sheet.write(left, (29 + ABOVE * 8.5) * PT, facts, Letters(size=8.5, colour=INK))
 
 
 def _place(alert: Alert) -> str:
@@ -145,36 +137,33 @@ def _spread(looks: Sequence[Look], count: int, *, first: int = 0, last: int = 0)
     return [*head, *[middle[index] for index in sorted(set(even))], *tail]
 
 
-def _strip(figure: Figure, alert: Alert, looks: Sequence[Look], mine: Mapping[str, Observation]) -> None:
-    """One axes for all chips: ten of their own would take longer to draw than everything else."""
+def _strip(sheet: Sheet, alert: Alert, looks: Sequence[Look], mine: Mapping[str, Observation]) -> None:
     part = window(alert.outline, looks[0].grid)
     pictures = [true_colour(look, part) for look in looks]
     limits = stretch(pictures, [look.usable[part.rows, part.cols] for look in looks])
     height, width = pictures[0].shape[:2]
-    side, gap = max(height, width), 0.06
-    across, above, below = CHIPS * (1 + gap) - gap + 0.02, 0.16, 0.17
-    # one unit is one chip, as wide as it is high
-    tall = (1 - 2 * MARGIN) * WIDTH_IN / across * (1 + above + below) / figure.get_figheight()
-    axis: Any = figure.add_axes((MARGIN, _below(figure, 0.63) - tall, 1 - 2 * MARGIN, tall))
-    axis.set_axis_off()
+    chip = (1 - 2 * MARGIN) * WIDTH_PX / (CHIPS * (1 + GAP) - GAP + 0.02)
+    unit, top = chip / max(height, width), STRIP_PX + OVER * chip
+    bottom = top + height * unit
     for index, (look, picture) in enumerate(zip(looks, pictures, strict=True)):
-        left = index * (1 + gap)
-        right, low = left + width / side, 1 - height / side
-        axis.imshow(rendered(picture, limits), extent=(left, right, low, 1), interpolation="nearest", aspect="auto")
+        left = MARGIN * WIDTH_PX + (index * (1 + GAP) + 0.01) * chip
+        right = left + width * unit
+        sheet.picture(left, top, right, bottom, rendered(picture, limits))
+        _rings(sheet, alert, part, (left, top), unit)
         seen = mine[look.scene.id].seen
-        _rings(axis, alert, part, left, side)
         edge = SEEN if seen else QUIET
-        axis.plot([left, right, right, left, left], [low, low, 1, 1, low], color=edge, linewidth=1.6 if seen else 0.6)
-        axis.text(
-            left + 0.01, 1.03, f"{look.time:%Y-%m-%d}", fontsize=7.8, va="bottom", weight="bold" if seen else "normal"
-        )
-        axis.text(left + 0.01, low - 0.04, _role(look, alert), fontsize=7, va="top", color=edge)
-    mark_scale(axis, abs(part.grid.affine.a) * side, low)
-    axis.set_xlim(-0.01, across - 0.01)
-    axis.set_ylim(-below, 1 + above)
+        around = [left, right, right, left, left], [bottom, bottom, top, top, bottom]
+        sheet.line(*around, edge, 1.6 if seen else 0.6)
+        start, day = left + 0.01 * chip, f"{look.time:%Y-%m-%d}"
+        over = top - 0.03 * chip - BELOW * 7.8 * PT
+        sheet.write(start, over, day, Letters(size=7.8, colour=INK, bold=seen))
+        under = bottom + 0.04 * chip + ABOVE * 7 * PT
+        sheet.write(start, under, _role(look, alert), Letters(size=7, colour=edge))
+    mark_scale(sheet, abs(part.grid.affine.a) / unit, (MARGIN * WIDTH_PX + 0.01 * chip, top, bottom), chip)
 
 
-def _rings(axis: Any, alert: Alert, part: Window, left: float, side: int) -> None:
+def _rings(sheet: Sheet, alert: Alert, part: Window, corner: tuple[float, float], unit: float) -> None:
+    """The outline over a chip. unit: pixels of the sheet to one of the chip, whose upper left corner is given."""
     inverse = ~part.grid.affine
     for polygon in getattr(alert.outline, "geoms", [alert.outline]):
         for ring in (polygon.exterior, *polygon.interiors):
@@ -182,7 +171,7 @@ def _rings(axis: Any, alert: Alert, part: Window, left: float, side: int) -> Non
             col, row = inverse.a * x + inverse.c, inverse.e * y + inverse.f
             inside = (col >= 0) & (row >= 0) & (col <= part.grid.shape[1]) & (row <= part.grid.shape[0])
             line = np.where(inside, 1.0, np.nan)
-            axis.plot(left + col / side * line, 1 - row / side, color=BRACKET, linewidth=1.3, path_effects=CASING)
+            sheet.line(corner[0] + col * unit * line, corner[1] + row * unit, BRACKET, 1.3, cased=True)
 
 
 def _role(look: Look, alert: Alert) -> str:
@@ -195,73 +184,3 @@ def _role(look: Look, alert: Alert) -> str:
     if day == alert.confirmed_at:
         return "confirmed"
     return "last seen" if day == alert.last_seen else ""
-
-
-def _plots(figure: Figure, alert: Alert, seen: Sequence[Observation], clear: Sequence[Look]) -> None:
-    lines = curves(alert, clear) if clear else ()
-    count = 1 + len(lines)
-    bottom, top, gap = 0.09, 0.6, 0.03
-    height = (top - bottom - gap * (count - 1)) / count
-    score: Any = figure.add_axes((0.055, top - height, 0.933, height))
-    _scores(score, seen)
-    axes = [score]
-    for index, curve in enumerate(lines, 1):
-        axis: Any = figure.add_axes((0.055, top - height - index * (height + gap), 0.933, height), sharex=score)
-        _curve(axis, curve, alert)
-        axes.append(axis)
-    for axis in axes:
-        axis.spines[["top", "right"]].set_visible(False)
-        axis.tick_params(labelsize=7.5, length=2.5, width=0.6, labelbottom=axis is axes[-1])
-        axis.yaxis.set_major_locator(matplotlib.ticker.MaxNLocator(4))
-        _bracket(axis, alert)
-    _dates(score, alert)
-    locator: Any = AutoDateLocator(minticks=6, maxticks=14)  # type: ignore[no-untyped-call]
-    axes[-1].xaxis.set_major_locator(locator)
-    axes[-1].xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
-
-
-def _scores(axis: Any, seen: Sequence[Observation]) -> None:
-    known = [each for each in seen if each.score is not None]
-    times = [each.time for each in known]
-    scores = np.array([each.score for each in known], float)
-    top = float(np.percentile(scores, 98)) * 1.25 if scores.size else 10.0
-    shown = np.clip(scores, -5, max(top, 5.0))
-    size = [6 + 20 * each.clear_share for each in known]
-    axis.vlines(times, 0, shown, color=[SEEN if each.seen else "#b8bcc2" for each in known], linewidth=0.7)
-    axis.scatter(times, shown, c=[SEEN if each.seen else QUIET for each in known], s=size, zorder=3, linewidths=0)
-    axis.axhline(0, color=QUIET, linewidth=0.5)
-    axis.set_ylabel("score (σ)", fontsize=8)
-
-
-def _curve(axis: Any, curve: Curve, alert: Alert) -> None:
-    if curve.band is not None:
-        at = {"fontsize": 6.8, "color": "#4d6d91", "va": "bottom", "ha": "right"}
-        axis.text(1, 1.0, curve.note, transform=axis.transAxes, **at)
-        days, low, high = curve.band
-        axis.fill_between(days, low, high, color="#9db7d5", alpha=0.45, linewidth=0)
-    after = np.array([moment.date() >= alert.first_seen for moment in curve.times])
-    axis.plot(curve.times, curve.values, color="#8f959d", linewidth=0.6)
-    marks = [SEEN if late else "#35618f" for late in after]
-    axis.scatter(curve.times, curve.values, c=marks, s=9, zorder=3, linewidths=0)
-    axis.set_ylabel(curve.name, fontsize=8)
-
-
-def _bracket(axis: Any, alert: Alert) -> None:
-    if alert.last_clear_before is not None:
-        axis.axvspan(_noon(alert.last_clear_before), _noon(alert.first_seen), color=BRACKET, alpha=0.4, linewidth=0)
-    axis.axvline(_noon(alert.first_seen), color=SEEN, linewidth=0.9)
-    if alert.confirmed_at is not None:
-        axis.axvline(_noon(alert.confirmed_at), color=SEEN, linewidth=0.9, linestyle=(0, (4, 2)))
-
-
-def _dates(axis: Any, alert: Alert) -> None:
-    """The days of the alert's life over the uppermost curve."""
-    across = axis.get_xaxis_transform()
-    at = {"transform": across, "fontsize": 7, "color": SEEN, "va": "bottom"}
-    axis.text(_noon(alert.first_seen), 1.01, f"first seen {alert.first_seen} ", ha="right", **at)
-    if alert.confirmed_at is not None:
-        axis.text(_noon(alert.confirmed_at), 1.01, f" confirmed {alert.confirmed_at}", ha="left", **at)
-
-
-def _noon(day: date) -> NDArray[Any] | datetime:
-    return datetime(day.year, day.month, day.day, 12)

@@ -56,11 +56,11 @@ def is_wide(site: Site) -> bool:
 
 def cell_questions(question: Question, found: Found) -> Iterator[Question]:
     """One question a cell that holds some of the AOI, row by row. found: what the catalogue has for the whole site."""
-    site, inside = question.site, aoi_mask(question.site)
+    site = question.site
     for core, seen in cells(site.grid, CELL_PX, HALO_PX):
-        rows, cols = place_of(core, site.grid)
-        if not inside[rows, cols].any():
+        if not aoi_mask(replace(site, grid=core)).any():
             continue
+        rows, cols = place_of(core, site.grid)
         name = f"{site.id}.{rows.start // CELL_PX}.{cols.start // CELL_PX}"
         yield replace(
             question,
@@ -115,8 +115,9 @@ def _reaches(scene: Scene, grid: GeoBox) -> bool:
 
 
 def _corner(evidence: Evidence) -> Evidence:
-    """One pixel of it: the rest is in the pictures."""
-    return Evidence(grid=evidence.grid[:1, :1], log_odds=evidence.log_odds[:1, :1], since=evidence.since[:1, :1])
+    """One pixel of it, copied: the rest is in the pictures, and a view would hold all that the cell remembers."""
+    odds, since = evidence.log_odds[:1, :1].copy(), evidence.since[:1, :1].copy()
+    return Evidence(grid=evidence.grid[:1, :1], log_odds=odds, since=since)
 
 
 def _around(alert: Alert, looks: Sequence[Look]) -> tuple[Look, ...]:

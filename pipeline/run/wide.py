@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 import numpy as np
+import rasterio
 from rasterio.errors import RasterioError
 
 from pipeline.catalogue.scenes import Found
@@ -27,6 +28,9 @@ from pipeline.run.judge import Judged, Question, common_bands, quiet, refusal_re
 from pipeline.run.workers import Told, answers
 
 SCRATCH = "wide-"
+CACHE_BYTES = 256_000_000
+"""Of the whole area's rasters GDAL holds so much: two rows of blocks of a tile. It would hold a twentieth of what the
+machine has."""
 
 
 @contextmanager
@@ -42,13 +46,18 @@ def judged_wide(
         shutil.rmtree(leftover)
     folder = Path(mkdtemp(prefix=SCRATCH, dir=room))
     try:
-        found = scenes_of(question)
-        asked = tuple(cell_questions(question, found))
-        told = answers(judge_cell, asked, workers, scheduler, quiet)
-        gathered = _gather(question, found, asked, told, folder, step)
-        yield _judged(question, found, gathered, len(asked)), Wide(mosaic=gathered.mosaic, looks_of=gathered.looks_of)
+        with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES):
+            yield _told(question, folder, workers, scheduler, step)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _told(question: Question, folder: Path, workers: int, scheduler: str | None, step: Progress) -> tuple[Judged, Wide]:
+    found = scenes_of(question)
+    asked = tuple(cell_questions(question, found))
+    told = answers(judge_cell, asked, workers, scheduler, quiet)
+    gathered = _gather(question, found, asked, told, folder, step)
+    return _judged(question, found, gathered, len(asked)), Wide(mosaic=gathered.mosaic, looks_of=gathered.looks_of)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)

@@ -1,8 +1,7 @@
-import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
-from pipeline.review.marks import LENGTHS_M, MAX_NAME, MAX_SHARE, caption, mark_scale, write_caption
+from pipeline.review.marks import LENGTHS_M, MAX_NAME, MAX_SHARE, caption, scale_bar, write_caption
+from pipeline.review.sheet import Sheet
 from tests.review import made
 from tests.review.test_timeline import ALERT, draw
 
@@ -22,13 +21,13 @@ def test_a_name_is_printed_where_the_font_has_its_letters_and_the_id_elsewhere(n
 
 
 def test_a_picture_says_where_it_comes_from_and_what_of_it_is_simulated():
-    figure = Figure()
-    write_caption(figure, caption("Place", "place", "Credit to X", "buildings"), "a1")
-    said = " ".join(text.get_text() for text in figure.texts)
+    sheet = Sheet(400, 100)
+    write_caption(sheet, caption("Place", "place", "Credit to X", "buildings"), "a1")
+    said = " ".join(words.text for words in sheet.words)
     assert "Place" in said and "Credit to X. Simulated: buildings." in said and "a1" in said
-    plain = Figure()
+    plain = Sheet(400, 100)
     write_caption(plain, caption("Place", "place", "Credit to X", ""), "a1")
-    assert not any("imulated" in text.get_text() for text in plain.texts)
+    assert not any("imulated" in words.text for words in plain.words)
 
 
 def test_a_name_that_looks_like_a_formula_is_printed_as_it_is(tmp_path):
@@ -38,10 +37,8 @@ def test_a_name_that_looks_like_a_formula_is_printed_as_it_is(tmp_path):
 
 @pytest.mark.parametrize("width_m", [60, 370, 1810, 12_000])
 def test_the_scale_bar_is_as_long_as_it_says(width_m):
-    axis = Figure().add_axes((0, 0, 1, 1))
-    mark_scale(axis, width_m, 0.0)
-    left, right = np.asarray(axis.lines[0].get_xdata())
-    number, unit = axis.texts[0].get_text().split()
+    share, label = scale_bar(width_m)
+    number, unit = label.split()
     length = int(number) * (1000 if unit == "km" else 1)
-    assert (right - left) * width_m == pytest.approx(length) and length in LENGTHS_M
-    assert right - left <= MAX_SHARE + 1e-9
+    assert share * width_m == pytest.approx(length) and length in LENGTHS_M
+    assert share <= MAX_SHARE + 1e-9

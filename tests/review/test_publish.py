@@ -5,6 +5,7 @@ import struct
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,12 @@ import rasterio
 from pipeline.model.alert import Status
 from pipeline.model.errors import ReviewError
 from pipeline.review import gpkg
+from pipeline.review.folder import make, staging
 from pipeline.review.geoblob import decode, encode, register
+from pipeline.review.marks import caption
+from pipeline.review.rasters import write_look
 from pipeline.review.schema import ANALYST, MACHINE
+from pipeline.review.timeline import Pictures, write_pictures
 from tests.review import made
 from tests.review.conftest import put
 
@@ -68,6 +73,39 @@ def test_an_idle_night_leaves_every_file_as_it_was(folder):
     before = digests(folder)
     assert put(folder, TWO).changed == 0
     assert digests(folder) == before
+
+
+def test_a_picture_is_drawn_anew_for_a_look_that_saw_something_and_for_no_other(tmp_path):
+    folder, looks = make(tmp_path / "made-place"), made.looks([TWO[0].outline], count=9)
+    alert = replace(TWO[0], after_scene=looks[6].scene.id)
+    words = caption("Made Place", "made-place", "Credit", "")
+
+    def drawn(upto):
+        with staging(folder) as stage:
+            decision = made.decision([alert], looks[:upto])
+            shown = Pictures(caption=words, decision=decision, looks_of=lambda _: looks[:upto])
+            write_pictures(stage.files, folder, shown, [alert])
+            names = [file.name for file in stage.files.path.rglob("*.png")]
+            stage.release()
+        return len(names)
+
+    # the eighth look is clouded over the alert
+    assert [drawn(upto) for upto in (7, 7, 8, 9)] == [2, 0, 0, 2]
+
+
+def test_a_look_that_is_shown_already_is_not_written_again(tmp_path):
+    looks = made.looks()
+    write_look(tmp_path / "a.tif", looks[0])
+    for known, expected in (
+        (looks[0], False), (looks[1], True), (replace(looks[0], bands=tuple(reversed(looks[0].bands))), True),
+    ):  # fmt: skip
+        (tmp_path / "b.tif").unlink(missing_ok=True)
+        write_look(tmp_path / "b.tif", known, tmp_path / "a.tif")
+        assert (tmp_path / "b.tif").exists() is expected
+    (tmp_path / "a.tif").write_bytes((tmp_path / "a.tif").read_bytes()[:20_000])
+    write_look(tmp_path / "b.tif", looks[0], tmp_path / "a.tif")
+    write_look(tmp_path / "c.tif", looks[0], tmp_path / "none.tif")
+    assert (tmp_path / "b.tif").exists() and (tmp_path / "c.tif").exists()
 
 
 def test_the_same_decision_gives_the_same_bytes_elsewhere(published, tmp_path):

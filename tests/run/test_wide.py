@@ -113,6 +113,14 @@ def test_each_building_is_found_once_and_whole_wherever_the_seams_run(
     assert {row.change_id for row in read_rows(tmp_path / "wide" / "review.gpkg")} == {alert.id for alert in found}
 
 
+def test_an_answer_holds_no_more_memory_than_it_tells(question: Question, in_cells: None) -> None:
+    answer = cells.judge_cell(next(cells.cell_questions(question, scenes_of(question))), quiet)
+    evidence = answer.decision.evidence
+    assert evidence.log_odds.base is None and evidence.since.base is None
+    for looks in answer.looks.values():
+        assert all(look.reflectance.base is None and look.why.base is None for look in looks)
+
+
 def test_cells_say_what_the_whole_says(
     question: Question, tmp_path: Path, in_cells: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,190 @@
+"""The curves under an alert's chips: score, brightness and NDVI over one time axis."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from typing import Any
+
+import numpy as np
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num, num2date
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike, NDArray
+
+from pipeline.model.alert import Alert, Observation
+from pipeline.review.curves import Curve
+from pipeline.review.sheet import ABOVE, BELOW, PT, Letters, Sheet, font
+
+SEEN, QUIET, BRACKET, INK = "#c2261c", "#6b6f76", "#ffd92f", "#222222"
+TICK_PT, TICKS = 2.5, Letters(size=7.5, colour="#000000")
+FRAME, PALE, PAST, BAND = TICKS.colour, "#b8bcc2", "#35618f", "#9db7d5"
+LEFT, RIGHT, BOTTOM, TOP, GAP = 0.055, 0.988, 0.09, 0.6, 0.03
+"""Parts of the sheet, from its left and its lower edge."""
+AROUND = 0.05
+"""Room around a curve, part of its reach."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Panel:
+    """A part of a sheet with a scale of days and one of values: (low, high) of both, top and bottom in pixels."""
+
+    sheet: Sheet
+    top: float
+    bottom: float
+    days: tuple[float, float]
+    values: tuple[float, float]
+
+    @property
+    def sides(self) -> tuple[float, float]:
+        return LEFT * self.sheet.width, RIGHT * self.sheet.width
+
+    def x(self, days: ArrayLike) -> NDArray[np.float64]:
+        low, high = self.days
+        left, right = self.sides
+        return left + (np.asarray(days, float) - low) / (high - low) * (right - left)
+
+    def y(self, values: ArrayLike) -> NDArray[np.float64]:
+        low, high = self.values
+        return self.bottom - (np.asarray(values, float) - low) / (high - low) * (self.bottom - self.top)
+
+
+def draw_panels(sheet: Sheet, alert: Alert, seen: Sequence[Observation], curves: Sequence[Curve]) -> None:
+    """One panel for the scores and one for each curve. seen: the alert in each look, in time order."""
+    known = [each for each in seen if each.score is not None]
+    scores = np.array([each.score for each in known], float)
+    top = float(np.percentile(scores, 98)) * 1.25 if scores.size else 10.0
+    shown = np.clip(scores, -5, max(top, 5.0))
+    times = [[each.time for each in known], *(curve.times for curve in curves)]
+    days = _reach([_bracket(alert), *map(_days, times)])
+    height = (TOP - BOTTOM - GAP * len(curves)) / (1 + len(curves))
+    panels = [
+        _Panel(
+            sheet=sheet, days=days, values=_reach(values),
+            top=(1 - TOP + index * (height + GAP)) * sheet.height,
+            bottom=(1 - TOP + index * (height + GAP) + height) * sheet.height,
+        )
+        for index, values in enumerate([[shown, 0.0], *([c.values, *(c.band or ())[1:]] for c in curves)])
+    ]  # fmt: skip
+    for panel, curve in zip(panels, (None, *curves), strict=True):
+        if curve is None:
+            _mark_bracket(panel, alert)
+            _draw_scores(panel, known, shown)
+        else:
+            _draw_past(panel, curve)
+            _mark_bracket(panel, alert)
+            _draw_curve(panel, curve, alert)
+        _draw_frame(panel, "score (σ)" if curve is None else curve.name, last=panel is panels[-1])
+    _name_days(panels[0], alert)
+
+
+def _reach(values: Sequence[ArrayLike]) -> tuple[float, float]:
+    """Lowest and highest of what is known, with some room around."""
+    known = np.concatenate([np.ravel(np.asarray(each, float)) for each in values])
+    known = known[np.isfinite(known)]
+    low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
+    room = AROUND * (high - low) or AROUND * max(abs(high), 1.0)
+    return low - room, high + room
+
+
+def _days(times: Sequence[datetime]) -> NDArray[np.float64]:
+    return np.asarray(date2num(list(times)), np.float64)  # type: ignore[no-untyped-call]
+
+
+def _noon(day: date) -> float:
+    return float(_days([datetime(day.year, day.month, day.day, 12)])[0])
+
+
+def _bracket(alert: Alert) -> list[float]:
+    """The days that every panel marks."""
+    return [_noon(day) for day in (alert.last_clear_before, alert.first_seen, alert.confirmed_at) if day is not None]
+
+
+def _mark_bracket(panel: _Panel, alert: Alert) -> None:
+    ends = [panel.top, panel.bottom]
+    first = panel.x(_noon(alert.first_seen))
+    if alert.last_clear_before is not None:
+        last = panel.x(_noon(alert.last_clear_before))
+        panel.sheet.fill((last, first, first, last), np.repeat(ends, 2), BRACKET, 0.4)
+    panel.sheet.line([first, first], ends, SEEN, 0.9)
+    if alert.confirmed_at is not None:
+        at = panel.x(_noon(alert.confirmed_at))
+        panel.sheet.line([at, at], ends[::-1], SEEN, 0.9, dash=(4, 2))
+
+
+def _draw_scores(panel: _Panel, known: Sequence[Observation], shown: NDArray[np.float64]) -> None:
+    panel.sheet.line(panel.sides, np.repeat(panel.y(0), 2), QUIET, 0.5)
+    x, y = panel.x(_days([each.time for each in known])), panel.y(shown)
+    diameters = np.sqrt([6 + 20 * each.clear_share for each in known])
+    seen = np.array([each.seen for each in known], bool)
+    for which, stem, dot in ((~seen, PALE, QUIET), (seen, SEEN, SEEN)):
+        panel.sheet.stems(x[which], float(panel.y(0)), y[which], stem, 0.7)
+        panel.sheet.dots(x[which], y[which], diameters[which], dot)
+
+
+def _draw_past(panel: _Panel, curve: Curve) -> None:
+    """What its own past lets expect of a curve."""
+    if curve.band is None:
+        return
+    days, low, high = curve.band
+    x = panel.x(_days(days))
+    panel.sheet.fill([*x, *x[::-1]], [*panel.y(low), *panel.y(high)[::-1]], BAND, 0.45)
+    note = Letters(size=6.8, colour="#4d6d91", across="r")
+    panel.sheet.write(panel.sides[1], panel.top - BELOW * note.size * PT, curve.note, note)
+
+
+def _draw_curve(panel: _Panel, curve: Curve, alert: Alert) -> None:
+    sheet = panel.sheet
+    x, y = panel.x(_days(curve.times)), panel.y(curve.values)
+    sheet.line(x, y, "#8f959d", 0.6)
+    known = np.isfinite(curve.values)
+    after = np.array([moment.date() >= alert.first_seen for moment in curve.times], bool)
+    for which, colour in ((~after & known, PAST), (after & known, SEEN)):
+        sheet.dots(x[which], y[which], 3, colour)
+
+
+def _draw_frame(panel: _Panel, name: str, *, last: bool) -> None:
+    """The lines to the left and below with their ticks, and what they count; days only under the last panel."""
+    sheet, (left, right) = panel.sheet, panel.sides
+    long, pad = TICK_PT * PT, 3.5 * PT
+    sheet.line([left, left, right], [panel.top, panel.bottom, panel.bottom], FRAME, 0.6)
+    ticks = _within(MaxNLocator(4).tick_values(*panel.values), panel.values)
+    digits = _digits(ticks)
+    labels = [f"{round(tick, digits) + 0.0:.{digits}f}".replace("-", "\u2212") for tick in ticks]
+    for label, at in zip(labels, panel.y(ticks), strict=True):
+        sheet.line([left - long, left], [at, at], FRAME, 0.6)
+        middle = at + (ABOVE - BELOW) / 2 * TICKS.size * PT
+        sheet.write(left - long - pad, middle, label, replace(TICKS, across="r"))
+    widest = max((font(TICKS.size).getlength(label) for label in labels), default=0.0)
+    beside, middle = left - long - 2 * pad - widest, (panel.top + panel.bottom) / 2
+    sheet.write(beside, middle, name, replace(TICKS, size=8, upright=True))
+    locator: Any = AutoDateLocator(minticks=6, maxticks=14)  # type: ignore[no-untyped-call]
+    ends: Any = num2date(panel.days)  # type: ignore[no-untyped-call]
+    days = _within(locator.tick_values(*ends), panel.days)
+    for at in panel.x(days):
+        sheet.line([at, at], [panel.bottom, panel.bottom + long], FRAME, 0.6)
+    if last:
+        formatter: Any = ConciseDateFormatter(locator)  # type: ignore[no-untyped-call]
+        under = panel.bottom + long + pad + ABOVE * TICKS.size * PT
+        for label, at in zip(formatter.format_ticks(days), panel.x(days), strict=True):
+            sheet.write(float(at), under, label, replace(TICKS, across="m"))
+        sheet.write(right, under + 8.5 * PT, formatter.get_offset(), replace(TICKS, across="r"))
+
+
+def _within(ticks: Sequence[float], limits: tuple[float, float]) -> list[float]:
+    return [float(tick) for tick in ticks if limits[0] <= tick <= limits[1]]
+
+
+def _digits(ticks: Sequence[float]) -> int:
+    """Digits after the point that tell these ticks from each other."""
+    step = min(np.diff(ticks), default=1.0)
+    return next((digits for digits in range(8) if abs(round(step, digits) - step) < 1e-3 * step), 8)
+
+
+def _name_days(panel: _Panel, alert: Alert) -> None:
+    """The days of the alert's life over the uppermost curve."""
+    words = Letters(size=7, colour=SEEN)
+    over = panel.top - 0.01 * (panel.bottom - panel.top) - BELOW * words.size * PT
+    first = float(panel.x(_noon(alert.first_seen)))
+    panel.sheet.write(first, over, f"first seen {alert.first_seen} ", replace(words, across="r"))
+    if alert.confirmed_at is not None:
+        at = float(panel.x(_noon(alert.confirmed_at)))
+        panel.sheet.write(at, over, f" confirmed {alert.confirmed_at}", words)

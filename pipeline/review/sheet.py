@@ -1,0 +1,155 @@
+"""A white sheet to draw on in pixels, with nothing between the caller and the rasteriser: no axes, no artists."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.backend_bases import GraphicsContextBase
+from matplotlib.backends.backend_agg import RendererAgg
+from matplotlib.colors import to_rgb
+from matplotlib.font_manager import FontProperties, findfont
+from matplotlib.path import Path as Shape
+from matplotlib.transforms import Affine2D
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
+
+DPI = 120
+PT = DPI / 72
+"""Pixels to a point."""
+CASING = "#1b1c1f"
+"""A dark edge under light lines and letters: without it they are lost on a bright roof, and in print."""
+CASING_PT = 1.4
+"""What it adds to a line."""
+BELOW, ABOVE = 0.21, 0.76
+"""Of the size of letters: how far the lowest reaches under the line of writing, the highest over it."""
+PNG_LEVEL = 3
+"""A tenth larger than at zlib's usual six, in two thirds of the time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letters:
+    """How words look. size: points. across: l, m or r, the part of the words that lies at their x."""
+
+    size: float
+    colour: str
+    bold: bool = False
+    across: str = "l"
+    cased: bool = False
+    upright: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A line of writing at a place in pixels; upright ones end left of x and have their middle at y."""
+
+    x: float
+    y: float
+    text: str
+    letters: Letters
+
+
+@dataclass(slots=True, eq=False)
+class Sheet:
+    """x runs to the right and y down, in pixels; widths and sizes are points. Words lie over everything else."""
+
+    width: int
+    height: int
+    words: list[Words] = field(default_factory=list)
+    _agg: Any = field(init=False)
+    _down: Affine2D = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._agg = RendererAgg(self.width, self.height, DPI)  # type: ignore[no-untyped-call]
+        self._down = Affine2D.from_values(1, 0, 0, -1, 0, self.height)
+        self.fill((0, self.width, self.width, 0), (0, 0, self.height, self.height), "#ffffff")
+
+    def picture(self, left: float, top: float, right: float, bottom: float, pixels: NDArray[np.uint8]) -> None:
+        """(row, col, 3) bytes stretched over a part of the sheet, each pixel a sharp rectangle."""
+        sides = (round(bottom) - round(top), round(right) - round(left))
+        at = [(np.arange(side) * size) // side for side, size in zip(sides, pixels.shape, strict=False)]
+        shown = np.dstack([pixels[np.ix_(*at)], np.full(sides, 255, np.uint8)])
+        self._agg.draw_image(self._pen("#ffffff", 0), round(left), self.height - round(bottom), shown[::-1])
+
+    def line(
+        self, x: ArrayLike, y: ArrayLike, colour: str, points: float, *, dash: Sequence[float] = (), cased: bool = False
+    ) -> None:
+        """A line through these points, with gaps where one is NaN. dash: lengths on and off, in widths of the line."""
+        shape = Shape(np.column_stack([x, y]))
+        for ink, width in ((CASING, points + CASING_PT), (colour, points)) if cased else ((colour, points),):
+            pen = self._pen(ink, width)
+            if dash:
+                pen.set_dashes(0, [each * width for each in dash])
+            self._agg.draw_path(pen, shape, self._down)
+
+    def stems(self, x: ArrayLike, low: float, high: ArrayLike, colour: str, points: float) -> None:
+        """Upright lines from one height."""
+        x = np.asarray(x, float)
+        ends = np.stack([np.column_stack([x, np.full(len(x), low)]), np.column_stack([x, high])], axis=1)
+        shape = Shape(ends.reshape(-1, 2), np.tile([Shape.MOVETO, Shape.LINETO], len(x)))
+        self._agg.draw_path(self._pen(colour, points), shape, self._down)
+
+    def fill(self, x: ArrayLike, y: ArrayLike, colour: str, alpha: float = 1.0) -> None:
+        """The polygon through these points."""
+        corners = np.column_stack([x, y])
+        shape = Shape(np.vstack([corners, corners[:1]]), closed=True)
+        pen = self._pen(colour, 0)
+        pen.set_alpha(alpha)
+        self._agg.draw_path(pen, shape, self._down, to_rgb(colour))
+
+    def dots(self, x: ArrayLike, y: ArrayLike, points: ArrayLike, colour: str) -> None:
+        """Discs around these points. points: their diameters."""
+        centres = np.column_stack([x, y])
+        radii = np.broadcast_to(np.asarray(points, float) * PT / 2, len(centres))
+        circle: Any = Shape.unit_circle()
+        discs = circle.vertices[None] * radii[:, None, None] + centres[:, None]
+        shape = Shape(discs.reshape(-1, 2), np.tile(circle.codes, len(centres)))
+        self._agg.draw_path(self._pen(colour, 0), shape, self._down, to_rgb(colour))
+
+    def write(self, x: float, y: float, text: str, letters: Letters) -> None:
+        """Words on a line at y; those that read upwards end left of x and have their middle at y."""
+        self.words.append(Words(x, y, text, letters))
+
+    def save(self, path: Path, comment: str) -> None:
+        """As a PNG that carries a comment."""
+        image = Image.frombuffer("RGBA", (self.width, self.height), self._agg.buffer_rgba(), "raw", "RGBA", 0, 1)
+        image = image.convert("RGB")
+        pencil = ImageDraw.Draw(image)
+        for each in self.words:
+            _write(image, pencil, each)
+        facts = PngInfo()
+        facts.add_text("Comment", comment)
+        facts.add_text("Software", "groundbreak")
+        image.save(path, "png", pnginfo=facts, compress_level=PNG_LEVEL)
+
+    def _pen(self, colour: str, points: float) -> GraphicsContextBase:
+        pen: GraphicsContextBase = self._agg.new_gc()
+        pen.set_foreground(colour)
+        pen.set_linewidth(points)
+        return pen
+
+
+@lru_cache
+def font(points: float, bold: bool = False) -> ImageFont.FreeTypeFont:
+    """DejaVu Sans, which matplotlib brings along, so that pictures are the same on every machine."""
+    path = findfont(FontProperties(family=["DejaVu Sans"], weight="bold" if bold else "normal"))
+    return ImageFont.truetype(path, points * PT, layout_engine=ImageFont.Layout.BASIC)
+
+
+def _write(image: Image.Image, pencil: ImageDraw.ImageDraw, words: Words) -> None:
+    how = words.letters
+    face = font(how.size, how.bold)
+    if how.upright:
+        left, top, right, bottom = face.getbbox(words.text, anchor="ls")
+        mask = Image.new("L", (int(right - left) + 2, int(bottom - top) + 2))
+        ImageDraw.Draw(mask).text((1 - left, 1 - top), words.text, 255, face, "ls")
+        turned = mask.transpose(Image.Transpose.ROTATE_90)
+        corner = round(words.x - turned.width), round(words.y - turned.height / 2)
+        image.paste(Image.new("RGB", turned.size, how.colour), corner, turned)
+    else:
+        edge = 2 if how.cased else 0
+        place = words.x, words.y
+        pencil.text(place, words.text, how.colour, face, how.across + "s", stroke_width=edge, stroke_fill=CASING)
