@@ -5,31 +5,25 @@ python -m benchmarks.stack      needs the recorded coregistration pairs beside t
 
 import csv
 import tempfile
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import combinations, cycle
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
-from odc.geo.geobox import GeoBox
-from pyproj import Transformer
-from scipy import ndimage
 
+from benchmarks.moved import moved_looks
 from benchmarks.real_series import SERIES, catalogue
 from pipeline.catalogue.sites import read_sites
 from pipeline.correct.alignment import Options, estimate
 from pipeline.correct.look import make_draft
 from pipeline.correct.reference import Draft, align, build
-from pipeline.decide.alerts import decide_site, in_order, learned_from
-from pipeline.decide.fold import fold
-from pipeline.model.alert import Alert
 from pipeline.model.bands import ALIGNMENT
-from pipeline.model.imagery import Chip, Raster
+from pipeline.model.imagery import Chip
 from pipeline.model.settings import Settings
-from pipeline.run.correcting import bands_of, correct_chips
+from pipeline.run.correcting import bands_of
 from pipeline.run.judge import Question, quiet, read_all, scenes_of
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -37,12 +31,7 @@ DATA = ROOT.parent / "shared" / "data"
 RECORDED, FLAT = DATA / "coregistration", "iberia_series/site_a"
 SITES = ROOT / "aois" / "demo.geojson"
 TRUTH = (-1.8, 0.6)
-SHIFTS_M = ((3.7, -6.1), (-8.2, 2.4), (5.0, 5.0))
-MOVED = 6
-"""Looks of a series that are moved, by each of the shifts in turn."""
 LOOP_LOOKS = 12
-SEEN_SIGMAS = 3.0
-"""A score beyond this is evidence (pipeline.decide.persistence)."""
 
 
 def main() -> str:
@@ -80,21 +69,8 @@ def main() -> str:
         "The pipeline goes no way from look to look: every look is registered to the common reference, where a loop",
         "closes by construction, and what is left is how far two references would differ.",
         "",
-        f"{MOVED} looks of a series moved by known shifts of 7 to 9 m, their pixels interpolated once more for it, all",
-        f"else as before. Seen alike: pixels that score beyond {SEEN_SIGMAS:.0f} sigma, those of both over those of",
-        "either.",
-        "",
-        MOVED_HEAD,
-        "|---|---|---|---|---|---|---|---|",
-        _moved("embedded", chips, question),
-        _moved("flat", flat_chips, asked),
+        *moved_looks({"embedded": (chips, question), "flat": (flat_chips, asked)}),
     ])  # fmt: skip
-
-
-MOVED_HEAD = (
-    "| series | used, refused | shift found to, median and worst px | score apart, median sigma | 99 % "
-    "| its own scores unmoved, 99 % | seen alike | alerts in common |"
-)
 
 
 def _archive() -> tuple[list[tuple[Chip, ...]], Question]:
@@ -207,72 +183,6 @@ def _halves(drafts: list[Draft], settings: Settings) -> list[str]:
         f"| shifts apart | {len(apart)} | {np.median(apart):.3f} | {np.quantile(apart, 0.95):.3f} "
         f"| {apart.max():.3f} |",
     ]
-
-
-def _moved(name: str, chips: list[tuple[Chip, ...]], question: Question) -> str:
-    """Some looks moved by known shifts; what each scores beside itself unmoved. A row of the table."""
-    site, settings = question.site, question.settings
-    still = in_order(correct_chips(site, chips, settings, quiet)[0])
-    learning = learned_from(site, len(still), settings)
-    chosen = np.linspace(learning + 1, len(still) - 1, MOVED).astype(int).tolist()
-    metres = {still[index].scene.id: by for index, by in zip(chosen, cycle(SHIFTS_M), strict=False)}
-    other = [tuple(_shifted(chip, metres.get(chip.scene.id), site.grid) for chip in each) for each in chips]
-    looks = in_order(correct_chips(site, other, settings, quiet)[0])
-    before, after = (fold(each, learning) for each in (still, looks))
-    found, score, noise, seen = [], [], [], np.zeros(2)
-    for index in chosen:
-        scene = still[index].scene.id
-        now = next((n for n, look in enumerate(looks) if look.scene.id == scene), None)
-        if now is None:
-            continue
-        moved = np.subtract(looks[now].alignment.shift, still[index].alignment.shift) * 10
-        found.append(np.hypot(*(moved - metres[scene])) / 10)
-        one, two = before.scores[index], after.scores[now]
-        if one is not None and two is not None:
-            both = np.isfinite(one) & np.isfinite(two)
-            score.append(np.abs(one - two)[both])
-            noise.append(np.abs(one - np.nanmedian(one))[both])
-            hot = [each[both] > SEEN_SIGMAS for each in (one, two)]
-            seen += ((hot[0] & hot[1]).sum(), (hot[0] | hot[1]).sum())
-    apart, usual = np.concatenate(score), np.concatenate(noise)
-    alike = _in_common(decide_site(site, looks, settings).alerts, decide_site(site, still, settings).alerts)
-    return (
-        f"| {name} | {len(found)}, {len(chosen) - len(found)} | {np.median(found):.3f}, {max(found):.3f} "
-        f"| {np.median(apart):.2f} | {np.quantile(apart, 0.99):.2f} | {np.quantile(usual, 0.99):.2f} "
-        f"| {seen[0] / max(seen[1], 1):.0%} | {alike:.0%} |"
-    )
-
-
-def _in_common(some: Sequence[Alert], others: Sequence[Alert]) -> float:
-    """Share of the alerts of both that have one of the same kind on their ground in the other."""
-    found = [
-        any(one.kind is two.kind and one.outline.intersects(two.outline) for two in there)
-        for mine, there in ((some, others), (others, some)) for one in mine
-    ]  # fmt: skip
-    return float(np.mean(found)) if found else 1.0
-
-
-def _shifted(chip: Chip, metres: tuple[float, float] | None, site: GeoBox) -> Chip:
-    """The chip as if the ground lay elsewhere by so many metres down and right on the site's grid, resampled once."""
-    if metres is None:
-        return chip
-    moved = {}
-    for band, raster in chip.dn.items():
-        by = _native(metres, raster.grid, site)
-        plane = ndimage.shift(raster.data.astype(np.float64), by, order=5, mode="nearest")
-        known = ndimage.binary_erosion(raster.data > 0, iterations=3, border_value=1)
-        data = np.where(known, np.clip(np.round(plane), 1, 65535), 0).astype(np.uint16)
-        moved[band] = Raster(grid=raster.grid, data=data)
-    return replace(chip, dn=moved)
-
-
-def _native(metres: tuple[float, float], native: GeoBox, site: GeoBox) -> tuple[float, float]:
-    """So many metres down and right on the site's grid as (row, col) pixels of a native one, which may be turned."""
-    x, y = (np.mean(side) for side in (site.boundingbox.range_x, site.boundingbox.range_y))
-    there = Transformer.from_crs(str(site.crs), str(native.crs), always_xy=True)
-    ends = (x, y), (x + metres[1], y - metres[0])
-    cols, rows = zip(*(~native.affine * there.transform(*at) for at in ends), strict=True)
-    return rows[1] - rows[0], cols[1] - cols[0]
 
 
 if __name__ == "__main__":

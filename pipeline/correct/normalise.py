@@ -20,8 +20,10 @@ FIELD_MIN_PIXELS = 4000
 FIELD_BLOCK = 8
 FIELD_TURNS = 3
 MIN_BLOCKS = 40
-FIELD_MIN_GAIN = 0.05
-"""A field is used only where it lowers the scatter of block medians by this share."""
+SURE_FIELD_GAIN, FAR_SIGMAS = 0.1, 3.0
+"""Share by which a field brings the block medians together from which on it is taken whole; less counts in proportion,
+or a digit of another look would turn it on and off over the whole chip (decision 0035). And how far off a block still
+counts more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -167,10 +169,13 @@ def _blocks(good: NDArray[np.bool_]) -> _Blocks | None:
 
 
 def _curve(design: NDArray[np.float64], level: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(5,): second-order surface of the medians of blocks; zero where it does not pay."""
+    """(5,): second-order surface of the medians of blocks, as far as it pays; zero where it does not."""
     curve = _surface(design, level)
-    flat, left = (float(centre_spread(part)[1]) for part in (level, level - curve @ design))
-    return curve[1:] if left < (1 - FIELD_MIN_GAIN) * flat else np.zeros(5)
+    centre, scale = centre_spread(level)
+    limit = FAR_SIGMAS * max(float(scale), 1e-6)
+    # means, not medians: those of so few blocks jump from one to the next
+    flat, left = (float(np.minimum(np.abs(rest), limit).mean()) for rest in (level - centre, level - curve @ design))
+    return curve[1:] * float(np.clip((1 - left / max(flat, 1e-9)) / SURE_FIELD_GAIN, 0, 1))
 
 
 def _surface(design: NDArray[np.float64], level: NDArray[np.float64]) -> NDArray[np.float64]:

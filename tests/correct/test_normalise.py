@@ -1,5 +1,7 @@
 """Normalisation: what the air and the sun did is undone, what the ground did is not."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -54,6 +56,20 @@ def test_a_smooth_haze_is_taken_off_and_leaves_the_change() -> None:
     error = (apply(look, found) - truth)[:, ~CHANGE]
     assert np.quantile(np.abs(error), 0.95) < 0.005
     assert np.median((apply(look, found) - truth)[:, CHANGE]) > 0.08
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_hair_more_of_haze_moves_no_pixel_by_more_than_twice_its_own(seed: int) -> None:
+    noise = np.random.default_rng(seed).normal(0, 0.004, (5, SIZE, SIZE))
+    row, col = np.indices((SIZE, SIZE)) / SIZE
+    haze, amounts = row**2 + 0.3 * col, np.linspace(0, 0.004, 41)
+    made = []
+    for amount in amounts:
+        look = ground() + noise + amount * haze
+        found = fit(look, ground(), ALL)
+        assert found is not None
+        made.append(apply(look, found))
+    assert max(np.abs(one - two).max() for one, two in pairwise(made)) < 2 * amounts[1] * haze.max()
 
 
 def test_unrelated_ground_keeps_its_contrast() -> None:
