@@ -245,6 +245,7 @@ IDEAS = (
     Idea(name="threshold from the history backwards", patches={"pipeline.decide.alerts.calibrate": lambda *_: FIXED}),
     Idea(name="bare ground has to outlast a season", patches={"pipeline.decide.objects._outlasts": lambda *_: True}),
     Idea(name="outlines by a matched filter", patches={"pipeline.decide.objects.shape_of": _evidence_contour}),
+    Idea(name="parts told by their own step", patches={"pipeline.decide.objects.later_part": lambda *_: None}),
     Idea(
         name="registration",
         patches={f"pipeline.correct.{room}.align": _unmoved for room in ("look", "reference")},

@@ -36,7 +36,8 @@ from pipeline.study.simulate import Progress, draw, sun_place
 from pipeline.study.stories import Event
 from pipeline.study.truth import lonlat, write_site, write_truth
 
-PIXELS = "simulated: construction drawn by a program into real Sentinel-2 looks; none of it was ever built"
+DRAWN = "construction drawn by a program into real Sentinel-2 looks; none of it was ever built"
+PIXELS = f"simulated: {DRAWN}"
 SEEN = 0.5
 """Share of an event's ground that must show through for a look to count as one that could have seen it."""
 
@@ -133,7 +134,7 @@ def inject(source: Path, out: Path, injection: Injection, step: Progress) -> Pat
     events = injection.events
     write_truth(out / "truth.geojson", injection.crs, events, lambda event: seen.get(event.id, []), record)
     return write_site(
-        out / "sites.geojson", injection.place, injection.name, lonlat(injection.aoi, "EPSG:4326"), PIXELS
+        out / "sites.geojson", injection.place, injection.name, lonlat(injection.aoi, "EPSG:4326"), DRAWN
     )
 
 

@@ -25,7 +25,8 @@ from pipeline.study.stories import Event
 from pipeline.study.truth import middle, write_site, write_truth
 from pipeline.study.weather import OVERCAST, SHADE, Chances, Sky, scene_classes, temperate, through, weather
 
-PIXELS = "simulated: real Sentinel-2 ground, with construction, weather and the passing year drawn by a program"
+DRAWN = "real Sentinel-2 ground, with construction, weather and the passing year drawn by a program"
+PIXELS = f"simulated: {DRAWN}"
 BASELINE_0400 = datetime(2022, 1, 25, tzinfo=UTC)
 Progress = Callable[[int, int, str], None]
 
@@ -83,7 +84,7 @@ def simulate(ground: Ground, plan: Plan, out: Path, step: Progress) -> Path:
     write_catalogue(out, plan.place, plan.name, f"{PIXELS}. Ground: {ground.source}.", items, extra)
     record = {"site": plan.place, "seed": plan.seed, "start": str(times[0].date()), "end": str(times[-1].date())}
     write_truth(out / "truth.geojson", str(ground.grid.crs), plan.events, lambda _: times, record)
-    return write_site(out / "sites.geojson", plan.place, plan.name, plan.aoi or middle(ground.grid), PIXELS)
+    return write_site(out / "sites.geojson", plan.place, plan.name, plan.aoi or middle(ground.grid), DRAWN)
 
 
 def _passes(ground: Ground, plan: Plan) -> Iterator[Pass]:
