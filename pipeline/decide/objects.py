@@ -282,7 +282,7 @@ def _built_later(
     clear = [index for index, look in enumerate(fold.looks) if (look.why[later.where] == 0).mean() >= 0.5]
     without = [index for index in clear if since <= index <= before] or [max(before, 0)]
     with_it = [index for index in clear if index >= later.first]
-    built = shape_of(fold, later.where, later.where, without, with_it)
+    built = shape_of(fold, later.where, later.where, without, with_it) if with_it else None
     if built is None or 2 * int((built.where & later.where).sum()) < int(later.where.sum()):
         return None
     made = _track(fold, built, (later.first, before, with_it[-1]), False, since)
