@@ -29,8 +29,9 @@ LEAST_PIXELS = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Later:
-    """where: (row, col), the part. first: the look that shows it. before: the last clear one that does not, -1 where the
-    part is as old as the rest, and only its roof is new.
+    """where: (row, col), the part. first: the look that shows it. before: the last clear one that does not.
+
+    before is -1 where the part is as old as the rest, and only its roof is new.
     """
 
     where: NDArray[np.bool_]

@@ -133,9 +133,7 @@ def inject(source: Path, out: Path, injection: Injection, step: Progress) -> Pat
     record = {"site": injection.place, "start": str(days[0]), "end": str(days[-1])}
     events = injection.events
     write_truth(out / "truth.geojson", injection.crs, events, lambda event: seen.get(event.id, []), record)
-    return write_site(
-        out / "sites.geojson", injection.place, injection.name, lonlat(injection.aoi, "EPSG:4326"), DRAWN
-    )
+    return write_site(out / "sites.geojson", injection.place, injection.name, lonlat(injection.aoi, "EPSG:4326"), DRAWN)
 
 
 def _description(items: Sequence[_Item]) -> str:
