@@ -84,7 +84,10 @@ class Track:
 
 
 def object_of(fold: Fold, where: NDArray[np.bool_]) -> tuple[Shape, Track] | None:
-    """A region's outline and days; None where no pixel of it is covered by half. where: (row, col), its evidence."""
+    """A region's outline and days; None where no pixel of it is covered, or ever clear, by half.
+
+    where: (row, col), its evidence.
+    """
     strength = np.sqrt((fold.trace.shown**2).sum(axis=0))
     passed = where & (fold.trace.peak >= min(THRESHOLD_NATS, float(fold.trace.peak[where].max())))
     # evidence saturates, also where only a corner of a pixel changed; the size of the change does not
@@ -97,7 +100,8 @@ def object_of(fold: Fold, where: NDArray[np.bool_]) -> tuple[Shape, Track] | Non
     shape = shape_of(fold, where, core, without, with_it)
     if shape is None:
         return None
-    return shape, _track(fold, shape, (first, before, last), healed)
+    track = _track(fold, shape, (first, before, last), healed)
+    return (shape, track) if np.isfinite(track.past).all() else None
 
 
 def _track(fold: Fold, shape: Shape, days: tuple[int, int, int], healed: bool, since: int = 0) -> Track:

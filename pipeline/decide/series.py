@@ -37,11 +37,11 @@ def spectra_of(fold: Fold, where: NDArray[np.bool_]) -> NDArray[np.float64]:
 
 
 def typical_spectrum(spectra: NDArray[np.float64], indices: Any) -> NDArray[np.float64]:
-    """Median over the latest clear of the looks named; of all that there are where none of them was clear."""
+    """Median over the latest clear of the looks named, or of all where none of them was clear; NaN where none is."""
     chosen = [index for index in indices if np.isfinite(spectra[index, 0])][-RECENT:]
     if not chosen:
         chosen = [index for index in range(len(spectra)) if np.isfinite(spectra[index, 0])]
-    return np.asarray(np.median(spectra[chosen], axis=0), np.float64)
+    return np.asarray(np.median(spectra[chosen], axis=0) if chosen else spectra[0], np.float64)
 
 
 def middle_scores(fold: Fold, where: NDArray[np.bool_]) -> list[float | None]:
