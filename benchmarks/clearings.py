@@ -99,8 +99,8 @@ def _section(changes: Sequence[Change], told: Sequence[Alert]) -> list[str]:
         + ".",
         f"All the ground of both winters: {known.area:,.0f} m2 known, {ground.area:,.0f} m2 told, IoU "
         f"{_iou(known, ground):.2f};",
-        f"{best:.2f} where what is told is moved by {east:+.0f} m east, {north:+.0f} m north. The outlines known are those",
-        "of lost green, good to a pixel or two; under a low sun the trees south of a cut shade a part of it.",
+        f"{best:.2f} where what is told is moved by {east:+.0f} m east, {north:+.0f} m north. The outlines known",
+        "are those of lost green, good to a pixel or two; under a low sun the trees south of a cut shade a part of it.",
         f"Confirmed besides, until {until}: {len(others)}.",
     ]
 
