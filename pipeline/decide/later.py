@@ -116,7 +116,10 @@ def _values(fold: Fold, where: NDArray[np.bool_], known: list[int]) -> tuple[NDA
 def _largest_step(
     values: NDArray[np.float32], clear: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
-    """Size of each pixel's largest step in noises, and the place of its first look."""
+    """(pixel,): size of the largest step in noises of one look, and the place of the first look after it.
+
+    A step is the mean of the looks from a place on less that of the looks before it, SIDE_LOOKS of each.
+    """
     looks, bands, pixels = values.shape
     both = clear[1:] & clear[:-1]
     moves = (np.abs(np.diff(values, axis=0)) * both[:, None]).sum(axis=0)

@@ -8,6 +8,7 @@ import pytest
 from scipy import ndimage
 
 from pipeline.decide import objects as deciding
+from pipeline.decide import shapes
 from pipeline.decide.alerts import decide_site
 from pipeline.decide.calibration import LIMITS, Tail
 from pipeline.decide.fold import Fold, fold, part_of
@@ -19,7 +20,7 @@ from pipeline.model.bands import ANALYSIS
 from pipeline.model.imagery import Look
 from pipeline.model.settings import Settings, override
 from pipeline.study.materials import BURNT, CLEARED, PLOUGHED, RED_TILE, ROOFS, WATER, levels
-from tests.decide.test_alerts import BUILDING, FIRST, GRASS, SOIL, _decide, _look, _series, _site
+from tests.decide.test_alerts import BANDS, BUILDING, FIRST, GRASS, SOIL, _decide, _look, _series, _site
 
 GREEN = np.array([0.03, 0.06, 0.04, 0.36, 0.38, 0.18, 0.09])
 
@@ -186,3 +187,13 @@ def test_a_cloud_missed_in_the_latest_look_does_not_swallow_what_stands_beside_i
     kept = [alert for alert in after.alerts if alert.confirmed_at is not None]
     assert [alert.first_seen for alert in kept] == [before.alerts[0].first_seen]
     assert kept[0].outline.intersection(before.alerts[0].outline).area > 0.7 * before.alerts[0].outline.area
+
+
+def test_what_only_the_coarser_bands_show_is_outlined_by_them() -> None:
+    change = np.random.default_rng(5).normal(0, 0.004, (len(BANDS), 40, 40))
+    roof = np.zeros((40, 40), bool)
+    roof[14:22, 12:20] = True
+    bright, short_wave = change + 0.2 * roof, change.copy()
+    short_wave[4, roof] += 0.2
+    assert shapes._telling(BANDS, bright, roof, roof) == [0, 1, 2, 3]
+    assert shapes._telling(BANDS, short_wave, roof, roof) == [0, 1, 2, 3, 4]
