@@ -5,9 +5,9 @@ import re
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -97,8 +97,14 @@ def read_chips(scene: Scene, grid: GeoBox, bands: Sequence[Band]) -> tuple[Chip,
             reads.append((granule, None, _Read(scene=scene.id, name="SCL", href=granule.scl, crs=granule.crs,
                                                grid=grid, kind="uint8")))  # fmt: skip
     budget = _Budget(RETRIES_PER_SCENE, threading.Lock())
-    with ThreadPoolExecutor(min(THREADS, len(reads))) as pool:
-        rasters = list(pool.map(lambda read: _with_retries(read[2], budget), reads))
+    out = [_readers().submit(_with_retries, read, budget) for _, _, read in reads]
+    try:
+        rasters = [each.result() for each in out]
+    finally:
+        # after a fault nothing more of the scene is begun, and nothing goes on behind the back of the next
+        for each in out:
+            each.cancel()
+        wait(out)
     chips = []
     for granule in scene.granules:
         mine = {band: raster for (owner, band, _), raster in zip(reads, rasters, strict=True) if owner is granule}
@@ -108,6 +114,14 @@ def read_chips(scene: Scene, grid: GeoBox, bands: Sequence[Band]) -> tuple[Chip,
     if not chips:
         raise PixelError("none of its files reaches the site", scene.id, "the footprint in the catalogue is wrong")
     return tuple(chips)
+
+
+@cache
+def _readers() -> ThreadPoolExecutor:
+    """The threads that read, for the life of the process: one that is new opens a PROJ database of its own, which takes
+    twice the time of reading a local asset.
+    """
+    return ThreadPoolExecutor(THREADS, "reader")
 
 
 def _with_retries(read: _Read, budget: _Budget) -> Raster | None:
