@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from typing import Any
 
@@ -99,7 +99,7 @@ def read_chips(scene: Scene, grid: GeoBox, bands: Sequence[Band]) -> tuple[Chip,
     budget = _Budget(RETRIES_PER_SCENE, threading.Lock())
     out = [_readers().submit(_with_retries, read, budget) for _, _, read in reads]
     try:
-        rasters = [each.result() for each in out]
+        rasters = [_copied(each.result()) for each in out]
     finally:
         # after a fault nothing more of the scene is begun, and nothing goes on behind the back of the next
         for each in out:
@@ -122,6 +122,11 @@ def _readers() -> ThreadPoolExecutor:
     twice the time of reading a local asset.
     """
     return ThreadPoolExecutor(THREADS, "reader")
+
+
+def _copied(raster: Raster | None) -> Raster | None:
+    """In memory of the caller: what a thread allocates falls back to that thread alone when it is freed."""
+    return None if raster is None else replace(raster, data=raster.data.copy())
 
 
 def _with_retries(read: _Read, budget: _Budget) -> Raster | None:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pipeline.correct.robust import centre_spread, median, tukey_weights
 
 MIN_PIXELS = 400
-MAX_PIXELS = 20_000
+MAX_PIXELS = 10_000
 TURNS = 6
 PRIOR_SHARE = 0.02
 """Weight of "as the reference", in shares of the pixels: bands that say the same are not played against each other."""

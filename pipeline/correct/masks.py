@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from pipeline.correct.neighbours import opened
-from pipeline.correct.robust import median_of
+from pipeline.correct.robust import median_of, zeroed
 from pipeline.correct.shadows import cast
 from pipeline.correct.spectra import (
     VISIBLE,
@@ -62,7 +62,7 @@ def classify(
     plane = planes(bands, reflectance)
     known = np.isfinite(reflectance).all(axis=0)
     plane = {band: np.where(known, values, 0) for band, values in plane.items()}
-    before = None if expected is None else {band: np.nan_to_num(e) for band, e in planes(bands, expected).items()}
+    before = None if expected is None else {band: zeroed(e) for band, e in planes(bands, expected).items()}
     snow = snowy(plane)
     if snow is None:
         snow = scl == SCL_SNOW if scl is not None else np.zeros_like(known)

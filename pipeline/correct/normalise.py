@@ -1,6 +1,7 @@
 """Radiometric normalisation: one gain, one offset and, where there is room, one smooth field a band."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ SURE_CORRELATION, NO_CORRELATION = 0.7, 0.3
 MAX_LINE_PIXELS = 10_000
 FIELD_MIN_PIXELS = 4000
 FIELD_BLOCK = 8
-FIELD_TURNS = 3
+FIELD_TURNS, SAME_GAIN = 3, 2e-4
 MIN_BLOCKS = 40
 SURE_FIELD_GAIN, FAR_SIGMAS = 0.1, 3.0
 """Share by which a field brings the block medians together from which on it is taken whole; less counts in proportion,
@@ -64,7 +65,9 @@ def fit(
     lines = [_line(one, two) for one, two in zip(x, y, strict=True)]
     field = np.zeros((len(x), 5))
     blocks = _blocks(good) if where.size >= FIELD_MIN_PIXELS else None
-    off = None if seasonal is None or blocks is None else blocks.medians(_at(reflectance, where) - _at(seasonal, where))
+    off = None
+    if seasonal is not None and blocks is not None:
+        off = blocks.medians((reflectance - seasonal).reshape(len(x), -1).take(where, axis=1))
     for _ in range(FIELD_TURNS):
         if blocks is None:
             break
@@ -78,7 +81,9 @@ def fit(
         if not field.any():
             break
         flat = y + field @ _at(_terms(good.shape), thin)
-        lines = [_line(one, two) for one, two in zip(x, flat, strict=True)]
+        before, lines = lines, [_line(one, two) for one, two in zip(x, flat, strict=True)]
+        if max(abs(new[0] - old[0]) for new, old in zip(lines, before, strict=True)) < SAME_GAIN:
+            break
     gains, offsets, scatters = zip(*lines, strict=True)
     return Radiometry(gain=gains, offset=offsets, scatter=scatters, field=field)
 
@@ -87,8 +92,10 @@ def apply(reflectance: NDArray[Any], radiometry: Radiometry) -> NDArray[np.float
     """Corrected reflectance, (band, row, col) float32."""
     gain = np.array(radiometry.gain, np.float32)[:, None, None]
     offset = np.array(radiometry.offset, np.float32)[:, None, None]
-    curve = np.tensordot(radiometry.field, _terms(reflectance.shape[1:]), axes=(1, 0)) if radiometry.field.any() else 0
-    return np.asarray(reflectance * gain + offset - curve, np.float32)
+    corrected = reflectance * gain + offset
+    if radiometry.field.any():
+        corrected -= np.tensordot(radiometry.field.astype(np.float32), _terms(reflectance.shape[1:]), axes=(1, 0))
+    return np.asarray(corrected, np.float32)
 
 
 def _at(planes: NDArray[Any], where: NDArray[np.intp]) -> NDArray[np.float64]:
@@ -121,9 +128,10 @@ def _solve(x: NDArray[np.float64], y: NDArray[np.float64], weights: NDArray[Any]
     return gain, float(y_mean - gain * x_mean)
 
 
-def _terms(shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """(5, row, col): x, y, x*x, x*y, y*y over the chip, each -1..1."""
-    row, col = (np.linspace(-1, 1, size) for size in shape)
+@lru_cache(maxsize=2)
+def _terms(shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """(5, row, col): x, y, x*x, x*y, y*y over the chip, each -1..1. Kept: all looks of a site ask for the same."""
+    row, col = (np.linspace(-1, 1, size, dtype=np.float32) for size in shape)
     y, x = np.meshgrid(row, col, indexing="ij")
     return np.stack([x, y, x * x, x * y, y * y])
 
@@ -140,7 +148,7 @@ class _Blocks:
     kept: NDArray[np.int64]
     design: NDArray[np.float64]
 
-    def medians(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    def medians(self, values: NDArray[Any]) -> NDArray[np.float64]:
         """(band, kept): upper median of the (band, pixel) values of each block. Blocks are rows of one sort."""
         out = np.empty((len(values), len(self.kept)))
         table = np.empty((len(self.count), FIELD_BLOCK**2), np.float32)

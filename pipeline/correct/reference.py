@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from pipeline.correct.alignment import Options, estimate
+from pipeline.correct.offset import Offset
 from pipeline.correct.robust import centre_spread, median
 from pipeline.correct.sampling import sampled
 from pipeline.model.bands import ALIGNMENT, Band
@@ -23,14 +24,16 @@ FIRST_DRAFTS = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Draft:
-    """A scene on the site grid before registration: reflectance (band, row, col), usable (row, col), DN offset."""
+    """A scene on the site grid before registration: reflectance (band, row, col), flags (row, col), and the offset of
+    each granule.
+    """
 
     scene: Scene
     grid: GeoBox
     bands: tuple[Band, ...]
     reflectance: NDArray[np.float32]
     why: NDArray[np.uint8]
-    boa_offset_dn: int
+    offsets: tuple[Offset, ...]
 
     @property
     def clear_share(self) -> float:

@@ -15,6 +15,8 @@ DARK_SHARE = 0.62
 """Infrared below this share of the ground around is in shadow: best F1 with the geometry on hand-drawn labels."""
 SURROUND_M = 900.0
 STEP_PX = 10
+SOUGHT_M = 20.0
+"""To this the displacement is looked for: far nearer than the 60 m that it may be off."""
 REACH_M = 3000.0
 """How far from its cloud a shadow is looked for: base heights to 2 km with the sun at 35 degrees."""
 MIN_GAIN = 1.5
@@ -38,9 +40,12 @@ def cast(
     if not found or not cloud.any() or float(ground.mean()) < 0.1:
         return np.zeros_like(cloud)
     dark = _dark(np.exp(np.mean(np.log(np.maximum(found, 1e-3)), axis=0)), ground, pixel_m)
-    shift = _displacement(cloud, dark, ground, sun, pixel_m)
+    every = max(1, round(SOUGHT_M / pixel_m))
+    coarse = [mask[::every, ::every] for mask in (cloud, dark, ground)]
+    shift = _displacement(*coarse, sun, every * pixel_m)
     if shift is None:
         return np.zeros_like(cloud)
+    shift = (every * shift[0], every * shift[1])
     swept = np.zeros_like(cloud)
     length = max(abs(shift[0]), abs(shift[1]), 1)
     # clouds are of many heights: the whole way from the cloud to half as far again

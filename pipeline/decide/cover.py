@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.correct.robust import median_of
+from pipeline.correct.robust import median, median_of
 
 Array = NDArray[Any]
 
@@ -43,7 +43,7 @@ def spread(change: Array) -> tuple[Array, Array]:
     What lies beyond 2.5 times the majority's own median distance is left out.
     """
     bands = change.shape[1]
-    centre, weights = np.median(change, axis=0), np.ones(len(change))
+    centre, weights = median(change, axis=0), np.ones(len(change))
     covariance = np.eye(bands)
     for _ in range(6):
         off = change - centre

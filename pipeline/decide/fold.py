@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.correct.robust import zeroed
 from pipeline.correct.smoothing import gaussian
 from pipeline.decide import history, persistence
 from pipeline.decide.history import History, clear_values, vegetation_index
@@ -108,7 +109,7 @@ def advance(state: State, looks: Sequence[Look]) -> State:
         judged = judged | np.isfinite(sigma)
         green = _greener(looks[index].bands, values, found.expected)
         trace = persistence.step(trace, index, sigma, found.reflectance, green, THRESHOLD_NATS)
-        trust = np.where(trace.log_odds > 0, 0, np.clip(2 - np.nan_to_num(sigma) / 2, 0, 1))
+        trust = np.where(trace.log_odds > 0, 0, np.clip(2 - zeroed(sigma) / 2, 0, 1))
         # what is green is a season, not a suspect: it is learned however unlike it was
         trust = np.where(green & (trace.log_odds <= 0), 1, trust).astype(np.float32)
         past = history.adopt(history.learn(past, found, when, trust), looks[index])
@@ -178,7 +179,7 @@ def _greener(bands: tuple[Band, ...], values: NDArray[np.float32], expected: NDA
     if near is None or red is None or Band.B02 not in bands:
         return np.zeros(values.shape[1:], bool)
     order = [near, red, bands.index(Band.B02)]
-    now, then = ([gaussian(np.nan_to_num(each[band]), POOL_PX) for band in order] for each in (values, expected))
+    now, then = ([gaussian(zeroed(each[band]), POOL_PX) for band in order] for each in (values, expected))
     index, usual = vegetation_index(now[0], now[1]), vegetation_index(then[0], then[1])
     green = (index > GREEN_NDVI) & (index > usual - GREEN_DROP)
     darker = (now[1] - then[1] < SPROUTING_VISIBLE) & (now[2] - then[2] < SPROUTING_VISIBLE)

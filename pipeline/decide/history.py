@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.correct.robust import centre_spread, median, median_of
+from pipeline.correct.robust import centre_spread, median, median_of, zeroed
 from pipeline.decide.cover import PRIOR_PIXELS, SMALLEST, kinds, spread
 from pipeline.model.bands import Band
 from pipeline.model.imagery import Look
@@ -156,11 +156,11 @@ def learn(history: History, found: Residual, when: datetime, trust: NDArray[np.f
     reach = np.tensordot(phase, history.doubt, axes=(0, 0))
     total = np.tensordot(phase, reach, axes=(0, 0))
     gain = believed * reach / (believed * total + 1)
-    step = np.nan_to_num(found.reflectance)
+    step = np.where(known, found.reflectance, 0)
     doubt = history.doubt - gain[:, None] * reach[None]
     for index, drift in enumerate((LEVEL_DRIFT, SEASON_DRIFT, SEASON_DRIFT)):
         doubt[index, index] += drift * believed
-    square = np.where(known, np.nan_to_num((found.white**2).mean(axis=0)), 0)
+    square = np.where(known, (found.white**2).mean(axis=0), 0)
     # a residual counts at most as three sigmas: one bird is no restless pixel
     rate = believed / (np.minimum(history.weight, MEMORY - 1) + 1)
     restless = history.restless + rate * (np.minimum(square * _calm(history), 9.0) - history.restless)
@@ -245,7 +245,7 @@ def _by_kind(
         whitener = np.linalg.inv(np.linalg.cholesky(own)).astype(np.float32)
         white[:, members] = whitener @ less[:, members]
         off = means[:, members] - median(means[:, members], axis=1)[:, None]
-        odd[members] = np.nan_to_num(((whitener @ off) ** 2).mean(axis=0))
+        odd[members] = zeroed(((whitener @ off) ** 2).mean(axis=0))
     back = np.empty_like(order)
     back[order] = np.arange(order.size)
     return (
@@ -265,9 +265,8 @@ def _fit(design: NDArray[np.float64], values: NDArray[Any]) -> tuple[NDArray[np.
     y = values.astype(np.float64)
     # a few bright roofs pull any map towards themselves: first those are believed that look as they did
     plain = y - design[1:]
-    plain = plain - np.median(plain, axis=1, keepdims=True)
-    scale = 1.4826 * np.median(np.abs(plain), axis=1, keepdims=True) + FLOOR
-    weights = _believed(((plain / scale) ** 2).sum(axis=0), len(y))
+    centre, scale = (each[:, None] for each in centre_spread(plain, axis=1))
+    weights = _believed((((plain - centre) / (scale + FLOOR)) ** 2).sum(axis=0), len(y))
     ridge = np.eye(len(design)) * 1e-6 * y.shape[1]
     ridge[0, 0] = 0
     coefficients = np.zeros((len(design), len(y)))

@@ -85,7 +85,7 @@ def step(
     """
     clear = np.isfinite(score)
     sigma = np.where(clear, score, 0)
-    values = np.where(clear, np.nan_to_num(residual), 0)
+    values = np.where(clear, residual, 0)
     said = np.clip(NATS_PER_SIGMA * (sigma - SEEN_SIGMAS), -CAP_NATS, CAP_NATS)
     said = np.where(green, np.minimum(said, -0.5 * CAP_NATS), said)
     alike = _likeness(trace.change, values)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.correct.look import make_draft, make_look
+from pipeline.correct.look import make_draft, make_look, measured
 from pipeline.correct.offset import Claimed, Levels, levels, settle_claims, with_claims
 from pipeline.correct.reference import Draft, Reference, found, founders
 from pipeline.correct.release import REACH, release
@@ -81,14 +81,21 @@ class _Settled:
             raise LostError(self.reading.scene, fault) from fault
 
     def draft(self) -> Draft | Rejection:
+        """Made when first asked for; the pixels of one that was put by are warped again, its masks are kept."""
         if self._fresh is None:
             chips = self.chips()
             self._fresh = make_draft(chips, self.site.grid, bands_of(chips), self.settings)
+        elif isinstance(self._fresh, Draft) and not self._fresh.reflectance.size:
+            self._fresh = measured(self._fresh, self.chips())
         return self._fresh
 
     def facts(self) -> dict[str, Any]:
+        """What is remembered of the draft. Its pixels are put by: those of a long history together are too many."""
         draft = self.draft()
-        return rejection_facts(draft) if isinstance(draft, Rejection) else {"clear": draft.clear_share}
+        if isinstance(draft, Rejection):
+            return rejection_facts(draft)
+        self._fresh = replace(draft, reflectance=np.zeros((0, 0, 0), np.float32))
+        return {"clear": draft.clear_share}
 
     def drop(self) -> None:
         self._fresh = None

@@ -169,7 +169,7 @@ def _as_look(draft: Draft) -> Look:
         why=draft.why,
         alignment=Alignment(shift=(0.0, 0.0), accepted=True, reliability=1.0, sigma_px=0.0),
         noise=np.zeros(len(draft.bands), np.float32),
-        boa_offset_dn=draft.boa_offset_dn,
+        boa_offset_dn=draft.offsets[0].dn,
         gain=(1.0,) * len(draft.bands),
         offset=(0.0,) * len(draft.bands),
     )

@@ -105,7 +105,7 @@ def measure(source: Path, keep: Callable[[datetime], bool], step: Progress) -> t
         step(len(scenes) + done, len(scenes) + len(drafts), "looks measured")
         alignment = align(reference.reflectance, draft, settings)
         shift = alignment.shift if alignment.accepted else (0.0, 0.0)
-        own = Measured(shift=shift, clear=round(draft.clear_share, 3), offset_dn=draft.boa_offset_dn)
+        own = Measured(shift=shift, clear=round(draft.clear_share, 3), offset_dn=draft.offsets[0].dn)
         found.update({granule.id: own for granule in draft.scene.granules})
     return str(site.grid.crs), found
 

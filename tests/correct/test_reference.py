@@ -4,6 +4,7 @@ import numpy as np
 from scipy import ndimage
 
 from pipeline.correct.look import make_draft
+from pipeline.correct.offset import Offset
 from pipeline.correct.reference import Draft, align, build
 from pipeline.model.imagery import Why
 from pipeline.model.settings import Settings
@@ -62,7 +63,7 @@ def test_strips_tell_the_shift_of_a_large_chip_and_cloud_over_one_of_them_makes_
         why = np.zeros((rows, cols), np.uint8)
         why[:clouded] = np.uint8(Why.CLOUD)
         look = Draft(scene=chip(ground(), 0)[0].scene, grid=GRID, bands=BANDS, reflectance=moved.astype(np.float32),
-                     why=why, boa_offset_dn=0)  # fmt: skip
+                     why=why, offsets=(Offset(dn=0, reason="made up"),))  # fmt: skip
         found = align(stack, look, SETTINGS)
         assert found.accepted
         assert np.abs(np.array(found.shift) - true).max() < 0.01
