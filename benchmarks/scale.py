@@ -143,22 +143,31 @@ def _timed(function: Callable[..., Any], name: str, spent: dict[str, float]) -> 
     return run
 
 
-def write(folder: Path, side: int, looks: int, halls: Sequence[Place] = ()) -> Path:
+def write(
+    folder: Path,
+    side: int,
+    looks: int,
+    halls: Sequence[Place] = (),
+    bands: Sequence[str] = BANDS,
+    built: int | None = None,
+) -> Path:
     """A catalogue over a square of so many pixels, the site's margin included, and its AOI file.
 
-    halls: where one stands at the end; in the middle of the square if none is given.
+    halls: where one stands at the end; in the middle of the square if none is given. built: first look with them, from
+    two thirds of the way on if none is given.
     """
+    built = 2 * looks // 3 if built is None else built
     rng, items = np.random.default_rng(1), []
     whole = side + 2 * AROUND
     grid = GeoBox((whole, whole), from_origin(LEFT - 10 * AROUND, TOP + 10 * AROUND, 10, 10), CRS)
-    ground = {band: _tiled(band, whole) for band in BANDS}
+    ground = {band: _tiled(band, whole) for band in bands}
     inner = (slice(AROUND, AROUND + side), slice(AROUND, AROUND + side))
     halls = halls or [(slice(side // 2, side // 2 + 6), slice(side // 2, side // 2 + 8))]
     for number in range(looks):
         assets = {}
-        for band in BANDS:
+        for band in bands:
             plane = (1 + 0.04 * np.sin(number)) * ground[band] + 30 * (number % 3)
-            for at in halls if number >= 2 * looks // 3 else ():
+            for at in halls if number >= built else ():
                 plane[inner][at] = 3000
             noisy = np.clip(plane + rng.normal(0, 25, plane.shape), 1, 65535)
             assets[band] = (noisy.astype(np.uint16), grid)

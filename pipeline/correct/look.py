@@ -26,6 +26,8 @@ MIN_DATA_SHARE = 0.1
 EDGE_PX = 2
 STRAY_PX, STRAY_SIGMAS = 1.2, 5.0
 """A look that lies further off than the others wander is not believed: every band follows the shade of trees."""
+SETTLED_SHARE = 0.01
+"""Of the chip: masks that moved by less move by no more than a fiftieth of it once more (75 real looks)."""
 MAX_HAZE = 0.06
 """Median blue above the history; what is hazier hides small ground and cannot be put right by a straight line."""
 MIN_LEVEL, MIN_DROP = 0.45, 0.03
@@ -160,7 +162,8 @@ def _normalised(
 def _flags(
     values: NDArray[np.float32], scl: NDArray[np.uint8] | None, expected: NDArray[np.float32], draft: Draft
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None]:
-    """Masks against what the history expects of this look, and that expectation; twice, as each needs the other.
+    """Masks against what the history expects of this look, and that expectation; twice where the first moved the masks,
+    as each needs the other.
 
     What the draft's masks leave, a fraction of a pixel off, is where the expectation begins.
     """
@@ -171,7 +174,9 @@ def _flags(
         if found is None:
             break
         seasonal = found
-        why = masks.classify(values, bands, scl, seasonal, sun, pixel_m)
+        before, why = why, masks.classify(values, bands, scl, seasonal, sun, pixel_m)
+        if float(((before == 0) != (why == 0)).mean()) < SETTLED_SHARE:
+            break
     return why, seasonal
 
 

@@ -41,8 +41,8 @@ def cast(
         return np.zeros_like(cloud)
     dark = _dark(np.exp(np.mean(np.log(np.maximum(found, 1e-3)), axis=0)), ground, pixel_m)
     every = max(1, round(SOUGHT_M / pixel_m))
-    coarse = [mask[::every, ::every] for mask in (cloud, dark, ground)]
-    shift = _displacement(*coarse, sun, every * pixel_m)
+    few = slice(None, None, every)
+    shift = _displacement(cloud[few, few], dark[few, few], ground[few, few], sun, every * pixel_m)
     if shift is None:
         return np.zeros_like(cloud)
     shift = (every * shift[0], every * shift[1])

@@ -50,7 +50,9 @@ def spread(change: Array) -> tuple[Array, Array]:
         covariance = (off * weights[:, None]).T @ off / weights.sum() + 1e-6 * np.eye(bands)
         distance = squared(off, covariance)
         distance *= (bands - 0.66) / max(float(median_of(distance)), 1e-12)
-        weights = np.where(distance < 2.5 * bands, 1.0, 1e-9)
+        before, weights = weights, np.where(distance < 2.5 * bands, 1.0, 1e-9)
+        if (weights == before).all():
+            break
         centre = (change * weights[:, None]).sum(axis=0) / weights.sum()
     off = change - centre
     return centre, (off * weights[:, None]).T @ off / weights.sum()
