@@ -1,8 +1,10 @@
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -218,6 +220,38 @@ def test_a_silent_server_is_given_up(tile: Path, server: Ranges, monkeypatch: py
     with pytest.raises(PixelError, match="B04"):
         read_chips(with_red(tile, f"{server.url}/hang/red.tif"), GRID, BANDS)
     assert time.monotonic() - began < 20
+
+
+def test_all_scenes_are_read_by_the_same_few_threads(tile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new thread opens a PROJ database of its own, which takes twice the time of the read."""
+    readers, read = set[str](), pixels._read
+
+    def watched(*args: Any) -> Any:
+        readers.add(threading.current_thread().name)
+        return read(*args)
+
+    monkeypatch.setattr(pixels, "_read", watched)
+    for number in range(2 * pixels.THREADS):
+        read_chips(scene(tile, id=f"scene-{number}"), GRID, BANDS)
+    assert 0 < len(readers) <= pixels.THREADS
+
+
+def test_after_a_fault_nothing_of_the_scene_is_read_on(tile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended, read = list[str](), pixels._read
+
+    def slow(asked: Any, target: str) -> Any:
+        if asked.name == "B04":
+            raise PixelError("broken", "here", "mend it")
+        time.sleep(0.2)
+        ended.append(asked.name)
+        return read(asked, target)
+
+    monkeypatch.setattr(pixels, "_read", slow)
+    with pytest.raises(PixelError, match="broken"):
+        read_chips(scene(tile), GRID, BANDS)
+    told = list(ended)
+    time.sleep(0.5)
+    assert ended == told
 
 
 def test_a_store_that_needs_keys_says_which(tile: Path) -> None:

@@ -1,5 +1,6 @@
 """Looks: one resampling, rejections with their number, and what persists is seen."""
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -7,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from pipeline.correct.look import make_draft, make_look
-from pipeline.correct.reference import Reference, build
+from pipeline.correct.look import make_draft, make_look, measured
+from pipeline.correct.reference import Draft, Reference, build
 from pipeline.correct.release import release
 from pipeline.model.imagery import Look, Reason, Rejection
 from pipeline.model.settings import Settings
@@ -46,6 +47,14 @@ def test_a_shifted_identical_scene_differs_from_an_unshifted_one_by_no_more_than
     # 95 % of the ground's contrast in the infrared is 0.3: a twentieth of it is what two resamplings cost
     assert np.quantile(error, 0.95) < 0.015
     assert np.median(error) < 0.004
+
+
+def test_a_draft_that_was_put_by_comes_back_as_it_was() -> None:
+    chips = chip(ground(), 3)
+    draft = make_draft(chips, GRID, BANDS, SETTINGS)
+    assert isinstance(draft, Draft)
+    back = measured(replace(draft, reflectance=np.zeros((0, 0, 0), np.float32)), chips)
+    assert np.array_equal(back.reflectance, draft.reflectance, equal_nan=True)
 
 
 def test_gain_and_haze_of_a_look_are_undone() -> None:

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.correct.robust import LONG, median, median_of
+from pipeline.correct.robust import LONG, median, median_of, zeroed
 
 KINDS = st.sampled_from([np.float32, np.float64])
 
@@ -25,3 +25,11 @@ def test_a_median_along_an_axis_leaves_out_what_is_not_known(length):
     lines[2, 0] = np.nan
     expected = [[np.nanmedian(line) if np.isfinite(line).any() else np.nan for line in plane] for plane in lines]
     assert np.array_equal(median(lines, 2), np.array(expected, np.float32), equal_nan=True)
+
+
+@given(st.integers(0, 99), KINDS)
+def test_what_is_not_finite_becomes_zero_and_the_rest_stays(seed, kind):
+    values = np.random.default_rng(seed).normal(size=(4, 5)).astype(kind)
+    values[1, 2], values[3, 0] = np.nan, -np.inf
+    found = zeroed(values)
+    assert found.dtype == kind and np.array_equal(found, np.where(np.isfinite(values), values, 0))
