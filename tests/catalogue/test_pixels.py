@@ -224,10 +224,10 @@ def test_a_silent_server_is_given_up(tile: Path, server: Ranges, monkeypatch: py
 
 def test_all_scenes_are_read_by_the_same_few_threads(tile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A new thread opens a PROJ database of its own, which takes twice the time of the read."""
-    readers, read = set[str](), pixels._read
+    readers, read = set[threading.Thread](), pixels._read
 
     def watched(*args: Any) -> Any:
-        readers.add(threading.current_thread().name)
+        readers.add(threading.current_thread())
         return read(*args)
 
     monkeypatch.setattr(pixels, "_read", watched)
