@@ -1,6 +1,7 @@
 """Where an asset may lie: hrefs are resolved, checked against what their catalogue may point at, and redacted."""
 
 import ipaddress
+import os
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -53,7 +54,10 @@ def _local(href: str, fence: Fence, where: str) -> str:
     if parts is not None and parts.netloc not in ("", "localhost"):
         raise CatalogueError(f"href {href[:80]!r} points at another machine's files", where, MEND)
     text = unquote(parts.path) if parts is not None else href
-    target = (Path(fence.base).parent / text).resolve()
+    named = Path(fence.base).parent / text
+    target = _real(str(named.parent)) / named.name
+    if named.name == ".." or os.path.islink(target):  # noqa: PTH114  (is_symlink raises where a name is too long)
+        target = target.resolve()
     folder = _real(str(fence.folder))
     if target.is_relative_to(folder) or _beside(target, folder):
         return str(target)
@@ -62,8 +66,13 @@ def _local(href: str, fence: Fence, where: str) -> str:
 
 @lru_cache
 def _real(folder: str) -> Path:
-    """The same for all assets of a catalogue."""
+    """The same for all assets of an item, and the folder for all of a catalogue."""
     return Path(folder).resolve()
+
+
+def within(target: str, folder: Path) -> bool:
+    """Whether a path that `resolve` gave lies inside a folder."""
+    return Path(target).is_relative_to(_real(str(folder)))
 
 
 def _beside(target: Path, folder: Path) -> bool:

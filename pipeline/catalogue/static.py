@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from pipeline.catalogue.fetch import get_json
-from pipeline.catalogue.hrefs import Fence, redact, resolve
+from pipeline.catalogue.hrefs import Fence, redact, resolve, within
 from pipeline.catalogue.items import parse_item
 from pipeline.catalogue.product import Product
 from pipeline.catalogue.providers import known_hosts
@@ -135,7 +135,7 @@ def _target(href: object, fence: Fence) -> str:
     """Where a link leads: inside the folder of a local catalogue, on the same host for a remote one."""
     if fence.folder is not None:
         target = resolve(href, fence, fence.base)
-        if "://" in target or not Path(target).is_relative_to(fence.folder.resolve()):
+        if "://" in target or not within(target, fence.folder):
             raise CatalogueError(f"link {str(href)[:80]!r} leads out of the catalogue's folder", fence.base, MEND)
         return target
     target = urljoin(fence.base, str(href))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.correct.robust import zeroed
+from pipeline.correct.robust import median_of, zeroed
 from pipeline.correct.smoothing import gaussian
 from pipeline.decide import history, persistence
 from pipeline.decide.history import History, clear_values, vegetation_index
@@ -164,7 +164,7 @@ def _verdure(looks: Sequence[Look], mean: NDArray[np.float32]) -> tuple[float, .
     for look in looks:
         clear = greenest[look.why.reshape(-1)[greenest] == 0]
         now = vegetation_index(*(look.reflectance[band].reshape(-1)[clear] for band in (near, red)))
-        found.append(float(np.median(now)) if now.size else float("nan"))
+        found.append(float(median_of(now)) if now.size else float("nan"))
     return tuple(found)
 
 

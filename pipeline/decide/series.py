@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.correct.robust import median, median_of
 from pipeline.decide.fold import Fold
 
 RECENT = 3
@@ -17,9 +18,10 @@ belief weighs in looks."""
 def white_series(fold: Fold, where: NDArray[np.bool_]) -> NDArray[np.float64]:
     """(look, band): mean whitened residual of the core; NaN where less than half of it was clear or not judged."""
     out = np.full((len(fold.looks), len(fold.looks[0].bands)), np.nan)
+    rows, cols = np.nonzero(where)
     for index, white in enumerate(fold.white):
         if white is not None:
-            values = white[:, where].astype(np.float64)
+            values = white[:, rows, cols].astype(np.float64)
             clear = np.isfinite(values).all(axis=0)
             if clear.mean() >= 0.5:
                 out[index] = values[:, clear].mean(axis=1)
@@ -29,10 +31,11 @@ def white_series(fold: Fold, where: NDArray[np.bool_]) -> NDArray[np.float64]:
 def spectra_of(fold: Fold, where: NDArray[np.bool_]) -> NDArray[np.float64]:
     """(look, band): median reflectance of the core, NaN where less than half of it was clear."""
     out = np.full((len(fold.looks), len(fold.looks[0].bands)), np.nan)
+    rows, cols = np.nonzero(where)
     for index, look in enumerate(fold.looks):
-        clear = look.why[where] == 0
+        clear = look.why[rows, cols] == 0
         if clear.mean() >= 0.5:
-            out[index] = np.median(look.reflectance[:, where][:, clear], axis=1)
+            out[index] = median(look.reflectance[:, rows, cols][:, clear], axis=1)
     return out
 
 
@@ -47,10 +50,11 @@ def typical_spectrum(spectra: NDArray[np.float64], indices: Any) -> NDArray[np.f
 def middle_scores(fold: Fold, where: NDArray[np.bool_]) -> list[float | None]:
     """Median score of an object in every look, None where less than half of it was clear."""
     found: list[float | None] = []
+    rows, cols = np.nonzero(where)
     for sigma in fold.scores:
-        values = None if sigma is None else sigma[where]
-        clear = values is not None and np.isfinite(values).mean() >= 0.5
-        found.append(float(np.nanmedian(values)) if clear and values is not None else None)
+        values = np.empty(0, np.float32) if sigma is None else sigma[rows, cols]
+        clear = values[np.isfinite(values)]
+        found.append(float(median_of(clear)) if clear.size and 2 * clear.size >= values.size else None)
     return found
 
 
