@@ -22,7 +22,7 @@ from pipeline.review.chips import window
 from pipeline.review.mosaic import Piece
 from pipeline.review.rasters import look_dn
 from pipeline.run.correcting import Progress
-from pipeline.run.judge import Question, judge
+from pipeline.run.judge import Question, common_bands, judge
 
 WHOLE_PX = 700 * 700
 """Sites of up to 49 km² are held whole: 60 bytes a pixel and look."""
@@ -56,7 +56,7 @@ def is_wide(site: Site) -> bool:
 
 def cell_questions(question: Question, found: Found) -> Iterator[Question]:
     """One question a cell that holds some of the AOI, row by row. found: what the catalogue has for the whole site."""
-    site = question.site
+    site, results = question.site, _result_bytes(question.site, len(common_bands(found.scenes)))
     for core, seen in cells(site.grid, CELL_PX, HALO_PX):
         if not aoi_mask(replace(site, grid=core)).any():
             continue
@@ -67,9 +67,15 @@ def cell_questions(question: Question, found: Found) -> Iterator[Question]:
             site=replace(site, id=name, grid=seen),
             core=core,
             found=replace(found, scenes=tuple(scene for scene in found.scenes if _reaches(scene, seen)), rejections=()),
+            results=results,
             extra_scenes=(),
             memory=question.memory and question.memory.with_name(name),
         )
+
+
+def _result_bytes(site: Site, bands: int) -> int:
+    """Of before, after and score, uncompressed: once as they are put together and once as COGs with their overviews."""
+    return int(np.prod(site.grid.shape)) * (2 * 2 * bands + 4) * 7 // 3
 
 
 def judge_cell(question: Question, step: Progress) -> CellAnswer:

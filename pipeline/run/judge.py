@@ -35,7 +35,8 @@ class Question:
     chips: folder in which the chips of a distant catalogue are kept; None = read them anew.
     memory: folder for what is found out of this site; None = nothing is remembered.
     found: what the catalogue has, where that is known already. core: the part of the site's grid that is asked about,
-    of a cell of a wide site; None = all of it.
+    of a cell of a wide site; None = all of it. results: bytes that the wide site's own files will take, which what is
+    remembered of a cell must leave free.
     """
 
     site: Site
@@ -49,6 +50,7 @@ class Question:
     memory: Path | None = None
     found: Found | None = None
     core: GeoBox | None = None
+    results: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -90,7 +92,7 @@ def judge(question: Question, step: Progress) -> Judged:
     with threadpool_limits(1):
         found, lost = scenes_of(question), dict[str, PixelError]()
         while True:
-            memory = Memory.of(question.memory, _expected_bytes(question.site, found.scenes))
+            memory = Memory.of(question.memory, question.results + _expected_bytes(question.site, found.scenes))
             try:
                 return _judge(question, found, lost, memory, step)
             except LostError as late:

@@ -1,6 +1,7 @@
 """A site judged in cells: what stands on a seam is found once and whole, as if there were no seam."""
 
 import json
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -27,6 +28,7 @@ from pipeline.review.gpkg import read_rows
 from pipeline.run.correcting import Progress
 from pipeline.run.detect import SiteOutcome, detect
 from pipeline.run.judge import Judged, Question, quiet, scenes_of
+from pipeline.run.memory import ROOM_BYTES
 from pipeline.run.wide import merged_records
 from pipeline.study.catalogue_writer import write_catalogue, write_item
 from tests import world
@@ -81,6 +83,21 @@ def judged(question: Question, out: Path) -> SiteOutcome:
     (outcome,) = detect([question], out, 1, quiet)
     assert outcome.fault is None, outcome.fault
     return outcome
+
+
+def test_what_is_remembered_of_cells_leaves_room_for_the_results_of_the_whole(
+    question: Question, in_cells: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell = next(cells.cell_questions(question, scenes_of(question)))
+    pixel_bytes = 4 * len(cell.found.scenes[0].granules[0].assets) + 4
+    assert cell.found is not None and cell.results > SIDE**2 * pixel_bytes
+    free = shutil.disk_usage("/")
+    for spare, remembered in ((-1, False), (1, True)):
+        room = ROOM_BYTES + cell.results + judging._expected_bytes(cell.site, cell.found.scenes) + spare
+        monkeypatch.setattr(shutil, "disk_usage", lambda path, room=room: free._replace(free=room))
+        folder = question.memory.with_name(f"spare {spare}")
+        cells.judge_cell(replace(cell, memory=folder), quiet)
+        assert folder.exists() is remembered
 
 
 def standing(outcome: SiteOutcome) -> list[Alert]:
