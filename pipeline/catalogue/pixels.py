@@ -125,7 +125,7 @@ def _readers() -> ThreadPoolExecutor:
 
 
 def _copied(raster: Raster | None) -> Raster | None:
-    """In memory of the caller: what a thread allocates falls back to that thread alone when it is freed."""
+    """In memory that the caller allocated: what a thread did goes back to the heap of that thread when it is freed."""
     return None if raster is None else replace(raster, data=raster.data.copy())
 
 

@@ -20,6 +20,7 @@ MAX_LINE_PIXELS = 10_000
 FIELD_MIN_PIXELS = 4000
 FIELD_BLOCK = 8
 FIELD_TURNS, SAME_GAIN = 3, 2e-4
+"""How often field and lines are fitted to each other, unless no gain moves by more than this."""
 MIN_BLOCKS = 40
 SURE_FIELD_GAIN, FAR_SIGMAS = 0.1, 3.0
 """Share by which a field brings the block medians together from which on it is taken whole; less counts in proportion,

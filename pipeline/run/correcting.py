@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.correct.look import make_draft, make_look, measured
+from pipeline.correct.look import make_draft, make_look, warped_anew
 from pipeline.correct.offset import Claimed, Levels, levels, settle_claims, with_claims
 from pipeline.correct.reference import Draft, Reference, found, founders
 from pipeline.correct.release import REACH, release
@@ -86,7 +86,7 @@ class _Settled:
             chips = self.chips()
             self._fresh = make_draft(chips, self.site.grid, bands_of(chips), self.settings)
         elif isinstance(self._fresh, Draft) and not self._fresh.reflectance.size:
-            self._fresh = measured(self._fresh, self.chips())
+            self._fresh = warped_anew(self._fresh, self.chips())
         return self._fresh
 
     def facts(self) -> dict[str, Any]:

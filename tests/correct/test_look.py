@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from pipeline.correct.look import make_draft, make_look, measured
+from pipeline.correct.look import make_draft, make_look, warped_anew
 from pipeline.correct.reference import Draft, Reference, build
 from pipeline.correct.release import release
 from pipeline.model.imagery import Look, Reason, Rejection
@@ -53,7 +53,7 @@ def test_a_draft_that_was_put_by_comes_back_as_it_was() -> None:
     chips = chip(ground(), 3)
     draft = make_draft(chips, GRID, BANDS, SETTINGS)
     assert isinstance(draft, Draft)
-    back = measured(replace(draft, reflectance=np.zeros((0, 0, 0), np.float32)), chips)
+    back = warped_anew(replace(draft, reflectance=np.zeros((0, 0, 0), np.float32)), chips)
     assert np.array_equal(back.reflectance, draft.reflectance, equal_nan=True)
 
 
