@@ -1,6 +1,7 @@
 """How the command speaks: tables and progress on the terminal, errors as one line on stderr."""
 
 import sys
+import time
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,9 @@ from rich.table import Table
 out = Console(highlight=False, soft_wrap=False)
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
 _state = {"debug": False}
+TOLD_EVERY_S, SPEED_OF_S = 300.0, 300.0
+"""How often a log hears of a long stage, and over how long a bar measures its speed: a cell of a wide site takes ten.
+"""
 
 
 def narrow(title: str, *headings: str, numbers: Sequence[str] = ()) -> Table:
@@ -56,9 +60,24 @@ def note(text: str) -> None:
     _err.print(f"note: {' '.join(text.split())}", markup=False, style="yellow" if _err.is_terminal else None)
 
 
+class Pace:
+    """How fast a stage goes, for those who read a log: told once in TOLD_EVERY_S."""
+
+    def __init__(self, now: float, done: int) -> None:
+        self._began, self._told, self._first = now, now, done
+
+    def left(self, now: float, done: int, total: int) -> str:
+        """How long the rest will take, in words; empty while it is not yet time to say so."""
+        if now - self._told < TOLD_EVERY_S or not self._first < done < total:
+            return ""
+        self._told = now
+        minutes = (now - self._began) / (done - self._first) * (total - done) / 60
+        return f"about {minutes:.0f} min left" if minutes < 100 else f"about {minutes / 60:.0f} h left"
+
+
 @contextmanager
 def progress() -> Iterator[Step]:
-    """A bar a site while the work lasts; silent where there is no terminal but for one line a stage."""
+    """A bar a site while the work lasts; where there is no terminal one line a stage, and one in five minutes."""
     bar = Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=30),
@@ -68,15 +87,18 @@ def progress() -> Iterator[Step]:
         console=_err,
         disable=not _err.is_terminal,
         transient=True,
+        speed_estimate_period=SPEED_OF_S,
     )
     tasks: dict[str, int] = {}
-    said: set[tuple[str, str]] = set()
+    pace: dict[tuple[str, str], Pace] = {}
 
     def step(site: str, done: int, total: int, what: str) -> None:
         if not _err.is_terminal:
-            if (site, what) not in said:
-                said.add((site, what))
+            if (site, what) not in pace:
+                pace[site, what] = Pace(time.monotonic(), done)
                 _err.print(f"{site}: {what} ({total})", markup=False)
+            elif left := pace[site, what].left(time.monotonic(), done, total):
+                _err.print(f"{site}: {what} ({done} of {total}, {left})", markup=False)
             return
         if site not in tasks:
             tasks[site] = bar.add_task(site, total=total, what=what)

@@ -2,9 +2,11 @@
 
 import io
 
+import pytest
 from rich.console import Console
 
-from pipeline.cli.console import narrow
+from pipeline.cli import console
+from pipeline.cli.console import narrow, progress
 
 
 def test_a_site_of_thirty_letters_keeps_its_id_whole_beside_its_alerts() -> None:
@@ -13,3 +15,27 @@ def test_a_site_of_thirty_letters_keeps_its_id_whole_beside_its_alerts() -> None
     text = io.StringIO()
     Console(file=text, width=80).print(table)
     assert "southern-carpathians-simulated  44 of 45  1 provisional  28 cleared ground  21" in text.getvalue()
+
+
+def test_a_log_hears_every_five_minutes_how_long_a_stage_will_last(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(console.time, "monotonic", lambda: clock[0])
+    with progress() as step:
+        for done in range(1, 485):
+            clock[0] = 12.0 * done
+            step("tile", done, 484, "cells judged")
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "tile: cells judged (484)"
+    # 484 cells of 12 s are 97 minutes
+    assert lines[1] == "tile: cells judged (26 of 484, about 92 min left)"
+    assert lines[-1] == "tile: cells judged (476 of 484, about 2 min left)"
+    assert len(lines) == 20
+
+
+def test_a_log_hears_nothing_more_of_a_stage_that_is_short(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress() as step:
+        for done in range(1, 40):
+            step("site", done, 39, "looks corrected")
+    assert capsys.readouterr().err == "site: looks corrected (39)\n"
