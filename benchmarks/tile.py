@@ -1,6 +1,6 @@
 """A whole tile in cells, by two workers: memory, CPU, and whether what stands on the seams is found once.
 
-python -m benchmarks.tile [SIDE]     needs the embedded archive, 40 GB of disk and two cores for an hour or two
+python -m benchmarks.tile [SIDE]     needs the embedded archive, 70 GB of disk and two cores for an hour or two
 
 Ground and dates are those of benchmarks/scale.py; four bands and six looks, for time.
 """

@@ -50,10 +50,10 @@ def spread(change: Array) -> tuple[Array, Array]:
         covariance = (off * weights[:, None]).T @ off / weights.sum() + 1e-6 * np.eye(bands)
         distance = squared(off, covariance)
         distance *= (bands - 0.66) / max(float(median_of(distance)), 1e-12)
-        before, weights = weights, np.where(distance < 2.5 * bands, 1.0, 1e-9)
-        if (weights == before).all():
+        weights = np.where(distance < 2.5 * bands, 1.0, 1e-9)
+        before, centre = centre, (change * weights[:, None]).sum(axis=0) / weights.sum()
+        if (centre == before).all():
             break
-        centre = (change * weights[:, None]).sum(axis=0) / weights.sum()
     off = change - centre
     return centre, (off * weights[:, None]).T @ off / weights.sum()
 
