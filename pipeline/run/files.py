@@ -1,11 +1,11 @@
-"""Files that can be made again: each ends in a checksum of its own bytes, and one that was altered is as good as none.
+"""Files that can be made again: each ends in a checksum of its own bytes; one that was altered is as good as none.
 
 A night reads all that is remembered of a site: the checksum is XXH3, which goes as fast as memory does. It is there
 against what rots, not against forgery. A file takes its name only when it is whole, so a kill or a full disk leaves a
-leftover and no half file.
+leftover and no half file. Bodies are read, not mapped: where the file of a map is cut or its disk fails, the system
+ends the process at the next look at an array.
 """
 
-import mmap
 import os
 from collections.abc import Iterable
 from contextlib import suppress
@@ -20,20 +20,19 @@ Buffer = bytes | memoryview
 
 @dataclass(slots=True)
 class Files:
-    """Files under `root`; `damaged` names those that were found altered and removed."""
+    """Files under `root`; `damaged` names those that were found altered or unreadable, and removed."""
 
     root: Path
     damaged: list[str] = field(default_factory=list)
 
     def read(self, name: str) -> memoryview | None:
-        """The body of a file, mapped and not copied; None where there is none that is whole."""
+        """The body of a file, read-only; None where there is none that is whole."""
         path = self.root / name
         try:
-            with path.open("rb") as file:
-                whole = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+            whole = memoryview(path.read_bytes())
         except FileNotFoundError:
             return None
-        except ValueError:  # an empty file cannot be mapped, and is none of ours
+        except OSError:  # a disk that fails: it can be made again elsewhere on it
             whole = memoryview(b"")
         body, digest = whole[:-DIGEST_BYTES], whole[-DIGEST_BYTES:]
         if xxh3_128(body).digest() == digest:

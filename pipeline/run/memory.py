@@ -74,12 +74,11 @@ class Memory:
         return mark in self.known or mark in self.asked
 
     def packed(self, mark: str, make: Callable[[], Packed]) -> Packed:
-        """A value with arrays, from before or made now. Those made now come back from the file, and need no memory."""
+        """A value with arrays, from before or made now."""
         found = self.find(mark)
         if found is None:
             found = make()
             self.keep(mark, found)
-            found = self.find(mark) or found
         return found
 
     def find(self, mark: str) -> Packed | None:

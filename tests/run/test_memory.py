@@ -1,5 +1,6 @@
 """Nights that go on from what earlier ones found out: the same answer, bit for bit, and no work done twice."""
 
+import errno
 import os
 import shutil
 from collections.abc import Callable
@@ -117,6 +118,27 @@ def test_what_rotted_is_made_again(place: Question, tmp_path: Path) -> None:
             path.unlink()
     assert same(answer(night).decision, first.decision)
     assert all(Files(tmp_path / "memory").read(path.name) is not None for path in files)
+
+
+def test_what_was_read_stays_whatever_becomes_of_its_file(tmp_path: Path) -> None:
+    files = Files(tmp_path)
+    files.write("name", [b"as it was"])
+    body = files.read("name")
+    with (tmp_path / "name").open("r+b") as file:
+        file.write(b"other now")
+    assert body is not None and bytes(body) == b"as it was"
+
+
+def test_what_the_disk_does_not_give_back_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(self: Path) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    files = Files(tmp_path)
+    files.write("name", [b"as it was"])
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", fails)
+        assert files.read("name") is None
+    assert files.damaged == ["name"] and not (tmp_path / "name").exists()
 
 
 def test_a_scene_that_was_known_and_cannot_be_read_again_is_left_out_and_named(place: Question, tmp_path: Path) -> None:
