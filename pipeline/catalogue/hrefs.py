@@ -45,7 +45,7 @@ def resolve(href: object, fence: Fence, where: str) -> str:
     if fence.folder is None:
         if href.lower().startswith("file:"):
             raise CatalogueError(f"href {href[:80]!r} points at this machine's files", where, MEND)
-        return _remote(urljoin(fence.base, href), fence, where)
+        return _remote(joined(fence.base, href, where), fence, where)
     return _local(href, fence, where)
 
 
@@ -93,6 +93,24 @@ def _remote(href: str, fence: Fence, where: str) -> str:
         mend = "if you trust it, add the host to search.asset_hosts in groundbreak.toml"
         raise CatalogueError(f"href on {host or 'no host'}, {kind}", where, mend)
     return href
+
+
+def host_of(address: str) -> str:
+    """The host that an address names, in lower case; "" where it names none or is no address."""
+    try:
+        return (urlsplit(address).hostname or "").lower()
+    except ValueError:
+        return ""
+
+
+def joined(base: str, href: str, where: str) -> str:
+    """An href from the document at `base`, as an address. Raises CatalogueError where it is none."""
+    try:
+        address = urljoin(base, href)
+        urlsplit(address)
+    except ValueError as fault:
+        raise CatalogueError(f"href {href[:80]!r} is no address: {fault}", where, "mend that address") from fault
+    return address
 
 
 def is_local(host: str) -> bool:

@@ -4,7 +4,6 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 from shapely import get_coordinates, make_valid
@@ -16,7 +15,7 @@ from shapely.ops import unary_union
 
 from pipeline.catalogue.assets import pick_bands, pick_scl, stated_crs
 from pipeline.catalogue.claims import claim_of
-from pipeline.catalogue.hrefs import Fence
+from pipeline.catalogue.hrefs import Fence, host_of
 from pipeline.catalogue.product import (
     Product,
     ProductName,
@@ -87,7 +86,7 @@ def _mapping(value: object, field: str, where: str) -> Mapping[str, Any]:
 
 def _hosts(assets: Mapping[str, Any]) -> frozenset[str]:
     hrefs = [str(asset.get("href", "")) for asset in assets.values() if isinstance(asset, Mapping)]
-    return frozenset(urlsplit(href).hostname or "" for href in hrefs if _REMOTE.match(href)) - {""}
+    return frozenset(host_of(href) for href in hrefs if _REMOTE.match(href)) - {""}
 
 
 def _first(properties: Mapping[str, Any], *names: str) -> Any:

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit
 
 from pystac import STACError, STACTypeError
 from pystac.link import Link
@@ -15,7 +14,7 @@ from pystac_client.exceptions import APIError
 from shapely.geometry import box, mapping
 
 from pipeline.catalogue.fetch import MEND, PatientIO, RefusedError
-from pipeline.catalogue.hrefs import Fence, redact
+from pipeline.catalogue.hrefs import Fence, host_of, redact
 from pipeline.catalogue.providers import Provider, api_rows, known_hosts
 from pipeline.catalogue.static import Walk
 from pipeline.model.errors import CatalogueError
@@ -48,7 +47,7 @@ def search(
 
     A search that loses a page is no search: fewer scenes than there are would look like a quiet site.
     """
-    host = urlsplit(root).hostname or ""
+    host = host_of(root)
     rows = api_rows(host)
     hosts = frozenset(name for row in rows for name in row.hosts) if rows else known_hosts()
     fence = Fence(base=root, folder=None, hosts={*hosts, *asset_hosts, host})

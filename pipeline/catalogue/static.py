@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 from pipeline.catalogue.fetch import get_json
-from pipeline.catalogue.hrefs import Fence, redact, resolve, within
+from pipeline.catalogue.hrefs import Fence, host_of, joined, redact, resolve, within
 from pipeline.catalogue.items import parse_item
 from pipeline.catalogue.product import Product
 from pipeline.catalogue.providers import known_hosts
@@ -49,7 +49,7 @@ def read_static(source: str, asset_hosts: Iterable[str] = ()) -> Walk:
     hosts = known_hosts() | set(asset_hosts)
     walk = Walk()
     if "://" in source:
-        host = urlsplit(source).hostname or ""
+        host = host_of(source)
         _follow(source, Fence(base=source, folder=None, hosts=hosts | {host}), walk)
         return walk
     path = Path(source).resolve()
@@ -138,7 +138,7 @@ def _target(href: object, fence: Fence) -> str:
         if "://" in target or not within(target, fence.folder):
             raise CatalogueError(f"link {str(href)[:80]!r} leads out of the catalogue's folder", fence.base, MEND)
         return target
-    target = urljoin(fence.base, str(href))
+    target = joined(fence.base, str(href), redact(fence.base))
     if urlsplit(target).netloc != urlsplit(fence.base).netloc or urlsplit(target).scheme not in ("http", "https"):
         raise CatalogueError(f"link {redact(str(href))[:80]!r} leads to another server", redact(fence.base), MEND)
     return target

@@ -196,6 +196,7 @@ def test_a_broken_property_is_told_by_its_name(change: dict[str, Any], words: st
         ("https://sentinel-cogs.s3.us-west-2.amazonaws.com.example.org/B04.tif", "no host of its catalogue"),
         ("https://sentinel-cogs.s3.us-west-2.amazonaws.com@example.org/B04.tif", "no host of its catalogue"),
         ("http://[::1/B04.tif", "is no address"),
+        ("https://sentinel-cogs.s3.us-west-2.amazonaws.com:[443/B04.tif", "is no address"),
         ("ftp://example.org/B04.tif", "uses ftp"),
         ("B04\n.tif", "no plain path"),
         ("", "href is"),

@@ -1,4 +1,5 @@
 import json
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,27 @@ def test_a_static_catalogue_is_read_over_http_too(archive: Path) -> None:
     with range_server.serve(archive) as files:
         assert ids(search(f"{files.url}/ok/catalog.json", None)) == ALL
         assert find_one(site(), f"{files.url}/ok/day-03/day-03.json", Settings()).id == "day-03"
+
+
+@pytest.mark.parametrize(
+    "href", ["http://[nobody/day-02.json", "//[nobody/day-02.json", "https://example.org/day-02.json"]
+)
+def test_a_link_astray_in_a_served_catalogue_is_one_line(archive: Path, tmp_path: Path, href: str) -> None:
+    shutil.copytree(archive, tmp_path, dirs_exist_ok=True)
+    path = tmp_path / "catalog.json"
+    catalogue = json.loads(path.read_text())
+    link = next(each for each in catalogue["links"] if each["href"].endswith("day-02.json"))
+    link["href"] = href
+    path.write_text(json.dumps(catalogue))
+    with range_server.serve(tmp_path) as files:
+        found = search(f"{files.url}/ok/catalog.json", None)
+    assert ids(found) == [name for name in ALL if name != "day-02"] and len(found.faults) == 1
+
+
+def test_a_source_that_is_no_address_is_told() -> None:
+    for source in ("https://[nobody/", "https://[nobody/catalog.json"):
+        with pytest.raises(CatalogueError, match="nobody"):
+            search(source)
 
 
 @pytest.mark.parametrize(

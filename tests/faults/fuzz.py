@@ -1,8 +1,9 @@
 """Coverage-guided fuzzing of what is read from outside: AOI files, settings, STAC items.
 
-python -m tests.faults.fuzz [libFuzzer's options, -max_total_time=60 say]
+python -m tests.faults.fuzz [libFuzzer's options, -max_total_time=60 say] [crash-...]
 
-Anything but a result or a GroundbreakError with its three parts is a finding; libFuzzer keeps the input that made it.
+Anything but a result or a GroundbreakError with its three parts is a finding; libFuzzer keeps the input that made it,
+and given that file does nothing but try it again.
 """
 
 import json
@@ -74,5 +75,6 @@ def seeds(folder: Path) -> Path:
 if __name__ == "__main__":
     corpus = SCRATCH / "corpus"
     corpus.mkdir()
-    atheris.Setup([*sys.argv, str(seeds(corpus)), "-max_len=40000"], one)
+    again = any(not each.startswith("-") for each in sys.argv[1:])
+    atheris.Setup([*sys.argv, *([] if again else [str(seeds(corpus)), "-max_len=40000"])], one)
     atheris.Fuzz()
