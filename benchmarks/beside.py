@@ -7,12 +7,10 @@ CPU seconds of one core, the least of three turns, all in one run. Grounds and d
 
 import json
 import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +20,7 @@ from scipy import ndimage
 
 from benchmarks import registration
 from benchmarks.peers import Arrays, PeerMissingError, ask
+from benchmarks.peers.turns import least
 from benchmarks.scale import asked, write
 from pipeline.catalogue.pixels import read_chips
 from pipeline.correct.look import to_grid
@@ -35,7 +34,7 @@ from pipeline.model.imagery import Look
 from pipeline.run.correcting import correct_chips
 from pipeline.run.judge import Question, common_bands, quiet, read_all, scenes_of
 
-SIDE, LOOKS, TURNS = 200, 45, 3
+SIDE, LOOKS = 200, 45
 CHIP = 256
 BLOBS = 400
 
@@ -80,17 +79,6 @@ def main() -> str:
         "|---|---|---|---|---|---|",
         *(row.text if isinstance(row, Row) else row for row in rows),
     ])  # fmt: skip
-
-
-def least(call: Callable[[], Any]) -> float:
-    """CPU seconds, the least of some turns after one to warm up."""
-    call()
-    seconds = []
-    for _ in range(TURNS):
-        began = time.process_time()
-        call()
-        seconds.append(time.process_time() - began)
-    return min(seconds)
 
 
 def _registered() -> list[Row | str]:

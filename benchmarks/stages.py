@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 import pipeline.run.correcting as correcting
 import pipeline.run.deciding as deciding
 import pipeline.run.judge as judging
-from benchmarks.beside import least
 from benchmarks.nights import SIDE
+from benchmarks.peers.turns import least
 from benchmarks.scale import asked, write
 from pipeline.correct import look
 from pipeline.correct.release import REACH

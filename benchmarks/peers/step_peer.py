@@ -7,7 +7,6 @@ many of the image's pixels a step was taken over; S-CCD is stepped over a sample
 
 import json
 import sys
-import time
 from copy import deepcopy
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -19,20 +18,9 @@ import xarray as xr
 from nrt.monitor.cusum import CuSum
 from nrt.monitor.ewma import EWMA
 from pyxccd import sccd_detect_flex, sccd_update_flex
+from turns import TURNS, least
 
 SAMPLE = 400
-TURNS = 3
-
-
-def least(call):
-    """CPU seconds, the least of some turns after one to warm up."""
-    call()
-    seconds = []
-    for _ in range(TURNS):
-        began = time.process_time()
-        call()
-        seconds.append(time.process_time() - began)
-    return min(seconds)
 
 
 def by_nrt(monitor, method, index, days):
