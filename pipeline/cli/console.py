@@ -28,6 +28,11 @@ def narrow(title: str, *headings: str, numbers: Sequence[str] = ()) -> Table:
     return table
 
 
+def say(text: str) -> None:
+    """A line of the answer, left whole however narrow the terminal is: paths and commands are there to be copied."""
+    out.print(text, markup=False, soft_wrap=True)
+
+
 class Step(Protocol):
     """Tells how far a long piece of work is: `step(site, done, total, what)`."""
 

@@ -8,12 +8,16 @@ from pathlib import Path
 import typer
 
 from pipeline.cli.asking import ask, day, question
-from pipeline.cli.console import error, narrow, out, progress
+from pipeline.cli.console import error, narrow, out, progress, say
 from pipeline.model.alert import Status
 from pipeline.model.errors import Exit, GroundbreakError
 from pipeline.run.detect import SiteOutcome
 from pipeline.run.detect import detect as detect_sites
 from pipeline.run.lock import alone
+
+FURTHER = """
+A real site needs a connection: make detect SITE=february-11-plant
+All sites: groundbreak sites list. What became of each scene: groundbreak scenes SITE"""
 
 
 def detect(
@@ -55,6 +59,8 @@ def detect(
                 error(lost)
     if any(outcome.published for outcome in outcomes):
         _summarise(outcomes, folder)
+        if not any("://" in question.source for question in questions):
+            say(FURTHER)
     return exit_code(outcomes, faults)
 
 
@@ -71,10 +77,10 @@ def exit_code(outcomes: Sequence[SiteOutcome], faults: Sequence[GroundbreakError
 
 
 def _summarise(outcomes: Sequence[SiteOutcome], folder: Path) -> None:
-    table = narrow("What was found", "site", "used", "alerts", "kinds", "s", numbers=("used", "s"))
+    table = narrow("What was found", "site", "used", "alerts", "kinds", numbers=("used",))
     for outcome in outcomes:
         if outcome.decision is None:
-            table.add_row(outcome.site.id, "-", "failed, see above", "", f"{outcome.seconds:.0f}")
+            table.add_row(outcome.site.id, "-", "failed, see above", "")
             continue
         shown = [alert for alert in outcome.decision.alerts if alert.status is not Status.WITHDRAWN]
         used = sum(record.used for record in outcome.records)
@@ -83,24 +89,18 @@ def _summarise(outcomes: Sequence[SiteOutcome], folder: Path) -> None:
             f"{used} of {len(outcome.records)}",
             _counted(alert.status.value for alert in outcome.decision.alerts),
             _counted(alert.kind.value for alert in shown),
-            f"{outcome.seconds:.0f}",
         )
     out.print(table)
     for outcome in outcomes:
         for caution in outcome.decision.cautions if outcome.decision else ():
-            out.print(f"{outcome.site.id}: {caution}", markup=False)
+            say(f"{outcome.site.id}: {caution}")
         for remark in outcome.published.notes if outcome.published else ():
-            out.print(f"{outcome.site.id}: {remark}", markup=False)
-    out.print("\nTo open:", markup=False)
+            say(f"{outcome.site.id}: {remark}")
+    say("\nTo open:")
     for outcome in outcomes:
         if outcome.published:
-            out.print(f"  {folder / outcome.site.id}/review.qgz   in QGIS", markup=False)
-            out.print(f"  {folder / outcome.site.id}/report.html  in a browser", markup=False)
-    out.print(
-        "\nA real site needs a connection: make detect SITE=february-11-plant"
-        "\nAll sites: groundbreak sites list. What became of each scene: groundbreak scenes SITE",
-        markup=False,
-    )
+            say(f"  {folder / outcome.site.id}/review.qgz   in QGIS")
+            say(f"  {folder / outcome.site.id}/report.html  in a browser")
 
 
 def _counted(words: Iterable[str]) -> str:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import typer
 
-from pipeline.cli.console import out
+from pipeline.cli.console import say
 from pipeline.cli.report import site_folder
 from pipeline.model.errors import Exit
 from pipeline.review.export import KINDS
@@ -24,5 +24,5 @@ def export(
     groundbreak export february-11-plant --format zip --to plant.zip
     """
     path = write_export(site_folder(folder, site), form, to)
-    out.print(str(path), markup=False, soft_wrap=True)
+    say(str(path))
     return Exit.DONE

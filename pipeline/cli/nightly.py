@@ -10,7 +10,7 @@ from pathlib import Path
 import typer
 
 from pipeline.cli.asking import ask, question
-from pipeline.cli.console import error, is_terminal, note, out, progress
+from pipeline.cli.console import error, is_terminal, note, progress, say
 from pipeline.model.errors import Exit, GroundbreakError
 from pipeline.run.channels import ping, read_secrets
 from pipeline.run.keep import keep
@@ -90,7 +90,7 @@ def _tell(night: NightOutcome) -> None:
     if is_terminal():
         if night.outcome is not None and night.outcome.published is not None:
             words = f"{len(night.night.new)} new scenes, {night.outcome.published.changed} alerts changed"
-            out.print(f"{site}: {words}", markup=False)
+            say(f"{site}: {words}")
         return
     changed = night.outcome.published.changed if night.outcome and night.outcome.published else 0
     line = {
@@ -102,7 +102,7 @@ def _tell(night: NightOutcome) -> None:
         "fault": str(failed) if failed else None,
         "warning": night.warning or None,
     }
-    out.print(json.dumps(line), markup=False, soft_wrap=True)
+    say(json.dumps(line))
 
 
 def _exit_code(nights: Sequence[NightOutcome], faults: Sequence[GroundbreakError]) -> int:

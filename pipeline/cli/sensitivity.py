@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from pipeline.cli.asking import ask, held_whole, question
-from pipeline.cli.console import Step, out, progress
+from pipeline.cli.console import Step, out, progress, say
 from pipeline.decide.alerts import decide_site
 from pipeline.model.errors import DecisionError, Exit
 from pipeline.review.detection import draw_detection
@@ -48,7 +48,7 @@ def sensitivity(
     out.print(words, markup=False)
     place = make(folder / wanted.site.id)
     _write(place, trials, words)
-    out.print(f"\nWritten: {place.detection}, {place.detection_picture}; the next report says it", markup=False)
+    say(f"\nWritten: {place.detection}, {place.detection_picture}; the next report says it")
     return Exit.DONE
 
 

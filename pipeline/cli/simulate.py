@@ -5,7 +5,7 @@ from pathlib import Path
 import typer
 
 from pipeline.cli.asking import ask, day, default_sites
-from pipeline.cli.console import out, progress
+from pipeline.cli.console import progress, say
 from pipeline.model.errors import Exit, UsageError
 from pipeline.study import plant
 from pipeline.study.ground import read_ground
@@ -55,14 +55,10 @@ def simulate(
         laid, plan = plant.story(real, place, wishes) if place and place.id == plant.ID else staged(real, place, wishes)
         file = write_looks(laid, plan, folder, lambda done, total, what: step(plan.place, done, total, what))
     count = {role: sum(event.role == role for event in plan.events) for role in (CHANGE, DISTRACTOR)}
-    out.print(
-        f"{folder}: simulated looks, {count[CHANGE]} changes to find, {count[DISTRACTOR]} to let be", markup=False
-    )
-    out.print("\nNext:", markup=False)
-    out.print(f"  groundbreak detect --sites {file}", markup=False, soft_wrap=True)
-    out.print(
-        f"  groundbreak evaluate out/{plan.place}/review.gpkg {folder}/truth.geojson", markup=False, soft_wrap=True
-    )
+    say(f"{folder}: simulated looks, {count[CHANGE]} changes to find, {count[DISTRACTOR]} to let be")
+    say("\nNext:")
+    say(f"  groundbreak detect --sites {file}")
+    say(f"  groundbreak evaluate out/{plan.place}/review.gpkg {folder}/truth.geojson")
     return Exit.DONE
 
 

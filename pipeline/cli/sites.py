@@ -11,7 +11,7 @@ from shapely.geometry import Point, mapping
 
 from pipeline.catalogue.sites import SitesRead, read_sites
 from pipeline.cli.asking import default_sites
-from pipeline.cli.console import error, note, out
+from pipeline.cli.console import error, note, out, say
 from pipeline.model.errors import Exit, SiteError, UsageError
 from pipeline.model.site import Site, slug, utm_epsg
 
@@ -29,9 +29,9 @@ def check(files: list[Path] = typer.Argument(None, help="AOI files or folders; d
     """
     read = _read(files)
     for site in read.sites:
-        out.print(f"ok  {site.id}: {_area_km2(site):.2f} km2, grid {site.grid.shape[1]} x {site.grid.shape[0]} px, "
-                  f"{site.grid.crs}", markup=False, soft_wrap=True)  # fmt: skip
-    out.print(f"{len(read.sites)} good, {len(read.faults)} not", markup=False)
+        rows, cols = site.grid.shape
+        say(f"ok  {site.id}: {_area_km2(site):.2f} km2, grid {cols} x {rows} px, {site.grid.crs}")
+    say(f"{len(read.sites)} good, {len(read.faults)} not")
     return Exit.INPUT if read.faults else Exit.DONE
 
 
@@ -92,7 +92,7 @@ def add(
     beside.replace(target)
     for each in new:
         identity = each["properties"]["id"]
-        out.print(f"added {identity} to {target}: groundbreak detect {identity}", markup=False, soft_wrap=True)
+        say(f"added {identity} to {target}: groundbreak detect {identity}")
     return Exit.DONE
 
 

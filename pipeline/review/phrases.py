@@ -42,7 +42,8 @@ def sentence(changes: Sequence[Mapping[str, Any]], scenes: Sequence[Mapping[str,
     confirmed = sum(change["status"] in ("confirmed", "finished") for change in stands)
     structures = sum(change["kind"] == "new structure" for change in stands)
     many = f"{len(stands)} change{'s' * (len(stands) != 1)} stand{'s' * (len(stands) == 1)}"
-    what = f"{many}: {confirmed} confirmed, {structures} new structures" if stands else "No change stands"
+    new = f"{structures} new structure{'s' * (structures != 1)}"
+    what = f"{many}: {confirmed} confirmed, {new}" if stands else "No change stands"
     return f"{what}. Judged on {len(used)} clear looks {span}."
 
 

@@ -37,14 +37,15 @@ def write_report(folder: Folder) -> None:
         for change in shown
         if not change.drawn and (path := folder.timeline(change.id)).is_file()
     ][:MAX_PICTURES]
+    fresh = _fresh(contents)
     page = _page(
         "report.html.j2",
         script="report.js",
         contents=contents,
         facts=contents.provenance,
         summary=sentence([change.facts for change in shown], contents.scenes),
-        news=brought(contents.news),
-        fresh=_fresh(contents),
+        news=brought(contents.news) if fresh else "",
+        fresh=fresh,
         before=before,
         after=after,
         evidence=read_evidence(folder.score, before),

@@ -10,11 +10,11 @@ from pipeline.cli.console import narrow, progress
 
 
 def test_a_site_of_thirty_letters_keeps_its_id_whole_beside_its_alerts() -> None:
-    table = narrow("What was found", "site", "used", "alerts", "kinds", "s", numbers=("used", "s"))
-    table.add_row("southern-carpathians-simulated", "44 of 45", "1 provisional\n5 withdrawn", "28 cleared ground", "21")
+    table = narrow("What was found", "site", "used", "alerts", "kinds", numbers=("used",))
+    table.add_row("southern-carpathians-simulated", "114 of 115", "2 provisional\n5 withdrawn", "28 cleared ground")
     text = io.StringIO()
     Console(file=text, width=80).print(table)
-    assert "southern-carpathians-simulated  44 of 45  1 provisional  28 cleared ground  21" in text.getvalue()
+    assert "southern-carpathians-simulated  114 of 115  2 provisional  28 cleared ground" in text.getvalue()
 
 
 def test_a_log_hears_every_five_minutes_how_long_a_stage_will_last(

@@ -9,7 +9,7 @@ from pipeline.model.errors import ReviewError
 from pipeline.review import report
 from pipeline.review.folder import Folder
 from pipeline.review.maps import read_evidence, read_pair
-from pipeline.review.phrases import brought, certainty, rounded, strength, words
+from pipeline.review.phrases import brought, certainty, rounded, sentence, strength, words
 from pipeline.review.report import write_index, write_report
 from tests.review import made
 from tests.review.conftest import put
@@ -129,6 +129,19 @@ def test_areas_are_rounded_to_what_the_outline_carries():
 def test_news_are_counted_new_ones_first():
     news = [{"as_of": "2023-08-03T00:00:00Z", "event": e} for e in ("withdrawn", "new", "new", "confirmed")]
     assert brought(news).endswith("2023-08-03: 2 new, 1 confirmed, 1 withdrawn.") and brought([]) == ""
+
+
+def test_what_stands_is_counted_in_a_sentence():
+    scenes = [{"time": "2023-03-06T02:00:00Z", "used": True}]
+    one = {"change_id": "a", "status": "confirmed", "kind": "new structure"}
+    drawn = {"change_id": None, "status": None, "kind": "new structure"}
+    assert sentence([one, drawn], scenes).startswith("1 change stands: 1 confirmed, 1 new structure. Judged on 1 clear")
+    assert sentence([one, one], scenes).startswith("2 changes stand: 2 confirmed, 2 new structures. ")
+
+
+def test_where_all_is_new_nothing_is_called_news(published):
+    page = (published / "report.html").read_text()
+    assert "The last news" not in page and 'class="fresh"' not in page
 
 
 def test_a_map_shows_the_ground_that_was_measured_and_outlines_lie_right_on_it(folder):
