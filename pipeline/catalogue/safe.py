@@ -3,6 +3,7 @@
 import math
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -34,6 +35,10 @@ MEND = "download the product again"
 MAX_XML = 64_000_000
 """Largest metadata file read, bytes; real ones are below 1 MB."""
 MAX_FILES = 20_000
+_UNREADABLE = (
+    OSError, KeyError, ElementTree.ParseError, DefusedXmlException, zipfile.BadZipFile, zlib.error, RuntimeError
+)  # fmt: skip
+"""What a damaged product raises; RuntimeError where its zip is encrypted or packed in a way that Python lacks."""
 _PRODUCT_XML = re.compile(r"^MTD_MSIL(?:1C|2A)\.xml$", re.IGNORECASE)
 _IMAGE = re.compile(r"_(B\d\d|B8A|SCL)(?:_(\d\d)m)?\.(?:jp2|tif)$", re.IGNORECASE)
 
@@ -113,7 +118,7 @@ def read_safe(path: Path) -> Product:
             what = f"{len(top)} product and {len(tiles)} tile metadata files"
             raise CatalogueError(what, where, "give a whole product of one tile, as made since December 2016")
         product, tile = (ElementTree.fromstring(files.text(name)) for name in (top[0], tiles[0]))
-    except (OSError, KeyError, ElementTree.ParseError, DefusedXmlException, zipfile.BadZipFile, RuntimeError) as fault:
+    except _UNREADABLE as fault:
         if isinstance(fault, CatalogueError):
             raise
         raise CatalogueError(f"product cannot be read: {type(fault).__name__}: {fault}", where, MEND) from fault

@@ -60,16 +60,22 @@ def find(
     )
 
 
-def find_one(site: Site, ref: str, settings: Settings) -> Scene:
-    """The scene of one item JSON (path or URL) or product. Raises CatalogueError where it is none of this site."""
-    walk = _read_files(ref, settings)
-    if walk.faults:
-        raise walk.faults[0]
-    merged = merge(site, walk.products)
-    if len(merged.scenes) != 1:
-        what = "holds several acquisitions" if merged.scenes else "its footprint does not touch the AOI"
-        raise CatalogueError(what, ref, "name one item or product that covers the site")
-    return merged.scenes[0]
+def find_named(site: Site, references: Sequence[str], settings: Settings) -> tuple[Scene, ...]:
+    """The scenes of item JSONs (paths or URLs) or products; what is one acquisition is one scene, however often named.
+
+    Raises CatalogueError where one of them is no scene of this site.
+    """
+    products: list[Product] = []
+    for ref in references:
+        walk = _read_files(ref, settings)
+        if walk.faults:
+            raise walk.faults[0]
+        alone = merge(site, walk.products).scenes
+        if len(alone) != 1:
+            what = "holds several acquisitions" if alone else "its footprint does not touch the AOI"
+            raise CatalogueError(what, ref, "name one item or product that covers the site")
+        products += walk.products
+    return tuple(merge(site, products).scenes)
 
 
 def _read(

@@ -32,6 +32,11 @@ def decode(blob: bytes) -> BaseGeometry:
     return shapely.from_wkb(bytes(blob[8 + _ENVELOPE_BYTES[(blob[3] >> 1) & 7] :]))
 
 
+def ground(blob: bytes) -> BaseGeometry:
+    """The ground that a blob's geometry covers: what an analyst drew may cross itself, and then has none."""
+    return shapely.make_valid(decode(blob))
+
+
 def digest(blob: bytes) -> str:
     """16 hex digits that tell whether an outline is still the one that was written."""
     return hashlib.sha256(bytes(blob)).hexdigest()[:16]

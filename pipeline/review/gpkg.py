@@ -19,7 +19,7 @@ from pipeline.model.alert import Alert, Decision, Status
 from pipeline.model.errors import ReviewError
 from pipeline.model.imagery import SceneRecord
 from pipeline.model.site import Site
-from pipeline.review.geoblob import decode, digest, encode, register
+from pipeline.review.geoblob import digest, encode, ground, register
 from pipeline.review.matching import REJECTIONS, Row
 from pipeline.review.schema import ANALYST, MACHINE, create
 
@@ -61,7 +61,7 @@ def read_rows(path: Path) -> tuple[Row, ...]:
         return tuple(
             Row(
                 fid=fid, change_id=change_id, status=status, verdict=verdict, confidence=confidence, area_m2=area,
-                outline=decode(blob), first_seen=first and date.fromisoformat(first),
+                outline=ground(blob), first_seen=first and date.fromisoformat(first),
                 last_seen=last and date.fromisoformat(last),
             )
             for fid, change_id, status, verdict, confidence, area, first, last, blob in rows

@@ -61,20 +61,24 @@ def _held(answer: Callable[[], Judged]) -> Iterator[tuple[Judged, None]]:
     yield answer(), None
 
 
+def told(fault: Exception, site: Site) -> GroundbreakError:
+    """A fault as the line of the site that it broke; one that nobody foresaw asks to be reported."""
+    if isinstance(fault, GroundbreakError):
+        return fault
+    what = f"unexpected {type(fault).__name__}: {fault}"
+    line = GroundbreakError(what, site.id, "run it alone with --debug and report it")
+    line.__cause__ = fault
+    return line
+
+
 def _finish(question: Question, answer: AbstractContextManager[tuple[Judged, Wide | None]], out: Path) -> SiteOutcome:
     began = time.monotonic()
     try:
         with answer as (judged, wide):
             folder, settings = out / question.site.id, question.settings
             published = publish(folder, question.site, judged.decision, judged.looks, judged.records, settings, wide)
-    except GroundbreakError as fault:
-        return SiteOutcome(site=question.site, seconds=time.monotonic() - began, fault=fault)
     except Exception as fault:  # noqa: BLE001  (the boundary of a site: what breaks it stops no other)
-        wrapped = GroundbreakError(
-            f"unexpected {type(fault).__name__}: {fault}", question.site.id, "run it alone with --debug and report it"
-        )
-        wrapped.__cause__ = fault
-        return SiteOutcome(site=question.site, seconds=time.monotonic() - began, fault=wrapped)
+        return SiteOutcome(site=question.site, seconds=time.monotonic() - began, fault=told(fault, question.site))
     return SiteOutcome(
         site=question.site,
         seconds=time.monotonic() - began,

@@ -11,7 +11,7 @@ from odc.geo.geobox import GeoBox
 from threadpoolctl import threadpool_limits
 
 from pipeline.catalogue.pixels import read_chips
-from pipeline.catalogue.scenes import Found, find, find_one
+from pipeline.catalogue.scenes import Found, find, find_named
 from pipeline.model.alert import Decision
 from pipeline.model.bands import ANALYSIS, Band
 from pipeline.model.errors import DecisionError, GroundbreakError, PixelError
@@ -70,7 +70,7 @@ def scenes_of(question: Question) -> Found:
         return question.found
     site, settings = question.site, question.settings
     found = find(site, question.source, question.collection, question.start, question.until, settings)
-    named = tuple(find_one(site, reference, settings) for reference in question.extra_scenes)
+    named = find_named(site, question.extra_scenes, settings)
     new = tuple(scene for scene in named if scene.id not in {known.id for known in found.scenes})
     scenes = tuple(sorted((*found.scenes, *new), key=lambda scene: (scene.time, scene.id)))
     return Found(scenes=scenes, rejections=found.rejections, faults=found.faults)

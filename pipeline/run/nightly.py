@@ -16,7 +16,7 @@ from pipeline.model.errors import GroundbreakError, UsageError
 from pipeline.model.imagery import Rejection, Scene, SceneRecord
 from pipeline.model.settings import digest
 from pipeline.run.correcting import Progress
-from pipeline.run.detect import SiteOutcome, detect
+from pipeline.run.detect import SiteOutcome, detect, told
 from pipeline.run.judge import Question, scenes_of
 from pipeline.run.ledger import Ledger, SceneEntry
 
@@ -86,9 +86,9 @@ def nightly(
             try:
                 found = scenes_of(question)
                 night = _checked(question, found, ledger)
-            except GroundbreakError as fault:
+            except Exception as fault:  # noqa: BLE001  (the boundary of a site: what breaks it stops no other)
                 nothing = Night(new=(), changed=(), withdrawn=())
-                yield NightOutcome(question=question, night=nothing, outcome=None, fault=fault)
+                yield NightOutcome(question=question, night=nothing, outcome=None, fault=told(fault, question.site))
                 continue
             if night.idle:
                 warning = _silence(question, found)

@@ -6,14 +6,15 @@ a worker but chips, which any of them may write; ledger and review files are the
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pipeline.model.errors import UsageError
+from pipeline.model.errors import DecisionError, UsageError
 from pipeline.run.correcting import Progress
 from pipeline.run.judge import Question, quiet
 
@@ -22,7 +23,8 @@ A = TypeVar("A")
 Task = Callable[[Question, Progress], A]
 """A plain function of a question, found by its name in every process."""
 Told = Iterator[tuple[Question, Callable[[], A]]]
-"""Questions, each with what gives the answer, waiting for it where need be; it raises what the task raised."""
+"""Questions, each with what gives the answer, waiting for it where need be; it raises what the task raised,
+and DecisionError where the process that was at it was killed."""
 
 
 def answers(
@@ -43,15 +45,50 @@ def answers(
 def _by_pool(task: Task[A], questions: Sequence[Question], workers: int, step: Progress) -> Told[A]:
     """One question more than there are workers is out at a time: an answer that waits holds a whole stack."""
     workers = min(workers, len(questions))
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        out = deque((question, pool.submit(task, question, quiet)) for question in questions[: workers + 1])
+    pool = _Pool(workers)
+    try:
+        out = deque((question, pool.submit(task, question)) for question in questions[: workers + 1])
         for done in range(1, len(questions) + 1):
             question, future = out.popleft()
-            yield question, future.result
+            yield question, partial(_taken, future, task, question)
             del future
             for following in questions[workers + done : workers + done + 1]:
-                out.append((following, pool.submit(task, following, quiet)))
+                out.append((following, pool.submit(task, following)))
             step("all sites", done, len(questions), "sites judged")
+    finally:
+        pool.processes.shutdown()
+
+
+class _Pool:
+    """Processes that are replaced once the system has killed one of them: the others then take nothing more."""
+
+    def __init__(self, workers: int) -> None:
+        self._workers = workers
+        self.processes = self._started()
+
+    def submit(self, task: Task[A], question: Question) -> Future[A]:
+        try:
+            return self.processes.submit(task, question, quiet)
+        except BrokenProcessPool:
+            self.processes.shutdown()
+            self.processes = self._started()
+            return self.processes.submit(task, question, quiet)
+
+    def _started(self) -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(self._workers, mp_context=get_context("spawn"))
+
+
+def _taken(future: Future[A], task: Task[A], question: Question) -> A:
+    """The answer. A process that was killed takes those beside it along: each is asked once more, by itself."""
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
+            try:
+                return alone.submit(task, question, quiet).result()
+            except BrokenProcessPool as fault:
+                what = "the process that judges it was killed, twice: by the system for want of memory, most likely"
+                raise DecisionError(what, question.site.id, "use fewer --workers, or more memory") from fault
 
 
 def _by_cluster(task: Task[A], questions: Sequence[Question], address: str, step: Progress) -> Told[A]:

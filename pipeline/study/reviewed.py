@@ -78,7 +78,11 @@ def read_review(path: Path) -> Reviewed:
     changes, aoi, scenes = (_layer(path, layer) for layer in ("changes", "aoi", "scenes"))
     looks = _layer(path, "observations")
     clear = looks[looks["clear_share"] >= CLEAR_SHARE].groupby("change_id")["time"].apply(list).to_dict()
-    claims = [_claim(row, clear.get(row["change_id"], ())) for row in changes.to_dict("records") if row["change_id"]]
+    claims = [
+        _claim(row, clear.get(row["change_id"], ()))
+        for row in changes.to_dict("records")
+        if not _missing(row["change_id"])
+    ]
     used = scenes[scenes["used"].astype(bool)]
     return Reviewed(
         name=path.parent.name,
@@ -123,7 +127,7 @@ def _claim(row: Mapping[str, Any], clear: Sequence[Any]) -> Claim:
         area_m2=float(row["area_m2"]),
         first_seen=_day(row["first_seen"]),
         confirmed_at=None if _missing(row["confirmed_at"]) else _day(row["confirmed_at"]),
-        verdict=row["verdict"] or None,
+        verdict=None if _missing(row["verdict"]) else row["verdict"] or None,
         clear=tuple(sorted({_day(moment) for moment in clear})),
     )
 

@@ -9,7 +9,7 @@ from shapely.geometry import box
 
 from pipeline.catalogue.pixels import read_chips
 from pipeline.catalogue.safe import read_safe
-from pipeline.catalogue.scenes import find, find_one
+from pipeline.catalogue.scenes import find, find_named
 from pipeline.model.bands import Band
 from pipeline.model.errors import CatalogueError
 from pipeline.model.imagery import Level
@@ -52,7 +52,7 @@ def test_a_product_is_found_and_read_in_every_form(safe: Path, tmp_path: Path, f
 
 def test_a_named_product_is_the_same_scene_as_the_searched_one(safe: Path) -> None:
     (searched,) = find(SITE, str(safe.parent), None, None, END, Settings()).scenes
-    assert find_one(SITE, str(safe), Settings()) == searched
+    assert find_named(SITE, [str(safe)], Settings()) == (searched,)
 
 
 @pytest.mark.parametrize(
@@ -122,6 +122,19 @@ def test_a_zip_that_is_none_is_one_line(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.zip").write_bytes(content)
     with pytest.raises(CatalogueError, match="product cannot be read"):
         read_safe(tmp_path / "x.zip")
+
+
+def test_a_zip_whose_bytes_are_torn_is_one_line(safe: Path, tmp_path: Path) -> None:
+    path = tmp_path / "torn.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in sorted(each for each in safe.rglob("*") if each.suffix == ".xml"):
+            archive.write(file, f"{safe.name}/{file.relative_to(safe).as_posix()}")
+        begins = archive.infolist()[0].header_offset + 30 + len(archive.infolist()[0].filename)
+    torn = bytearray(path.read_bytes())
+    torn[begins : begins + 40] = b"\xff" * 40
+    path.write_bytes(torn)
+    with pytest.raises(CatalogueError, match="cannot be read"):
+        read_safe(path)
 
 
 def test_a_zip_bomb_is_not_unpacked(safe: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.catalogue import fetch
 from pipeline.catalogue.pixels import read_chips
-from pipeline.catalogue.scenes import Found, find, find_one
+from pipeline.catalogue.scenes import Found, find, find_named
 from pipeline.model.bands import Band
 from pipeline.model.errors import CatalogueError
 from pipeline.model.imagery import Reason
@@ -78,7 +78,7 @@ def test_an_api_and_a_folder_give_the_same_scenes_and_the_same_pixels(archive: P
 def test_a_static_catalogue_is_read_over_http_too(archive: Path) -> None:
     with range_server.serve(archive) as files:
         assert ids(search(f"{files.url}/ok/catalog.json", None)) == ALL
-        assert find_one(site(), f"{files.url}/ok/day-03/day-03.json", Settings()).id == "day-03"
+        assert ids(Found(find_named(site(), [f"{files.url}/ok/day-03/day-03.json"], Settings()), (), ())) == ["day-03"]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from shapely.geometry import box
 
-from pipeline.catalogue.scenes import Found, find, find_one
+from pipeline.catalogue.scenes import Found, find, find_named
 from pipeline.model.errors import CatalogueError
 from pipeline.model.imagery import Reason
 from pipeline.model.settings import Settings, override
@@ -175,9 +175,11 @@ def test_a_trusted_host_may_be_added_in_the_settings(archive: Path) -> None:
 
 
 def test_one_item_is_found_by_its_file(archive: Path) -> None:
-    assert find_one(site(), str(archive / "day-6" / "day-6.json"), Settings()).id == "day-6"
+    assert [each.id for each in find_named(site(), [str(archive / "day-6" / "day-6.json")] * 2, Settings())] == [
+        "day-6"
+    ]
     with pytest.raises(CatalogueError, match="several acquisitions"):
-        find_one(site(), str(archive / "catalog.json"), Settings())
+        find_named(site(), [str(archive / "catalog.json")], Settings())
     away = Site(id="away", name="Away", aoi=box(10, 10, 10.01, 10.01), grid=site_grid(box(10, 10, 10.01, 10.01)))
     with pytest.raises(CatalogueError, match="does not touch"):
-        find_one(away, str(archive / "day-6" / "day-6.json"), Settings())
+        find_named(away, [str(archive / "day-6" / "day-6.json")], Settings())

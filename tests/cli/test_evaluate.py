@@ -92,6 +92,16 @@ def test_verdicts_are_read_from_the_review_file(review: Path, command: Command, 
     assert "1 verdicts" in done.out and "1 right" in done.out
 
 
+def test_an_outline_that_the_analyst_drew_is_no_claim_of_ours(review: Path, command: Command, tmp_path: Path) -> None:
+    copy = judged(review, tmp_path, "verdict = 'construction'")
+    with sqlite3.connect(copy) as db:
+        register(db)
+        db.execute("INSERT INTO changes (geom, verdict) SELECT geom, 'construction' FROM changes LIMIT 1")
+    done = command("evaluate", "--verdicts", copy)
+    assert done.code == 0 and "1 verdicts" in done.out
+    assert command("evaluate", copy, truth_file(tmp_path / "truth.geojson")).code == 0
+
+
 def test_a_verdict_counts_though_its_alert_was_withdrawn(review: Path, command: Command, tmp_path: Path) -> None:
     change = "verdict = 'no change', note = 'a shadow', status = 'withdrawn'"
     done = command("evaluate", "--verdicts", judged(review, tmp_path, change))

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.catalogue.scenes import Found
+from pipeline.run import nightly
+from pipeline.run.judge import Question
 from pipeline.run.lock import alone
 from tests import world
 from tests.cli.conftest import Command
@@ -107,6 +110,26 @@ def test_a_night_tells_what_it_found_and_pings_and_a_quiet_one_only_pings(
     assert said[-1].code == 4
     assert not any("T0K3N" in each.out + each.err for each in said)
     assert Path("out/feed.xml").read_text().count("<entry>") == 1
+
+
+def test_what_nobody_foresaw_at_one_site_stops_no_other(
+    command: Command, catalogue: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = [
+        {**world.feature(str(catalogue)), "properties": {"id": id, "catalog": str(catalogue)}} for id in ("a", "b")
+    ]
+    sites = world.write_sites(tmp_path / "sites.geojson", places)
+
+    def scenes_of(question: Question) -> Found:
+        if question.site.id == "a":
+            raise ZeroDivisionError("of nothing")
+        return known(question)
+
+    known = nightly.scenes_of
+    monkeypatch.setattr(nightly, "scenes_of", scenes_of)
+    done = command("nightly", "--sites", sites)
+    assert done.code == 3 and len(done.errors) == 1 and "unexpected ZeroDivisionError" in done.errors[0]
+    assert Path("out/b/review.gpkg").exists()
 
 
 def test_a_night_in_which_a_site_failed_does_not_ping(

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+import shapely
 
 from pipeline.model.alert import Status
 from pipeline.model.errors import ReviewError
@@ -152,6 +153,17 @@ def test_an_outline_that_the_analyst_drew_is_kept_and_found_instead_of_an_alert(
     assert set(rows(folder)) == {None, TWO[0].id, TWO[1].id}
     assert rows(folder)[None]["geom"] == hers and rows(folder)[None]["reviewed_at"]
     assert any("drew" in note for note in done.notes)
+
+
+def test_an_outline_that_crosses_itself_stays_as_drawn_and_stops_nothing(folder):
+    left, top, right, bottom = made.outline(45, 10).bounds
+    knot = shapely.Polygon([(left, top), (right, bottom), (right, top), (left, bottom)])
+    hers = encode(knot, 32652)
+    with connect(folder) as db:
+        db.execute("INSERT INTO changes (geom, verdict) VALUES (?, 'construction')", [hers])
+    put(folder, [*TWO, made.alert(3, row=45, col=10)])
+    assert rows(folder)[None]["geom"] == hers
+    assert "drawn by the analyst" in (folder / "report.html").read_text()
 
 
 def test_an_alert_that_is_gone_is_withdrawn_and_comes_back_under_its_id(folder):

@@ -1,5 +1,7 @@
 """Sites judged side by side: answers in the order asked, and never more of them waiting than one a worker and one."""
 
+import os
+import signal
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -10,6 +12,7 @@ import pytest
 
 import pipeline.run.workers as workers
 from pipeline.catalogue.sites import read_sites
+from pipeline.model.errors import DecisionError
 from pipeline.model.settings import Settings
 from pipeline.run.correcting import Progress
 from pipeline.run.judge import Question, quiet
@@ -33,21 +36,41 @@ class Bench:
             self.out -= 1
 
 
+def asked(folder: Path, count: int) -> list[Question]:
+    world.write_sites(folder / "sites.geojson", [world.feature("catalog.json")])
+    site = read_sites([folder / "sites.geojson"]).sites[0]
+    until = datetime(2030, 1, 1, tzinfo=UTC)
+    return [
+        Question(site=replace(site, id=f"s{number}"), source="", collection=None, start=None, until=until,
+                 settings=Settings()) for number in range(count)
+    ]  # fmt: skip
+
+
+def killed_at_two(question: Question, step: Progress) -> str:
+    """As the system does it where memory ends."""
+    if question.site.id == "s2":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return question.site.id
+
+
+def test_a_process_that_is_killed_costs_its_own_site_and_no_other(tmp_path: Path) -> None:
+    said = []
+    for question, answer in workers.answers(killed_at_two, asked(tmp_path, 6), 2, None, quiet):
+        try:
+            said.append(answer())
+        except DecisionError as fault:
+            said.append(f"{question.site.id} {fault.what.split(',')[0]}")
+    assert said == ["s0", "s1", "s2 the process that judges it was killed", "s3", "s4", "s5"]
+
+
 @pytest.mark.parametrize(("count", "side"), [(2, 2), (3, 2), (9, 2), (3, 8)])
 def test_answers_come_in_order_and_few_wait(
     count: int, side: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.write_sites(tmp_path / "sites.geojson", [world.feature("catalog.json")])
-    site = read_sites([tmp_path / "sites.geojson"]).sites[0]
-    until = datetime(2030, 1, 1, tzinfo=UTC)
-    asked = [
-        Question(site=replace(site, id=f"s{number}"), source="", collection=None, start=None, until=until,
-                 settings=Settings()) for number in range(count)
-    ]  # fmt: skip
     bench = Bench()
     monkeypatch.setattr(workers, "ProcessPoolExecutor", lambda size, mp_context: ThreadPoolExecutor(size))
     said = []
-    for question, answer in workers.answers(bench.judge, asked, side, None, quiet):
+    for question, answer in workers.answers(bench.judge, asked(tmp_path, count), side, None, quiet):
         said.append((question.site.id, answer()))
         bench.taken()
     assert said == [(f"s{number}", f"s{number}") for number in range(count)]
