@@ -10,7 +10,7 @@ from odc.geo.geobox import GeoBox
 
 from pipeline.correct.alignment import Options, estimate
 from pipeline.correct.offset import Offset
-from pipeline.correct.robust import centre_spread, median
+from pipeline.correct.robust import median
 from pipeline.correct.sampling import sampled
 from pipeline.model.bands import ALIGNMENT, Band
 from pipeline.model.imagery import Alignment, Scene, Why
@@ -45,15 +45,12 @@ class Draft:
 class Reference:
     """Robust median of aligned looks. reflectance: (band, row, col) float32, NaN where no look measured the ground.
 
-    spread: (band, row, col) float32, 1.4826 MAD of those looks, NaN where fewer than two; count: (row, col), how many.
     wander_px: 1-sigma length of their shifts, infinite where there are fewer than MIN_WANDERERS.
     """
 
     grid: GeoBox
     bands: tuple[Band, ...]
     reflectance: NDArray[np.float32]
-    spread: NDArray[np.float32]
-    count: NDArray[np.int16]
     scenes: tuple[str, ...]
     wander_px: float = float("inf")
 
@@ -96,18 +93,16 @@ def found(chosen: Sequence[Draft], settings: Settings) -> Reference:
     for _ in range(2):
         shifts = _centred([align(image, draft, settings) for draft in chosen])
         moved = [_moved(draft, shift, draft.why == 0) for draft, shift in zip(chosen, shifts, strict=True)]
-        image, spread, count = _summary(moved, image)
+        image = _middle(moved, image)
     holes = ~np.isfinite(image).all(axis=0)
     if holes.any():
         # ground that every look calls cloud is a bright roof as often as bad luck: better its own median than none
         moved = [_moved(draft, shift, _measured(draft)) for draft, shift in zip(chosen, shifts, strict=True)]
-        image = np.where(holes, _summary(moved, image)[0], image)
+        image = np.where(holes, _middle(moved, image), image)
     return Reference(
         grid=anchor.grid,
         bands=anchor.bands,
         reflectance=image.astype(np.float32),
-        spread=spread,
-        count=count,
         scenes=tuple(sorted(draft.scene.id for draft in chosen)),
         wander_px=_wander(shifts),
     )
@@ -119,8 +114,6 @@ def _alone(draft: Draft) -> Reference:
         grid=draft.grid,
         bands=draft.bands,
         reflectance=np.where(_measured(draft), draft.reflectance, np.nan).astype(np.float32),
-        spread=np.full(draft.reflectance.shape, np.nan, np.float32),
-        count=(draft.why == 0).astype(np.int16),
         scenes=(draft.scene.id,),
     )
 
@@ -235,18 +228,10 @@ def _moved(draft: Draft, alignment: Alignment, usable: NDArray[np.bool_]) -> NDA
     return planes
 
 
-def _summary(
-    images: Sequence[NDArray[np.float32] | None], fallback: NDArray[Any]
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int16]]:
-    """Median, spread and count per pixel, a band at a time; the fallback where nothing was measured."""
+def _middle(images: Sequence[NDArray[np.float32] | None], fallback: NDArray[Any]) -> NDArray[np.float32]:
+    """Median per pixel, a band at a time; the fallback where nothing was measured."""
     stack = [image for image in images if image is not None]
     if not stack:
-        known = np.isfinite(fallback).all(axis=0).astype(np.int16)
-        return np.asarray(fallback, np.float32), np.full(fallback.shape, np.nan, np.float32), known
-    count = np.sum([np.isfinite(image).all(axis=0) for image in stack], axis=0).astype(np.int16)
-    middle, spread = np.empty_like(stack[0]), np.empty_like(stack[0])
-    for index in range(len(middle)):
-        centre, scatter = centre_spread(np.stack([image[index] for image in stack]), axis=0)
-        middle[index] = np.where(count > 0, centre, fallback[index])
-        spread[index] = np.where(count > 1, scatter, np.nan)
-    return middle, spread, count
+        return np.asarray(fallback, np.float32)
+    bands = (median(np.stack([image[index] for image in stack]), axis=0) for index in range(len(fallback)))
+    return np.stack([np.where(np.isfinite(each), each, last) for each, last in zip(bands, fallback, strict=True)])

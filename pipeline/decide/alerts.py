@@ -179,7 +179,7 @@ def _pair(found: Fold, alerts: Sequence[Alert]) -> tuple[str, str]:
     share = [round(each, 2) for each in found.clear_share]
     good = [look for look, each in zip(found.looks, share, strict=True) if each >= 0.9 * max(share)]
     after = good[-1]
-    shown = [alert.first_seen for alert in alerts if alert.status is not Status.WITHDRAWN and alert.kind in SHOWN]
+    shown = [alert.first_seen for alert in alerts if alert.status is not Status.WITHDRAWN]
     limit = min(shown, default=after.time.date())
     earlier = [look for look in good if look.time.date() < limit] or [good[0]]
     day = after.time.timetuple().tm_yday
@@ -189,9 +189,6 @@ def _pair(found: Fold, alerts: Sequence[Alert]) -> tuple[str, str]:
         return min(days, 365 - days) // 20, -look.time.timestamp()
 
     return min(earlier, key=apart).scene.id, after.scene.id
-
-
-SHOWN = (Kind.NEW_STRUCTURE, Kind.CLEARED_GROUND, Kind.RESURFACED, Kind.DEMOLISHED)
 
 
 def _cautions(found: Fold) -> tuple[str, ...]:

@@ -74,7 +74,7 @@ def start(looks: Sequence[Look]) -> History:
     """History of the first looks: their median, and what their days leave in doubt."""
     stack = np.stack([clear_values(look) for look in looks])
     known: NDArray[np.bool_] = np.asarray(np.isfinite(stack).all(axis=1))
-    mean = centre_spread(stack, axis=0)[0].astype(np.float32)
+    mean = median(stack, axis=0).astype(np.float32)
     doubt = _unknown(looks[0].bands, mean)
     for index, look in enumerate(looks):
         phase = np.array(_phase(look.time), np.float32)

@@ -19,7 +19,6 @@ THRESHOLD = 3.5
 """Pooled sigmas that an outline must reach; unchanged twins stay below 1. Between 2.8 and 3.7 it hardly matters."""
 LOW = 3.0
 """Pooled sigmas down to which an outline is followed."""
-IN_THE_WAY = np.uint8(Why.CLOUD | Why.SHADOW | Why.SNOW | Why.SATURATED | Why.BUFFER)
 PIXEL_M2 = 100.0
 
 Pixels = tuple[NDArray[np.intp], NDArray[np.intp]]

@@ -25,23 +25,16 @@ MIN_LIKENESS = 0.5
 class Trace:
     """Where every pixel stands. All (row, col); look indices are -1 where there is none.
 
-    log_odds: now. peak: highest so far. onset: first look of the current rise. first, confirmed, last: looks of the
-    episode that reached the peak (the latest that did, where earlier ones are over): its first sight, when
-    `peak` passed the threshold, its last sight. before: the last
-    clear look ahead of `first`. ended: look at which the episode was over. change: (band, row, col) mean residual
-    since onset, reflectance; shown: the same of the episode that reached the peak. looks: looks that saw it since.
+    log_odds: now. peak: highest so far. onset: first look of the current rise, looks: how many saw it since, change:
+    (band, row, col) mean residual since, reflectance. first, ended, shown: of the episode that reached the peak, the
+    latest that did where earlier ones are over: its first sight, the look at which it was over, its mean residual.
     """
 
     log_odds: NDArray[np.float32]
     peak: NDArray[np.float32]
     onset: NDArray[np.int16]
-    onset_before: NDArray[np.int16]
     first: NDArray[np.int16]
-    before: NDArray[np.int16]
-    confirmed: NDArray[np.int16]
-    last: NDArray[np.int16]
     ended: NDArray[np.int16]
-    clear: NDArray[np.int16]
     change: NDArray[np.float32]
     shown: NDArray[np.float32]
     looks: NDArray[np.float32]
@@ -58,13 +51,8 @@ def begin(bands: int, shape: tuple[int, int]) -> Trace:
         log_odds=zero,
         peak=zero,
         onset=none(),
-        onset_before=none(),
         first=none(),
-        before=none(),
-        confirmed=none(),
-        last=none(),
         ended=none(),
-        clear=none(),
         change=np.zeros((bands, *shape), np.float32),
         shown=np.zeros((bands, *shape), np.float32),
         looks=zero,
@@ -102,27 +90,19 @@ def step(
     share = np.where(seen & (odds > 0), np.where(other & settled, RENEWAL, 1 / np.maximum(looks, 1)), 0)
     change = np.where(over, 0, trace.change + share * (values - trace.change))
     onset = np.where(over, -1, np.where(starting, index, trace.onset))
-    onset_before = np.where(starting, trace.clear, trace.onset_before)
     # evidence saturates: what is as sure as can be takes the place of what was, once that is over
     anew = (odds >= CEILING_NATS) & (trace.ended >= 0) & (onset != trace.first)
     higher = ((odds > trace.peak) | anew) & (onset >= 0)
     new_episode = higher & (onset != trace.first)
     first = np.where(higher, onset, trace.first)
-    passed = (odds >= threshold) & (onset >= 0) & ((trace.confirmed < 0) | new_episode) & higher
     same = (onset >= 0) & (onset == first)
-    last = np.where(new_episode | (same & seen), index, trace.last)
     ended = np.where(new_episode, -1, np.where(over & (trace.onset == trace.first), index, trace.ended))
     return Trace(
         log_odds=odds.astype(np.float32),
         peak=np.where(higher, odds, trace.peak).astype(np.float32),
         onset=onset.astype(np.int16),
-        onset_before=onset_before.astype(np.int16),
         first=first.astype(np.int16),
-        before=np.where(higher, onset_before, trace.before).astype(np.int16),
-        confirmed=np.where(passed, index, np.where(new_episode, -1, trace.confirmed)).astype(np.int16),
-        last=last.astype(np.int16),
         ended=ended.astype(np.int16),
-        clear=np.where(clear, index, trace.clear).astype(np.int16),
         change=change.astype(np.float32),
         shown=np.where(higher | (same & seen), change, trace.shown).astype(np.float32),
         looks=looks.astype(np.float32),

@@ -31,19 +31,6 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class LookScore:
-    """How unlike its own history each pixel of one look is.
-
-    score: (row, col) float32 in sigma, signed by nothing, NaN where the look is not usable.
-    """
-
-    scene: str
-    time: datetime
-    grid: GeoBox
-    score: NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Evidence:
     """Looks folded in time order.
 

@@ -109,7 +109,6 @@ def _row(path: Path) -> Mapping[str, Any]:
         "id": path.name,
         "name": contents.name,
         "newest": max((change["first_seen"] for change in shown), default=""),
-        "last_look": contents.provenance.get("last_look", "")[:10],
         "note": sentence([change.facts for change in contents.shown], contents.scenes),
         "point": (centre.x, centre.y),
         "picture": picture,

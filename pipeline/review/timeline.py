@@ -27,8 +27,8 @@ WIDTH_PX, HEIGHT_PX, LOW_PX = 1392, 672, 288
 MARGIN = 0.012
 STRIP_PX = 75.6
 """Where the strip begins, below title and facts."""
-GAP, OVER, UNDER = 0.06, 0.16, 0.17
-"""Between chips, over and under them, in sides of a chip."""
+GAP, OVER = 0.06, 0.16
+"""Between chips, and over them, in sides of a chip."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -73,10 +73,7 @@ def rejection_of(facts: Mapping[str, Any], scene: Scene) -> Rejection:
 def pack_reference(reference: Reference) -> Packed:
     """A reference; its grid is the caller's."""
     facts = {"bands": reference.bands, "scenes": reference.scenes, "wander_px": reference.wander_px}
-    return Packed(
-        facts=facts,
-        arrays={"reflectance": reference.reflectance, "spread": reference.spread, "count": reference.count},
-    )
+    return Packed(facts=facts, arrays={"reflectance": reference.reflectance})
 
 
 def unpack_reference(packed: Packed, grid: GeoBox) -> Reference:

@@ -43,14 +43,14 @@ def test_no_look_decides_alone_and_nothing_is_ever_beyond_doubt(sigmas: np.ndarr
     for before, after in pairwise(traces):
         assert np.abs(after.log_odds - before.log_odds).max() <= CAP_NATS + 1e-5
         assert after.log_odds.min() >= FLOOR_NATS and after.log_odds.max() <= CEILING_NATS
-    assert (traces[1].confirmed < 0).all()
+    assert (traces[1].peak < THRESHOLD).all()
 
 
 def test_after_a_quiet_while_two_looks_do_not_confirm_and_three_do() -> None:
     sigmas = np.concatenate([np.full((3, *SHAPE), -2), np.full((3, *SHAPE), 12)])
     traces = folded(sigmas, np.ones(sigmas.shape, bool))
-    assert (traces[5].confirmed < 0).all()
-    assert (traces[6].confirmed == 5).all()
+    assert (traces[5].peak < THRESHOLD).all()
+    assert (traces[6].peak >= THRESHOLD).all() and (traces[6].first == 3).all()
 
 
 @settings(max_examples=50, deadline=None)
@@ -61,7 +61,7 @@ def test_cloud_over_looks_that_show_a_change_never_makes_more_of_it(
     showing = np.abs(sigmas) + 3
     more, less = folded(showing, clear)[-1], folded(showing, clear & ~cloud)[-1]
     assert (less.log_odds <= more.log_odds + 1e-5).all()
-    assert ((more.confirmed >= 0) | (less.confirmed < 0)).all()
+    assert ((more.peak >= THRESHOLD) | (less.peak < THRESHOLD)).all()
 
 
 @settings(max_examples=20, deadline=None)
@@ -84,4 +84,3 @@ def test_a_change_as_sure_as_can_be_takes_the_place_of_one_that_is_over() -> Non
     traces = folded(np.concatenate([sigmas, np.full((6, *SHAPE), 12)]), np.ones((32, *SHAPE), bool))
     assert (traces[26].first == 6).all() and (traces[26].ended >= 14).all(), "three looks prove no more than eight did"
     assert (traces[-1].first == 23).all() and (traces[-1].ended < 0).all()
-    assert (traces[-1].last == 31).all() and (traces[-1].before == 22).all()
