@@ -15,7 +15,7 @@ import rasterio
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from rasterio.crs import CRS
-from rasterio.errors import RasterioError
+from rasterio.errors import CRSError, RasterioError
 from rasterio.io import DatasetReader
 from rasterio.warp import transform_bounds
 from rasterio.windows import Window, from_bounds
@@ -176,7 +176,10 @@ def _read(read: _Read, target: str) -> Raster | None:
 
 def _crs(source: DatasetReader, read: _Read) -> CRS:
     """The file's CRS, the item's where the file has none; both must agree."""
-    stated = CRS.from_user_input(read.crs) if read.crs else None
+    try:
+        stated = CRS.from_user_input(read.crs) if read.crs else None
+    except CRSError as fault:
+        raise _wrong(read, f"its item says CRS {read.crs}, which is none") from fault
     if source.crs is None:
         if stated is None:
             raise _wrong(read, "neither the file nor its item says in which CRS it lies")

@@ -70,7 +70,8 @@ def _options(
 
 def run(arguments: list[str] | None = None) -> None:
     """Run the command line and leave with its exit code; the only place where a fault becomes text."""
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    # not by way of SIGINT, which a script's background jobs inherit as ignored
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(_run(sys.argv[1:] if arguments is None else arguments))
 
 
@@ -89,6 +90,6 @@ def _run(arguments: list[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         error("interrupted: nothing half-written was left; the same command goes on")
         return Exit.INTERRUPTED
-    except Exception as fault:  # noqa: BLE001  (one of the two places where anything may be caught)
+    except Exception as fault:  # noqa: BLE001  (the last of the few places where anything may be caught)
         error(f"unexpected {type(fault).__name__}: {fault}: run again with `groundbreak --debug …` and report it")
         return Exit.FAULT

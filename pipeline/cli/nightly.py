@@ -9,7 +9,7 @@ from pathlib import Path
 
 import typer
 
-from pipeline.cli.asking import ask, question
+from pipeline.cli.asking import ask, day, question
 from pipeline.cli.console import error, is_terminal, note, progress, say
 from pipeline.model.errors import Exit, GroundbreakError
 from pipeline.run.channels import ping, read_secrets
@@ -42,6 +42,7 @@ def nightly(
     began = time.monotonic()
     asked = ask((), sites or ())
     faults: list[GroundbreakError] = list(asked.faults)
+    day(until, "--until", last=True)  # wrong for one site is wrong for all: said once
     questions = []
     for place in asked.sites:
         try:

@@ -14,7 +14,7 @@ from pipeline.cli.console import Step, out, progress, say
 from pipeline.decide.alerts import decide_site
 from pipeline.model.errors import DecisionError, Exit
 from pipeline.review.detection import draw_detection
-from pipeline.review.folder import Folder, make
+from pipeline.review.folder import Folder, make, replacing
 from pipeline.run.correcting import correct_chips
 from pipeline.run.judge import Question, read_all, scenes_of
 from pipeline.study.materials import ROOFS
@@ -83,7 +83,8 @@ def _print(trials: Sequence[Trial]) -> None:
 
 def _write(place: Folder, trials: Sequence[Trial], words: str) -> None:
     record = {"sentence": words, "trials": [dataclasses.asdict(trial) for trial in trials]}
-    place.detection.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    with replacing(place.detection) as beside:
+        beside.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     groups = {size: [within([t for t in trials if t.size == size], count) for count in WITHIN] for size in SIZES}
     rows = {size: [(each.value, *each.interval) for each in shares] for size, shares in groups.items()}
     draw_detection(place.detection_picture, WITHIN, rows)

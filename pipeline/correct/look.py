@@ -109,7 +109,9 @@ def make_look(
     if free < 0.5 * settings.correct.min_clear_share:
         return _refused(scene, Reason.CLOUD, free, 0.5 * settings.correct.min_clear_share, "share of the AOI")
     if not alignment.accepted:
-        return _refused(scene, Reason.REGISTRATION, alignment.sigma_px, MAX_SIGMA_PX, alignment.reason)
+        # refused before anything was fitted, it has no number
+        value, limit = (alignment.sigma_px, MAX_SIGMA_PX) if np.isfinite(alignment.sigma_px) else (None, None)
+        return _refused(scene, Reason.REGISTRATION, value, limit, alignment.reason)
     far, limit = float(np.hypot(*alignment.shift)), max(STRAY_PX, STRAY_SIGMAS * reference.wander_px)
     if far > limit:
         return _refused(
@@ -237,5 +239,5 @@ def _warp(raster: Raster, grid: GeoBox, method: Resampling) -> NDArray[Any]:
     return out
 
 
-def _refused(scene: Scene, reason: Reason, value: float, limit: float, note: str = "") -> Rejection:
+def _refused(scene: Scene, reason: Reason, value: float | None, limit: float | None, note: str = "") -> Rejection:
     return Rejection(scene=scene.id, time=scene.time, reason=reason, value=value, limit=limit, note=note)

@@ -12,6 +12,7 @@ from pipeline.decide.fold import THRESHOLD_NATS, Fold, State, advance, begin, fo
 from pipeline.decide.objects import Track, objects
 from pipeline.decide.renewals import renewals
 from pipeline.decide.shapes import Shape
+from pipeline.decide.twice import once, origin
 from pipeline.model.alert import Alert, Decision, Evidence, Kind, Observation, Status
 from pipeline.model.errors import DecisionError
 from pipeline.model.imagery import Look
@@ -81,7 +82,7 @@ def decide(site: Site, state: State, looks: Sequence[Look], limit: float, settin
     """The decision that a state says, made of all `looks` in their order; limit: the surprise that confirms."""
     found, inside = fold_of(state, looks), aoi_mask(site)
     alerts, observations = [], []
-    for shape, track in objects(found, settings.decide.min_area_m2, limit):
+    for shape, track in once(objects(found, settings.decide.min_area_m2, limit)):
         told = track.confirmed(limit) >= 0 or track.standing >= HOPE * limit
         if not (told and (shape.where & inside[shape.window]).any()):
             continue
@@ -169,7 +170,7 @@ def _observe(alert: Alert, found: Fold, shape: Shape, scores: Sequence[float | N
 
 def _mint(site: Site, look: Look, shape: Shape) -> str:
     """An id that a replay mints again: site, first look and first pixel."""
-    row, col = np.argwhere(shape.core)[0] + [each.start for each in shape.window]
+    row, col = origin(shape)
     text = f"{site.id}|{look.scene.id}|{row}|{col}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -52,7 +52,10 @@ def renewals(fold: Fold, shape: Shape, track: Track, least: float) -> tuple[Rene
     like = _like(fold, typical_spectrum(own, clear))
     if int(like.sum()) < LEAST_PIXELS:
         return ()
-    white = _white(own - spectra_of(fold, like), clear)
+    rest = own - spectra_of(fold, like)
+    if np.isfinite(rest[clear]).all(axis=1).sum() < REST_LOOKS + MIN_SIGHTS:
+        return ()
+    white = _white(rest, clear)
     clear = clear[np.isfinite(white[clear, 0])]
     found = _apart([step for step in _steps(white, clear, days) if step.surprise >= least], days)
     firsts = [*(step.first for step in found), len(fold.looks)]

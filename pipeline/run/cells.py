@@ -11,6 +11,7 @@ import numpy as np
 from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry
 from shapely.geometry import box
+from shapely.geometry.base import BaseGeometry
 
 from pipeline.catalogue.scenes import Found
 from pipeline.decide.seams import touching
@@ -61,12 +62,14 @@ def cell_questions(question: Question, found: Found) -> Iterator[Question]:
         if not aoi_mask(replace(site, grid=core)).any():
             continue
         rows, cols = place_of(core, site.grid)
+        ground = Geometry(box(*seen.extent.boundingbox.bbox), str(seen.crs)).to_crs("EPSG:4326", resolution=1000).geom
         name = f"{site.id}.{rows.start // CELL_PX}.{cols.start // CELL_PX}"
+        here = tuple(scene for scene in found.scenes if _reaches(scene, ground))
         yield replace(
             question,
             site=replace(site, id=name, grid=seen),
             core=core,
-            found=replace(found, scenes=tuple(scene for scene in found.scenes if _reaches(scene, seen)), rejections=()),
+            found=replace(found, scenes=here, rejections=(), faults=()),
             results=results,
             extra_scenes=(),
             memory=question.memory and question.memory.with_name(name),
@@ -115,8 +118,7 @@ def place_of(part: GeoBox, grid: GeoBox) -> tuple[slice, slice]:
     return slice(row, row + part.shape[0]), slice(col, col + part.shape[1])
 
 
-def _reaches(scene: Scene, grid: GeoBox) -> bool:
-    ground = Geometry(box(*grid.extent.boundingbox.bbox), str(grid.crs)).to_crs("EPSG:4326", resolution=1000).geom
+def _reaches(scene: Scene, ground: BaseGeometry) -> bool:
     return any(granule.footprint.intersects(ground) for granule in scene.granules)
 
 

@@ -65,8 +65,12 @@ def told(fault: Exception, site: Site) -> GroundbreakError:
     """A fault as the line of the site that it broke; one that nobody foresaw asks to be reported."""
     if isinstance(fault, GroundbreakError):
         return fault
-    what = f"unexpected {type(fault).__name__}: {fault}"
-    line = GroundbreakError(what, site.id, "run it alone with --debug and report it")
+    if isinstance(fault, OSError) and fault.strerror:
+        what = f"{fault.strerror}: {fault.filename}" if fault.filename else fault.strerror
+        line = GroundbreakError(what, site.id, "see to the disk or its permissions; what was there before is whole")
+    else:
+        what = f"unexpected {type(fault).__name__}: {fault}"
+        line = GroundbreakError(what, site.id, "run it alone with --debug and report it")
     line.__cause__ = fault
     return line
 

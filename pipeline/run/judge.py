@@ -8,12 +8,11 @@ from pathlib import Path
 
 import numpy as np
 from odc.geo.geobox import GeoBox
-from threadpoolctl import threadpool_limits
 
 from pipeline.catalogue.pixels import read_chips
 from pipeline.catalogue.scenes import Found, find, find_named
 from pipeline.model.alert import Decision
-from pipeline.model.bands import ANALYSIS, Band
+from pipeline.model.bands import ALIGNMENT, ANALYSIS, Band
 from pipeline.model.errors import DecisionError, GroundbreakError, PixelError
 from pipeline.model.imagery import Chip, Look, Reason, Rejection, Scene, SceneRecord
 from pipeline.model.settings import Settings
@@ -22,6 +21,7 @@ from pipeline.run.correcting import LostError, Progress, Reading, correct_chips,
 from pipeline.run.deciding import decide_onwards
 from pipeline.run.memory import Memory
 from pipeline.run.store import Store, source_digest
+from pipeline.run.threads import one_thread
 
 
 def quiet(site: str, done: int, total: int, what: str) -> None:
@@ -85,11 +85,8 @@ def survey(question: Question, step: Progress) -> tuple[tuple[SceneRecord, ...],
 
 
 def judge(question: Question, step: Progress) -> Judged:
-    """Find, read, correct, decide. Raises DecisionError where no look is left to decide on.
-
-    One thread for linear algebra: sums split over threads differ in their last bits, and a replay must not.
-    """
-    with threadpool_limits(1):
+    """Find, read, correct, decide. Raises DecisionError where no look is left to decide on."""
+    with one_thread():
         found, lost = scenes_of(question), dict[str, PixelError]()
         while True:
             memory = Memory.of(question.memory, question.results + _expected_bytes(question.site, found.scenes))
@@ -131,7 +128,7 @@ def read_all(
 ) -> tuple[list[tuple[Chip, ...]], list[Rejection], tuple[PixelError, ...]]:
     """The chips of every scene that has the bands and can be read; the others by name.
 
-    Raises DecisionError where nine in ten scenes share no band.
+    Raises DecisionError where nine in ten scenes share no band that they could be registered by.
     """
     readings, refused, faults = _readings(question, scenes, {}, Memory(None), step)
     return [reading.chips() for reading in readings], refused, faults
@@ -142,8 +139,8 @@ def _readings(
 ) -> tuple[list[Reading], list[Rejection], tuple[PixelError, ...]]:
     """Every scene that has the bands and can be read, read already where the memory does not know its levels."""
     bands, site = common_bands(scenes), question.site
-    if scenes and not bands:
-        what = "no band that nine in ten scenes share"
+    if scenes and not set(bands) & set(ALIGNMENT):
+        what = f"none of {', '.join(ALIGNMENT)} is a band that nine in ten scenes share"
         raise DecisionError(what, f"{site.id}, {question.source}", "see the asset names in docs/providers.md")
     readings, refused, faults = list[Reading](), list[Rejection](), list[PixelError]()
     for done, scene in enumerate(scenes, 1):

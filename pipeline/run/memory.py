@@ -117,7 +117,7 @@ class Memory:
         """The room goes back to the results, which can be had without."""
         self.fault = fault.strerror or str(fault)
         if self.root is not None:
-            for path in self.root.iterdir():
+            for path in self.root.glob("*"):
                 with suppress(OSError):
                     path.unlink()
 

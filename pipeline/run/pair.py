@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 from shapely.geometry.base import BaseGeometry
 from shapely.ops import unary_union
-from threadpoolctl import threadpool_limits
 
 from pipeline.catalogue.folders import UNDATED, Side, find_side, read_side
 from pipeline.catalogue.sites import read_sites
@@ -26,6 +25,7 @@ from pipeline.model.site import MARGIN_M, Site, aoi_mask, site_grid, slug
 from pipeline.review.publish import Published, publish
 from pipeline.run.correcting import Progress
 from pipeline.run.judge import quiet
+from pipeline.run.threads import one_thread
 
 MIN_SIDE_PX = 48
 """Less common ground than this cannot be registered."""
@@ -53,8 +53,7 @@ def pair(
     aoi: polygons to judge inside; None = all the ground both cover. Raises UsageError for what cannot be compared,
     PixelError for damaged files, DecisionError where the two cannot be registered or are not clear.
     """
-    # one thread for linear algebra: small sums are slower, and differ in their last bits, where many share them
-    with threadpool_limits(1):
+    with one_thread():
         return _pair(before, after, aoi, out, settings, step)
 
 

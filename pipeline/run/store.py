@@ -35,7 +35,9 @@ class Store:
     def chips(
         self, scene: Scene, grid: GeoBox, bands: tuple[Band, ...], read: Callable[[], tuple[Chip, ...]]
     ) -> tuple[Chip, ...]:
-        """The scene's chips: kept ones if they are whole, else read and kept. Raises what `read` raises."""
+        """The scene's chips: kept ones if they are whole, else read and kept. Raises what `read` raises, OSError
+        where they cannot be kept.
+        """
         files, name = Files(self.root, self.damaged), _name(source_digest(scene, grid, bands))
         kept = files.read(name)
         if kept is not None:

@@ -156,7 +156,7 @@ def _judged(question: Question, found: Found, gathered: _Gathered, asked: int) -
         cautions=_cautions(gathered, asked),
     )
     records = merged_records(found, cells)
-    faults = dict.fromkeys(fault for cell in cells for fault in cell.faults)
+    faults = {str(fault): fault for cell in cells for fault in cell.faults}.values()
     return Judged(
         site=question.site, decision=decision, looks=tuple(shown), records=records, faults=(*found.faults, *faults)
     )

@@ -131,6 +131,11 @@ def test_a_file_without_crs_takes_that_of_its_item(tile: Path, tmp_path: Path) -
         read_chips(with_red(tile, href, None), GRID, BANDS)
 
 
+def test_an_item_whose_crs_is_none_is_refused_and_named(tile: Path) -> None:
+    with pytest.raises(PixelError, match=r"its item says CRS EPSG:99999, which is none.*S2B_X"):
+        read_chips(scene(tile, "EPSG:99999"), GRID, BANDS)
+
+
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 @pytest.mark.parametrize(
     ("changes", "words"),

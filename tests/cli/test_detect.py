@@ -98,6 +98,19 @@ def test_a_site_that_fails_stops_no_other(command: Command, catalogue: Path, tmp
     assert Path("out/place/review.gpkg").exists()
 
 
+def test_an_archive_without_a_band_to_register_by_is_one_line(
+    command: Command, catalogue: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "catalogue"
+    shutil.copytree(catalogue.parent, copy)
+    for path in copy.glob("*/*.json"):
+        item = json.loads(path.read_text())
+        item["assets"] = {key: asset for key, asset in item["assets"].items() if key in ("swir16", "swir22", "scl")}
+        path.write_text(json.dumps(item))
+    done = command("detect", "--sites", world.write_sites(tmp_path / "s.geojson", [world.feature(str(copy))]))
+    assert done.code == 3 and len(done.errors) == 1 and "none of B04, B03, B08" in done.errors[0]
+
+
 def test_scenes_names_every_scene_and_the_number_that_decided(command: Command, sites: Path) -> None:
     done = command("scenes", "place", "--sites", sites)
     assert done.code == 0

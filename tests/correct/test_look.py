@@ -33,8 +33,8 @@ def look(values: np.ndarray, day: int, scl: np.ndarray | None = None) -> Look:
 def refused(values: np.ndarray, day: int = 50) -> Reason:
     found = make_look(chip(values, day), reference(), SETTINGS)
     assert isinstance(found, Rejection)
-    assert found.value is not None
-    assert found.limit is not None
+    # nothing in common was found at all: there is no number then, and the note says so
+    assert (found.value is not None and found.limit is not None) or (found.reason is Reason.REGISTRATION and found.note)
     return found.reason
 
 
@@ -69,6 +69,13 @@ def test_overcast_empty_dark_hazy_and_foreign_looks_are_refused_with_their_numbe
     assert refused(ground() * 0.3) is Reason.RADIOMETRY
     assert refused(ground() * 0.7 + np.array([0.09, 0.08, 0.07, 0.04, 0.01])[:, None, None]) is Reason.RADIOMETRY
     assert refused(ground(99)) is Reason.REGISTRATION
+
+
+def test_a_look_refused_before_anything_was_fitted_has_no_number() -> None:
+    flat = np.full((5, SIZE, SIZE), 0.2)
+    found = make_look(chip(flat, 30), reference(), SETTINGS)
+    assert isinstance(found, Rejection) and found.reason is Reason.REGISTRATION
+    assert found.value is None and found.limit is None and found.note
 
 
 def test_nodata_never_bleeds_into_its_neighbours() -> None:

@@ -1,5 +1,6 @@
 """Sites judged side by side: answers in the order asked, and never more of them waiting than one a worker and one."""
 
+import errno
 import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
@@ -9,13 +10,16 @@ from pathlib import Path
 from threading import Lock
 
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import pipeline.run.workers as workers
 from pipeline.catalogue.sites import read_sites
 from pipeline.model.errors import DecisionError
 from pipeline.model.settings import Settings
 from pipeline.run.correcting import Progress
+from pipeline.run.detect import told
 from pipeline.run.judge import Question, quiet
+from pipeline.run.threads import one_thread
 from tests import world
 
 
@@ -75,3 +79,26 @@ def test_answers_come_in_order_and_few_wait(
         bench.taken()
     assert said == [(f"s{number}", f"s{number}") for number in range(count)]
     assert bench.most <= min(side, count) + 1
+
+
+def test_linear_algebra_has_one_thread_until_the_last_judgement_is_done() -> None:
+    def most() -> int:
+        return max(each["num_threads"] for each in threadpool_info())
+
+    with threadpool_limits(2):
+        before = most()
+        one, two = one_thread(), one_thread()
+        one.__enter__()
+        two.__enter__()
+        assert most() == 1
+        one.__exit__(None, None, None)
+        assert most() == 1
+        two.__exit__(None, None, None)
+        assert most() == before == 2
+
+
+def test_a_full_disk_is_told_as_one_and_not_as_a_fault_of_ours(tmp_path: Path) -> None:
+    site = asked(tmp_path, 1)[0].site
+    line = str(told(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "x.chip"), site))
+    assert line.startswith("No space left on device: x.chip (s0): see to the disk")
+    assert str(told(ValueError("of nothing"), site)).startswith("unexpected ValueError: of nothing (s0)")
