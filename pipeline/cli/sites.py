@@ -106,9 +106,15 @@ def _read(files: list[Path] | None) -> SitesRead:
 
 
 def _feature(site: Site) -> dict[str, Any]:
-    own = {"id": site.id, "name": site.name, **site.properties}
-    if site.catalog:
-        own["catalog"] = site.catalog
+    """A site as an AOI file has it; its `false_alarms` are among its settings by now."""
+    wishes: dict[str, Any] = {
+        "catalog": site.catalog,
+        "collection": site.collection,
+        "start": site.start and site.start.isoformat(),
+        "end": site.end and site.end.isoformat(),
+        "settings": dict(site.settings),
+    }
+    own = {"id": site.id, "name": site.name, **{key: wish for key, wish in wishes.items() if wish}, **site.properties}
     return {"type": "Feature", "properties": own, "geometry": mapping(site.aoi)}
 
 

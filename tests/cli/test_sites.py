@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from pipeline.catalogue.sites import read_sites
 from tests import world
 from tests.cli.conftest import Command
 
@@ -35,6 +36,18 @@ def test_a_file_is_taken_whole_or_not_at_all(command: Command, tmp_path: Path) -
     file = world.write_sites(tmp_path / "s.geojson", [world.feature(), world.feature(id="Bad Id")])
     assert command("sites", "add", file, "--to", tmp_path / "own.geojson").code == 2
     assert not (tmp_path / "own.geojson").exists()
+
+
+def test_what_a_file_wishes_for_its_sites_is_taken_along(command: Command, tmp_path: Path) -> None:
+    wishes = {"catalog": "https://stac.example.org/", "collection": "theirs", "start": "2019-02-03", "end": "2024-03-27"}
+    tuned = {"false_alarms": 1.5, "settings": {"decide.min_history": 5}, "kind": "plant"}
+    file = world.write_sites(tmp_path / "s.geojson", [world.feature(**wishes, **tuned)])
+    assert command("sites", "add", file, "--to", tmp_path / "own.geojson").code == 0
+    given, kept = (read_sites([path]).sites[0] for path in (file, tmp_path / "own.geojson"))
+    assert kept.aoi.equals(given.aoi)
+    for name in ("id", "name", "catalog", "collection", "start", "end", "settings", "properties"):
+        assert getattr(kept, name) == getattr(given, name), name
+    assert kept.settings["decide.false_alarms_per_100km2_year"] == 1.5
 
 
 def test_the_sites_that_ship_are_all_good(command: Command) -> None:
