@@ -8,6 +8,7 @@ import math
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element, ParseError
@@ -151,14 +152,26 @@ def _geopackage(path: Path) -> tuple[list[Feature], list[str]]:
     if table.crs.to_epsg() != 4326:
         notes.append(f"{where}: converted from {table.crs.name} to lon/lat")
         table = table.to_crs(4326)
+    days = {name for name, kind in zip(info["fields"], info["dtypes"], strict=True) if kind == "datetime64[D]"}
     columns = [name for name in table.columns if name != table.geometry.name]
     found = []
     for index, row in enumerate(table.to_dict("records"), 1):
-        known = {name: row[name] for name in columns if row[name] is not None and row[name] == row[name]}
+        known = {
+            name: _plain(row[name], name in days)
+            for name in columns
+            if row[name] is not None and row[name] == row[name]
+        }
         geometry = row[table.geometry.name]
         lack = "" if geometry is not None else "no geometry"
         found.append(Feature(where=f"{where}, feature {index}", geometry=geometry, properties=known, fault=lack))
     return found, notes
+
+
+def _plain(value: Any, is_day: bool) -> Any:
+    """A value of a table as GeoJSON would have it: text for a moment, and for a day without its midnight."""
+    if isinstance(value, date):
+        return value.isoformat()[:10] if is_day else value.isoformat()
+    return value.hex() if isinstance(value, bytes) else value
 
 
 def _unzipped(path: Path) -> bytes:

@@ -108,7 +108,10 @@ def test_stac_replaces_its_own_earlier_export_and_an_empty_folder_and_nothing_el
     theirs, empty = tmp_path / "theirs", tmp_path / "empty"
     theirs.mkdir()
     empty.mkdir()
-    for name, text in (("thesis.txt", "years"), ("catalog.json", '{"type": "Catalog", "id": "made-place", "links": []}')):
+    for name, text in (
+        ("thesis.txt", "years"),
+        ("catalog.json", '{"type": "Catalog", "id": "made-place", "links": []}'),
+    ):
         (theirs / name).write_text(text)
         before = contents_of(theirs)
         with pytest.raises(UsageError, match="something else stands there"):
