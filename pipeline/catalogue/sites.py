@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import shapely
+from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry
 from shapely.geometry import MultiPolygon, Polygon
 from shapely.geometry.base import BaseGeometry
@@ -15,11 +16,13 @@ from shapely.geometry.base import BaseGeometry
 from pipeline.catalogue.aoi_files import READABLE, Feature, read_features
 from pipeline.model.errors import SettingsError, SiteError
 from pipeline.model.settings import Settings, override
-from pipeline.model.site import Site, site_grid, slug, utm_epsg
+from pipeline.model.site import PIXEL_M, Site, site_grid, slug, utm_epsg
 
 MIN_AREA_M2 = 100.0
 """One pixel."""
 MAX_VERTICES = 100_000
+GRID_TO_AOI = 2.0
+"""A grid may be so many times the largest AOI: a square that stands on its corner fills half of its own."""
 OWN = ("id", "name", "catalog", "collection", "start", "end", "false_alarms", "settings")
 
 
@@ -83,12 +86,13 @@ def _site(feature: Feature, path: Path, settings: Settings) -> tuple[Site, list[
     start, end = _day(known, "start", where), _day(known, "end", where)
     if start is not None and end is not None and start >= end:
         raise SiteError(f"ends ({end.date()}) before it starts ({start.date()})", where, "swap start and end")
+    grid = _grid(aoi, f"{where}, {identity}", settings.search.max_area_km2 * GRID_TO_AOI)
     return (
         Site(
             id=identity,
             name=name,
             aoi=aoi,
-            grid=site_grid(aoi),
+            grid=grid,
             catalog=catalog,
             collection=_text(known, "collection", where),
             start=start,
@@ -145,6 +149,20 @@ def _aoi(geometry: BaseGeometry | None, where: str, max_km2: float) -> tuple[Pol
         mend = f"tile it into squares of under {max_km2:g} km2, or raise search.max_area_km2"
         raise SiteError(f"{area / 1e6:,.0f} km2 is above the limit of {max_km2:g}", where, mend)
     return plane, notes
+
+
+def _grid(aoi: Polygon | MultiPolygon, where: str, max_km2: float) -> GeoBox:
+    """The grid of a site, refused where parts that lie far apart would make it larger than any AOI may be."""
+    mend = "make its parts sites of their own"
+    try:
+        grid = site_grid(aoi)
+    except OverflowError as fault:
+        raise SiteError("its parts lie too far apart for one grid", where, mend) from fault
+    rows, cols = grid.shape
+    area = rows * cols * PIXEL_M**2 / 1e6
+    if area > max_km2:
+        raise SiteError(f"its grid would have {area:,.0f} km2, above the limit of {max_km2:g}", where, mend)
+    return grid
 
 
 def _check_lonlat(plane: BaseGeometry, where: str) -> None:
