@@ -171,7 +171,11 @@ def _check_lonlat(plane: BaseGeometry, where: str) -> None:
         raise SiteError("a coordinate that is no number", where, "draw it again")
     lon, lat = xy.T
     if np.abs(lon).max() <= 180 and np.abs(lat).max() <= 90:
-        utm_epsg(float(lon.mean()), float(lat.mean()))
+        try:
+            for edge in (lat.min(), lat.max()):
+                utm_epsg(float(lon.mean()), float(edge))
+        except SiteError as fault:
+            raise SiteError(fault.what, where, fault.mend) from fault
         return
     if np.abs(lon).max() <= 90 and np.abs(lat).max() <= 180:
         raise SiteError(f"latitude {lat[np.argmax(np.abs(lat))]:.4f}", where, "swap latitude and longitude")

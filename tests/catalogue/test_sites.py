@@ -1,10 +1,14 @@
 """AOI files to sites: what is refused, and that every refusal names its file and feature."""
 
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyogrio
 import pytest
+import shapely
 from shapely.geometry import MultiPolygon, box, mapping
 
 from pipeline.catalogue.sites import SitesRead, read_sites
@@ -40,3 +44,46 @@ def test_the_limit_of_a_grid_is_twice_that_of_an_aoi(tmp_path: Path) -> None:
     far = mapping(MultiPolygon([box(21, 45, 21.005, 45.005), box(21.05, 45.05, 21.055, 45.055)]))
     world.write_sites(file, [world.feature(geometry=far)])
     assert "above the limit of 20" in str(read_sites([file], limits).faults[0])
+
+
+LOCAL = 'LOCAL_CS["our yard",UNIT["metre",1]]'
+
+
+@pytest.mark.parametrize(
+    "crs",
+    [
+        *({"type": "name", "properties": wrong} for wrong in (None, [], "EPSG:32634", {"name": None}, {"name": [1]})),
+        *({"type": "name", "properties": {"name": name}} for name in (LOCAL, "IAU_2015:30100", "{x", "\ud800", "")),
+        [], ["EPSG:32634"], 32634, "EPSG:32634", {},
+    ],
+)  # fmt: skip
+def test_a_coordinate_system_that_is_none_is_one_line(crs: object, tmp_path: Path) -> None:
+    assert "unknown coordinate system" in refused(read(tmp_path, world.feature(), crs=crs))
+
+
+def test_a_geopackage_in_a_plan_of_its_own_is_one_line(tmp_path: Path) -> None:
+    path, shapes = tmp_path / "s.gpkg", shapely.to_wkb(np.array([box(0, 0, 100, 100)]))
+    pyogrio.raw.write(path, shapes, [np.array(["a"], object)], ["id"], geometry_type="Polygon", crs=LOCAL)
+    (fault,) = read_sites([path]).faults
+    assert "our yard" in fault.what and fault.where == str(path)
+
+
+@pytest.mark.parametrize("packing", [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_a_kmz_that_is_damaged_inside_is_one_line(packing: int, tmp_path: Path) -> None:
+    path = tmp_path / "s.kmz"
+    with zipfile.ZipFile(path, "w", packing) as archive:
+        archive.writestr("doc.kml", "<kml>" + "".join(map(str, range(3000))) + "</kml>")
+    whole = path.read_bytes()
+    for place in range(40, 1000, 7):
+        path.write_bytes(whole[:place] + bytes(255 - byte for byte in whole[place : place + 40]) + whole[place + 40 :])
+        (fault,) = read_sites([path]).faults
+        assert fault.where == str(path) and "None" not in fault.what
+
+
+@pytest.mark.parametrize("south", [84.5, 83.99, -80.5, -85])
+def test_a_place_beyond_utm_is_named_by_file_and_feature(south: float, tmp_path: Path) -> None:
+    polar = world.feature(geometry=mapping(box(20, south, 20.1, south + 0.1)))
+    found = read(tmp_path, world.feature(id="good"), polar)
+    (fault,) = found.faults
+    assert "outside UTM" in fault.what and fault.where.endswith("s.geojson, feature 2, place")
+    assert [site.id for site in found.sites] == ["good"]
