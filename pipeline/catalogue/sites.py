@@ -216,13 +216,21 @@ def _day(known: Mapping[str, Any], key: str, where: str) -> datetime | None:
     if value is None or value == "":
         return None
     try:
-        if isinstance(value, datetime):
-            moment = value
-        elif isinstance(value, date):
-            moment = datetime(value.year, value.month, value.day)
-        else:
-            moment = datetime.fromisoformat(str(value))
-        # a day at either end of the calendar has no place in another zone
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (ValueError, TypeError, OverflowError) as fault:
+        return moment(str(value), last=key == "end")
+    except ValueError as fault:
         raise SiteError(f"{key} {str(value)[:40]!r} is no date", where, "write it as 2024-03-27") from fault
+
+
+def moment(text: str, *, last: bool) -> datetime:
+    """A day or a time as UTC. last: a plain day is meant to its end, as what ends a period. Raises ValueError."""
+    try:
+        day = date.fromisoformat(text)
+        time = datetime.combine(day, datetime.max.time() if last else datetime.min.time())
+    except ValueError:
+        time = datetime.fromisoformat(text)
+    if time.tzinfo is None:
+        return time.replace(tzinfo=UTC)
+    try:
+        return time.astimezone(UTC)
+    except OverflowError as fault:
+        raise ValueError("a day at either end of the calendar has no place in another zone") from fault

@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -87,3 +88,20 @@ def test_a_place_beyond_utm_is_named_by_file_and_feature(south: float, tmp_path:
     (fault,) = found.faults
     assert "outside UTM" in fault.what and fault.where.endswith("s.geojson, feature 2, place")
     assert [site.id for site in found.sites] == ["good"]
+
+
+def test_the_day_that_ends_a_site_is_meant_whole(tmp_path: Path) -> None:
+    (site,) = read(tmp_path, world.feature(start="2024-03-27", end="2024-03-27")).sites
+    assert site.start == datetime(2024, 3, 27, tzinfo=UTC)
+    assert site.end == datetime(2024, 3, 27, 23, 59, 59, 999999, tzinfo=UTC)
+    (site,) = read(tmp_path, world.feature(end="2024-03-27T00:00")).sites
+    assert site.end == datetime(2024, 3, 27, tzinfo=UTC)
+
+
+def test_a_site_that_ends_before_it_starts_is_refused(tmp_path: Path) -> None:
+    assert "before it starts" in refused(read(tmp_path, world.feature(start="2024-03-28", end="2024-03-27")))
+
+
+@pytest.mark.parametrize("text", ["soon", "9999-12-31T23:00-05:00", 7, "2024-02-30", [], True])
+def test_a_date_that_is_none_is_one_line(text: object, tmp_path: Path) -> None:
+    assert "is no date" in refused(read(tmp_path, world.feature(end=text)))
