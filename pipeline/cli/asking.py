@@ -99,9 +99,8 @@ def question(
     source = catalog or site.catalog or own.search.catalog
     if "://" not in source and not Path(source).exists():
         raise UsageError("no such catalogue", source, "give a STAC file or folder, an API root, or a folder of .SAFE")
-    collection = site.collection or (own.search.collection if "://" in source else None)
     return Question(
-        site=site, source=source, collection=collection, start=begin, until=until, settings=own,
+        site=site, source=source, collection=site.collection, start=begin, until=until, settings=own,
         extra_scenes=tuple(scenes), chips=None if out is None else out / CHIPS,
         memory=None if out is None else out / MEMORY / site.id,
     )  # fmt: skip
