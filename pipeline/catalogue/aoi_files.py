@@ -51,9 +51,9 @@ class Feature:
 def read_features(path: Path) -> tuple[list[Feature], list[str]]:
     """The features of one file and remarks about it. Raises SiteError where the file is none of the three kinds."""
     where = str(path)
-    if not path.is_file():
-        raise SiteError("no such file", where, "give a GeoJSON, GPKG or KML file")
     try:
+        if not path.is_file():
+            raise SiteError("no such file", where, "give a GeoJSON, GPKG or KML file")
         size = path.stat().st_size
         if size > MAX_FILE_BYTES:
             raise SiteError(f"{size / 1e6:.0f} MB", where, "give a file of places to watch, under 64 MB")

@@ -64,9 +64,9 @@ def read_sites(paths: Sequence[Path], settings: Settings | None = None) -> Sites
 def _files(paths: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
-        if path.is_dir():
+        try:
             found += sorted(file for file in path.iterdir() if file.suffix.lower() in READABLE)
-        else:
+        except OSError:  # no folder that can be read: the fault is told where it is read as a file
             found.append(path)
     return list(dict.fromkeys(found))
 

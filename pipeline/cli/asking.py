@@ -97,13 +97,22 @@ def question(
             f"the period ends ({until:%Y-%m-%d}) before it begins ({begin:%Y-%m-%d})", site.id, "swap --start and --end"
         )
     source = catalog or site.catalog or own.search.catalog
-    if "://" not in source and not Path(source).exists():
-        raise UsageError("no such catalogue", source, "give a STAC file or folder, an API root, or a folder of .SAFE")
+    if "://" not in source:
+        _check_there(source)
     return Question(
         site=site, source=source, collection=site.collection, start=begin, until=until, settings=own,
         extra_scenes=tuple(scenes), chips=None if out is None else out / CHIPS,
         memory=None if out is None else out / MEMORY / site.id,
     )  # fmt: skip
+
+
+def _check_there(source: str) -> None:
+    mend = "give a STAC file or folder, an API root, or a folder of .SAFE"
+    try:
+        if not Path(source).exists():
+            raise UsageError("no such catalogue", source, mend)
+    except OSError as fault:
+        raise UsageError(f"no such catalogue: {fault.strerror}", source, mend) from fault
 
 
 def day(text: str | None, flag: str, *, last: bool = False) -> datetime | None:

@@ -148,7 +148,7 @@ def _writable(out: Path) -> Check:
 
 
 def _disk(out: Path) -> Check:
-    place = next(folder for folder in (out, *out.resolve().parents) if folder.exists())
+    place = next(folder for folder in (out, *out.resolve().parents) if _is_there(folder))
     free = shutil.disk_usage(place).free / 1e9
     if free >= MIN_FREE_GB:
         return Check(name="disk", health=Health.OK, found=f"{free:.0f} GB free")
@@ -159,7 +159,7 @@ def _disk(out: Path) -> Check:
 def _providers(settings: Settings, now: datetime) -> Iterator[Check]:
     root = settings.search.catalog
     if "://" not in root:
-        there = Path(root).exists()
+        there = _is_there(Path(root))
         mend = "" if there else "mend search.catalog in groundbreak.toml"
         yield Check(name="catalogue", health=Health.OK if there else Health.FAULT, found=root, mend=mend)
         return
@@ -173,6 +173,13 @@ def _providers(settings: Settings, now: datetime) -> Iterator[Check]:
         return
     yield Check(name="catalogue", health=Health.OK, found=f"{root} answers")
     yield _clock(stamp, now)
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def _clock(stamp: str | None, now: datetime) -> Check:

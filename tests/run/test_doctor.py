@@ -72,3 +72,9 @@ def test_a_date_that_cannot_be_read_is_no_time(tmp_path: Path, date: str) -> Non
         found = checked(tmp_path, url)
     assert found["catalogue"].health is Health.OK
     assert found["clock"].health is Health.WARNING and "no time" in found["clock"].found
+
+
+def test_the_doctor_diagnoses_names_that_are_too_long(tmp_path: Path) -> None:
+    assert checked(tmp_path, "x" * 300)["catalogue"].health is Health.FAULT
+    every = {check.name: check for check in checks(tmp_path / ("x" * 300), tmp_path, tmp_path, datetime.now(UTC))}
+    assert every["results"].health is Health.FAULT and every["disk"].health is Health.OK
