@@ -4,10 +4,13 @@ Every reader gives features with lon/lat geometry, or raises SiteError for the f
 """
 
 import json
+import lzma
 import math
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element, ParseError
@@ -30,6 +33,8 @@ MAX_FILE_BYTES = 64_000_000
 MAX_FEATURES = 20_000
 MAX_RATIO = 200
 """Unpacked to packed: more is a zip bomb."""
+LONLAT = 4326
+"""EPSG code of what every reader gives."""
 READABLE = (".geojson", ".json", ".gpkg", ".kml", ".kmz")
 
 
@@ -46,9 +51,9 @@ class Feature:
 def read_features(path: Path) -> tuple[list[Feature], list[str]]:
     """The features of one file and remarks about it. Raises SiteError where the file is none of the three kinds."""
     where = str(path)
-    if not path.is_file():
-        raise SiteError("no such file", where, "give a GeoJSON, GPKG or KML file")
     try:
+        if not path.is_file():
+            raise SiteError("no such file", where, "give a GeoJSON, GPKG or KML file")
         size = path.stat().st_size
         if size > MAX_FILE_BYTES:
             raise SiteError(f"{size / 1e6:.0f} MB", where, "give a file of places to watch, under 64 MB")
@@ -61,7 +66,7 @@ def read_features(path: Path) -> tuple[list[Feature], list[str]]:
             return _kml(_unzipped(path), where)
         text = path.read_bytes()
     except OSError as fault:
-        raise SiteError(f"cannot be read: {fault.strerror}", where, "mend the rights of the file") from fault
+        raise SiteError(f"cannot be read: {fault.strerror or fault}", where, "mend the file or its rights") from fault
     if suffix == ".kml" or text.lstrip()[:1] == b"<":
         return _kml(text, where)
     return _geojson(text, where)
@@ -97,13 +102,17 @@ def _old_crs(whole: Mapping[str, Any], where: str) -> tuple[pyproj.CRS | None, l
     member = whole.get("crs")
     if member is None:
         return None, []
-    name = member.get("properties", {}).get("name") if isinstance(member, dict) else None
+    properties = member.get("properties") if isinstance(member, dict) else None
+    name = properties.get("name") if isinstance(properties, dict) else None
     if isinstance(name, str) and name.upper().endswith(("CRS84", "EPSG::4326", "EPSG:4326")):
         return None, []
     try:
-        crs = pyproj.CRS.from_user_input(name)
-    except (pyproj.exceptions.CRSError, TypeError) as fault:
-        raise SiteError(f"unknown coordinate system {name!r}", where, "export it in WGS 84 lon/lat") from fault
+        crs = pyproj.CRS.from_user_input(str(name))
+        pyproj.Transformer.from_crs(crs, LONLAT)
+    except (pyproj.exceptions.ProjError, ValueError) as fault:
+        raise SiteError(
+            f"unknown coordinate system {str(name)[:60]!r}", where, "export it in WGS 84 lon/lat"
+        ) from fault
     return crs, [f"{where}: converted from {crs.name} to lon/lat"]
 
 
@@ -128,7 +137,7 @@ def _feature(one: Any, where: str, crs: pyproj.CRS | None) -> Feature:
 def _reproject(geometry: BaseGeometry, crs: pyproj.CRS | None) -> BaseGeometry:
     if crs is None or geometry.is_empty:
         return geometry
-    return geopandas.GeoSeries([geometry], crs=crs).to_crs(4326).iloc[0]
+    return geopandas.GeoSeries([geometry], crs=crs).to_crs(LONLAT).iloc[0]
 
 
 def _geopackage(path: Path) -> tuple[list[Feature], list[str]]:
@@ -148,17 +157,33 @@ def _geopackage(path: Path) -> tuple[list[Feature], list[str]]:
     if table.crs is None:
         raise SiteError("no coordinate system", where, "give the layer its CRS")
     notes = [f"{where}: only layer {layers[0]!r} of {len(layers)} was read"] if len(layers) > 1 else []
-    if table.crs.to_epsg() != 4326:
+    if table.crs.to_epsg() != LONLAT:
         notes.append(f"{where}: converted from {table.crs.name} to lon/lat")
-        table = table.to_crs(4326)
+        try:
+            table = table.to_crs(LONLAT)
+        except pyproj.exceptions.ProjError as fault:
+            what = f"coordinate system {table.crs.name[:60]!r} has no place on Earth"
+            raise SiteError(what, where, "export it in WGS 84 lon/lat") from fault
+    days = {name for name, kind in zip(info["fields"], info["dtypes"], strict=True) if kind == "datetime64[D]"}
     columns = [name for name in table.columns if name != table.geometry.name]
     found = []
     for index, row in enumerate(table.to_dict("records"), 1):
-        known = {name: row[name] for name in columns if row[name] is not None and row[name] == row[name]}
+        known = {
+            name: _plain(row[name], name in days)
+            for name in columns
+            if row[name] is not None and row[name] == row[name]
+        }
         geometry = row[table.geometry.name]
         lack = "" if geometry is not None else "no geometry"
         found.append(Feature(where=f"{where}, feature {index}", geometry=geometry, properties=known, fault=lack))
     return found, notes
+
+
+def _plain(value: Any, is_day: bool) -> Any:
+    """A value of a table as GeoJSON would have it: text for a moment, and for a day without its midnight."""
+    if isinstance(value, date):
+        return value.isoformat()[:10] if is_day else value.isoformat()
+    return value.hex() if isinstance(value, bytes) else value
 
 
 def _unzipped(path: Path) -> bytes:
@@ -175,7 +200,7 @@ def _unzipped(path: Path) -> bytes:
                     f"unpacks to {member.file_size / 1e6:.0f} MB", where, "give the KML itself, under 64 MB"
                 )
             return archive.read(member)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as fault:
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, RuntimeError, EOFError) as fault:
         raise SiteError(f"not a KMZ: {fault}", where, "export it from the map program again") from fault
 
 

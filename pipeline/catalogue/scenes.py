@@ -39,9 +39,14 @@ def find(
     """Every scene over a site from `start` (or ever) until `until`.
 
     source: a static STAC document or folder, the root of a STAC API, or a folder of .SAFE products.
+    collection: the only one to take; None: of an API the one of the settings, elsewhere whatever there is.
     Raises CatalogueError where the source as a whole cannot be read; an item that cannot is one of the faults.
     """
-    walk = _read(site, source, collection, start, until, settings)
+    if _is_searched(source):
+        collection = collection or settings.search.collection
+        walk = search(site, source, collection, start, until, settings.search.asset_hosts)
+    else:
+        walk = _read_files(source, settings)
     wanted = _asked_for(walk.products, collection, start, until)
     if progress is not None:
         progress(site.id, len(wanted), len(wanted), "products found")
@@ -78,13 +83,9 @@ def find_named(site: Site, references: Sequence[str], settings: Settings) -> tup
     return tuple(merge(site, products).scenes)
 
 
-def _read(
-    site: Site, source: str, collection: str | None, start: datetime | None, until: datetime, settings: Settings
-) -> Walk:
+def _is_searched(source: str) -> bool:
     is_document = source.partition("?")[0].endswith((".json", ".geojson", ".ndjson"))
-    if "://" in source and not is_document and is_api(source):
-        return search(site, source, collection, start, until, settings.search.asset_hosts)
-    return _read_files(source, settings)
+    return "://" in source and not is_document and is_api(source)
 
 
 def _read_files(source: str, settings: Settings) -> Walk:

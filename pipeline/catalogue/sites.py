@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import shapely
+from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry
 from shapely.geometry import MultiPolygon, Polygon
 from shapely.geometry.base import BaseGeometry
@@ -15,11 +16,13 @@ from shapely.geometry.base import BaseGeometry
 from pipeline.catalogue.aoi_files import READABLE, Feature, read_features
 from pipeline.model.errors import SettingsError, SiteError
 from pipeline.model.settings import Settings, override
-from pipeline.model.site import Site, site_grid, slug, utm_epsg
+from pipeline.model.site import PIXEL_M, Site, site_grid, slug, utm_epsg
 
 MIN_AREA_M2 = 100.0
 """One pixel."""
 MAX_VERTICES = 100_000
+GRID_TO_AOI = 2.0
+"""A grid may be so many times the largest AOI: a square that stands on its corner fills half of its own."""
 OWN = ("id", "name", "catalog", "collection", "start", "end", "false_alarms", "settings")
 
 
@@ -61,9 +64,9 @@ def read_sites(paths: Sequence[Path], settings: Settings | None = None) -> Sites
 def _files(paths: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
-        if path.is_dir():
+        try:
             found += sorted(file for file in path.iterdir() if file.suffix.lower() in READABLE)
-        else:
+        except OSError:  # no folder that can be read: the fault is told where it is read as a file
             found.append(path)
     return list(dict.fromkeys(found))
 
@@ -83,12 +86,13 @@ def _site(feature: Feature, path: Path, settings: Settings) -> tuple[Site, list[
     start, end = _day(known, "start", where), _day(known, "end", where)
     if start is not None and end is not None and start >= end:
         raise SiteError(f"ends ({end.date()}) before it starts ({start.date()})", where, "swap start and end")
+    grid = _grid(aoi, f"{where}, {identity}", settings.search.max_area_km2 * GRID_TO_AOI)
     return (
         Site(
             id=identity,
             name=name,
             aoi=aoi,
-            grid=site_grid(aoi),
+            grid=grid,
             catalog=catalog,
             collection=_text(known, "collection", where),
             start=start,
@@ -147,13 +151,31 @@ def _aoi(geometry: BaseGeometry | None, where: str, max_km2: float) -> tuple[Pol
     return plane, notes
 
 
+def _grid(aoi: Polygon | MultiPolygon, where: str, max_km2: float) -> GeoBox:
+    """The grid of a site, refused where parts that lie far apart would make it larger than any AOI may be."""
+    mend = "make its parts sites of their own"
+    try:
+        grid = site_grid(aoi)
+    except OverflowError as fault:
+        raise SiteError("its parts lie too far apart for one grid", where, mend) from fault
+    rows, cols = grid.shape
+    area = rows * cols * PIXEL_M**2 / 1e6
+    if area > max_km2:
+        raise SiteError(f"its grid would have {area:,.0f} km2, above the limit of {max_km2:g}", where, mend)
+    return grid
+
+
 def _check_lonlat(plane: BaseGeometry, where: str) -> None:
     xy = shapely.get_coordinates(plane)
     if not np.isfinite(xy).all():
         raise SiteError("a coordinate that is no number", where, "draw it again")
     lon, lat = xy.T
     if np.abs(lon).max() <= 180 and np.abs(lat).max() <= 90:
-        utm_epsg(float(lon.mean()), float(lat.mean()))
+        try:
+            for edge in (lat.min(), lat.max()):
+                utm_epsg(float(lon.mean()), float(edge))
+        except SiteError as fault:
+            raise SiteError(fault.what, where, fault.mend) from fault
         return
     if np.abs(lon).max() <= 90 and np.abs(lat).max() <= 180:
         raise SiteError(f"latitude {lat[np.argmax(np.abs(lat))]:.4f}", where, "swap latitude and longitude")
@@ -194,13 +216,21 @@ def _day(known: Mapping[str, Any], key: str, where: str) -> datetime | None:
     if value is None or value == "":
         return None
     try:
-        if isinstance(value, datetime):
-            moment = value
-        elif isinstance(value, date):
-            moment = datetime(value.year, value.month, value.day)
-        else:
-            moment = datetime.fromisoformat(str(value))
-        # a day at either end of the calendar has no place in another zone
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (ValueError, TypeError, OverflowError) as fault:
+        return moment(str(value), last=key == "end")
+    except ValueError as fault:
         raise SiteError(f"{key} {str(value)[:40]!r} is no date", where, "write it as 2024-03-27") from fault
+
+
+def moment(text: str, *, last: bool) -> datetime:
+    """A day or a time as UTC. last: a plain day is meant to its end, as what ends a period. Raises ValueError."""
+    try:
+        day = date.fromisoformat(text)
+        time = datetime.combine(day, datetime.max.time() if last else datetime.min.time())
+    except ValueError:
+        time = datetime.fromisoformat(text)
+    if time.tzinfo is None:
+        return time.replace(tzinfo=UTC)
+    try:
+        return time.astimezone(UTC)
+    except OverflowError as fault:
+        raise ValueError("a day at either end of the calendar has no place in another zone") from fault

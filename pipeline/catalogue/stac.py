@@ -38,7 +38,7 @@ MAX_VERTICES = 200
 def search(
     site: Site,
     root: str,
-    collection: str | None,
+    collection: str,
     start: datetime | None,
     until: datetime,
     asset_hosts: Iterable[str] = (),
@@ -55,10 +55,10 @@ def search(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # conformance is a hint: servers sort and filter without saying so
         client = _open(root)
-        wanted = _collection(client, root, collection)
-        row = next((each for each in rows if wanted in each.collections), None)
+        _check_collection(client, root, collection)
+        row = next((each for each in rows if collection in each.collections), None)
         for first, last in _windows(start or EARLIEST, until, row):
-            question = _question(site, wanted, first, last)
+            question = _question(site, collection, first, last)
             for raw in _all_items(client, question, row.page if row else PAGE):
                 found.setdefault(json.dumps(raw, sort_keys=True), raw)
     walk = Walk()
@@ -82,19 +82,15 @@ def _open(root: str) -> Client:
         raise CatalogueError(f"no STAC catalogue: {str(fault)[:80]}", redact(root), mend) from fault
 
 
-def _collection(client: Client, root: str, wanted: str | None) -> str:
-    """The collection to search: exactly one, as the same id in two breaks paging on real servers."""
+def _check_collection(client: Client, root: str, wanted: str) -> None:
+    """Exactly one collection is searched, as the same id in two breaks paging on real servers: is it there?"""
     url = f"{root.rstrip('/')}/collections"
     answer = json.loads(_line(client).request(url))
     listed = answer.get("collections") if isinstance(answer, Mapping) else None
     known = sorted(str(each.get("id")) for each in listed or [] if isinstance(each, Mapping))
-    if wanted is None and len(known) == 1:
-        return known[0]
-    if wanted is None or (known and wanted not in known):
-        what = "which of its collections?" if wanted is None else f"no collection {wanted!r}"
-        mend = f"set `collection` at the site or in groundbreak.toml to one of: {', '.join(known[:8]) or 'none'}"
-        raise CatalogueError(what, redact(root), mend)
-    return wanted
+    if known and wanted not in known:
+        mend = f"set `collection` at the site or in groundbreak.toml to one of: {', '.join(known[:8])}"
+        raise CatalogueError(f"no collection {wanted!r}", redact(root), mend)
 
 
 def _windows(start: datetime, until: datetime, row: Provider | None) -> Iterator[tuple[datetime, datetime]]:

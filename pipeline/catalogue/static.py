@@ -156,7 +156,8 @@ def documents(place: str) -> Iterator[Mapping[str, Any]]:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as fault:
         raise CatalogueError(f"cannot be read: {fault}", place, MEND) from fault
-    lines = [line for line in text.splitlines() if line.strip()] if path.suffix == ".ndjson" else [text]
+    # a line of JSON may hold what str.splitlines takes for an end of line, as U+2028
+    lines = [line for line in text.split("\n") if line.strip()] if path.suffix == ".ndjson" else [text]
     for number, line in enumerate(lines, 1):
         where = f"{place}, line {number}" if path.suffix == ".ndjson" else place
         try:

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
 
-from pipeline.catalogue.sites import read_sites
+from pipeline.catalogue.sites import moment, read_sites
 from pipeline.cli.console import error, note
 from pipeline.model.errors import SettingsError, SiteError, UsageError
 from pipeline.model.settings import Settings, override, parse
@@ -97,25 +97,29 @@ def question(
             f"the period ends ({until:%Y-%m-%d}) before it begins ({begin:%Y-%m-%d})", site.id, "swap --start and --end"
         )
     source = catalog or site.catalog or own.search.catalog
-    if "://" not in source and not Path(source).exists():
-        raise UsageError("no such catalogue", source, "give a STAC file or folder, an API root, or a folder of .SAFE")
-    collection = site.collection or (own.search.collection if "://" in source else None)
+    if "://" not in source:
+        _check_there(source)
     return Question(
-        site=site, source=source, collection=collection, start=begin, until=until, settings=own,
+        site=site, source=source, collection=site.collection, start=begin, until=until, settings=own,
         extra_scenes=tuple(scenes), chips=None if out is None else out / CHIPS,
         memory=None if out is None else out / MEMORY / site.id,
     )  # fmt: skip
 
 
+def _check_there(source: str) -> None:
+    mend = "give a STAC file or folder, an API root, or a folder of .SAFE"
+    try:
+        if not Path(source).exists():
+            raise UsageError("no such catalogue", source, mend)
+    except OSError as fault:
+        raise UsageError(f"no such catalogue: {fault.strerror}", source, mend) from fault
+
+
 def day(text: str | None, flag: str, *, last: bool = False) -> datetime | None:
-    """A day or a time as UTC; a plain day given as the end is meant to its last second."""
+    """A day or a time as UTC; a plain day given as the end is meant to its last second. Raises UsageError."""
     if text is None:
         return None
     try:
-        moment = datetime.fromisoformat(text)
-        if last and len(text) <= 10:
-            moment = datetime.combine(moment.date(), time.min) + timedelta(days=1, microseconds=-1)
-        # a day at either end of the calendar has no place in another zone, nor an end
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (ValueError, OverflowError) as fault:
+        return moment(text, last=last)
+    except ValueError as fault:
         raise UsageError(f"not a date: {text!r}", flag, "write it as 2024-03-27") from fault

@@ -14,6 +14,7 @@ from pipeline.cli.asking import default_sites
 from pipeline.cli.console import error, note, out, say
 from pipeline.model.errors import Exit, SiteError, UsageError
 from pipeline.model.site import Site, slug, utm_epsg
+from pipeline.review.folder import replacing
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Check, add and list the places that are watched.")
 OWN_FILE = "own.geojson"
@@ -61,6 +62,7 @@ def add(
     lat: float = typer.Option(None, min=-80, max=84, help="latitude of the centre, degrees"),
     radius_m: float = typer.Option(500.0, min=20, help="half the side of the square around it, metres"),
     name: str = typer.Option(None, help="what the place is called"),
+    identity: str = typer.Option(None, "--id", help="its id: a to z, digits, hyphens; default: made of the name"),
     to: Path = typer.Option(None, help=f"GeoJSON file to add to; default: aois/{OWN_FILE}"),
 ) -> int:
     r"""Add sites from a file, or a square around a point; nothing is written unless all of it is good.
@@ -76,24 +78,45 @@ def add(
             raise read.faults[0]
         new = [_feature(site) for site in read.sites]
     elif lon is not None and lat is not None and name:
-        new = [_square(lon, lat, radius_m, name)]
+        new = [_square(lon, lat, radius_m, name, identity)]
     else:
         raise UsageError("no place given", "sites add", "give a file, or --lon, --lat and --name")
-    kept = json.loads(target.read_text())["features"] if target.exists() else []
-    taken = {str(each["properties"].get("id")) for each in kept} & {str(each["properties"]["id"]) for each in new}
-    if taken:
-        raise SiteError(f"id {sorted(taken)[0]!r} is taken", str(target), "give the place another name")
-    beside = target.with_name(f".{target.name}.part")
-    beside.write_text(json.dumps({"type": "FeatureCollection", "features": [*kept, *new]}, indent=1) + "\n")
-    written = read_sites([beside])
-    if written.faults:
-        beside.unlink()
-        raise written.faults[0]
-    beside.replace(target)
+    _write(target, new)
     for each in new:
-        identity = each["properties"]["id"]
-        say(f"added {identity} to {target}: groundbreak detect {identity}")
+        added = each["properties"]["id"]
+        say(f"added {added} to {target}: groundbreak detect {added}")
     return Exit.DONE
+
+
+def _write(target: Path, new: list[dict[str, Any]]) -> None:
+    """The file with these features added, or as it was.
+
+    Raises SiteError where one of them, or what stands there, is no place to watch, UsageError where there is no such
+    folder, ReviewError where it cannot be written.
+    """
+    whole = _standing(target)
+    if not target.parent.is_dir():
+        raise UsageError("no such folder", str(target.parent), "make it, or give --to a file in one that is there")
+    with replacing(target) as beside:
+        beside.write_text(json.dumps({**whole, "features": [*whole["features"], *new]}, indent=1) + "\n")
+        for fault in read_sites([beside]).faults:
+            raise SiteError(fault.what, fault.where.replace(str(beside), str(target)), fault.mend)
+
+
+def _standing(target: Path) -> dict[str, Any]:
+    """The collection that a file holds, an empty one where there is none. Raises SiteError where it is none."""
+    refused = SiteError("no GeoJSON that can be added to", str(target), "mend it, or give --to another file")
+    try:
+        whole = json.loads(target.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        return {"type": "FeatureCollection", "features": []}
+    except (OSError, ValueError, RecursionError) as fault:
+        raise refused from fault
+    if isinstance(whole, dict) and whole.get("type") == "Feature":
+        return {"type": "FeatureCollection", "features": [whole]}
+    if not (isinstance(whole, dict) and isinstance(whole.get("features"), list)):
+        raise refused
+    return whole
 
 
 def _read(files: list[Path] | None) -> SitesRead:
@@ -106,19 +129,27 @@ def _read(files: list[Path] | None) -> SitesRead:
 
 
 def _feature(site: Site) -> dict[str, Any]:
-    own = {"id": site.id, "name": site.name, **site.properties}
-    if site.catalog:
-        own["catalog"] = site.catalog
+    """A site as an AOI file has it; its `false_alarms` are among its settings by now."""
+    wishes: dict[str, Any] = {
+        "catalog": site.catalog,
+        "collection": site.collection,
+        "start": site.start and site.start.isoformat(),
+        "end": site.end and site.end.isoformat(),
+        "settings": dict(site.settings),
+    }
+    own = {"id": site.id, "name": site.name, **{key: wish for key, wish in wishes.items() if wish}, **site.properties}
     return {"type": "Feature", "properties": own, "geometry": mapping(site.aoi)}
 
 
-def _square(lon: float, lat: float, radius_m: float, name: str) -> dict[str, Any]:
-    """A square in metres around a point, written in lon/lat."""
+def _square(lon: float, lat: float, radius_m: float, name: str, identity: str | None) -> dict[str, Any]:
+    """A square in metres around a point, written in lon/lat. Raises UsageError where no id can be made of the name."""
+    if not (identity or slug(name)):
+        raise UsageError("no id can be made of it", f"--name {name}", "give one of a to z and digits with --id")
     crs = f"EPSG:{utm_epsg(lon, lat)}"
     centre = Geometry(Point(lon, lat), "EPSG:4326").to_crs(crs).geom
     square = Geometry(centre.buffer(radius_m, cap_style="square"), crs).to_crs("EPSG:4326").geom
     ring = [[round(x, 6), round(y, 6)] for x, y in square.exterior.coords]
-    properties = {"id": slug(name), "name": name}
+    properties = {"id": identity or slug(name), "name": name}
     return {"type": "Feature", "properties": properties, "geometry": {"type": "Polygon", "coordinates": [ring]}}
 
 

@@ -102,6 +102,9 @@ def override(base: Settings, changes: Mapping[str, object], where: str) -> Setti
     tables = base.model_dump()
     for dotted, value in changes.items():
         section, _, key = dotted.partition(".")
+        if dotted in tables:
+            mend = f'name single keys, with a dot: "{section}.{next(iter(tables[section]))}"'
+            raise SettingsError(f"{dotted} is a section of settings", where, mend)
         if not key or section not in tables or key not in tables[section]:
             raise _unknown(dotted, where)
         if section in WHOLE:

@@ -129,7 +129,12 @@ def staging(folder: Folder) -> Iterator[Stage]:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A path beside `path` to write to; renamed over it when all went well, removed when not."""
+    """A path beside `path` to write to; renamed over it when all went well, removed when not.
+
+    Raises ReviewError where a folder stands at `path`, or it cannot be written.
+    """
+    if path.is_dir():
+        raise ReviewError("a folder stands there", str(path), "name a file")
     beside = path.with_name(f".{path.stem}-{os.getpid()}{path.suffix}")
     try:
         yield beside

@@ -1,5 +1,6 @@
 """A self-contained STAC collection: an item a change, each derived from the items of the looks it rests on."""
 
+import json
 import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -10,18 +11,26 @@ import pystac
 from pystac.layout import TemplateLayoutStrategy
 from shapely.geometry import mapping
 
-from pipeline.model.errors import ReviewError
+from pipeline.model.errors import ReviewError, UsageError
 from pipeline.review.contents import Change, Contents
 from pipeline.review.folder import Folder, safe
 from pipeline.review.lonlat import bounds, to_lonlat
 
 _RASTERS = {"before": "the site before", "after": "the site after", "score": "evidence of change, nats"}
+_CHILDREN = {"changes": "What changed, one item a change", "scenes": "The looks that the changes were found in"}
 _COG = pystac.MediaType.COG
 
 
 def write_stac(folder: Folder, contents: Contents, path: Path) -> None:
-    """A folder with catalog.json, changes/ and scenes/; an earlier one is replaced when the new one is whole."""
-    beside = path.with_name(f".{path.name}-new")
+    """A folder with catalog.json and a folder each of changes and scenes; an earlier one is replaced by a whole one.
+
+    Raises UsageError where anything else stands at `path`, ReviewError where it cannot be written.
+    """
+    place = path.resolve()
+    if not _is_free(place, contents.site):
+        mend = "give --to a folder that is new, empty, or written by an earlier export of this site"
+        raise UsageError("something else stands there, and an export replaces its folder", str(path), mend)
+    beside = place.with_name(f".{place.name}-new")
     try:
         shutil.rmtree(beside, ignore_errors=True)
         catalog = _catalog(contents)
@@ -35,13 +44,27 @@ def write_stac(folder: Folder, contents: Contents, path: Path) -> None:
         catalog.normalize_hrefs(str(beside), strategy=strategy)
         _with_files(catalog, folder)
         catalog.save(catalog_type=pystac.CatalogType.SELF_CONTAINED)
-        if path.exists():
-            shutil.rmtree(path)
-        beside.rename(path)
+        if place.exists():
+            shutil.rmtree(place)
+        beside.rename(place)
     except OSError as fault:
         raise ReviewError(f"cannot be written: {fault.strerror or fault}", str(path), "mend the rights") from fault
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def _is_free(place: Path, site: str) -> bool:
+    """Whether a folder may stand here: nothing does, or an empty one, or an earlier export of the same site."""
+    if Path.cwd().is_relative_to(place):
+        return False
+    try:
+        if not place.exists() or not any(place.iterdir()):
+            return True
+        catalog = json.loads((place / "catalog.json").read_text(encoding="utf-8"))
+        children = {link["href"] for link in catalog["links"] if link["rel"] == "child"}
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return children == {f"./{site}-{name}/collection.json" for name in _CHILDREN}
 
 
 def _catalog(contents: Contents) -> pystac.Catalog:
@@ -49,9 +72,8 @@ def _catalog(contents: Contents) -> pystac.Catalog:
     box = list(bounds(to_lonlat(contents.aoi, contents.crs)))
     first, last = (_time(contents.provenance[key]) for key in ("first_look", "last_look"))
     extent = pystac.Extent(pystac.SpatialExtent([box]), pystac.TemporalExtent([[first, last]]))
-    about = {"changes": "What changed, one item a change", "scenes": "The looks that the changes were found in"}
     facts = {key: contents.provenance[key] for key in ("software", "settings_digest", "threshold_nats")}
-    for name, text in about.items():
+    for name, text in _CHILDREN.items():
         child = pystac.Collection(
             id=f"{contents.site}-{name}", title=f"{contents.name}: {name}", description=text, extent=extent,
             license="other", extra_fields={f"groundbreak:{key}": value for key, value in facts.items()},

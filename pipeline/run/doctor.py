@@ -4,13 +4,13 @@ import shutil
 import sys
 import tempfile
 import tomllib
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
+from http.client import HTTPException
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -148,7 +148,7 @@ def _writable(out: Path) -> Check:
 
 
 def _disk(out: Path) -> Check:
-    place = next(folder for folder in (out, *out.resolve().parents) if folder.exists())
+    place = next(folder for folder in (out, *out.resolve().parents) if _is_there(folder))
     free = shutil.disk_usage(place).free / 1e9
     if free >= MIN_FREE_GB:
         return Check(name="disk", health=Health.OK, found=f"{free:.0f} GB free")
@@ -159,14 +159,14 @@ def _disk(out: Path) -> Check:
 def _providers(settings: Settings, now: datetime) -> Iterator[Check]:
     root = settings.search.catalog
     if "://" not in root:
-        there = Path(root).exists()
+        there = _is_there(Path(root))
         mend = "" if there else "mend search.catalog in groundbreak.toml"
         yield Check(name="catalogue", health=Health.OK if there else Health.FAULT, found=root, mend=mend)
         return
     try:
         with urllib.request.urlopen(urllib.request.Request(root), timeout=ANSWER_SECONDS) as reply:
             stamp = reply.headers.get("Date")
-    except (OSError, urllib.error.URLError, ValueError) as fault:
+    except (OSError, HTTPException, ValueError) as fault:
         reason = getattr(fault, "reason", fault)
         mend = "check the connection and any proxy; the demonstration sites need none: make detect"
         yield Check(name="catalogue", health=Health.WARNING, found=f"{root} does not answer: {reason}", mend=mend)
@@ -175,10 +175,19 @@ def _providers(settings: Settings, now: datetime) -> Iterator[Check]:
     yield _clock(stamp, now)
 
 
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
 def _clock(stamp: str | None, now: datetime) -> Check:
-    if not stamp:
+    try:
+        told = parsedate_to_datetime(stamp or "").astimezone(UTC)
+    except (ValueError, OverflowError):
         return Check(name="clock", health=Health.WARNING, found="the catalogue tells no time", mend="check it by hand")
-    off = abs((parsedate_to_datetime(stamp).astimezone(UTC) - now).total_seconds())
+    off = abs((told - now).total_seconds())
     if off <= MAX_CLOCK_SECONDS:
         return Check(name="clock", health=Health.OK, found=f"within {off:.0f} s of the catalogue's")
     mend = "set the clock (timedatectl set-ntp true): nights are cut by it"

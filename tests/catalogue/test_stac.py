@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,12 @@ import pytest
 from pipeline.catalogue import fetch
 from pipeline.catalogue.pixels import read_chips
 from pipeline.catalogue.scenes import Found, find, find_named
+from pipeline.cli.asking import question
 from pipeline.model.bands import Band
 from pipeline.model.errors import CatalogueError
 from pipeline.model.imagery import Reason
-from pipeline.model.settings import Settings
+from pipeline.model.settings import Settings, override
+from pipeline.run.judge import scenes_of
 from pipeline.study.catalogue_writer import write_catalogue, write_item
 from tests.catalogue.test_static import END, site
 from tests.peer import range_server, stac_api
@@ -200,7 +203,21 @@ def test_a_wrong_collection_names_those_there_are(archive: Path) -> None:
     with stac_api.serve(features(archive)) as api:
         with pytest.raises(CatalogueError, match=r"no collection 'sentinel-9'.*made-up"):
             search(api.url, "sentinel-9")
-        assert ids(search(api.url, None)) == ALL
+        with pytest.raises(CatalogueError, match="no collection 'sentinel-2-l2a'"):
+            search(api.url, None)
+
+
+def test_only_an_api_is_asked_for_the_collection_of_the_settings(archive: Path) -> None:
+    ours = override(Settings(), {"search.collection": "made-up"}, "test")
+    theirs = override(Settings(), {"search.collection": "theirs"}, "test")
+    here = replace(site(), start=datetime(2024, 3, 10, tzinfo=UTC))
+
+    def asked(source: str, settings: Settings) -> list[str]:
+        wanted = question(here, settings, catalog=source, start=None, end=None)
+        return ids(scenes_of(wanted))
+
+    with stac_api.serve(features(archive)) as api, range_server.serve(archive) as files:
+        assert asked(api.url, ours) == asked(f"{files.url}/ok/catalog.json", theirs) == ALL[9:]
 
 
 def test_an_address_that_is_no_catalogue_is_told(archive: Path) -> None:

@@ -74,6 +74,17 @@ def test_a_catalogue_a_folder_of_items_a_collection_and_lines_give_the_same_scen
     assert search(archive / "all.ndjson") == wanted
 
 
+def test_lines_end_at_newlines_and_nowhere_else(archive: Path) -> None:
+    features = [json.loads(path.read_text()) for path in sorted(archive.glob("*/*.json"))]
+    for feature in features:
+        feature["assets"]["red"]["href"] = f"{feature['id']}/red.tif"
+        feature["properties"]["title"] = "one\u2028two\u2029three\x85four"
+    lines = [json.dumps(feature, ensure_ascii=False) for feature in features]
+    (archive / "all.ndjson").write_text("\r\n".join(lines), encoding="utf-8", newline="")
+    found = search(archive / "all.ndjson")
+    assert ids(found) == ALL and found.faults == ()
+
+
 def test_only_the_period_asked_for_is_given(archive: Path) -> None:
     assert ids(search(archive, start=datetime(2024, 3, 2, tzinfo=UTC))) == ALL[1:]
     assert ids(search(archive, until=datetime(2024, 3, 6, tzinfo=UTC))) == ALL[:1]

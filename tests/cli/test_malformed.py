@@ -60,6 +60,11 @@ def own(**properties: Any) -> Bad:
     return build
 
 
+def far_catalogue(folder: Path, catalogue: Path) -> list[object]:
+    good, bad = world.feature(str(catalogue), id="good"), world.feature("x" * 300)
+    return ["detect", "--sites", world.write_sites(folder / "sites.geojson", [good, bad])]
+
+
 def harmed(change: Callable[[Path], None]) -> Bad:
     """A copy of the catalogue with something wrong in it."""
 
@@ -180,6 +185,9 @@ CASES: dict[str, tuple[Bad, int, str]] = {
     "unknown site": (arguments("plce"), 2, "did you mean place"),
     "unknown flag": (arguments("--catalogue", "x"), 2, "--help"),
     "no such catalogue": (arguments("--catalog", "nowhere"), 2, "no such catalogue"),
+    "catalogue of too long a name": (arguments("--catalog", "x" * 300), 2, "File name too long"),
+    "catalogue of too long a name at a site": (far_catalogue, 3, "File name too long"),
+    "AOI file of too long a name": (arguments("--sites", "x" * 300), 3, "File name too long"),
     "start is no date": (arguments("--start", "yesterday"), 2, "not a date"),
     "dates the wrong way round": (arguments("--start", "2021-01-01", "--end", "2020-01-01"), 2, "swap"),
     "no scene in the period": (arguments("--start", "2001-01-01", "--end", "2001-02-01"), 3, "no scene found"),

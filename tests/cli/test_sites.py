@@ -3,6 +3,12 @@
 import json
 from pathlib import Path
 
+import numpy as np
+import pyogrio
+import pytest
+import shapely
+
+from pipeline.catalogue.sites import read_sites
 from tests import world
 from tests.cli.conftest import Command
 
@@ -35,6 +41,82 @@ def test_a_file_is_taken_whole_or_not_at_all(command: Command, tmp_path: Path) -
     file = world.write_sites(tmp_path / "s.geojson", [world.feature(), world.feature(id="Bad Id")])
     assert command("sites", "add", file, "--to", tmp_path / "own.geojson").code == 2
     assert not (tmp_path / "own.geojson").exists()
+
+
+def test_what_a_file_wishes_for_its_sites_is_taken_along(command: Command, tmp_path: Path) -> None:
+    wishes = {
+        "catalog": "https://stac.example.org/",
+        "collection": "theirs",
+        "start": "2019-02-03",
+        "end": "2024-03-27",
+    }
+    tuned = {"false_alarms": 1.5, "settings": {"decide.min_history": 5}, "kind": "plant"}
+    file = world.write_sites(tmp_path / "s.geojson", [world.feature(**wishes, **tuned)])
+    assert command("sites", "add", file, "--to", tmp_path / "own.geojson").code == 0
+    given, kept = (read_sites([path]).sites[0] for path in (file, tmp_path / "own.geojson"))
+    assert kept.aoi.equals(given.aoi)
+    for name in ("id", "name", "catalog", "collection", "start", "end", "settings", "properties"):
+        assert getattr(kept, name) == getattr(given, name), name
+    assert kept.settings["decide.false_alarms_per_100km2_year"] == 1.5
+
+
+def test_a_geopackage_with_days_and_moments_is_taken(command: Command, tmp_path: Path) -> None:
+    columns = {
+        "id": np.array(["place"], object),
+        "seen": np.array(["2024-01-02T10:30"], "datetime64[ms]"),
+        "end": np.array(["2024-03-27"], "datetime64[D]"),
+    }
+    shapes = shapely.to_wkb(np.array([world.aoi()]))
+    pyogrio.raw.write(
+        tmp_path / "s.gpkg", shapes, list(columns.values()), list(columns), geometry_type="Polygon", crs="EPSG:4326"
+    )
+    assert command("sites", "add", tmp_path / "s.gpkg", "--to", tmp_path / "own.geojson").code == 0
+    (site,) = read_sites([tmp_path / "own.geojson"]).sites
+    assert site.properties["seen"] == "2024-01-02T10:30:00"
+    assert site.end is not None and f"{site.end:%Y-%m-%d}" == "2024-03-27"
+
+
+POINT = ("sites", "add", "--lon", 10, "--lat", 50)
+
+
+def test_a_lone_feature_and_an_empty_collection_are_added_to(command: Command, tmp_path: Path) -> None:
+    target = tmp_path / "own.geojson"
+    target.write_text(json.dumps(world.feature()))
+    assert command(*POINT, "--name", "x", "--to", target).code == 0
+    assert [site.id for site in read_sites([target]).sites] == ["place", "x"]
+    world.write_sites(target, [])
+    assert command(*POINT, "--name", "x", "--to", target).code == 0
+
+
+@pytest.mark.parametrize("text", ["{nope", "[]", '{"type": "FeatureCollection"}', '{"type": "Feature"}', "\xff"])
+def test_a_file_that_is_none_is_named_and_left_alone(command: Command, tmp_path: Path, text: str) -> None:
+    target = tmp_path / "own.geojson"
+    target.write_text(text, encoding="latin-1")
+    done = command(*POINT, "--name", "x", "--to", target)
+    assert done.code == 2 and "own.geojson" in done.errors[0] and ".part" not in done.err
+    assert target.read_text(encoding="latin-1") == text and list(tmp_path.iterdir()) == [target]
+
+
+def test_a_square_that_is_too_large_is_told_of_the_file_asked_for(command: Command, tmp_path: Path) -> None:
+    done = command(*POINT, "--radius-m", 100_000, "--name", "x", "--to", tmp_path / "own.geojson")
+    assert done.code == 2 and "(own.geojson" in done.errors[0].replace(f"{tmp_path}/", "")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_place_where_no_file_can_stand_is_one_line(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for place in ("nowhere/own.geojson", "file/own.geojson", ".", "x" * 300):
+        done = command(*POINT, "--name", "x", "--to", tmp_path / place)
+        assert done.code == 2 and "give --to" in done.errors[0], place
+
+
+def test_a_name_that_makes_no_id_is_added_with_one_given(command: Command, tmp_path: Path) -> None:
+    target = tmp_path / "own.geojson"
+    done = command(*POINT, "--name", "함흥", "--to", target)
+    assert done.code == 2 and "--id" in done.errors[0]
+    assert command(*POINT, "--name", "함흥", "--id", "hamhung", "--to", target).code == 0
+    (site,) = read_sites([target]).sites
+    assert (site.id, site.name) == ("hamhung", "함흥")
 
 
 def test_the_sites_that_ship_are_all_good(command: Command) -> None:

@@ -37,3 +37,9 @@ def test_an_override_changes_the_digest_and_nothing_else() -> None:
 def test_an_override_of_an_unknown_key_is_refused() -> None:
     with pytest.raises(SettingsError, match="site x"):
         override(Settings(), {"decide.nothing": 9}, "site x")
+
+
+def test_an_override_of_a_whole_section_is_told_to_use_dots() -> None:
+    with pytest.raises(SettingsError, match=r'decide is a section.*"decide\.') as caught:
+        override(Settings(), {"decide": {"min_history": 9}}, "site x")
+    assert "did you mean" not in str(caught.value)

@@ -3,13 +3,15 @@ import io
 import json
 import sqlite3
 import zipfile
+from dataclasses import replace
+from pathlib import Path
 
 import pystac
 import pytest
 from defusedxml.ElementTree import fromstring
 from shapely.geometry import Polygon, box, shape
 
-from pipeline.model.errors import ReviewError, UsageError
+from pipeline.model.errors import GroundbreakError, ReviewError, UsageError
 from pipeline.review.export import KINDS, export
 from pipeline.review.folder import Folder
 from pipeline.review.lonlat import bounds, to_lonlat
@@ -96,6 +98,46 @@ def test_stac_says_from_which_looks_a_change_was_derived(judged):
     for asset in change.assets.values():
         assert not asset.href.startswith("/")
     assert TWO[1].id not in items
+
+
+def contents_of(place):
+    return {path: path.read_bytes() for path in place.rglob("*") if path.is_file()}
+
+
+def test_stac_replaces_its_own_earlier_export_and_an_empty_folder_and_nothing_else(judged, tmp_path):
+    theirs, empty = tmp_path / "theirs", tmp_path / "empty"
+    theirs.mkdir()
+    empty.mkdir()
+    for name, text in (
+        ("thesis.txt", "years"),
+        ("catalog.json", '{"type": "Catalog", "id": "made-place", "links": []}'),
+    ):
+        (theirs / name).write_text(text)
+        before = contents_of(theirs)
+        with pytest.raises(UsageError, match="something else stands there"):
+            export(judged, "stac", theirs)
+        with pytest.raises(UsageError, match="something else stands there"):
+            export(judged, "stac", theirs / "thesis.txt")
+        assert contents_of(theirs) == before
+    first = contents_of(export(judged, "stac", empty))
+    assert first and contents_of(export(judged, "stac", empty)) == first
+
+
+def test_another_sites_export_is_not_replaced(judged, tmp_path):
+    put(tmp_path / "other", TWO, site=replace(made.site(), id="other-place"))
+    kept = export(Folder(tmp_path / "other"), "stac", tmp_path / "sent")
+    with pytest.raises(UsageError, match="something else stands there"):
+        export(judged, "stac", kept)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("place", [".", "..", "/"])
+def test_a_folder_one_stands_in_is_no_place_to_export_to(judged, kind, place, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(GroundbreakError, match="stands there"):
+        export(judged, kind, Path(place))
+    assert (tmp_path / "here").is_dir()
 
 
 def test_a_zip_opens_elsewhere_with_the_verdicts_even_from_an_open_session(judged, tmp_path):
