@@ -28,13 +28,16 @@ _EPOCH = (2020, 1, 1, 0, 0, 0)
 def export(folder: Folder, kind: str, target: Path | None = None) -> Path:
     """Write one form of a site's results; returns the path, by default one beside the folder's other files.
 
-    Raises UsageError for an unknown kind, ReviewError where the review file cannot be read or the target written.
+    Raises UsageError for an unknown kind and for a target that is one of the site's files, ReviewError where the review file cannot be read or the target written.
     """
     if kind not in KINDS:
         raise UsageError(f"no such form: {kind}", "--format", f"one of {', '.join(KINDS)}")
     contents = read(folder.gpkg)
     ending, make = KINDS[kind]
-    path = target or folder.path / f"{contents.site}{ending}"
+    usual = folder.path / f"{contents.site}{ending}"
+    path = target or usual
+    if path.exists() and path.resolve() != usual.resolve() and path.resolve().is_relative_to(folder.path.resolve()):
+        raise UsageError("a file of the site's own results", str(path), "give --to another name")
     make(folder, contents, path)
     return path
 

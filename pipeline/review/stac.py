@@ -30,7 +30,8 @@ def write_stac(folder: Folder, contents: Contents, path: Path) -> None:
     if not _is_free(place, contents.site):
         mend = "give --to a folder that is new, empty, or written by an earlier export of this site"
         raise UsageError("something else stands there, and an export replaces its folder", str(path), mend)
-    beside = place.with_name(f".{place.name}-new")
+    # pystac takes a folder with a dot in its name for a file
+    beside = place.with_name(f".{place.name.replace('.', '-')}-new")
     try:
         shutil.rmtree(beside, ignore_errors=True)
         catalog = _catalog(contents)

@@ -123,6 +123,21 @@ def test_stac_replaces_its_own_earlier_export_and_an_empty_folder_and_nothing_el
     assert first and contents_of(export(judged, "stac", empty)) == first
 
 
+def test_a_folder_with_a_dot_in_its_name_holds_all_of_an_export(judged, tmp_path):
+    place = export(judged, "stac", tmp_path / "stac-2026.11")
+    assert (place / "catalog.json").is_file() and [each.name for each in tmp_path.glob("stac*")] == ["stac-2026.11"]
+    assert len(list(pystac.Catalog.from_file(str(place / "catalog.json")).get_items(recursive=True))) > 2
+
+
+@pytest.mark.parametrize("kind", ["geojson", "kml", "csv", "zip"])
+def test_no_file_of_the_results_is_exported_over(judged, kind):
+    before = judged.gpkg.read_bytes()
+    with pytest.raises(UsageError, match="own results"):
+        export(judged, kind, judged.gpkg)
+    assert judged.gpkg.read_bytes() == before
+    assert export(judged, kind) == export(judged, kind), "the usual place is written again"
+
+
 def test_another_sites_export_is_not_replaced(judged, tmp_path):
     put(tmp_path / "other", TWO, site=replace(made.site(), id="other-place"))
     kept = export(Folder(tmp_path / "other"), "stac", tmp_path / "sent")
