@@ -46,7 +46,7 @@ class History:
     """mean: (band, row, col) reflectance. season: (2, band, row, col), cosine and sine of the year, of the pixel's own.
     doubt: (3, 3, row, col), covariance of (mean, cosine, sine) in units of a look's noise. weight: (row, col) looks
     behind it, at most MEMORY. restless: (row, col), mean square of the whitened residual per band, 1 = as quiet as
-    its kind. kind: (row, col) of the cover. looks: how many were learned when the kinds were last told apart.
+    its kind. kind: (row, col) of the cover.
     """
 
     mean: NDArray[np.float32]

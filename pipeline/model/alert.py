@@ -82,7 +82,7 @@ class Alert:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """One alert in one look. clear_share: 0..1 of the outline; score: mean sigma inside, None if nothing was clear."""
+    """One alert in one look. clear_share: 0..1 of the outline; score: median sigma inside, None where none was."""
 
     change_id: str
     scene: str

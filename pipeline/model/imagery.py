@@ -172,7 +172,8 @@ class Look:
     reflectance: (band, row, col) float32, 1 = 100 %, NaN exactly where `why` has NODATA.
     why:         (row, col) uint8 of `Why` flags, 0 = usable.
     noise:       (band,) float32, 1-sigma scatter against the history on ground that stayed, reflectance.
-    gain, offset:(band,) of the normalisation applied: reflectance = gain * measured + offset.
+    gain, offset:(band,) of the normalisation applied: reflectance = gain * measured + offset, and a smooth haze taken
+                 off where there was one.
     boa_offset_dn: the DN constant that was taken off.
     """
 

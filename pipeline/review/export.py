@@ -28,7 +28,8 @@ _EPOCH = (2020, 1, 1, 0, 0, 0)
 def export(folder: Folder, kind: str, target: Path | None = None) -> Path:
     """Write one form of a site's results; returns the path, by default one beside the folder's other files.
 
-    Raises UsageError for an unknown kind and for a target that is one of the site's files, ReviewError where the review file cannot be read or the target written.
+    Raises UsageError for an unknown kind and for a target that is one of the site's files, ReviewError where the review
+    file cannot be read or the target written.
     """
     if kind not in KINDS:
         raise UsageError(f"no such form: {kind}", "--format", f"one of {', '.join(KINDS)}")
