@@ -68,6 +68,13 @@ def test_nothing_in_the_woods_is_called_a_structure(judged: Mapping) -> None:
     assert kinds.count("new structure") == 0, kinds
 
 
+def test_each_alert_has_an_id_of_its_own_and_one_row_a_look(judged: Mapping) -> None:
+    for _, _, looks, decision in judged.values():
+        ids = [alert.id for alert in decision.alerts]
+        rows = [(each.change_id, each.scene) for each in decision.observations]
+        assert len(ids) == len(set(ids)) and len(rows) == len(set(rows)) == len(ids) * len(looks)
+
+
 def test_every_injected_building_is_confirmed(judged: Mapping) -> None:
     wanted, _, _, decision = judged["southern-carpathians-simulated"]
     truths = read_truth(AOIS / "demo" / "simulated" / "truth.geojson", str(wanted.site.grid.crs))
