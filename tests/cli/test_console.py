@@ -1,6 +1,9 @@
 """What is printed can be read on a terminal of 80 columns."""
 
 import io
+import signal
+import subprocess
+import sys
 
 import pytest
 from rich.console import Console
@@ -39,3 +42,30 @@ def test_a_log_hears_nothing_more_of_a_stage_that_is_short(capsys: pytest.Captur
         for done in range(1, 40):
             step("site", done, 39, "looks corrected")
     assert capsys.readouterr().err == "site: looks corrected (39)\n"
+
+
+AT_WORK = """
+import time
+from pipeline.cli import main
+
+def app(*_, **__):
+    print("at work", flush=True)
+    time.sleep(60)
+
+main.app = app
+main.run([])
+"""
+
+
+def test_a_job_is_ended_by_sigterm_though_a_script_started_it_with_sigint_ignored() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", AT_WORK],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+    ) as job:
+        assert job.stdout is not None and job.stderr is not None
+        assert job.stdout.readline() == "at work\n"
+        job.terminate()
+        assert job.wait(30) == 130 and "interrupted" in job.stderr.read()

@@ -67,6 +67,17 @@ def test_a_past_night_is_replayed_into_a_folder_of_its_own(command: Command, sit
     assert rows_of(Path("replay/place/review.gpkg")) == []
 
 
+def test_a_day_that_is_none_is_said_once_before_anything_is_made(
+    command: Command, catalogue: Path, tmp_path: Path
+) -> None:
+    places = [
+        {**world.feature(str(catalogue)), "properties": {"id": id, "catalog": str(catalogue)}} for id in ("a", "b")
+    ]
+    done = command("nightly", "--until", "2020-13-45", "--sites", world.write_sites(tmp_path / "s.geojson", places))
+    assert done.code == 2 and len(done.errors) == 1 and "--until" in done.errors[0]
+    assert not Path("out").exists()
+
+
 def test_a_damaged_ledger_is_set_aside_and_built_again(command: Command, sites: Path) -> None:
     command("nightly", "--sites", sites)
     before = rows_of(Path("out/place/review.gpkg"))
