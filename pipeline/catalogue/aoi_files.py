@@ -200,7 +200,7 @@ def _unzipped(path: Path) -> bytes:
                     f"unpacks to {member.file_size / 1e6:.0f} MB", where, "give the KML itself, under 64 MB"
                 )
             return archive.read(member)
-    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, RuntimeError, EOFError) as fault:
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, EOFError) as fault:
         raise SiteError(f"not a KMZ: {fault}", where, "export it from the map program again") from fault
 
 

@@ -33,7 +33,7 @@ def decode(blob: bytes) -> BaseGeometry:
 
 
 def ground(blob: bytes) -> BaseGeometry:
-    """The ground that a blob's geometry covers: what an analyst drew may cross itself, and then has none."""
+    """The ground that a blob covers, fit to be intersected, as an outline that an analyst drew across itself is not."""
     return shapely.make_valid(decode(blob))
 
 
