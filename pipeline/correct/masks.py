@@ -20,6 +20,7 @@ from pipeline.correct.spectra import (
     bluest,
     hazy,
     infrared_ratio,
+    overcast,
     planes,
     smooth,
     smooth_all,
@@ -67,7 +68,7 @@ def classify(
     if snow is None:
         snow = scl == SCL_SNOW if scl is not None else np.zeros_like(known)
     if before is None:
-        cloud = hazy(plane, known) & ~snow
+        cloud = (known if overcast(plane, known) else hazy(plane, known)) & ~snow
         if scl is not None:
             cloud |= np.isin(scl, SCL_CLOUD) & (plane[bluest(plane)] > 0.05)
         shadow = cast(plane, cloud, known, sun, pixel_m)

@@ -1,145 +1,176 @@
-"""Persistence, the last witness: what is still there at the third sight is no cloud and no cloud's shadow.
+"""Persistence: cloud and shadow flags are removed from what keeps its spectrum and its outline from look to look.
 
-Bright roofs are white and new, as clouds are, and every mask calls them cloud again and again; dark ones look like
-shadow. But clouds move.
+Bright roofs and concrete are white and new, as clouds are; dark roofs resemble shadow. A cloud or a shadow of another
+day has another shape. The size and the brightness of an object do not count.
 """
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from pipeline.correct.masks import buffer
-from pipeline.correct.spectra import smooth_all
+from pipeline.correct.smoothing import gaussian
+from pipeline.correct.spectra import INFRARED, VISIBLE
+from pipeline.correct.structure import Level, similarity, structure
+from pipeline.model.bands import Band
 from pipeline.model.imagery import Look, Why
 from pipeline.model.settings import Settings
 
 SIGHTS = 3
+"""Looks that must show the same object, the flagged one among them."""
 REACH = 10
-"""Looks ahead in which a sight's like is sought: real clouds pass over between."""
+"""Looks before and after a look that are compared with it."""
 ALIKE_SHARE, ALIKE_REFLECTANCE = 0.15, 0.02
-"""Two sights are of one thing where every band agrees within this share of it, and this much besides."""
-OVERCAST_SHARE = 0.6
-AROUND_PX = 25.0
-"""Under a wide cloud nothing is sighted: of the ground within this radius most must be free."""
-MIN_CONTRAST = 0.03
-SKIRT_PX, SKIRT_SHARE = 7.0, 0.15
+"""Two flagged looks agree where every band differs by no more than this share of it plus this reflectance."""
+FREE_SHARE, FREE_REFLECTANCE = 0.08, 0.01
+"""The same for a flagged look and an unflagged one: half of it, as thin cloud over unchanged ground must not agree."""
+SAME_STRUCTURE = 0.5
+"""Gradient similarity from which two looks show the same outlines: repeated looks at unchanged ground have 0.7 and
+more, clouds of two days below 0.3."""
+SMEAR_PX, SMEAR_SHARE = 3.5, 0.3
+"""Gaussian sigma in pixels over which a residual is smeared around an object, and the share of the departure from the
+median of the look within it that must be unflagged for the smeared part to be unflagged too."""
 MAX_ZENITH = 50.0
-"""With the sun lower, slopes and woods cast shade that stands still for weeks; it stays flagged. Degrees."""
+"""Zenith of the sun in degrees from which slopes and woods cast shade that stays in place for weeks."""
+SAME_SUN, LIT_SHARE = 3.0, 0.6
+"""Under a low sun a dark object is new, not shade, where it begins between two looks with nearly the same sun: the
+zenith of the first look with it exceeds that of the last lit one by at most so many degrees. Lit: the infrared of the
+dark look is below this share of it."""
 _SUSPECT = np.uint8(Why.CLOUD | Why.SHADOW)
-_BLIND = np.uint8(Why.NODATA | Why.SNOW | Why.SATURATED)
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Sights:
-    """Of one look, suspect: (pixel,) bool. What it shows is read where a sight is sought: most of a site is never."""
+@dataclasses.dataclass(kw_only=True, eq=False)
+class _View:
+    """A look as it is compared with others. zenith: of the sun, degrees."""
 
     look: Look
-    suspect: NDArray[np.bool_]
+    zenith: float
 
-    def free(self, where: NDArray[np.intp]) -> NDArray[np.bool_]:
-        """(where,): at these pixels, whether the ground was seen with nothing in the way."""
-        known = np.isfinite(self._reflectance(where)).all(axis=0)
-        return np.asarray(known & (self.look.why.reshape(-1)[where] == 0))
+    @cached_property
+    def why(self) -> NDArray[np.uint8]:
+        return self.look.why.ravel()
+
+    @cached_property
+    def visible(self) -> tuple[Level, ...]:
+        return self._structure(VISIBLE)
+
+    @cached_property
+    def infrared(self) -> tuple[Level, ...]:
+        return self._structure(INFRARED)
 
     def values(self, where: NDArray[np.intp]) -> NDArray[np.float32]:
-        """(band, where): before normalisation, as a gain fitted on dark woods says little of a bright roof."""
-        values = self._reflectance(where)
+        """(band, where): before normalisation, because a gain fitted on dark woods is wrong for a bright roof."""
+        values = self.look.reflectance.reshape(len(self.look.bands), -1).take(where, axis=1)
         if self.look.gain:
             gain, offset = (np.array(part, np.float32)[:, None] for part in (self.look.gain, self.look.offset))
             values = (values - offset) / gain
-        return np.nan_to_num(values)
+        return np.asarray(values, np.float32)
 
-    def _reflectance(self, where: NDArray[np.intp]) -> NDArray[np.float32]:
-        return self.look.reflectance.reshape(len(self.look.reflectance), -1).take(where, axis=1)
+    def infrared_at(self, where: NDArray[np.intp]) -> NDArray[np.float32]:
+        """(where,): mean of the infrared bands."""
+        return _mean(self.values(where), self.look.bands, INFRARED)
+
+    def forget(self) -> None:
+        """Free the memory of the structure."""
+        self.__dict__.pop("visible", None), self.__dict__.pop("infrared", None)
+
+    def _structure(self, wanted: Sequence[Band]) -> tuple[Level, ...]:
+        values = self.values(np.arange(self.why.size))
+        image = _mean(values, self.look.bands, wanted).reshape(self.look.why.shape)
+        return structure(image, np.isfinite(image))
 
 
 def release(looks: Sequence[Look], settings: Settings) -> tuple[Look, ...]:
-    """The looks in time order, without the cloud and shadow flags on what stood still.
+    """The looks in time order, without the cloud and shadow flags on what persists.
 
-    A pixel that is called cloud or shadow is released where at least two more looks near in time show the same
-    spectrum there, standing out of its surroundings, and none between shows the place free, as one does after every
-    cloud. What passes over between, wide overcast most of all, is no sight. A pure function of the set of looks.
+    A flagged pixel is unflagged where two more looks near in time show the same spectrum and the same structure there
+    (`structure.similarity`). The search in each direction ends at a look that shows the place unflagged and different.
+    A shadow flag under a low sun is removed only where the place is dark under a high sun too, or was lit shortly
+    before with the sun as low. A pure function of the set of looks. The flags of a look depend on REACH looks before
+    and after it.
     """
     ordered = sorted(looks, key=lambda look: (look.time, look.scene.id))
-    if len(ordered) < SIGHTS:
+    flagged = np.any([(look.why & _SUSPECT) > 0 for look in ordered], axis=0) if ordered else np.zeros((1, 1), bool)
+    if len(ordered) < SIGHTS or not flagged.any():
         return tuple(ordered)
-    kept = np.zeros((len(ordered), *ordered[0].why.shape), bool)
-    standing = [_standing(look) for look in ordered]
-    low = _low_suns(ordered)
-    for flag in (Why.CLOUD, Why.SHADOW):
-        told = [flag is not Why.SHADOW or not each for each in low]
-        sights = [_sights(*each, flag) for each in zip(ordered, standing, told, strict=True)]
-        kept |= (_likes(sights) >= SIGHTS - 1).reshape(kept.shape)
-    return tuple(
-        _without(look, free, settings) if free.any() else look for look, free in zip(ordered, kept, strict=True)
-    )
+    views = [_View(look=look, zenith=zenith) for look, zenith in zip(ordered, _zeniths(ordered), strict=True)]
+    out = []
+    for index, look in enumerate(ordered):
+        free = np.zeros(look.why.size, bool)
+        for flag in (Why.CLOUD, Why.SHADOW):
+            where = np.flatnonzero(views[index].why & np.uint8(flag))
+            if where.size:
+                free[where] = _persistent(views, index, where, flag)
+        if index >= REACH:
+            views[index - REACH].forget()
+        out.append(_without(look, free.reshape(look.why.shape), settings) if free.any() else look)
+    return tuple(out)
 
 
-def _standing(look: Look) -> NDArray[np.bool_]:
-    """(row, col): measured under no wide cloud, and standing out of its surroundings; asked for where it is suspect."""
-    if not (look.why & _SUSPECT).any():
-        return np.zeros(look.why.shape, bool)
-    flagged = (look.why & (_SUSPECT | np.uint8(Why.BUFFER))) > 0
-    blind = (look.why & _BLIND) > 0
-    overcast = ndimage.uniform_filter(flagged.astype(np.float32), int(2 * AROUND_PX + 1), mode="nearest")
-    known = np.asarray(np.isfinite(look.reflectance).all(axis=0))
-    contrast = np.zeros(look.why.shape, np.float32)
-    part = _around((look.why & _SUSPECT) > 0, round(4 * AROUND_PX / 2) + 1)
-    planes = np.nan_to_num(look.reflectance[(slice(None), *part)])
-    contrast[part] = np.max(
-        [
-            np.abs(plane - smoothed)
-            for plane, smoothed in zip(planes, smooth_all(planes, known[part], AROUND_PX / 2), strict=True)
-        ],
-        axis=0,
-    )
-    out = (contrast > MIN_CONTRAST) | ((look.why & np.uint8(Why.SHADOW)) > 0)
-    return np.asarray(known & ~blind & (overcast < OVERCAST_SHARE) & out)
-
-
-def _around(marked: NDArray[np.bool_], reach: int) -> tuple[slice, slice]:
-    """Rows and columns of what is marked, and so many more on every side: a filter reaches no further."""
-    edges = [np.flatnonzero(marked.any(axis=axis)) for axis in (1, 0)]
-    rows, cols = (slice(max(0, int(each[0]) - reach), int(each[-1]) + reach + 1) for each in edges)
-    return rows, cols
-
-
-def _sights(look: Look, standing: NDArray[np.bool_], told: bool, flag: Why) -> _Sights:
-    """told: False where the flag says nothing in the light of this look."""
-    return _Sights(look=look, suspect=(((look.why & np.uint8(flag)) > 0) & standing & told).ravel())
-
-
-def _likes(sights: Sequence[_Sights]) -> NDArray[np.int16]:
-    """(look, pixel): how many other suspect sights are of the same thing; 0 where the look's is no suspect.
-
-    Sought from each suspect sight forwards, until the place is seen free, and counted for both.
-    """
-    likes = np.zeros((len(sights), sights[0].suspect.size), np.int16)
-    for index, sight in enumerate(sights):
-        where = np.flatnonzero(sight.suspect)
-        for ahead in range(index + 1, min(index + 1 + REACH, len(sights))):
-            if where.size == 0:
+def _persistent(views: Sequence[_View], index: int, where: NDArray[np.intp], flag: Why) -> NDArray[np.bool_]:
+    """(where,): whether enough other looks show the same object at these pixels of a look, which have the flag."""
+    view = views[index]
+    likes = np.zeros(where.size, np.int16)
+    proven = np.full(where.size, flag is not Why.SHADOW or view.zenith < MAX_ZENITH)
+    for ahead in (True, False):
+        alive, begun = np.arange(where.size), np.full(where.size, view.zenith)
+        for other in _others(views, index, ahead):
+            alive = alive[(likes[alive] < SIGHTS - 1) | ~proven[alive]]
+            if alive.size == 0:
                 break
-            other = sights[ahead]
-            now, then = other.values(where), sight.values(where)
-            alike = (np.abs(now - then) < ALIKE_SHARE * np.abs(then) + ALIKE_REFLECTANCE).all(axis=0)
-            same = where[alike & other.suspect[where]]
-            likes[index, same] += 1
-            likes[ahead, same] += 1
-            where = where[~other.free(where)]
-    return likes
+            spot = where[alive]
+            free, alike = _compared(view, other, spot, flag)
+            same = np.zeros(spot.size, bool)
+            if alike.any():
+                same[alike] = _similar(view, other, flag, spot[alike]) > SAME_STRUCTURE
+            likes[alive[same]] += 1
+            begun[alive[same]] = other.zenith
+            ended = free & ~alike
+            if other.zenith < MAX_ZENITH:
+                proven[alive[same]] = True
+            if not ahead and not proven.all():
+                sudden = other.zenith >= begun[alive] - SAME_SUN
+                proven[alive[ended & sudden & (view.infrared_at(spot) < LIT_SHARE * other.infrared_at(spot))]] = True
+            alive = alive[~ended]
+    return np.asarray((likes >= SIGHTS - 1) & proven)
 
 
-def _low_suns(looks: Sequence[Look]) -> list[bool]:
-    """Of each look, whether the sun stood lower than MAX_ZENITH: by the metadata, else at noon of its day."""
+def _others(views: Sequence[_View], index: int, ahead: bool) -> Iterator[_View]:
+    if ahead:
+        yield from views[index + 1 : index + 1 + REACH]
+    else:
+        yield from reversed(views[max(0, index - REACH) : index])
+
+
+def _compared(
+    view: _View, other: _View, spot: NDArray[np.intp], flag: Why
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """(spot,) twice: whether the other look shows the place unflagged, and whether the spectra agree."""
+    why = other.why[spot]
+    free, suspect = why == 0, (why & np.uint8(flag)) > 0
+    then, now = view.values(spot), other.values(spot)
+    share = np.where(free, np.float32(FREE_SHARE), np.float32(ALIKE_SHARE))
+    least = np.where(free, np.float32(FREE_REFLECTANCE), np.float32(ALIKE_REFLECTANCE))
+    with np.errstate(invalid="ignore"):
+        alike = (np.abs(now - then) < share * np.abs(then) + least).all(axis=0)
+    return free, np.asarray(alike & (free | suspect))
+
+
+def _similar(view: _View, other: _View, flag: Why, spot: NDArray[np.intp]) -> NDArray[np.float32]:
+    if flag is Why.SHADOW:
+        return similarity(view.infrared, other.infrared, spot)
+    return similarity(view.visible, other.visible, spot)
+
+
+def _zeniths(looks: Sequence[Look]) -> list[float]:
+    """Zenith of the sun of each look in degrees: from the metadata, else at noon of its day."""
     silent = any(look.scene.sun is None for look in looks)
     latitude = looks[0].grid.geographic_extent.centroid.coords[0][1] if silent else 0.0
-    zeniths = (look.scene.sun[0] if look.scene.sun is not None else _noon(look, latitude) for look in looks)
-    return [zenith >= MAX_ZENITH for zenith in zeniths]
+    return [look.scene.sun[0] if look.scene.sun is not None else _noon(look, latitude) for look in looks]
 
 
 def _noon(look: Look, latitude: float) -> float:
@@ -149,18 +180,30 @@ def _noon(look: Look, latitude: float) -> float:
 
 
 def _without(look: Look, free: NDArray[np.bool_], settings: Settings) -> Look:
-    """The look with `free` pixels released and the buffer drawn anew around what is left."""
+    """The look without flags on the `free` pixels, and with a new buffer around the flags that are left."""
     bare = np.where((look.why & np.uint8(Why.BUFFER)) > 0, 0, look.why)
-    bare = np.where(free | _skirt(look, free), bare & ~_SUSPECT, bare).astype(np.uint8)
+    smeared = _smeared(look, free, Why.CLOUD) | _smeared(look, free, Why.SHADOW)
+    bare = np.where(free | smeared, bare & ~_SUSPECT, bare).astype(np.uint8)
     why = buffer(bare, settings.correct.cloud_buffer_m, look.grid.resolution.x)
     return dataclasses.replace(look, why=why)
 
 
-def _skirt(look: Look, free: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Flagged only because a smooth residual spreads: near what is released, in a patch that is mostly that thing."""
-    labels, count = ndimage.label((look.why & _SUSPECT) > 0)
-    sizes = np.bincount(labels.ravel(), minlength=count + 1)
-    shares = np.bincount(labels[free], minlength=count + 1) / np.maximum(sizes, 1)
-    shares[0] = 0
-    near = ndimage.distance_transform_edt(~free) <= SKIRT_PX
-    return np.asarray(near & (shares[labels] >= SKIRT_SHARE))
+def _smeared(look: Look, free: NDArray[np.bool_], flag: Why) -> NDArray[np.bool_]:
+    """Flagged only because a smoothed residual spreads: most of what departs from the look's median nearby is free.
+
+    Cloud departs upwards in the visible, shadow downwards in the infrared.
+    """
+    flagged = (look.why & np.uint8(flag)) > 0
+    wanted, sign = (VISIBLE, 1) if flag is Why.CLOUD else (INFRARED, -1)
+    level = np.nan_to_num(_mean(look.reflectance, look.bands, wanted))
+    clear = look.why == 0
+    usual = float(np.median(level[clear])) if clear.any() else 0.0
+    away = np.where(flagged, np.maximum(sign * (level - usual), 0), 0)
+    kept, whole = gaussian(np.stack([np.where(free, away, 0), away]), SMEAR_PX)
+    return np.asarray(flagged & (kept > SMEAR_SHARE * whole))
+
+
+def _mean(planes: NDArray[np.float32], bands: Sequence[Band], wanted: Sequence[Band]) -> NDArray[np.float32]:
+    """Mean of the wanted bands, of all bands where there is none of them."""
+    rows = [index for index, band in enumerate(bands) if band in wanted] or list(range(len(bands)))
+    return np.asarray(planes[rows].mean(axis=0), np.float32)

@@ -18,6 +18,9 @@ HAZE_RISE = 0.035
 """Haze index above the scene's clear ground that is cloud: the flat best F1 on drawn labels."""
 CLEAR_HAZE = 0.09
 """Haze index of clear ground at the top of the atmosphere, at most; a scene whose median is higher is cloud itself."""
+OVERCAST_LEVEL, OVERCAST_WHITE, OVERCAST_CONTRAST = 0.12, 0.85, 0.03
+"""A chip is overcast where its median visible reflectance and its ratio of blue to red are above the first two, and its
+median step over two pixels is below this share of the level: of 250 recorded scenes all that are so are overcast."""
 SNOW_INDEX, SNOW_GREEN = 0.4, 0.15
 """Normalised difference of green and short wave, and green itself, of snow (Hall et al. 1995; Dozier 1989)."""
 WATER_NIR = 0.12
@@ -60,6 +63,24 @@ def hazy(plane: Planes, known: NDArray[np.bool_]) -> NDArray[np.bool_]:
     mean = np.maximum(visible.mean(axis=0), 1e-3)
     white = np.abs(visible - mean).sum(axis=0) < 0.7 * mean
     return np.asarray((index > ground + HAZE_RISE) & white & (blue > 0.1) & known)
+
+
+def overcast(plane: Planes, known: NDArray[np.bool_]) -> bool:
+    """Whether the whole chip is cloud: white, and plain for its brightness.
+
+    `hazy` compares with the scene's own clear ground and thus needs some; registration needs texture in any case.
+    """
+    shown = [plane[band] for band in VISIBLE if band in plane]
+    if not shown or not known.any():
+        return False
+    mean = np.mean(shown, axis=0)
+    level = float(median_of(mean[known]))
+    rows, cols = known[2:] & known[:-2], known[:, 2:] & known[:, :-2]
+    steps = np.concatenate([np.abs(mean[2:] - mean[:-2])[rows], np.abs(mean[:, 2:] - mean[:, :-2])[cols]])
+    if level < OVERCAST_LEVEL or steps.size == 0 or float(median_of(steps)) > OVERCAST_CONTRAST * level:
+        return False
+    red = float(median_of(shown[-1][known]))
+    return Band.B04 not in plane or float(median_of(plane[bluest(plane)][known])) > OVERCAST_WHITE * red
 
 
 def snowy(plane: Planes) -> NDArray[np.bool_] | None:

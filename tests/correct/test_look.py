@@ -1,9 +1,12 @@
 """Looks: one resampling, rejections with their number, and what persists is seen."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 from functools import cache
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
@@ -11,7 +14,7 @@ from scipy import ndimage
 from pipeline.correct.look import make_draft, make_look, warped_anew
 from pipeline.correct.reference import Draft, Reference, build
 from pipeline.correct.release import release
-from pipeline.model.imagery import Look, Reason, Rejection
+from pipeline.model.imagery import Look, Reason, Rejection, Why
 from pipeline.model.settings import Settings
 from tests.correct.scenery import BANDS, CLOUD, GRID, ROOF, SIZE, chip, ground, painted, patch
 
@@ -72,7 +75,7 @@ def test_overcast_empty_dark_hazy_and_foreign_looks_are_refused_with_their_numbe
 
 
 def test_a_look_refused_before_anything_was_fitted_has_no_number() -> None:
-    flat = np.full((5, SIZE, SIZE), 0.2)
+    flat = np.full((5, SIZE, SIZE), 0.1)
     found = make_look(chip(flat, 30), reference(), SETTINGS)
     assert isinstance(found, Rejection) and found.reason is Reason.REGISTRATION
     assert found.value is None and found.limit is None and found.note
@@ -98,12 +101,80 @@ def test_a_new_bright_roof_that_scl_calls_cloud_is_seen_by_the_third_look() -> N
 
 
 def test_clouds_that_come_and_go_in_one_place_are_not_released_and_order_does_not_matter() -> None:
-    cloudy = painted(ground(), CLOUD, patch(30, 30, 24, 24), 2.0)
+    where = patch(30, 30, 24, 24)
+    cloudy = painted(ground(), CLOUD, where, 2.0)
     looks = [look(cloudy if day % 2 else ground(), 30 + day) for day in range(6)]
     first, second = release(looks, SETTINGS), release(looks[::-1], SETTINGS)
-    for before, one, two in zip(looks, first, second, strict=True):
-        assert np.array_equal(one.why, before.why)
+    for day, (one, two) in enumerate(zip(first, second, strict=True)):
         assert np.array_equal(one.why, two.why)
+        assert not (day % 2 and one.usable[ndimage.binary_dilation(where, iterations=4)].any())
+
+
+def test_a_bright_roof_that_covers_half_of_the_ground_is_usable_by_the_third_look() -> None:
+    where = patch(16, 16, 64, 56)
+    looks = _pasted([(ROOF, where)] * 3)
+    assert np.mean([each.usable[where].mean() for each in looks]) < 0.3
+    assert all(each.usable[where].mean() > 0.97 for each in release(looks, SETTINGS))
+
+
+def test_clouds_of_one_brightness_at_one_place_stay_flagged_for_their_shapes_differ() -> None:
+    shapes = [
+        ndimage.binary_dilation(patch(20 + 4 * number, 30 - 5 * number, 40, 20), iterations=1 + 3 * (number % 2))
+        for number in range(5)
+    ]
+    looks = _pasted([(CLOUD, shape) for shape in shapes])
+    for each, shape in zip(release(looks, SETTINGS), shapes, strict=True):
+        assert each.usable[shape].mean() < 0.01
+
+
+def test_overcast_that_is_plain_in_all_looks_is_not_released() -> None:
+    looks = _pasted([(CLOUD, np.ones((SIZE, SIZE), bool))] * 4)
+    assert not any(each.usable.any() for each in release(looks, SETTINGS))
+
+
+@pytest.mark.parametrize(("day", "lit", "usable"), [(150, True, True), (150, False, False), (30, False, True)])
+def test_a_dark_hall_under_a_low_sun_is_told_from_shade_by_the_light_before_it(
+    day: int, lit: bool, usable: bool
+) -> None:
+    # day 150 is late in October, and the sun stands 58 degrees off the zenith at the latitude of the scenery
+    where, dark = patch(40, 40, 12, 16), np.array([0.05, 0.05, 0.05, 0.06, 0.06])
+    first = [] if not lit else _looks([(ground(), 0)], day - 5)
+    looks = first + _looks([(painted(ground(), dark, where, 0.3), Why.SHADOW * where)] * 3, day)
+    found = release(looks, SETTINGS)[len(first) :]
+    inner = ndimage.binary_erosion(where)
+    assert all(each.usable[inner].all() == usable for each in found)
+
+
+def test_an_overcast_draft_without_scl_is_no_reference() -> None:
+    plain = np.full((5, SIZE, SIZE), 0.2) + 0.02 * np.linspace(0, 1, SIZE)
+    cloudy = make_draft(chip(plain, 0), GRID, BANDS, SETTINGS)
+    clear = [make_draft(chip(ground(), day), GRID, BANDS, SETTINGS) for day in (1, 2)]
+    assert isinstance(cloudy, Draft) and cloudy.clear_share == 0
+    assert build([cloudy, *clear], SETTINGS).scenes == ("s0001", "s0002")  # type: ignore[list-item]
+
+
+def _looks(seen: Sequence[tuple[np.ndarray, np.ndarray | int]], day: int) -> list[Look]:
+    """Looks 5 days apart that show these values under these flags, with a little noise."""
+    made, plain = [], look(ground(), 30)
+    for number, (values, why) in enumerate(seen):
+        noise = np.random.default_rng(number).normal(0, 0.003, values.shape)
+        flags = np.broadcast_to(np.asarray(why, np.uint8), plain.why.shape)
+        scene = replace(plain.scene, id=f"r{number}", time=plain.scene.time + timedelta(days=day - 30 + 5 * number))
+        made.append(
+            replace(plain, scene=scene, reflectance=(values + noise).astype(np.float32), why=flags, gain=(), offset=())
+        )
+    return made
+
+
+def _pasted(seen: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[Look]:
+    """Looks at objects of a spectrum, all of which, with four pixels around, are flagged as cloud."""
+    return _looks(
+        [
+            (painted(ground(), what, where), Why.CLOUD * ndimage.binary_dilation(where, iterations=4))
+            for what, where in seen
+        ],
+        30,
+    )
 
 
 @given(seed=st.integers(0, 10_000), size=st.integers(12, 28), more=st.integers(2, 16))
