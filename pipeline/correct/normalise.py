@@ -1,5 +1,11 @@
-"""Radiometric normalisation: one gain, one offset and, where there is room, one smooth field a band."""
+"""Radiometric normalisation: one gain, one offset and, where there is room, one smooth field a band.
 
+Gain and offset are a maximum a posteriori estimate. The prior is the calibration of the sensor and its processors. The
+weight of the data is that of an effective number of samples, because the misfit of season and change is correlated
+over the scene: ten thousand pixels are not ten thousand measurements.
+"""
+
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -10,12 +16,16 @@ from numpy.typing import NDArray
 from pipeline.correct.robust import centre_spread, tukey_weights
 
 MAX_TURNS = 20
-GAIN_RANGE = (0.7, 1.4)
-"""Sun, haze and a changed processor together stay within; a fit beyond it is cut there: dark woods would
-stretch a bright roof by it."""
+GAIN_SIGMA, OFFSET_SIGMA = 0.1, 0.02
+"""Prior standard deviations of the logarithm of the gain and of the offset: 5 % and 0.01 of calibration and atmospheric
+correction (Sentinel-2 data quality reports), doubled for sun, view angle and older processors."""
+SAMPLES = 50
+"""Effective number of independent samples of a chip: patches of about 350 m, over which season and change correlate."""
+SLOPE_RANGE = 1 / math.sqrt(3)
+"""Standard deviation of a uniform distribution in units of its half width."""
 MIN_PIXELS = 200
-SURE_CORRELATION, NO_CORRELATION = 0.7, 0.3
-"""Between look and reference: above, the slope is taken as it is; below, it stays 1; in between, in proportion."""
+STEADY = 0.1
+"""Weight from which a pixel counts for the scatter."""
 MAX_LINE_PIXELS = 10_000
 FIELD_MIN_PIXELS = 4000
 FIELD_BLOCK = 8
@@ -51,10 +61,9 @@ def fit(
 
     reflectance, expected: (band, row, col) float, 1 = 100 %. usable: (row, col) bool, True = both are ground.
     seasonal: what the history expects of this look's own season and light (`expectation.expect`); the field is then
-    read from the difference to it, so that a wood beside fields is no haze when its leaves fall.
-    None where fewer than 200 usable pixels are left. Changed ground loses its weight (Tukey's biweight), so a
-    change over a tenth of the area does not pull the fit. The slope is that of the two spreads (reduced major axis),
-    which noise in both does not dilute; gain and field are fitted in turns.
+    read from the difference to it, so that a wood beside fields is no haze when its leaves fall. Pixels that differ
+    from it have changed and lose their weight in the lines too (Tukey's biweight).
+    None where fewer than 200 usable pixels are left. Gain and field are fitted in turns.
     """
     good = np.asarray(usable & np.isfinite(reflectance).all(axis=0) & np.isfinite(expected).all(axis=0))
     where = np.flatnonzero(good)
@@ -63,7 +72,8 @@ def fit(
     # every n-th pixel for the lines, not a random draw: the same look gives the same bits
     thin = where[:: max(1, where.size // MAX_LINE_PIXELS)]
     x, y = _at(reflectance, thin), _at(expected, thin)
-    lines = [_line(one, two) for one, two in zip(x, y, strict=True)]
+    steady = np.ones(thin.size) if seasonal is None else _steady(x - _at(seasonal, thin))
+    lines = [_line(one, two, steady) for one, two in zip(x, y, strict=True)]
     field = np.zeros((len(x), 5))
     blocks = _blocks(good) if where.size >= FIELD_MIN_PIXELS else None
     off = None
@@ -82,7 +92,7 @@ def fit(
         if not field.any():
             break
         flat = y + field @ _at(_terms(good.shape), thin)
-        before, lines = lines, [_line(one, two) for one, two in zip(x, flat, strict=True)]
+        before, lines = lines, [_line(one, two, steady) for one, two in zip(x, flat, strict=True)]
         if max(abs(new[0] - old[0]) for new, old in zip(lines, before, strict=True)) < SAME_GAIN:
             break
     gains, offsets, scatters = zip(*lines, strict=True)
@@ -104,29 +114,48 @@ def _at(planes: NDArray[Any], where: NDArray[np.intp]) -> NDArray[np.float64]:
     return planes.reshape(len(planes), -1).take(where, axis=1).astype(np.float64)
 
 
-def _line(measured: NDArray[np.float64], wanted: NDArray[np.float64]) -> tuple[float, float, float]:
+def _steady(residual: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(pixel,) weights 0..1 of ground that did not step: by the band that differs most from the seasonal prediction."""
+    centres, scales = centre_spread(residual, axis=1)
+    bands = zip(residual, centres, scales, strict=True)
+    weights = [tukey_weights(row - centre, max(float(scale), 0.002)) for row, centre, scale in bands]
+    return np.asarray(np.min(weights, axis=0))
+
+
+def _line(
+    measured: NDArray[np.float64], wanted: NDArray[np.float64], steady: NDArray[np.float64]
+) -> tuple[float, float, float]:
     """(gain, offset, scatter) of one band."""
-    gain, offset = 1.0, 0.0
+    gain, offset, kept = 1.0, 0.0, steady > STEADY
+    if not kept.any():
+        kept = np.ones(steady.size, bool)
     for turn in range(MAX_TURNS):
         residual = wanted - gain * measured
-        centre, scale = centre_spread(residual)
+        centre, scale = centre_spread(residual[kept])
         # wide at first: while the slope is wrong, it is the ground of much contrast that looks like change
-        weights = tukey_weights(residual - centre, max(float(scale), 2e-4) * max(1.0, 2.0 - 0.5 * turn))
+        weights = steady * tukey_weights(residual - centre, max(float(scale), 2e-4) * max(1.0, 2.0 - 0.5 * turn))
         before = gain
-        gain, offset = _solve(measured, wanted, weights)
+        gain, offset = _solve(measured, wanted, weights, float(scale))
         if turn > 2 and abs(gain - before) < 1e-5:
             break
-    return gain, offset, float(centre_spread(wanted - gain * measured - offset)[1])
+    return gain, offset, float(centre_spread((wanted - gain * measured - offset)[kept])[1])
 
 
-def _solve(x: NDArray[np.float64], y: NDArray[np.float64], weights: NDArray[Any]) -> tuple[float, float]:
+def _solve(x: NDArray[np.float64], y: NDArray[np.float64], weights: NDArray[Any], scale: float) -> tuple[float, float]:
+    """(gain, offset): the slope of the two spreads (reduced major axis) and the means, each drawn to its prior.
+
+    The true slope lies between the regressions of y on x and of x on y, which differ from the reduced major axis by the
+    logarithm of the correlation in either direction; this adds to the sampling variance of the slope.
+    """
     total = max(float(weights.sum()), 1e-9)
     x_mean, y_mean = (weights * x).sum() / total, (weights * y).sum() / total
     own, other = ((weights * (v - m) ** 2).sum() / total + 1e-12 for v, m in ((x, x_mean), (y, y_mean)))
     correlation = float((weights * (x - x_mean) * (y - y_mean)).sum() / total / np.sqrt(own * other))
-    belief = np.clip((correlation - NO_CORRELATION) / (SURE_CORRELATION - NO_CORRELATION), 0, 1)
-    gain = float(np.clip(np.sqrt(other / own) ** belief, *GAIN_RANGE))
-    return gain, float(y_mean - gain * x_mean)
+    correlation = float(np.clip(correlation, 1e-3, 1.0))
+    variance = (1 - correlation**2) / SAMPLES + (SLOPE_RANGE * math.log(correlation)) ** 2
+    gain = math.exp(0.5 * math.log(other / own) * GAIN_SIGMA**2 / (GAIN_SIGMA**2 + variance))
+    level = float(y_mean - gain * x_mean)
+    return gain, level * OFFSET_SIGMA**2 / (OFFSET_SIGMA**2 + scale**2 / SAMPLES)
 
 
 @lru_cache(maxsize=2)
