@@ -1,4 +1,4 @@
-"""Masks: drawn clouds and shadows, clouds pasted on a real series, its bad dates, and a roof that SCL calls cloud.
+"""Masks: drawn clouds and shadows, clouds pasted on a real series, its bad dates, and objects that SCL calls cloud.
 
 python -m benchmarks.masks
 """
@@ -17,6 +17,7 @@ from scipy import ndimage
 from shapely.geometry import box
 
 from benchmarks.drawing import blank, link
+from benchmarks.lasting import table
 from pipeline.correct import masks
 from pipeline.correct.look import make_draft, make_look
 from pipeline.correct.reference import build
@@ -70,7 +71,10 @@ def main() -> str:
         "drawn labels, one L1C image, 30 m": (why[None], labels[None] == 4, labels[None] == 0),
         "the same clouds on real looks, 10 m, history": (found, cloud, shadow),
     }
-    return "\n".join([*lines, "", *_roof(series, reference), "", _drawn(sets)]) + "\n"
+    lasting = table(
+        series, reference, lambda chip, index: _pasted(chip, image, labels, index), SHARED / "oscd", SETTINGS
+    )
+    return "\n".join([*lines, "", *_roof(series, reference), "", *lasting, "", _drawn(sets)]) + "\n"
 
 
 Stack = NDArray[Any]
