@@ -13,7 +13,6 @@ from shapely import affinity
 from shapely.geometry import Point
 from shapely.geometry.base import BaseGeometry
 
-from pipeline.correct.normalise import GAIN_RANGE
 from pipeline.model.alert import Decision
 from pipeline.model.bands import Band
 from pipeline.model.errors import DecisionError
@@ -177,7 +176,7 @@ def _in_its_light(event: Event, look: Look) -> Event:
         replace(
             phase,
             spectrum={
-                band: max((level - offsets.get(band, 0.0)) / max(gains.get(band, 1.0), GAIN_RANGE[0]), 0.002)
+                band: max((level - offsets.get(band, 0.0)) / gains.get(band, 1.0), 0.002)
                 for band, level in phase.spectrum.items()
             },
         )
