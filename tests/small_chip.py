@@ -1,4 +1,4 @@
-"""A series of small chips of three bands without SCL, in which 3 ha change: season, haze, shifts and clouds are known."""
+"""A series of small chips of three bands without SCL, in which 3 ha change; shifts and clouds are known."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -22,7 +22,6 @@ BUILT, CLOUD = np.array([0.050, 0.060, 0.065]), np.array([0.45, 0.45, 0.46])
 CHANGED = (slice(8, 23), slice(20, 40))
 """15 x 20 pixels: 3 ha."""
 PAD_PX, SHIFT_PX, DAYS = 8, 0.35, 12
-SOURCE = "sentinel-2"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

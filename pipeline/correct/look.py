@@ -13,7 +13,7 @@ from rasterio.warp import reproject
 
 from pipeline.correct import masks, normalise
 from pipeline.correct.expectation import expect
-from pipeline.correct.joint_alignment import edge_noise, is_small
+from pipeline.correct.joint_alignment import SMALL_PIXELS, edge_noise, is_small
 from pipeline.correct.neighbours import eroded
 from pipeline.correct.offset import Offset, dark_floor, reflectance, resolve
 from pipeline.correct.reference import MAX_SIGMA_PX, Draft, Reference, align
@@ -24,8 +24,10 @@ from pipeline.model.imagery import Alignment, Chip, Look, Raster, Reason, Reject
 from pipeline.model.settings import Settings
 
 MIN_DATA_SHARE, MIN_DATA_PIXELS = 0.1, 900
-"""Least data of a draft: this share of its grid, or this many pixels where the grid is mostly context of a small AOI."""
-EDGE_PX = 2
+"""Least data of a draft: this share of its grid, or so many pixels where that is less (grids with much context)."""
+EDGE_PX, NARROW_EDGE_PX = 2, 1
+"""Pixels left out along an edge of the data, where the kernel of the warp lacks neighbours. On a small chip only those
+that lack a near neighbour: the outer taps weigh 0.07, and two pixels would be 40 % of a field of 650."""
 STRAY_PX, STRAY_SIGMAS = 1.2, 5.0
 """A look that lies further off than the others wander is not believed: every band follows the shade of trees."""
 SETTLED_SHARE = 0.01
@@ -50,11 +52,12 @@ def to_grid(
     """
     moved = GeoBox(grid.shape, grid.affine @ Affine.translation(shift[1], shift[0]), grid.crs)
     stack = np.full((len(bands), *grid.shape), np.nan, np.float32)
+    edge = NARROW_EDGE_PX if grid.shape[0] * grid.shape[1] < SMALL_PIXELS else EDGE_PX
     classes: NDArray[np.uint8] | None = None
     for chip, offset in zip(chips, offsets, strict=True):
         layer = np.stack([_warp(_clean(chip.dn[band], offset), moved, Resampling.cubic) for band in bands])
         # the cubic kernel leans on one side along an edge of the data: those pixels are left out
-        whole = eroded(np.isfinite(layer).all(axis=0), EDGE_PX, beyond=True)
+        whole = eroded(np.isfinite(layer).all(axis=0), edge, beyond=True)
         new = np.isnan(stack).all(axis=0) & whole
         np.copyto(stack, layer, where=new)
         if chip.scl is not None:
@@ -122,7 +125,7 @@ def make_look(
         )
     values, scl = to_grid(chips, draft.offsets, grid, bands, alignment.shift)
     look = _normalised(scene, values, scl, expected, alignment, draft, aoi, settings)
-    if isinstance(look, Look) and is_small(reference.reflectance, np.isfinite(draft.reflectance).all(axis=0)):
+    if isinstance(look, Look) and is_small(reference.reflectance, draft.measured):
         return replace(look, noise=np.hypot(look.noise, edge_noise(reference.reflectance, alignment.sigma_px)))
     return look
 

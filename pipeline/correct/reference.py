@@ -40,6 +40,11 @@ class Draft:
     offsets: tuple[Offset, ...]
 
     @property
+    def measured(self) -> NDArray[np.bool_]:
+        """(row, col) bool, True = the look measured the ground, clouded or not."""
+        return np.asarray((self.why & np.uint8(Why.NODATA)) == 0)
+
+    @property
     def clear_share(self) -> float:
         """Usable part of the grid, 0..1."""
         return float((self.why == 0).mean())
@@ -80,7 +85,9 @@ class Reference:
 
 def build(drafts: Sequence[Draft], settings: Settings) -> Reference:
     """The reference of a set of drafts; their order does not matter."""
-    return found([drafts[index] for index in founders([(each.scene, each.clear_share, each.level) for each in drafts])], settings)
+    return found(
+        [drafts[index] for index in founders([(each.scene, each.clear_share, each.level) for each in drafts])], settings
+    )
 
 
 def founders(drafts: Sequence[tuple[Scene, float, float]]) -> tuple[int, ...]:
@@ -126,7 +133,7 @@ def found(chosen: Sequence[Draft], settings: Settings) -> Reference:
     holes = ~np.isfinite(image).all(axis=0)
     if holes.any():
         # ground that every look calls cloud is a bright roof as often as bad luck: better its own median than none
-        moved = [_moved(draft, shift, _measured(draft)) for draft, shift in zip(chosen, shifts, strict=True)]
+        moved = [_moved(draft, shift, draft.measured) for draft, shift in zip(chosen, shifts, strict=True)]
         image = np.where(holes, _middle(moved, image), image)
     return Reference(
         grid=anchor.grid,
@@ -142,7 +149,7 @@ def _alone(draft: Draft) -> Reference:
     return Reference(
         grid=draft.grid,
         bands=draft.bands,
-        reflectance=np.where(_measured(draft), draft.reflectance, np.nan).astype(np.float32),
+        reflectance=np.where(draft.measured, draft.reflectance, np.nan).astype(np.float32),
         scenes=(draft.scene.id,),
     )
 
@@ -166,16 +173,14 @@ def _is_certain(alignment: Alignment) -> bool:
     return alignment.accepted and alignment.sigma_px <= MAX_SIGMA_PX
 
 
-def align(
-    reference: NDArray[Any], draft: Draft, settings: Settings, prior_px: float | None = PRIOR_PX
-) -> Alignment:
+def align(reference: NDArray[Any], draft: Draft, settings: Settings, prior_px: float | None = PRIOR_PX) -> Alignment:
     """Shift of a draft against a reference image, from up to four bands that vote by their certainty.
 
     On a large chip each band reads a strip of its own first; where they do not agree, each reads the whole. On a small
     chip all bands share one fit, with the 1-sigma `prior_px` of the stack's shifts, see `joint_alignment`.
     """
     indices = [draft.bands.index(each) for each in ALIGNMENT if each in draft.bands][:4]
-    if is_small(reference, _measured(draft)):
+    if is_small(reference, draft.measured):
         planes, free = draft.reflectance[indices], _free_ground(draft)
         return estimate_jointly(reference[indices], planes, free, settings.correct.max_shift_px, prior_px)
     clear = draft.why == 0
@@ -252,13 +257,9 @@ def combine(found: Sequence[Alignment]) -> Alignment:
 def _free_ground(draft: Draft) -> NDArray[np.bool_]:
     """Usable ground of a small chip; with the buffers of cloud, where those take most of what was measured."""
     clear = np.asarray(draft.why == 0)
-    if clear.sum() >= MIN_BUFFERED_SHARE * _measured(draft).sum():
+    if clear.sum() >= MIN_BUFFERED_SHARE * draft.measured.sum():
         return clear
     return np.asarray((draft.why & ~np.uint8(Why.BUFFER)) == 0)
-
-
-def _measured(draft: Draft) -> NDArray[np.bool_]:
-    return np.asarray((draft.why & np.uint8(Why.NODATA)) == 0)
 
 
 def _moved(draft: Draft, alignment: Alignment, usable: NDArray[np.bool_]) -> NDArray[np.float32] | None:

@@ -112,7 +112,9 @@ def correct_readings(
     usable, refused = _drafted(site, readings, settings, memory)
     if not usable:
         return (), (), tuple(refused)
-    chosen = [usable[index][0] for index in founders([(each.reading.scene, *of) for each, *of in usable])]
+    chosen = [
+        usable[index][0] for index in founders([(each.reading.scene, clear, level) for each, clear, level in usable])
+    ]
     basis = _Basis(chosen, site, settings, memory)
     basis.used()
     looks: list[tuple[Look, str]] = []

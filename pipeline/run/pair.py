@@ -130,7 +130,7 @@ def _site(sides: tuple[Side, Side], aoi: Path | None, out: Path) -> Site:
         raise UsageError("BEFORE and AFTER have no ground in common", where, "give two acquisitions of one place")
     name = out.resolve().name
     if aoi is None:
-        site = Site(id=slug(name) or "pair", name=name, aoi=common, grid=site_grid(common, 0, 0))
+        site = Site(id=slug(name) or "pair", name=name, aoi=common, grid=site_grid(common, 0))
     else:
         read = read_sites((aoi,))
         if read.faults:

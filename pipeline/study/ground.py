@@ -72,7 +72,7 @@ def read_ground(source: Path) -> Ground:
         chip, grid = _clearest(scenes, source)
     else:
         side = find_side(source, "--ground")
-        grid = even(site_grid(side.footprint, 0, 0))
+        grid = even(site_grid(side.footprint, 0))
         chip = read_side(side, side.scene, grid, tuple(band for band in ANALYSIS if band in side.files))
     bands = tuple(band for band in ANALYSIS if band in chip.dn)
     return made_of({band: _warped(chip, band, native(grid, band)) for band in bands}, grid, source.name)
@@ -88,7 +88,7 @@ def catalogue_scenes(source: Path) -> tuple[Site, tuple[Scene, ...]]:
         shared = shared.intersection(product.granule.footprint)
     if shared.is_empty:
         shared = unary_union([walk.products[0].granule.footprint])
-    site = Site(id="ground", name="ground", aoi=shared, grid=even(site_grid(shared, 0, 0)), catalog=str(source))
+    site = Site(id="ground", name="ground", aoi=shared, grid=even(site_grid(shared, 0)), catalog=str(source))
     return site, merge(site, walk.products).scenes
 
 
@@ -164,7 +164,7 @@ def _clearest(scenes: Sequence[Scene], source: Path) -> tuple[Chip, GeoBox]:
     best: tuple[float, float] | None = None
     found: tuple[Chip, GeoBox] | None = None
     for scene in (each for each in scenes if each.time.month in (5, 6, 7, 8, 9)):
-        grid = _inside(even(site_grid(scene.granules[0].footprint, 0, 0)), scene.granules[0].footprint)
+        grid = _inside(even(site_grid(scene.granules[0].footprint, 0)), scene.granules[0].footprint)
         bands = tuple(band for band in ANALYSIS if band in scene.granules[0].assets)
         chips = read_chips(scene, grid, bands)
         draft = make_draft(chips, grid, bands, Settings())
