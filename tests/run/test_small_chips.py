@@ -104,3 +104,11 @@ def test_what_is_decided_lies_on_the_cut_grid(series: Series, tmp_path: Path) ->
     assert judged.decision.evidence.grid == small_chip.GRID
     again = judge(replace(question(series), memory=tmp_path), quiet)
     assert again.decision.alerts == judged.decision.alerts and again.records == judged.records
+
+
+def test_the_noise_of_a_look_holds_what_its_shift_leaves_uncertain(
+    corrected: tuple[tuple[Look, ...], tuple[Rejection, ...]],
+) -> None:
+    looks = corrected[0]
+    slope = np.nanmean([np.hypot(*np.gradient(look.reflectance[2])) for look in looks if look.usable.all()])
+    assert all(look.noise[2] > 0.8 * slope * look.alignment.sigma_px for look in looks)
