@@ -63,3 +63,9 @@ def test_noise_of_an_uncertain_shift_is_the_slope_of_the_ground_times_it() -> No
     ramp[1] *= 3
     ramp[:, 0, 0] = np.nan
     assert np.allclose(edge_noise(ramp, 0.5), (0.005, 0.015))
+
+
+def test_bands_that_repeat_each_other_make_a_shift_no_more_certain() -> None:
+    one, two = cut(ground())[:1], moved((0.3, -0.4), noise=0.01)[:1]
+    alone, thrice = measure(one, two, ALL, 8.0), measure(np.repeat(one, 3, 0), np.repeat(two, 3, 0), ALL, 8.0)
+    assert thrice.sigma_px == pytest.approx(alone.sigma_px, rel=0.15)

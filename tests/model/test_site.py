@@ -61,6 +61,9 @@ def test_a_grid_is_cut_to_what_the_footprints_cover_whatever_their_order() -> No
     assert site.grid.extent.contains(cut.extent) and cut.shape[1] < site.grid.shape[1]
     assert cut.affine.c == site.grid.affine.c
     assert covered_grid(site, [near, box(127, 39, 128, 41)]) == site.grid
+    # footprints are drawn to about 100 m
+    inner = site.grid.extent.to_crs("EPSG:4326").geom.buffer(-0.0007)
+    assert covered_grid(site, [inner]) == site.grid
     # nothing known of what there is: nothing is cut
     assert covered_grid(site, []) == covered_grid(site, [far]) == site.grid
 
