@@ -32,7 +32,7 @@ from pipeline.decide.vectorise import outlines
 from pipeline.model.bands import Band
 from pipeline.model.imagery import Look
 from pipeline.run.correcting import correct_chips
-from pipeline.run.judge import Question, common_bands, quiet, read_all, scenes_of
+from pipeline.run.judge import Question, common_bands, quiet, read_all, scenes_of, with_scenes
 
 SIDE, LOOKS = 200, 45
 CHIP = 256
@@ -101,6 +101,7 @@ def _registered() -> list[Row | str]:
 
 
 def _monitored_and_loaded(question: Question) -> list[Row | str]:
+    question = with_scenes(question)
     scenes = scenes_of(question).scenes
     looks = in_order(correct_chips(question.site, read_all(question, scenes, quiet)[0], question.settings, quiet)[0])
     learning = learned_from(question.site, len(looks), question.settings)

@@ -48,7 +48,7 @@ def main() -> str:
     _drawn(np.array(rows))
     lines += [
         "",
-        "A 300 m AOI is 30 px across; with its margin of 320 m a side the chip to register is 94 px.",
+        "A 300 m AOI is 30 px across; a margin of 320 m a side makes it 94 px, and a site grid has 256 px at least.",
         "",
         "![error against chip size](plots/chip_size.png)",
     ]

@@ -74,10 +74,10 @@ def _night(history: int) -> Night:
         anew, whole = _timed(question)
         assert whole.decision.alerts == answer.decision.alerts and whole.records == answer.records
         began = time.process_time()
-        publish(folder / "out", question.site, answer.decision, answer.looks, answer.records, Settings())
+        publish(folder / "out", answer.site, answer.decision, answer.looks, answer.records, Settings())
         published = time.process_time() - began
         began = time.process_time()
-        read_chips(last, question.site.grid, tuple(last.granules[0].assets))
+        read_chips(last, answer.site.grid, tuple(last.granules[0].assets))
         read = time.process_time() - began
         held = sum(path.stat().st_size for path in memory.iterdir()) / 1e6
     return Night(history, anew, night, published, read, held)

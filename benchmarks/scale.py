@@ -119,7 +119,7 @@ def cost_of(side: int, looks: int, halls: Sequence[Place] = ()) -> Cost:
             for name, (module, function) in STAGES.items():
                 setattr(module, function, kept[name])
         began = time.process_time()
-        publish(folder / "out", question.site, judged.decision, judged.looks, judged.records, Settings())
+        publish(folder / "out", judged.site, judged.decision, judged.looks, judged.records, Settings())
         spent["publish"] = time.process_time() - began
         alerts_told = judged.decision.alerts
         assert any(alert.confirmed_at for alert in alerts_told), "no hall was found"

@@ -24,7 +24,7 @@ from pipeline.model.bands import ALIGNMENT
 from pipeline.model.imagery import Chip
 from pipeline.model.settings import Settings
 from pipeline.run.correcting import bands_of
-from pipeline.run.judge import Question, quiet, read_all, scenes_of
+from pipeline.run.judge import Question, quiet, read_all, scenes_of, with_scenes
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"
@@ -43,7 +43,7 @@ def main() -> str:
     drafts = _drafts(chips, question)
     with tempfile.TemporaryDirectory() as scratch:
         place = catalogue(DATA / FLAT, SERIES[FLAT], Path(scratch))
-        asked = replace(question, site=place, source=str(place.catalog))
+        asked = with_scenes(replace(question, site=place, source=str(place.catalog), found=None))
         flat_chips = read_all(asked, scenes_of(asked).scenes, quiet)[0]
     flat = _drafts(flat_chips, asked)
     return "\n".join([
@@ -75,8 +75,9 @@ def main() -> str:
 
 def _archive() -> tuple[list[tuple[Chip, ...]], Question]:
     site = read_sites([SITES]).sites[0]
-    question = Question(site=site, source=str(site.catalog), collection=None, start=None,
-                        until=datetime(2030, 1, 1, tzinfo=UTC), settings=Settings())  # fmt: skip
+    asked = Question(site=site, source=str(site.catalog), collection=None, start=None,
+                     until=datetime(2030, 1, 1, tzinfo=UTC), settings=Settings())  # fmt: skip
+    question = with_scenes(asked)
     return read_all(question, scenes_of(question).scenes, quiet)[0], question
 
 

@@ -100,10 +100,10 @@ def night() -> Night:
         question = replace(question, memory=folder / "memory")
         before = judge(replace(question, until=scenes_of(question).scenes[-1].time - timedelta(hours=1)), quiet)
         out = folder / "out"
-        publish(out, question.site, before.decision, before.looks, before.records, Settings())
+        publish(out, before.site, before.decision, before.looks, before.records, Settings())
         with clocked() as clock:
             answer = clock.timed("all else of judging", judge)(question, quiet)
-            told = (question.site, answer.decision, answer.looks, answer.records, Settings())
+            told = (answer.site, answer.decision, answer.looks, answer.records, Settings())
             clock.timed(PUBLISH, publish)(out, *told)
         bounds = {PERSISTENCE: _passed([look.reflectance for look in answer.looks[-2 * REACH - 1 :]]),
                   PUBLISH: _packed(out)}  # fmt: skip

@@ -16,7 +16,7 @@ from shapely.geometry.base import BaseGeometry
 from pipeline.catalogue.aoi_files import READABLE, Feature, read_features
 from pipeline.model.errors import SettingsError, SiteError
 from pipeline.model.settings import Settings, override
-from pipeline.model.site import PIXEL_M, Site, site_grid, slug, utm_epsg
+from pipeline.model.site import MIN_SIDE_PX, PIXEL_M, Site, site_grid, slug, utm_epsg
 
 MIN_AREA_M2 = 100.0
 """One pixel."""
@@ -160,7 +160,8 @@ def _grid(aoi: Polygon | MultiPolygon, where: str, max_km2: float) -> GeoBox:
         raise SiteError("its parts lie too far apart for one grid", where, mend) from fault
     rows, cols = grid.shape
     area = rows * cols * PIXEL_M**2 / 1e6
-    if area > max_km2:
+    # the least grid of a small AOI is larger than a strict limit on AOIs
+    if area > max(max_km2, (MIN_SIDE_PX * PIXEL_M) ** 2 / 1e6):
         raise SiteError(f"its grid would have {area:,.0f} km2, above the limit of {max_km2:g}", where, mend)
     return grid
 

@@ -16,7 +16,7 @@ from pipeline.model.errors import DecisionError, Exit
 from pipeline.review.detection import draw_detection
 from pipeline.review.folder import Folder, make, replacing
 from pipeline.run.correcting import correct_chips
-from pipeline.run.judge import Question, read_all, scenes_of
+from pipeline.run.judge import Question, read_all, scenes_of, with_scenes
 from pipeline.study.materials import ROOFS
 from pipeline.study.sensitivity import SIZES, WITHIN, Trial, drawn, judged, plan, sentence, within
 
@@ -53,6 +53,7 @@ def sensitivity(
 
 
 def _trials(wanted: Question, rounds: int, seed: int, step: Step) -> tuple[Trial, ...]:
+    wanted = with_scenes(wanted)
     site, settings = wanted.site, wanted.settings
     read, _, _ = read_all(wanted, scenes_of(wanted).scenes, step)
     looks, _ = correct_chips(site, read, settings, step)

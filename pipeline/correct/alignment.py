@@ -67,7 +67,7 @@ def estimate(
     clear = usable & np.isfinite(reference) & np.isfinite(target)
     if int(clear.sum()) < options.min_pixels:
         return _refused(f"{int(clear.sum())} usable pixels, {options.min_pixels} needed")
-    pair = _structures(reference, target, clear)
+    pair = structures(reference, target, clear)
     if pair is None:
         return _refused("no structure: uniform ground")
     start, peak = _whole_pixel(*pair, clear, options.max_shift_px)
@@ -76,7 +76,7 @@ def estimate(
     if start != (0, 0):
         # the same ground in both, or the smoothing would meet another border in the one than in the other
         reference, target, clear = _overlap(reference, target, clear, start)
-        pair = _structures(reference, target, clear)
+        pair = structures(reference, target, clear)
     both = None if pair is None else fit(*pair, clear)
     if both is None:
         return _refused("the fit did not settle")
@@ -92,7 +92,7 @@ def _overlap(
     return reference[rows, cols], target[moved], clear[rows, cols] & clear[moved]
 
 
-def _structures(reference: Array, target: Array, clear: NDArray[np.bool_]) -> tuple[Array, Array] | None:
+def structures(reference: Array, target: Array, clear: NDArray[np.bool_]) -> tuple[Array, Array] | None:
     """Structure images of both; None where one is uniform or nothing is clear."""
     if not clear.any():
         return None

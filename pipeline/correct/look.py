@@ -13,6 +13,7 @@ from rasterio.warp import reproject
 
 from pipeline.correct import masks, normalise
 from pipeline.correct.expectation import expect
+from pipeline.correct.joint_alignment import SMALL_PIXELS, edge_noise, is_small
 from pipeline.correct.neighbours import eroded
 from pipeline.correct.offset import Offset, dark_floor, reflectance, resolve
 from pipeline.correct.reference import MAX_SIGMA_PX, Draft, Reference, align
@@ -22,8 +23,11 @@ from pipeline.model.bands import VISIBLE, Band
 from pipeline.model.imagery import Alignment, Chip, Look, Raster, Reason, Rejection, Scene, Why
 from pipeline.model.settings import Settings
 
-MIN_DATA_SHARE = 0.1
-EDGE_PX = 2
+MIN_DATA_SHARE, MIN_DATA_PIXELS = 0.1, 900
+"""Least data of a draft: this share of its grid, or so many pixels where that is less (grids with much context)."""
+EDGE_PX, NARROW_EDGE_PX = 2, 1
+"""Pixels left out along an edge of the data, where the kernel of the warp lacks neighbours. On a small chip only those
+that lack a near neighbour: the outer taps weigh 0.07, and two pixels would be 40 % of a field of 650."""
 STRAY_PX, STRAY_SIGMAS = 1.2, 5.0
 """A look that lies further off than the others wander is not believed: every band follows the shade of trees."""
 SETTLED_SHARE = 0.01
@@ -48,11 +52,12 @@ def to_grid(
     """
     moved = GeoBox(grid.shape, grid.affine @ Affine.translation(shift[1], shift[0]), grid.crs)
     stack = np.full((len(bands), *grid.shape), np.nan, np.float32)
+    edge = NARROW_EDGE_PX if grid.shape[0] * grid.shape[1] < SMALL_PIXELS else EDGE_PX
     classes: NDArray[np.uint8] | None = None
     for chip, offset in zip(chips, offsets, strict=True):
         layer = np.stack([_warp(_clean(chip.dn[band], offset), moved, Resampling.cubic) for band in bands])
         # the cubic kernel leans on one side along an edge of the data: those pixels are left out
-        whole = eroded(np.isfinite(layer).all(axis=0), EDGE_PX, beyond=True)
+        whole = eroded(np.isfinite(layer).all(axis=0), edge, beyond=True)
         new = np.isnan(stack).all(axis=0) & whole
         np.copyto(stack, layer, where=new)
         if chip.scl is not None:
@@ -75,8 +80,9 @@ def make_draft(chips: Sequence[Chip], grid: GeoBox, bands: tuple[Band, ...], set
         grid.resolution.x,
     )
     measured = float(((why & np.uint8(Why.NODATA)) == 0).mean())
-    if measured < MIN_DATA_SHARE:
-        return _refused(scene, Reason.NODATA, measured, MIN_DATA_SHARE)
+    least = min(MIN_DATA_SHARE, MIN_DATA_PIXELS / why.size)
+    if measured < least:
+        return _refused(scene, Reason.NODATA, measured, least)
     return Draft(scene=scene, grid=grid, bands=bands, reflectance=values, why=why, offsets=tuple(offsets))
 
 
@@ -101,9 +107,9 @@ def make_look(
     draft = known or make_draft(chips, grid, bands, settings)
     if isinstance(draft, Rejection):
         return draft
-    alignment = align(reference.reflectance, draft, settings)
+    alignment = align(reference.reflectance, draft, settings, reference.shift_prior_px)
     expected = reference.expected()
-    aoi = np.ones(grid.shape, bool) if inside is None else inside
+    aoi = _shown(np.ones(grid.shape, bool) if inside is None else inside, reference)
     # without history bright roofs count as cloud: only a hopeless draft ends here, the rest is judged against it
     free = float(((draft.why & ~np.uint8(Why.BUFFER)) == 0)[aoi].mean())
     if free < 0.5 * settings.correct.min_clear_share:
@@ -118,7 +124,16 @@ def make_look(
             scene, Reason.REGISTRATION, far, limit, "px off the other looks: low sun moves shade, not ground"
         )
     values, scl = to_grid(chips, draft.offsets, grid, bands, alignment.shift)
-    return _normalised(scene, values, scl, expected, alignment, draft, aoi, settings)
+    look = _normalised(scene, values, scl, expected, alignment, draft, aoi, settings)
+    if isinstance(look, Look) and is_small(reference.reflectance, draft.measured):
+        return replace(look, noise=np.hypot(look.noise, edge_noise(reference.reflectance, alignment.sigma_px)))
+    return look
+
+
+def _shown(inside: NDArray[np.bool_], reference: Reference) -> NDArray[np.bool_]:
+    """The part of the AOI that the source ever shows; shares of it mean cloud, not the end of a local chip."""
+    shown = inside & np.isfinite(reference.reflectance).all(axis=0)
+    return shown if shown.any() else inside
 
 
 def _normalised(

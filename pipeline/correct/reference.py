@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from pipeline.correct.alignment import Options, estimate
+from pipeline.correct.joint_alignment import PRIOR_PX, estimate_jointly, is_small
 from pipeline.correct.offset import Offset
 from pipeline.correct.robust import median
 from pipeline.correct.sampling import sampled
@@ -20,6 +21,9 @@ MAX_DRAFTS = 24
 """Looks of the reference: the median of so many is clean, and more only costs memory."""
 FIRST_DRAFTS = 16
 """So few are all looked at; then the first 16, 20, 25, 31 ... that the site has."""
+MAX_VEIL = 0.06
+"""Reflectance by which a draft may be brighter than the darkest quarter of the drafts. Without SCL, a look that is all
+cloud has nothing to compare itself with and looks clear. A look this far above its history is refused as haze."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -36,9 +40,21 @@ class Draft:
     offsets: tuple[Offset, ...]
 
     @property
+    def measured(self) -> NDArray[np.bool_]:
+        """(row, col) bool, True = the look measured the ground, clouded or not."""
+        return np.asarray((self.why & np.uint8(Why.NODATA)) == 0)
+
+    @property
     def clear_share(self) -> float:
         """Usable part of the grid, 0..1."""
         return float((self.why == 0).mean())
+
+    @property
+    def level(self) -> float:
+        """Median reflectance of usable ground in the band of the shortest wavelength; 0 where nothing is usable."""
+        shortest = min(range(len(self.bands)), key=lambda index: self.bands[index].centre_nm)
+        usable = self.reflectance[shortest][self.why == 0]
+        return float(median(usable, axis=0)) if usable.size else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -54,6 +70,13 @@ class Reference:
     scenes: tuple[str, ...]
     wander_px: float = float("inf")
 
+    @property
+    def shift_prior_px(self) -> float | None:
+        """1-sigma of a look's shift per axis, px, for small chips; None where there is no stack to compare with."""
+        if len(self.scenes) < 2:
+            return None
+        return self.wander_px if np.isfinite(self.wander_px) else PRIOR_PX
+
     def expected(self) -> NDArray[np.float32]:
         """The reference with its holes filled by the median of its band, for masks that need a value everywhere."""
         middle = median(self.reflectance.reshape(len(self.bands), -1), axis=1)[:, None, None]
@@ -62,22 +85,35 @@ class Reference:
 
 def build(drafts: Sequence[Draft], settings: Settings) -> Reference:
     """The reference of a set of drafts; their order does not matter."""
-    return found([drafts[index] for index in founders([(each.scene, each.clear_share) for each in drafts])], settings)
+    return found(
+        [drafts[index] for index in founders([(each.scene, each.clear_share, each.level) for each in drafts])], settings
+    )
 
 
-def founders(drafts: Sequence[tuple[Scene, float]]) -> tuple[int, ...]:
-    """Which drafts the reference is made of, the clearest first: given scene and clear share of each.
+def founders(drafts: Sequence[tuple[Scene, float, float]]) -> tuple[int, ...]:
+    """Which drafts the reference is made of, the clearest first: given scene, clear share and level of each.
 
     The clearest up to 24 of the site's first drafts, of all while they are few. A new look at the end then leaves the
-    reference as it is, and all that was measured against it, until there is a quarter more of them.
+    reference as it is, and all that was measured against it, until there is a quarter more of them. Drafts that are far
+    brighter than others are left out: cloud that fills a look is not recognised as cloud without a history.
     """
     order = sorted(range(len(drafts)), key=lambda index: (drafts[index][0].time, drafts[index][0].id))
     count = FIRST_DRAFTS
     while count + count // 4 <= len(order):
         count += count // 4
-    share = {index: round(drafts[index][1], 3) for index in order[:count]}
+    first = _unveiled(order[:count], drafts)
+    share = {index: round(drafts[index][1], 3) for index in first}
     chosen = sorted(share, key=lambda index: -share[index])[:MAX_DRAFTS]
     return tuple(index for index in chosen if drafts[index][1] >= 0.5 * share[chosen[0]])
+
+
+def _unveiled(order: Sequence[int], drafts: Sequence[tuple[Scene, float, float]]) -> list[int]:
+    """Those of these drafts that are not far brighter than the darkest quarter of those with usable ground."""
+    levels = [drafts[index][2] for index in order if drafts[index][1] > 0]
+    if not levels:
+        return list(order)
+    limit = float(np.quantile(levels, 0.25, method="lower")) + MAX_VEIL
+    return [index for index in order if drafts[index][2] <= limit]
 
 
 def found(chosen: Sequence[Draft], settings: Settings) -> Reference:
@@ -97,7 +133,7 @@ def found(chosen: Sequence[Draft], settings: Settings) -> Reference:
     holes = ~np.isfinite(image).all(axis=0)
     if holes.any():
         # ground that every look calls cloud is a bright roof as often as bad luck: better its own median than none
-        moved = [_moved(draft, shift, _measured(draft)) for draft, shift in zip(chosen, shifts, strict=True)]
+        moved = [_moved(draft, shift, draft.measured) for draft, shift in zip(chosen, shifts, strict=True)]
         image = np.where(holes, _middle(moved, image), image)
     return Reference(
         grid=anchor.grid,
@@ -113,13 +149,13 @@ def _alone(draft: Draft) -> Reference:
     return Reference(
         grid=draft.grid,
         bands=draft.bands,
-        reflectance=np.where(_measured(draft), draft.reflectance, np.nan).astype(np.float32),
+        reflectance=np.where(draft.measured, draft.reflectance, np.nan).astype(np.float32),
         scenes=(draft.scene.id,),
     )
 
 
 def _wander(shifts: Sequence[Alignment]) -> float:
-    lengths = [float(np.hypot(*each.shift)) for each in shifts if each.accepted]
+    lengths = [float(np.hypot(*each.shift)) for each in shifts if _is_certain(each)]
     return float(np.median(lengths)) / RAYLEIGH_MEDIAN if len(lengths) >= MIN_WANDERERS else float("inf")
 
 
@@ -127,22 +163,31 @@ def _centred(shifts: Sequence[Alignment]) -> list[Alignment]:
     """The same shifts against the middle of the stack: where most looks put the ground is nearer to where it lies
     than where the clearest of them does.
     """
-    known = [each.shift for each in shifts if each.accepted]
+    known = [each.shift for each in shifts if _is_certain(each)]
     row, col = np.median(known, axis=0) if known else (0.0, 0.0)
     return [replace(each, shift=(each.shift[0] - float(row), each.shift[1] - float(col))) for each in shifts]
 
 
-def align(reference: NDArray[Any], draft: Draft, settings: Settings) -> Alignment:
+def _is_certain(alignment: Alignment) -> bool:
+    """Whether a shift was measured, and not taken from the stack."""
+    return alignment.accepted and alignment.sigma_px <= MAX_SIGMA_PX
+
+
+def align(reference: NDArray[Any], draft: Draft, settings: Settings, prior_px: float | None = PRIOR_PX) -> Alignment:
     """Shift of a draft against a reference image, from up to four bands that vote by their certainty.
 
-    On a large chip each band reads a strip of its own first; where they do not agree, each reads the whole.
+    On a large chip each band reads a strip of its own first; where they do not agree, each reads the whole. On a small
+    chip all bands share one fit, with the 1-sigma `prior_px` of the stack's shifts, see `joint_alignment`.
     """
+    indices = [draft.bands.index(each) for each in ALIGNMENT if each in draft.bands][:4]
+    if is_small(reference, draft.measured):
+        planes, free = draft.reflectance[indices], _free_ground(draft)
+        return estimate_jointly(reference[indices], planes, free, settings.correct.max_shift_px, prior_px)
     clear = draft.why == 0
     if clear.mean() < MIN_BUFFERED_SHARE:
         # many small bright roofs, each with its buffer, leave nothing; the fit bears the fringe of a cloud
         clear = (draft.why & ~np.uint8(Why.BUFFER)) == 0
     options = Options(max_shift_px=settings.correct.max_shift_px, max_sigma_px=BAND_LIMIT_PX)
-    indices = [draft.bands.index(each) for each in ALIGNMENT if each in draft.bands][:4]
     known = np.isfinite(reference)
 
     def vote(strips: Sequence[slice]) -> list[Alignment]:
@@ -209,8 +254,12 @@ def combine(found: Sequence[Alignment]) -> Alignment:
     )
 
 
-def _measured(draft: Draft) -> NDArray[np.bool_]:
-    return np.asarray((draft.why & np.uint8(Why.NODATA)) == 0)
+def _free_ground(draft: Draft) -> NDArray[np.bool_]:
+    """Usable ground of a small chip; with the buffers of cloud, where those take most of what was measured."""
+    clear = np.asarray(draft.why == 0)
+    if clear.sum() >= MIN_BUFFERED_SHARE * draft.measured.sum():
+        return clear
+    return np.asarray((draft.why & ~np.uint8(Why.BUFFER)) == 0)
 
 
 def _moved(draft: Draft, alignment: Alignment, usable: NDArray[np.bool_]) -> NDArray[np.float32] | None:

@@ -3,7 +3,7 @@
 import math
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -13,19 +13,28 @@ from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry
 from rasterio.features import geometry_mask
 from shapely.geometry import MultiPolygon, Polygon
+from shapely.geometry.base import BaseGeometry
 
 from pipeline.model.errors import SiteError
 
 PIXEL_M = 10.0
 MARGIN_M = 320.0
-"""Ground around the AOI that is read along, so that a 300 m AOI still registers (DESIGN: at least 320 m)."""
+"""Least distance between the AOI and the edge of the grid, in metres (DESIGN §3)."""
+MIN_SIDE_PX = 256
+"""Least side of a site grid, in pixels: registration accepts 74 % of usable chips of 128 px and 94 % of 256 px
+(benchmarks/RESULTS.md, R2). Normalisation and the seasonal model need unchanged ground around a small AOI."""
+FOOTPRINT_SLACK_DEG = 0.001
+"""Footprints in catalogues are accurate to about 100 m: a gap below this is not a gap."""
+
+ROUNDING_M = 0.05
+"""Footprints are rounded to 1e-7 degrees, about 1 cm: an edge on a lattice line must not gain a pixel."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
     """An AOI with its id, its grid and its own wishes.
 
-    aoi:      lon/lat polygon. grid: UTM, 10 m, AOI and margin.
+    aoi:      lon/lat polygon. grid: UTM, 10 m, AOI and margin, see `site_grid`.
     catalog:  URL or path of the catalogue to ask, None = the default provider.
     settings: overrides of groundbreak.toml, as dotted keys ("decide.false_alarms_per_100km2_year").
     """
@@ -56,17 +65,65 @@ def utm_epsg(lon: float, lat: float) -> int:
     return (32600 if lat >= 0 else 32700) + zone
 
 
-def site_grid(aoi: Polygon | MultiPolygon, margin_m: float = MARGIN_M) -> GeoBox:
-    """The grid of a site: UTM zone of the AOI's centroid, 10 m pixels on multiples of 10 m, AOI plus margin.
+def site_grid(aoi: Polygon | MultiPolygon, margin_m: float | None = None) -> GeoBox:
+    """The grid of a site: UTM zone of the AOI's centroid, 10 m pixels on multiples of 10 m.
 
-    aoi: lon/lat. Raises SiteError where UTM does not reach.
+    aoi:      lon/lat.
+    margin_m: ground around the AOI, each side. None = the context of a watched site: MARGIN_M each side, and evenly
+              more where that is less than MIN_SIDE_PX.
+    Raises SiteError where UTM does not reach.
     """
+    margin, least = (MARGIN_M, MIN_SIDE_PX) if margin_m is None else (margin_m, 0)
     centre = aoi.centroid
     crs = f"EPSG:{utm_epsg(centre.x, centre.y)}"
     left, bottom, right, top = Geometry(aoi, "EPSG:4326").to_crs(crs, resolution=0.01).boundingbox.bbox
-    west, south = (math.floor((edge - margin_m) / PIXEL_M) * PIXEL_M for edge in (left, bottom))
-    east, north = (math.ceil((edge + margin_m) / PIXEL_M) * PIXEL_M for edge in (right, top))
-    return GeoBox.from_bbox((west, south, east, north), crs=crs, resolution=PIXEL_M, tight=True)
+    west, east = _padded(*_snapped(left - margin, right + margin), least)
+    south, north = _padded(*_snapped(bottom - margin, top + margin), least)
+    return _lattice_box(crs, west, south, east, north)
+
+
+def covered_grid(site: Site, footprints: Iterable[BaseGeometry]) -> GeoBox:
+    """The part of the site grid that a source can show: the bounds of the AOI and of all footprints, within the grid.
+
+    The result depends only on the set of footprints. Real tiles cover the whole grid, and the first of them ends the
+    search. A source smaller than the grid (a local chip, a recorded series) gives a grid without nodata borders.
+
+    footprints: lon/lat outlines of the data of each granule.
+    """
+    grid, crs = site.grid, str(site.grid.crs)
+    # densified: a straight edge in UTM is curved in lon/lat
+    whole = Geometry(grid.extent.geom, crs).to_crs("EPSG:4326", resolution=1000).geom
+    least = whole.buffer(-FOOTPRINT_SLACK_DEG)
+    boxes = []
+    for footprint in footprints:
+        if footprint.covers(least):
+            return grid
+        shown = footprint.intersection(whole)
+        if not shown.is_empty:
+            boxes.append(Geometry(shown, "EPSG:4326").to_crs(crs, resolution=0.01).boundingbox.bbox)
+    if not boxes:
+        return grid
+    boxes.append(Geometry(site.aoi, "EPSG:4326").to_crs(crs, resolution=0.01).boundingbox.bbox)
+    lefts, bottoms, rights, tops = zip(*boxes, strict=True)
+    bounds = grid.boundingbox
+    west, east = _snapped(max(min(lefts), bounds.left), min(max(rights), bounds.right), ROUNDING_M)
+    south, north = _snapped(max(min(bottoms), bounds.bottom), min(max(tops), bounds.top), ROUNDING_M)
+    return _lattice_box(crs, west, south, east, north)
+
+
+def _snapped(low: float, high: float, slack_m: float = 0.0) -> tuple[int, int]:
+    """First and last lattice line around an interval, in pixels from the origin of the CRS."""
+    return math.floor((low + slack_m) / PIXEL_M), math.ceil((high - slack_m) / PIXEL_M)
+
+
+def _padded(low: int, high: int, least: int) -> tuple[int, int]:
+    missing = max(least - (high - low), 0)
+    return low - missing // 2, high + missing - missing // 2
+
+
+def _lattice_box(crs: str, west: int, south: int, east: int, north: int) -> GeoBox:
+    edges = (west * PIXEL_M, south * PIXEL_M, east * PIXEL_M, north * PIXEL_M)
+    return GeoBox.from_bbox(edges, crs=crs, resolution=PIXEL_M, tight=True)
 
 
 def aoi_mask(site: Site) -> NDArray[np.bool_]:

@@ -95,7 +95,7 @@ class _Settled:
         if isinstance(draft, Rejection):
             return rejection_facts(draft)
         self._fresh = replace(draft, reflectance=np.zeros((0, 0, 0), np.float32))
-        return {"clear": draft.clear_share}
+        return {"clear": draft.clear_share, "level": draft.level}
 
     def drop(self) -> None:
         self._fresh = None
@@ -112,11 +112,13 @@ def correct_readings(
     usable, refused = _drafted(site, readings, settings, memory)
     if not usable:
         return (), (), tuple(refused)
-    chosen = [usable[index][0] for index in founders([(each.reading.scene, clear) for each, clear in usable])]
+    chosen = [
+        usable[index][0] for index in founders([(each.reading.scene, clear, level) for each, clear, level in usable])
+    ]
     basis = _Basis(chosen, site, settings, memory)
     basis.used()
     looks: list[tuple[Look, str]] = []
-    for done, (each, _) in enumerate(usable, 1):
+    for done, (each, *_) in enumerate(usable, 1):
         step(site.id, done, len(usable), "looks corrected")
         look, mark = _look(each, basis)
         each.drop()
@@ -156,13 +158,13 @@ def levels_facts(reading: Reading) -> list[list[Any]]:
 
 def _drafted(
     site: Site, readings: Sequence[Reading], settings: Settings, memory: Memory
-) -> tuple[list[tuple[_Settled, float]], list[Rejection]]:
-    """What has a draft, with its clear share, and the refusals of the others."""
-    usable, refused = list[tuple[_Settled, float]](), list[Rejection]()
+) -> tuple[list[tuple[_Settled, float, float]], list[Rejection]]:
+    """What has a draft, with its clear share and level, and the refusals of the others."""
+    usable, refused = list[tuple[_Settled, float, float]](), list[Rejection]()
     for each in _settled(site, readings, settings, memory):
         facts = memory.fact(each.mark, each.facts)
         if "clear" in facts:
-            usable.append((each, facts["clear"]))
+            usable.append((each, facts["clear"], facts["level"]))
         else:
             refused.append(rejection_of(facts, each.reading.scene))
     return usable, refused

@@ -79,12 +79,12 @@ def _finish(question: Question, answer: AbstractContextManager[tuple[Judged, Wid
     began = time.monotonic()
     try:
         with answer as (judged, wide):
-            folder, settings = out / question.site.id, question.settings
-            published = publish(folder, question.site, judged.decision, judged.looks, judged.records, settings, wide)
+            site, settings = judged.site, question.settings
+            published = publish(out / site.id, site, judged.decision, judged.looks, judged.records, settings, wide)
     except Exception as fault:  # noqa: BLE001  (the boundary of a site: what breaks it stops no other)
         return SiteOutcome(site=question.site, seconds=time.monotonic() - began, fault=told(fault, question.site))
     return SiteOutcome(
-        site=question.site,
+        site=site,
         seconds=time.monotonic() - began,
         decision=published.decision,
         published=published,

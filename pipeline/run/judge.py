@@ -1,7 +1,7 @@
 """One site from its catalogue to its decision: the straight line, stage by stage."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from pipeline.model.bands import ALIGNMENT, ANALYSIS, Band
 from pipeline.model.errors import DecisionError, GroundbreakError, PixelError
 from pipeline.model.imagery import Chip, Look, Reason, Rejection, Scene, SceneRecord
 from pipeline.model.settings import Settings
-from pipeline.model.site import Site, aoi_mask
+from pipeline.model.site import Site, aoi_mask, covered_grid
 from pipeline.run.correcting import LostError, Progress, Reading, correct_chips, correct_readings, levels_mark
 from pipeline.run.deciding import decide_onwards
 from pipeline.run.memory import Memory
@@ -55,7 +55,10 @@ class Question:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Judged:
-    """The answer: what was decided, the looks it rests on, what became of every scene, and what broke on the way."""
+    """The answer: what was decided, the looks it rests on, what became of every scene, and what broke on the way.
+
+    site: with the grid that was used, see `with_scenes`.
+    """
 
     site: Site
     decision: Decision
@@ -76,8 +79,23 @@ def scenes_of(question: Question) -> Found:
     return Found(scenes=scenes, rejections=found.rejections, faults=found.faults)
 
 
+def with_scenes(question: Question) -> Question:
+    """The question with its scenes found, and the grid of its site cut to the ground that they can show.
+
+    The grid follows from the set of scenes alone, so a replay uses the same grid as the nights it replays. It grows
+    only when a scene shows more of the site than every scene before it. The cell of a wide site keeps its grid.
+    """
+    found = scenes_of(question)
+    site = question.site
+    if question.core is None:
+        footprints = (granule.footprint for scene in found.scenes for granule in scene.granules)
+        site = replace(site, grid=covered_grid(site, footprints))
+    return replace(question, site=site, found=found)
+
+
 def survey(question: Question, step: Progress) -> tuple[tuple[SceneRecord, ...], tuple[GroundbreakError, ...]]:
     """What becomes of every scene, without deciding anything."""
+    question = with_scenes(question)
     found = scenes_of(question)
     read, refused, faults = read_all(question, found.scenes, step)
     looks, more = correct_chips(question.site, read, question.settings, step)
@@ -87,6 +105,7 @@ def survey(question: Question, step: Progress) -> tuple[tuple[SceneRecord, ...],
 def judge(question: Question, step: Progress) -> Judged:
     """Find, read, correct, decide. Raises DecisionError where no look is left to decide on."""
     with one_thread():
+        question = with_scenes(question)
         found, lost = scenes_of(question), dict[str, PixelError]()
         while True:
             memory = Memory.of(question.memory, question.results + _expected_bytes(question.site, found.scenes))

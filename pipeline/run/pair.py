@@ -21,7 +21,7 @@ from pipeline.model.bands import ANALYSIS, Band
 from pipeline.model.errors import DecisionError, UsageError
 from pipeline.model.imagery import Alignment, Chip, Look, OffsetClaim, Reason, Rejection, Scene, SceneRecord
 from pipeline.model.settings import Settings
-from pipeline.model.site import MARGIN_M, Site, aoi_mask, site_grid, slug
+from pipeline.model.site import Site, aoi_mask, covered_grid, site_grid, slug
 from pipeline.review.publish import Published, publish
 from pipeline.run.correcting import Progress
 from pipeline.run.judge import quiet
@@ -123,14 +123,14 @@ def _scenes(before: Side, after: Side) -> tuple[Scene, Scene]:
 
 
 def _site(sides: tuple[Side, Side], aoi: Path | None, out: Path) -> Site:
-    """The pair as a site: the ground both cover, or the AOI's part of it with a margin."""
+    """The pair as a site: the ground both cover, or the AOI's part of it with its context, as far as both cover it."""
     common: BaseGeometry = sides[0].footprint.intersection(sides[1].footprint)
     where = f"{sides[0].path}, {sides[1].path}"
     if common.is_empty or common.area == 0:
         raise UsageError("BEFORE and AFTER have no ground in common", where, "give two acquisitions of one place")
     name = out.resolve().name
     if aoi is None:
-        area, grid = common, site_grid(common, 0)
+        site = Site(id=slug(name) or "pair", name=name, aoi=common, grid=site_grid(common, 0))
     else:
         read = read_sites((aoi,))
         if read.faults:
@@ -138,11 +138,13 @@ def _site(sides: tuple[Side, Side], aoi: Path | None, out: Path) -> Site:
         area = unary_union([site.aoi for site in read.sites]).intersection(common)
         if area.is_empty or area.area == 0:
             raise UsageError("the AOI lies outside the ground both cover", str(aoi), "draw it over the two images")
-        grid = site_grid(area.convex_hull, MARGIN_M)
+        site = Site(id=slug(name) or "pair", name=name, aoi=area, grid=site_grid(area.convex_hull))
+        site = dataclasses.replace(site, grid=covered_grid(site, [common]))
+    grid = site.grid
     if min(grid.shape) < MIN_SIDE_PX:
         size = f"{grid.shape[1] * 10:.0f} x {grid.shape[0] * 10:.0f} m"
         raise UsageError(f"only {size} of ground in common", where, f"{MIN_SIDE_PX * 10} m are needed to register")
-    return Site(id=slug(name) or "pair", name=name, aoi=area, grid=grid)
+    return site
 
 
 def _looks(chips: tuple[Chip, ...], site: Site, bands: tuple[Band, ...], settings: Settings) -> tuple[Look, Look]:

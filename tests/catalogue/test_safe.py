@@ -14,13 +14,13 @@ from pipeline.model.bands import Band
 from pipeline.model.errors import CatalogueError
 from pipeline.model.imagery import Level
 from pipeline.model.settings import Settings
-from pipeline.model.site import Site, site_grid
+from pipeline.model.site import MARGIN_M, Site, site_grid
 from tests.catalogue import making_safe as making
 
 END = datetime(2030, 1, 1, tzinfo=UTC)
 outline = making.tile(10).extent.to_crs("EPSG:4326").geom.centroid.buffer(0.003)
 AOI = box(*outline.bounds)
-SITE = Site(id="here", name="Here", aoi=AOI, grid=site_grid(AOI))
+SITE = Site(id="here", name="Here", aoi=AOI, grid=site_grid(AOI, MARGIN_M))
 
 
 @pytest.fixture(scope="module")

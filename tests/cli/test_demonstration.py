@@ -17,7 +17,7 @@ from pipeline.model.alert import Decision, Status
 from pipeline.model.imagery import Chip, Look, Raster
 from pipeline.model.settings import Settings
 from pipeline.run.correcting import correct_chips
-from pipeline.run.judge import Question, quiet, read_all, scenes_of
+from pipeline.run.judge import Question, quiet, read_all, scenes_of, with_scenes
 from pipeline.study.evaluate import wilson
 from pipeline.study.reviewed import read_truth
 
@@ -37,9 +37,10 @@ def judged() -> Mapping[str, tuple[Question, Read, tuple[Look, ...], Decision]]:
     found = {}
     for site in read_sites((AOIS / "demo.geojson",)).sites:
         until = datetime(2022, 1, 1, tzinfo=UTC)
-        wanted = Question(
-            site=site, source=str(site.catalog), collection=None, start=None, until=until, settings=Settings()
+        wanted = with_scenes(
+            Question(site=site, source=str(site.catalog), collection=None, start=None, until=until, settings=Settings())
         )
+        site = wanted.site
         read, _, _ = read_all(wanted, scenes_of(wanted).scenes, quiet)
         looks, _ = correct_chips(site, read, wanted.settings, quiet)
         found[site.id] = (wanted, read, looks, decide_site(site, looks, wanted.settings))

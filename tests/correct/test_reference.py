@@ -1,5 +1,7 @@
 """The reference: clean, aligned, and the same whatever the order it was given."""
 
+from dataclasses import replace
+
 import numpy as np
 from scipy import ndimage
 
@@ -66,3 +68,24 @@ def test_strips_tell_the_shift_of_a_large_chip_and_cloud_over_one_of_them_makes_
         found = align(stack, look, SETTINGS)
         assert found.accepted
         assert np.abs(np.array(found.shift) - true).max() < 0.01
+
+
+def test_a_look_full_of_cloud_is_no_founder_and_leaves_no_trace() -> None:
+    bands, rng = BANDS[:3], np.random.default_rng(2)
+    clouds = [CLOUD[:3, None, None] + ndimage.gaussian_filter(rng.normal(0, 1, (3, SIZE, SIZE)), (0, 9, 9)) * 0.05
+              for _ in range(3)]  # fmt: skip
+    drafts = []
+    for day in range(9):
+        values = ground() if day % 3 else np.concatenate([clouds[day // 3], ground()[3:]])
+        found = make_draft(chip(values, day), GRID, bands, SETTINGS)
+        assert isinstance(found, Draft)
+        # what the masks leave of a cloud depends on them: here they see nothing
+        drafts.append(replace(found, why=np.zeros((SIZE, SIZE), np.uint8)))
+    built = build(drafts, SETTINGS)
+    assert built.scenes == tuple(f"s{day:04d}" for day in range(9) if day % 3)
+    assert np.nanmedian(np.abs(built.reflectance - ground()[:3])) < 0.003
+
+
+def test_bright_ground_is_no_cloud() -> None:
+    drafts = [draft(ground() + 0.3, day) for day in range(4)]
+    assert len(build([replace(each, why=np.zeros_like(each.why)) for each in drafts], SETTINGS).scenes) == 4

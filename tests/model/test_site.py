@@ -5,7 +5,7 @@ import pytest
 from shapely.geometry import box
 
 from pipeline.model.errors import SiteError
-from pipeline.model.site import Site, aoi_mask, cells, site_grid, slug, utm_epsg
+from pipeline.model.site import Site, aoi_mask, cells, covered_grid, site_grid, slug, utm_epsg
 
 PLANT = box(127.645, 39.912, 127.669, 39.930)
 
@@ -42,3 +42,32 @@ def test_cells_tile_the_grid_once() -> None:
 
 def test_a_slug_is_safe_as_a_folder_name() -> None:
     assert slug("../Ryŏngsŏng  <script>룡성/..") == "ryongsong-script"
+
+
+def test_the_grid_of_a_small_aoi_has_256_pixels_each_way_around_it() -> None:
+    aoi = box(14.0, 45.0, 14.003, 45.002)
+    grid = site_grid(aoi)
+    assert tuple(grid.shape) == (256, 256)
+    rows, cols = np.nonzero(aoi_mask(Site(id="a", name="a", aoi=aoi, grid=grid)))
+    assert abs(rows.min() - (255 - rows.max())) <= 2 and abs(cols.min() - (255 - cols.max())) <= 2
+    assert grid.affine.c % 10 == 0 and grid.affine.f % 10 == 0
+
+
+def test_a_grid_is_cut_to_what_the_footprints_cover_whatever_their_order() -> None:
+    site = Site(id="plant", name="plant", aoi=PLANT, grid=site_grid(PLANT))
+    near, west, far = PLANT.buffer(0.001), box(127.60, 39.91, 127.65, 39.92), box(10, 10, 11, 11)
+    cut = covered_grid(site, [near, west, far])
+    assert cut == covered_grid(site, [far, west, near])
+    assert site.grid.extent.contains(cut.extent) and cut.shape[1] < site.grid.shape[1]
+    assert cut.affine.c == site.grid.affine.c
+    assert covered_grid(site, [near, box(127, 39, 128, 41)]) == site.grid
+    # footprints are drawn to about 100 m
+    inner = site.grid.extent.to_crs("EPSG:4326").geom.buffer(-0.0007)
+    assert covered_grid(site, [inner]) == site.grid
+    # nothing known of what there is: nothing is cut
+    assert covered_grid(site, []) == covered_grid(site, [far]) == site.grid
+
+
+def test_swaths_that_each_cover_a_part_cover_the_whole_together() -> None:
+    site = Site(id="plant", name="plant", aoi=PLANT, grid=site_grid(PLANT))
+    assert covered_grid(site, [box(127, 39, 127.655, 41), box(127.655, 39, 128, 41)]) == site.grid

@@ -12,7 +12,7 @@ from pipeline.decide.alerts import decide_site
 from pipeline.model.errors import DecisionError
 from pipeline.model.settings import Settings
 from pipeline.run.correcting import correct_chips
-from pipeline.run.judge import Question, quiet, read_all, scenes_of
+from pipeline.run.judge import Question, quiet, read_all, scenes_of, with_scenes
 from pipeline.study.sensitivity import Share, Trial, drawn, judged, plan, sentence, within
 from tests import world
 from tests.cli.conftest import Command, command  # noqa: F401  (a fixture)
@@ -26,7 +26,9 @@ def wanted(tmp_path_factory: pytest.TempPathFactory) -> Question:
     site = read_sites((file,)).sites[0]
     source = str(folder / "catalogue" / "catalog.json")
     until = datetime(2021, 1, 1, tzinfo=UTC)
-    return Question(site=site, source=source, collection=None, start=None, until=until, settings=Settings())
+    return with_scenes(
+        Question(site=site, source=source, collection=None, start=None, until=until, settings=Settings())
+    )
 
 
 def test_a_building_stands_in_the_chips_from_its_day_on_and_nowhere_else(wanted: Question) -> None:

@@ -18,7 +18,7 @@ from pipeline.catalogue.static import read_static
 from pipeline.cli.main import _run
 from pipeline.correct.alignment import estimate
 from pipeline.model.bands import ANALYSIS, Band
-from pipeline.model.site import site_grid
+from pipeline.model.site import MARGIN_M, site_grid
 from pipeline.study import plant
 from pipeline.study.ground import Ground, made_of, moved_to, native, season
 from pipeline.study.materials import ROOFS
@@ -261,7 +261,7 @@ def test_the_site_written_lies_on_the_pixels_with_its_margin(tmp_path: Path) -> 
     wide = moved_to(made_up(), native(world.GRID10, Band.B04).pad(10))
     simulate(wide, plan([]), tmp_path, quiet)
     (site,) = read_sites([tmp_path / "sites.geojson"]).sites
-    assert wide.grid.extent.geom.buffer(1).covers(site_grid(site.aoi).extent.geom)
+    assert wide.grid.extent.geom.buffer(1).covers(site_grid(site.aoi, MARGIN_M).extent.geom)
 
 
 def test_simulate_then_detect_finds_the_hall(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
