@@ -22,8 +22,9 @@ MAX_DRAFTS = 24
 FIRST_DRAFTS = 16
 """So few are all looked at; then the first 16, 20, 25, 31 ... that the site has."""
 MAX_VEIL = 0.06
-"""Reflectance by which a draft may be brighter than the darkest quarter of the drafts. Without SCL, a look that is all
-cloud has nothing to compare itself with and looks clear. A look this far above its history is refused as haze."""
+"""Reflectance by which a draft may be brighter than the darkest quarter of the drafts. Without SCL, cloud that
+fills a draft is flagged only where it is plain (`spectra.overcast`). A look this far above its history is refused as
+haze."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -95,7 +96,7 @@ def founders(drafts: Sequence[tuple[Scene, float, float]]) -> tuple[int, ...]:
 
     The clearest up to 24 of the site's first drafts, of all while they are few. A new look at the end then leaves the
     reference as it is, and all that was measured against it, until there is a quarter more of them. Drafts that are far
-    brighter than others are left out: cloud that fills a look is not recognised as cloud without a history.
+    brighter than others are left out: without a history, cloud that fills a look is not always recognised as cloud.
     """
     order = sorted(range(len(drafts)), key=lambda index: (drafts[index][0].time, drafts[index][0].id))
     count = FIRST_DRAFTS
