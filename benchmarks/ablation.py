@@ -92,7 +92,7 @@ def measured(idea: Idea, period: Period) -> Measures:
     with ExitStack() as stack:
         for name, other in idea.patches.items():
             stack.enter_context(patch(name, other))
-        looks = _corrected(period.site, period.catalogue) if idea.corrects else period.looks
+        looks = _corrected(period.site, period.catalogue)[1] if idea.corrects else period.looks
         try:
             decision = alerts.decide_site(period.site, looks, Settings())
         except DecisionError:
@@ -110,17 +110,19 @@ def _period(ground: str, nothing: bool, folder: Path) -> Period:
     site = read_sites((simulate(laid, plan, folder, lambda *_: None),)).sites[0]
     catalogue = str(folder / "catalog.json")
     truths = () if nothing else read_truth(folder / "truth.geojson", str(site.grid.crs))
-    return Period(site=site, catalogue=catalogue, looks=_corrected(site, catalogue), truths=truths, quiet=nothing)
+    site, looks = _corrected(site, catalogue)
+    return Period(site=site, catalogue=catalogue, looks=looks, truths=truths, quiet=nothing)
 
 
-def _corrected(site: Site, catalogue: str) -> tuple[Look, ...]:
-    """The looks of a catalogue; the decision that comes with them is left aside."""
+def _corrected(site: Site, catalogue: str) -> tuple[Site, tuple[Look, ...]]:
+    """The site with the grid of its looks, and the looks of a catalogue, without a decision."""
     asked = Question(
         site=site, source=catalogue, collection=None, start=None, until=datetime(2030, 1, 1, tzinfo=UTC),
         settings=Settings(),
     )  # fmt: skip
     with patch("pipeline.run.judge.decide_onwards", lambda *_: None):
-        return judge(asked, quiet).looks
+        judged = judge(asked, quiet)
+    return judged.site, judged.looks
 
 
 def _reviewed(site: Site, decision: Decision | None, looks: Sequence[Look]) -> Reviewed:
@@ -197,7 +199,7 @@ def _evidence_contour(fold: Fold, where: Any, core: Any, _before: Any, _after: A
     return Shape(where=where, core=core, outline=outline, area_m2=area, area_error_m2=error, window=every)
 
 
-def _unmoved(_reference: Any, _draft: Draft, _settings: Settings) -> Alignment:
+def _unmoved(_reference: Any, _draft: Draft, _settings: Settings, _prior_px: float | None = None) -> Alignment:
     return Alignment(shift=(0.0, 0.0), accepted=True, reliability=1.0)
 
 

@@ -86,7 +86,7 @@ def simulated(ground: str, seed: int, nothing: bool) -> Year:
         )  # fmt: skip
         seconds = time.monotonic() - began
         lean = settings.model_copy(update={"review": settings.review.model_copy(update={"max_timelines": 0})})
-        publish(folder / "out", site, found.decision, found.looks, found.records, lean)
+        publish(folder / "out", found.site, found.decision, found.looks, found.records, lean)
         reviewed = read_review(folder / "out" / "review.gpkg")
         truth = folder / "sim" / "truth.geojson"
         return Year(found, reviewed, () if nothing else read_truth(truth, reviewed.crs), seconds)

@@ -26,7 +26,7 @@ def period(tmp_path_factory: pytest.TempPathFactory) -> Period:
     truth = Truth(
         id="hall", role="change", kind="new structure", size="60x80 m", outline=HALL, begins=date(2020, 5, 11)
     )
-    looks = ablation._corrected(site, str(catalogue))
+    site, looks = ablation._corrected(site, str(catalogue))
     return Period(site=site, catalogue=str(catalogue), looks=looks, truths=(truth,), quiet=False)
 
 
