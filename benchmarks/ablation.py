@@ -24,10 +24,7 @@ from pipeline.catalogue.sites import read_sites
 from pipeline.correct import masks
 from pipeline.correct.normalise import Radiometry
 from pipeline.correct.reference import Draft
-from pipeline.decide import alerts, cover, history
-from pipeline.decide.fold import Fold
-from pipeline.decide.shapes import PIXEL_M2, Shape
-from pipeline.decide.vectorise import contour
+from pipeline.decide import alerts
 from pipeline.model.alert import Decision, Status
 from pipeline.model.errors import DecisionError
 from pipeline.model.imagery import Alignment, Look, Why
@@ -43,8 +40,6 @@ from pipeline.study.staging import Wishes, staged
 GROUNDS, SEED = ("aguasclaras", "cupertino"), 101
 LOOKS, DAYS, SIDE_PX = 32, 18.0, 200
 """Passes and pixels; fewer than in benchmarks/series.py over the same time, for every row judges them anew."""
-FIXED, LOW = 5.0, 1.0
-"""Surprise asked for where no history tells, and so little that anything has it."""
 LARGE_M2 = 800.0
 HEAD = ("switched off", "changes confirmed", "buildings from 20x40 m", "false, quiet", "false, all", "IoU", "looks")
 Patches = Mapping[str, Any]
@@ -172,31 +167,24 @@ def _section(rows: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
-def _same_as_ever(design: Any, values: Any) -> tuple[Any, Any]:
-    """Every look is expected to be the mean."""
-    bands = len(values)
-    return np.vstack([np.zeros((1, bands)), np.eye(bands)]), cover.spread((values - design[1:]).T.astype(np.float64))[1]
+def _as_the_baseline(reference: Any, _measured: Any, _usable: Any) -> Any:
+    """Every look is predicted to be the baseline image."""
+    return np.asarray(reference, np.float32)
 
 
-def _each_band_alone(fit: Any) -> Any:
-    """The same fit, its covariance without what bands share."""
-
-    def alone(*given: Any) -> tuple[Any, Any]:
-        first, covariance = fit(*given)
-        return first, np.diag(np.diag(covariance))
-
-    return alone
+def _no_episodes(_sums: Any, _times: Any, quiet: Any) -> list[Any]:
+    """No episode in any duration class."""
+    return [np.zeros((quiet.shape[-1], 0)) for _ in quiet]
 
 
-def _evidence_contour(fold: Fold, where: Any, core: Any, _before: Any, _after: Any) -> Shape | None:
-    """The region's own outline."""
-    outline = contour(where.astype(np.float64), fold.looks[0].grid)
-    if outline is None:
-        return None
-    error = PIXEL_M2 * float(np.sqrt(where.sum()))
-    every = (slice(0, where.shape[0]), slice(0, where.shape[1]))
-    area = float(outline.area)
-    return Shape(where=where, core=core, outline=outline, area_m2=area, area_error_m2=error, window=every)
+def _no_axis(baseline: Any, _bands: Any) -> Any:
+    """No direction from leaf to soil."""
+    return np.zeros(len(baseline.mean))
+
+
+def _no_past(values: Any) -> Any:
+    """The past showed nothing of the step."""
+    return np.zeros(values.shape[1])
 
 
 def _unmoved(_reference: Any, _draft: Draft, _settings: Settings, _prior_px: float | None = None) -> Alignment:
@@ -224,30 +212,15 @@ def _by_class(
 
 
 IDEAS = (
-    Idea(name="one linear map a look", patches={"pipeline.decide.history._fit": _same_as_ever}),
+    Idea(name="seasonal prediction", patches={"pipeline.decide.residuals.expect": _as_the_baseline}),
+    Idea(name="natural steps of episodes", patches={"pipeline.decide.screening._episodes": _no_episodes}),
+    Idea(name="axis from leaf to soil", patches={"pipeline.decide.alerts.leaf_to_soil": _no_axis}),
+    Idea(name="objects against their own past", patches={"pipeline.decide.object_series._upper": _no_past}),
     Idea(
-        name="a harmonic of each pixel's own",
-        patches={f"pipeline.decide.history.{name}": 0.0 for name in ("BARE_SEASON", "GREEN_SEASON", "SEASON_DRIFT")},
+        name="spikes removed",
+        patches={"pipeline.decide.object_series._without_spikes": lambda values, _clear: values},
     ),
-    Idea(name="spread by kind of cover", patches={"pipeline.decide.history.KINDS": 1}),
-    Idea(
-        name="whitening across bands",
-        patches={
-            "pipeline.decide.history._fit": _each_band_alone(history._fit),
-            "pipeline.decide.history.spread": _each_band_alone(cover.spread),
-        },
-    ),
-    Idea(name="pooling over the footprint", patches={"pipeline.decide.score.POOL_PX": 0.01}),
-    Idea(name="two nats a look at most", patches={"pipeline.decide.persistence.CAP_NATS": 8.0}),
-    Idea(
-        name="green ground speaks against",
-        patches={"pipeline.decide.fold._greener": lambda _bands, values, _expected: np.zeros(values.shape[1:], bool)},
-    ),
-    Idea(name="objects against their own past", patches={"pipeline.decide.alerts.calibrate": lambda *_: LOW}),
-    Idea(name="threshold from the history backwards", patches={"pipeline.decide.alerts.calibrate": lambda *_: FIXED}),
-    Idea(name="bare ground has to outlast a season", patches={"pipeline.decide.objects._outlasts": lambda *_: True}),
-    Idea(name="outlines by a matched filter", patches={"pipeline.decide.objects.shape_of": _evidence_contour}),
-    Idea(name="parts told by their own step", patches={"pipeline.decide.objects.later_part": lambda *_: None}),
+    Idea(name="renewals", patches={"pipeline.decide.detections._renewal": lambda *_: None}),
     Idea(
         name="registration",
         patches={f"pipeline.correct.{room}.align": _unmoved for room in ("look", "reference")},

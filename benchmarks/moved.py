@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from itertools import cycle
 
 import numpy as np
+from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from pyproj import Transformer
 from scipy import ndimage
 
-from pipeline.decide.alerts import calibrated_on, decide, in_order, learned_from, limit_of
-from pipeline.decide.fold import State, advance, begin
+from pipeline.decide.alerts import decide_site, founding_looks, in_order
+from pipeline.decide.residuals import Residual, build_baseline, reflectance_of, residual_of
 from pipeline.model.alert import Alert
 from pipeline.model.imagery import Chip, Look, Raster
 from pipeline.run.correcting import correct_chips
@@ -25,7 +26,7 @@ MOVED = 6
 NOISE_DN, SEED = 1.0, 5
 """What the same looks are given instead, as the control: less than any sensor's own."""
 SEEN_SIGMAS = 3.0
-"""A score beyond this is evidence (pipeline.decide.persistence)."""
+"""Length of a residual in spreads of its look from which it is compared."""
 
 
 def moved_looks(series: Mapping[str, tuple[list[tuple[Chip, ...]], Question]]) -> list[str]:
@@ -34,47 +35,47 @@ def moved_looks(series: Mapping[str, tuple[list[tuple[Chip, ...]], Question]]) -
     return [
         f"{MOVED} looks of a series moved by known shifts of 7 to 9 m, their pixels interpolated once more for it, all",
         f"else as before; and as a control the same looks unmoved, with noise of {NOISE_DN:.0f} DN. Shift found to:",
-        "less what all looks share, as the reference moves with its looks. Seen alike: pixels that score beyond",
-        f"{SEEN_SIGMAS:.0f} sigma, those of both over those of either.",
+        "less what all looks share, as the reference moves with its looks. Residual: length in spreads of its look.",
+        f"Seen alike: pixels of more than {SEEN_SIGMAS:.0f} spreads, those of both over those of either.",
         "",
-        "| series | used, refused | shift found to, median and worst px | score apart, median sigma | 99 % "
-        "| its own scores unmoved, 99 % | seen alike |",
+        "| series | used, refused | shift found to, median and worst px | residuals apart, median | 99 % "
+        "| its own residuals unmoved, 99 % | seen alike |",
         "|---|---|---|---|---|---|---|",
         *(row.scored for row in rows),
         "",
-        "In common: alerts with one of the same kind on their ground in the other. What stands off by 0.6 of the",
-        "surprise that confirms is shown as provisional, and that surprise is the tail of a few dozen objects of the",
-        "site's own history: at its edge alerts come and go with it. At one limit: both judged by that of the series",
-        "unmoved.",
+        "In common: alerts with one of the same kind on their ground in the other.",
         "",
-        "| series | surprise that confirms: unmoved, now | alerts | in common | ever confirmed | in common "
-        "| alerts at one limit | in common |",
-        "|---|---|---|---|---|---|---|---|",
+        "| series | alerts | in common | ever confirmed | in common |",
+        "|---|---|---|---|---|",
         *(row.alerted for row in rows),
     ]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _History:
-    """A series corrected and folded. limit: the surprise that confirms."""
+    """A series of corrected looks, the residual lengths of each look, and the alerts."""
 
     looks: tuple[Look, ...]
-    learning: int
-    state: State
-    limit: float
+    lengths: tuple[NDArray[np.float32] | None, ...]
+    alerts: tuple[Alert, ...]
 
 
 def _history(chips: Sequence[tuple[Chip, ...]], question: Question) -> _History:
     site, settings = question.site, question.settings
     looks = in_order(correct_chips(site, chips, settings, quiet)[0])
-    learning = learned_from(site, len(looks), settings)
-    known = looks[: calibrated_on(len(looks), learning)]
-    then = advance(begin(looks, learning), known)
-    return _History(looks, learning, advance(then, looks), limit_of(then, known, settings))
+    founding = founding_looks(site, len(looks), settings)
+    baseline = build_baseline(looks[:founding])
+    lengths = tuple(_length(residual_of(look, baseline)) for look in looks)
+    return _History(looks, lengths, decide_site(site, looks, settings).alerts)
 
 
-def _alerts(history: _History, question: Question, limit: float) -> tuple[Alert, ...]:
-    return decide(question.site, history.state, history.looks, limit, question.settings).alerts
+def _length(residual: Residual) -> NDArray[np.float32] | None:
+    """(row, col) length of the residuals in spreads of the look, NaN where not usable; None where nothing is."""
+    values, clear = reflectance_of(residual.pooled[0][None])
+    if not clear.any():
+        return None
+    length = np.sqrt(np.mean((values[0] / residual.noise[:, None, None]) ** 2, axis=0))
+    return np.where(clear[0], length, np.nan).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,20 +89,18 @@ class _Row:
 def _rows(name: str, chips: list[tuple[Chip, ...]], question: Question) -> list[_Row]:
     """Some looks moved by known shifts, and the same with noise instead, beside the series as it is."""
     still = _history(chips, question)
-    chosen = np.linspace(still.learning + 1, len(still.looks) - 1, MOVED).astype(int).tolist()
+    chosen = np.linspace(len(still.looks) // 4, len(still.looks) - 1, MOVED).astype(int).tolist()
     metres = {still.looks[index].scene.id: by for index, by in zip(chosen, cycle(SHIFTS_M), strict=False)}
     moved = [tuple(_shifted(chip, metres.get(chip.scene.id), question.site.grid) for chip in each) for each in chips]
     rng = np.random.default_rng(SEED)
     noisy = [tuple(_noisy(chip, rng) if chip.scene.id in metres else chip for chip in each) for each in chips]
     return [
-        _row(f"{name}, moved", still, _history(moved, question), metres, question),
-        _row(f"{name}, noise", still, _history(noisy, question), dict.fromkeys(metres, (0.0, 0.0)), question),
+        _row(f"{name}, moved", still, _history(moved, question), metres),
+        _row(f"{name}, noise", still, _history(noisy, question), dict.fromkeys(metres, (0.0, 0.0))),
     ]
 
 
-def _row(
-    name: str, still: _History, other: _History, metres: dict[str, tuple[float, float]], question: Question
-) -> _Row:
+def _row(name: str, still: _History, other: _History, metres: dict[str, tuple[float, float]]) -> _Row:
     where = {look.scene.id: index for index, look in enumerate(other.looks)}
     both = [(index, where[look.scene.id]) for index, look in enumerate(still.looks) if look.scene.id in where]
     moved = {still.looks[one].scene.id: np.subtract(other.looks[two].alignment.shift, still.looks[one].alignment.shift)
@@ -110,7 +109,7 @@ def _row(
     off = [np.hypot(*(moved[scene] - shared - np.array(by) / 10)) for scene, by in metres.items() if scene in moved]
     apart, usual, seen = [], [], np.zeros(2)
     for one, two in both:
-        pair = still.state.scores[one], other.state.scores[two]
+        pair = still.lengths[one], other.lengths[two]
         if still.looks[one].scene.id not in metres or pair[0] is None or pair[1] is None:
             continue
         known = np.isfinite(pair[0]) & np.isfinite(pair[1])
@@ -123,15 +122,14 @@ def _row(
         f"| {name} | {len(off)}, {len(metres) - len(off)} | {np.median(off):.3f}, {max(off):.3f} "
         f"| {np.median(scores):.2f} | {np.quantile(scores, 0.99):.2f} | {np.quantile(np.concatenate(usual), 0.99):.2f} "
         f"| {seen[0] / max(seen[1], 1):.0%} |",
-        f"| {name} | {still.limit:.2f}, {other.limit:.2f} | {_beside(still, other, question)} |",
+        f"| {name} | {_beside(still, other)} |",
     )
 
 
-def _beside(still: _History, other: _History, question: Question) -> str:
-    """Alerts of both and the share in common: all, the confirmed ones, and all by the limit of the first."""
-    before, after = _alerts(still, question, still.limit), _alerts(other, question, other.limit)
-    sure = [[alert for alert in each if alert.confirmed_at is not None] for each in (before, after)]
-    pairs = (before, after), sure, (before, _alerts(other, question, still.limit))
+def _beside(still: _History, other: _History) -> str:
+    """Alerts of both and the share in common: all, and the confirmed ones."""
+    pairs = [(still.alerts, other.alerts)]
+    pairs += [tuple(tuple(alert for alert in each if alert.confirmed_at is not None) for each in pairs[0])]  # type: ignore[list-item]
     return " | ".join(f"{len(one)}, {len(two)} | {_in_common(one, two):.0%}" for one, two in pairs)
 
 

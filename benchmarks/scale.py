@@ -27,7 +27,6 @@ import pipeline.run.deciding as deciding
 import pipeline.run.judge as judging
 from benchmarks import command
 from pipeline.catalogue.sites import read_sites
-from pipeline.decide import alerts
 from pipeline.model.settings import Settings
 from pipeline.review.publish import publish
 from pipeline.run.judge import Question, judge, quiet
@@ -46,8 +45,8 @@ AROUND = 20
 LEFT, TOP, CRS = 500_000.0, 5_000_000.0, "EPSG:32634"
 STAGES = {
     "read": (judging, "read_chips"), "first masks": (correcting, "make_draft"), "reference": (correcting, "found"),
-    "correct": (correcting, "make_look"), "release": (correcting, "release"), "fold": (deciding, "advance"),
-    "calibrate": (alerts, "calibrate"), "objects": (deciding, "decide"),
+    "correct": (correcting, "make_look"), "release": (correcting, "release"), "residuals": (deciding, "residual_of"),
+    "natural steps": (deciding, "natural_steps"), "screening": (deciding, "advance"), "objects": (deciding, "decide"),
 }  # fmt: skip
 
 

@@ -40,9 +40,11 @@ STAGES = (
     ("search the catalogue", judging, "scenes_of"), ("read pixels", judging, "read_chips"),
     ("first masks", correcting, "make_draft"), ("correct: masks, normalise", correcting, "make_look"),
     ("correct: register", look, "align"), ("correct: warp", look, "to_grid"),
-    (PERSISTENCE, correcting, "release"), ("fold: history, score, evidence", deciding, "advance"),
+    (PERSISTENCE, correcting, "release"), ("baseline image", deciding, "build_baseline"),
+    ("residuals", deciding, "residual_of"), ("natural steps", deciding, "natural_steps"),
+    ("screening: steps of pixels", deciding, "advance"),
     ("memory: read and verify", Memory, "find"), ("memory: write", Memory, "keep"),
-    ("objects: tracks, outlines, kinds", alerts, "objects"), ("calibrate", alerts, "calibrate"),
+    ("objects: regions, series", alerts, "objects"), ("detections: outlines, kinds", alerts, "detections"),
 )  # fmt: skip
 """Name, and where the function is looked up when it is called."""
 

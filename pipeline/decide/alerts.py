@@ -1,31 +1,38 @@
-"""Looks to alerts: composes the floor."""
+"""Looks to alerts: baseline, residuals, natural steps, screening, objects, and what is reported of them."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 from odc.geo.geom import Geometry
+from shapely import STRtree
+from shapely.geometry import MultiPolygon, Polygon
 
-from pipeline.decide import persistence
-from pipeline.decide.calibration import calibrate, confidence
-from pipeline.decide.fold import THRESHOLD_NATS, Fold, State, advance, begin, fold_of
-from pipeline.decide.objects import Track, objects
-from pipeline.decide.renewals import renewals
+from pipeline.decide.detections import Detection, confidence_of, detections, limit_of
+from pipeline.decide.objects import Stack, objects
+from pipeline.decide.residuals import SCALES, Residual, build_baseline, residual_of
+from pipeline.decide.screening import advance, begin, leaf_to_soil, natural_steps, times_of
 from pipeline.decide.shapes import Shape
-from pipeline.decide.twice import once, origin
-from pipeline.model.alert import Alert, Decision, Evidence, Kind, Observation, Status
+from pipeline.decide.steps import LEAST_LOOKS, Times
+from pipeline.model.alert import Alert, Decision, Evidence, Observation, Status
 from pipeline.model.errors import DecisionError
 from pipeline.model.imagery import Look
 from pipeline.model.settings import Settings, digest
 from pipeline.model.site import Site, aoi_mask
 
-FIRST_LOOKS = 5
-"""Looks that only make the history; fewer where a site has fewer, never less than `decide.min_history`."""
-HOPE = 0.6
-"""Of the surprise that confirms: what stands off less is not worth an analyst's look."""
+FEW_LOOKS = 8
+"""Clear looks before the first alert below which the reader is cautioned."""
+PROVISIONAL = 0.75
+"""Of the score that confirms: objects with less are not reported."""
 FINISHED_DAYS = 365
-ALL_CALIBRATE = 20
-"""Looks that are all used to calibrate the limit; beyond, it is calibrated anew when there is a quarter more."""
+ALL_KNOWN = 20
+"""Looks that are all used for baseline and natural steps; beyond, these are founded anew with a quarter more."""
+CELL_M = 30.0
+"""Metres within which the middle of an outline may move from night to night without another id."""
+OVERLAP = 0.1
+"""Of the smaller of two outlines: what two alerts share beyond it belongs to the surer one."""
 
 
 def decide_site(site: Site, looks: Sequence[Look], settings: Settings) -> Decision:
@@ -34,151 +41,196 @@ def decide_site(site: Site, looks: Sequence[Look], settings: Settings) -> Decisi
     Raises DecisionError where there are fewer looks than `decide.min_history` and one to judge.
     """
     ordered = in_order(looks)
-    learning = learned_from(site, len(ordered), settings)
-    known = ordered[: calibrated_on(len(ordered), learning)]
-    then = advance(begin(ordered, learning), known)
-    limit = limit_of(then, known, settings)
-    return decide(site, advance(then, ordered), ordered, limit, settings)
+    known = founding_looks(site, len(ordered), settings)
+    baseline = build_baseline(ordered[:known])
+    residuals = [residual_of(look, baseline) for look in ordered]
+    times = times_between(ordered, residuals, known)
+    natural = natural_steps(
+        baseline, residuals[:known], first_times(times, known), leaf_to_soil(baseline, ordered[0].bands)
+    )
+    screening = advance(begin(baseline), baseline, natural, residuals, times)
+    stack = Stack(baseline=baseline, natural=natural, residuals=residuals, times=times, screening=screening)
+    return decide(site, ordered, stack, settings)
 
 
-def in_order(looks: Sequence[Look]) -> tuple[Look, ...]:
-    """Each look once, in the order in which they are folded."""
+def in_order(looks: Iterable[Look]) -> tuple[Look, ...]:
+    """Each look once, in time order."""
     return tuple(sorted({look.scene.id: look for look in looks}.values(), key=lambda look: (look.time, look.scene.id)))
 
 
-def learned_from(site: Site, count: int, settings: Settings) -> int:
-    """How many of so many looks only make the history.
+def founding_looks(site: Site, count: int, settings: Settings) -> int:
+    """How many of the looks make the baseline and the natural steps: all while they are few, then a number that grows
+    by steps of a quarter, so that a night founds them anew only then.
 
     Raises DecisionError where there are fewer than `decide.min_history` and one to judge.
     """
     need = settings.decide.min_history
     if count <= need:
-        raise DecisionError(
-            f"{count} usable looks, {need + 1} needed",
-            site.id,
-            "give a longer period, or lower decide.min_history",
-        )
-    return max(need, min(FIRST_LOOKS, count // 2))
-
-
-def calibrated_on(count: int, learning: int) -> int:
-    """How many of so many looks the limit is calibrated on: all while they are few, then a number that grows by steps.
-
-    So a night calibrates anew only when the history has grown by a quarter.
-    """
-    rung = max(ALL_CALIBRATE, 2 * learning)
+        what, mend = f"{count} usable looks, {need + 1} needed", "give a longer period, or lower decide.min_history"
+        raise DecisionError(what, site.id, mend)
+    rung = ALL_KNOWN
     while rung + rung // 4 <= count:
         rung += rung // 4
     return min(count, rung)
 
 
-def limit_of(state: State, looks: Sequence[Look], settings: Settings) -> float:
-    """The surprise that confirms, by the looks that a state was made of: the first `calibrated_on` of a site's."""
-    found = fold_of(state, looks)
-    return calibrate(found, objects(found, settings.decide.min_area_m2), settings)
+def times_between(looks: Sequence[Look], residuals: Sequence[Residual], known: int) -> Times:
+    """Days and weights of the looks; the founding looks set the usual noise."""
+    return times_of(residuals, [look.time.toordinal() for look in looks], known)
 
 
-def decide(site: Site, state: State, looks: Sequence[Look], limit: float, settings: Settings) -> Decision:
-    """The decision that a state says, made of all `looks` in their order; limit: the surprise that confirms."""
-    found, inside = fold_of(state, looks), aoi_mask(site)
-    alerts, observations = [], []
-    for shape, track in once(objects(found, settings.decide.min_area_m2, limit)):
-        told = track.confirmed(limit) >= 0 or track.standing >= HOPE * limit
-        if not (told and (shape.where & inside[shape.window]).any()):
-            continue
-        alert = _alert(site, found, shape, track, limit)
+def first_times(times: Times, count: int) -> Times:
+    """Of the first looks."""
+    return Times(days=times.days[:count], weights=times.weights[:count])
+
+
+def decide(site: Site, looks: Sequence[Look], stack: Stack, settings: Settings) -> Decision:
+    """The decision on looks in time order. stack: what was made of them."""
+    limit = limit_of(settings.decide.false_alarms_per_100km2_year)
+    inside, found = aoi_mask(site), list[Detection]()
+    for made in objects(stack, PROVISIONAL * limit):
+        for each in detections(looks, stack, made, limit, settings.decide.min_area_m2):
+            if (each.shape.where & inside[each.shape.window]).any():
+                found.append(each)
+    alerts, observations = list[Alert](), list[Observation]()
+    for each in _apart(found, settings.decide.min_area_m2):
+        alert = _alert(site, looks, each, limit)
+        while any(alert.id == other.id for other in alerts):
+            alert = replace(alert, id=_hashed(alert.id))
         alerts.append(alert)
-        observations.extend(_observe(alert, found, shape, _scores(found, shape)))
-        for renewal in renewals(found, shape, track, HOPE * limit) if _is_standing(alert) else ():
-            later = _alert(site, found, shape, renewal.track, limit)
-            if later.kind is Kind.RESURFACED:
-                alerts.append(later)
-                observations.extend(_observe(later, found, shape, renewal.scores))
-    before, after = _pair(found, alerts)
+        observations.extend(_observe(alert, looks, each))
+    before, after = _pair(looks, alerts)
     return Decision(
         site=site.id,
         alerts=tuple(sorted(alerts, key=lambda alert: (-alert.confidence, alert.id))),
         observations=tuple(observations),
-        evidence=Evidence(grid=site.grid, log_odds=np.where(found.judged, found.evidence, np.nan), since=found.since),
-        threshold=THRESHOLD_NATS,
+        evidence=_evidence(site, looks, stack),
+        threshold=limit,
         before_scene=before,
         after_scene=after,
-        cautions=_cautions(found),
+        cautions=_cautions(looks),
         settings_digest=digest(settings),
     )
 
 
-def _is_standing(alert: Alert) -> bool:
-    """A structure that was ever confirmed, and stands."""
-    built = alert.kind in (Kind.NEW_STRUCTURE, Kind.RESURFACED)
-    return built and alert.confirmed_at is not None and alert.status is not Status.WITHDRAWN
+def _apart(found: Sequence[Detection], min_area_m2: float) -> list[Detection]:
+    """The detections, surest first, none of whose outlines share more than OVERLAP with another of another object.
+
+    The shared ground goes to the surer one. A renewal keeps the outline of its structure.
+    """
+    kept = list[Detection]()
+    for each in sorted(found, key=lambda one: (-one.score, _origin(one.shape), one.episode.first)):
+        outline: Polygon | MultiPolygon = each.shape.outline
+        if kept:
+            tree = STRtree([other.shape.outline for other in kept])
+            for index in tree.query(outline, predicate="intersects").tolist():
+                other = kept[index].shape
+                if other is not each.shape and _shared(outline, other.outline) > OVERLAP:
+                    outline = outline.difference(other.outline)
+        parts = [part for part in getattr(outline, "geoms", [outline]) if part.geom_type == "Polygon" and part.area > 0]
+        outline = parts[0] if len(parts) == 1 else MultiPolygon(parts)
+        if outline.area >= min_area_m2:
+            share = outline.area / each.shape.outline.area
+            shape = each.shape if share == 1 else replace(
+                each.shape, outline=outline, area_m2=each.shape.area_m2 * share,
+                area_error_m2=each.shape.area_error_m2 * share,
+            )  # fmt: skip
+            kept.append(each if share == 1 else replace(each, shape=shape))
+    return kept
 
 
-def _scores(found: Fold, shape: Shape) -> tuple[float | None, ...]:
-    """Median sigma of an object in every look, None where nothing of it was clear or judged."""
-    values = [None if sigma is None else sigma[shape.window][shape.where] for sigma in found.scores]
-    return tuple(None if each is None or not np.isfinite(each).any() else float(np.nanmedian(each)) for each in values)
+def _shared(one: Polygon | MultiPolygon, two: Polygon | MultiPolygon) -> float:
+    smaller = min(one.area, two.area)
+    return float(one.intersection(two).area / smaller) if smaller else 0.0
 
 
-def _alert(site: Site, found: Fold, shape: Shape, track: Track, limit: float) -> Alert:
-    looks, confirmed = found.looks, track.confirmed(limit)
-    days = (looks[-1].time - looks[track.first].time).days
-    if track.healed:
-        status = Status.FINISHED if confirmed >= 0 else Status.WITHDRAWN
-    elif confirmed < 0:
+def _alert(site: Site, looks: Sequence[Look], found: Detection, limit: float) -> Alert:
+    episode, shape = found.episode, found.shape
+    days = (looks[-1].time - looks[episode.first].time).days
+    if episode.ended:
+        status = Status.FINISHED if found.confirmed >= 0 else Status.WITHDRAWN
+    elif found.confirmed < 0:
         status = Status.PROVISIONAL
     else:
         status = Status.FINISHED if days > FINISHED_DAYS else Status.CONFIRMED
-    what = track.kind(looks[0].bands)
     point = Geometry(shape.outline.representative_point(), str(site.grid.crs)).to_crs("EPSG:4326").geom
     return Alert(
-        id=_mint(site, looks[track.first], shape),
+        id=_mint(site, looks[episode.first], shape),
         outline=shape.outline,
         status=status,
-        kind=what,
-        confidence=confidence(track, what, limit),
+        kind=found.kind,
+        confidence=confidence_of(found, limit),
         area_m2=shape.area_m2,
         area_error_m2=shape.area_error_m2,
-        last_clear_before=looks[track.before].time.date() if track.before >= 0 else None,
-        first_seen=looks[track.first].time.date(),
-        confirmed_at=looks[confirmed].time.date() if confirmed >= 0 else None,
-        last_seen=looks[track.last].time.date(),
-        looks_seen=track.seen,
-        looks_clear=track.clear,
-        before_scene=looks[max(track.before, 0)].scene.id,
-        after_scene=looks[track.last].scene.id,
+        last_clear_before=looks[episode.before].time.date() if episode.before >= 0 else None,
+        first_seen=looks[episode.first].time.date(),
+        confirmed_at=looks[found.confirmed].time.date() if found.confirmed >= 0 else None,
+        last_seen=looks[episode.last].time.date(),
+        looks_seen=episode.looks_seen,
+        looks_clear=episode.looks_clear,
+        before_scene=looks[max(episode.before, 0)].scene.id,
+        after_scene=looks[episode.last].scene.id,
         lon=round(float(point.x), 6),
         lat=round(float(point.y), 6),
     )
 
 
-def _observe(alert: Alert, found: Fold, shape: Shape, scores: Sequence[float | None]) -> list[Observation]:
-    rows = []
-    for look, score in zip(found.looks, scores, strict=True):
+def _observe(alert: Alert, looks: Sequence[Look], found: Detection) -> list[Observation]:
+    shape, episode, rows = found.shape, found.episode, []
+    for index, look in enumerate(looks):
+        progress = found.progress[index]
         rows.append(
             Observation(
                 change_id=alert.id,
                 scene=look.scene.id,
                 time=look.time,
                 clear_share=float((look.why[shape.window][shape.where] == 0).mean()),
-                score=score,
-                seen=score is not None and score > persistence.SEEN_SIGMAS and look.time.date() >= alert.first_seen,
+                score=float(progress) if np.isfinite(progress) else None,
+                seen=bool(episode.seen[index]) and index >= episode.first,
             )
         )
     return rows
 
 
 def _mint(site: Site, look: Look, shape: Shape) -> str:
-    """An id that a replay mints again: site, first look and first pixel."""
-    row, col = origin(shape)
-    text = f"{site.id}|{look.scene.id}|{row}|{col}"
+    """An id that a replay mints again: site, first look, and the middle of the outline to within CELL_M."""
+    middle = shape.outline.centroid
+    return _hashed(f"{site.id}|{look.scene.id}|{middle.x // CELL_M:.0f}|{middle.y // CELL_M:.0f}")
+
+
+def _hashed(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _pair(found: Fold, alerts: Sequence[Alert]) -> tuple[str, str]:
+def _origin(shape: Shape) -> tuple[int, int]:
+    """Row and column of an object's first pixel, on the whole grid."""
+    row, col = np.argwhere(shape.core)[0] + [each.start for each in shape.window]
+    return int(row), int(col)
+
+
+def _evidence(site: Site, looks: Sequence[Look], stack: Stack) -> Evidence:
+    """Scores of the pixels at both scales, the larger of the two; NaN where no look was clear."""
+    shape, stride = stack.baseline.cover.shape, SCALES[1][1]
+
+    def fine(plane: NDArray[np.generic]) -> NDArray[np.generic]:
+        return np.repeat(np.repeat(plane, stride, axis=0), stride, axis=1)[: shape[0], : shape[1]]
+
+    coarse = np.asarray(fine(stack.screening.score[1]), np.float32)
+    higher = coarse > stack.screening.score[0]
+    clear = np.zeros(shape, bool)
+    for look in looks:
+        clear |= look.why == 0
+    return Evidence(
+        grid=site.grid,
+        score=np.where(clear, np.maximum(coarse, stack.screening.score[0]), np.nan).astype(np.float32),
+        since=np.where(higher, fine(stack.screening.start[1]), stack.screening.start[0]).astype(np.int16),
+    )
+
+
+def _pair(looks: Sequence[Look], alerts: Sequence[Alert]) -> tuple[str, str]:
     """The latest clear look, and of those before the first shown alert the one nearest to its season."""
-    share = [round(each, 2) for each in found.clear_share]
-    good = [look for look, each in zip(found.looks, share, strict=True) if each >= 0.9 * max(share)]
+    share = [round(float((look.why == 0).mean()), 2) for look in looks]
+    good = [look for look, each in zip(looks, share, strict=True) if each >= 0.9 * max(share)]
     after = good[-1]
     shown = [alert.first_seen for alert in alerts if alert.status is not Status.WITHDRAWN]
     limit = min(shown, default=after.time.date())
@@ -192,8 +244,9 @@ def _pair(found: Fold, alerts: Sequence[Alert]) -> tuple[str, str]:
     return min(earlier, key=apart).scene.id, after.scene.id
 
 
-def _cautions(found: Fold) -> tuple[str, ...]:
-    words = []
-    if found.learning < FIRST_LOOKS:
-        words.append(f"only {found.learning} looks of history: alerts are weak until more looks confirm them")
-    return tuple(words)
+def _cautions(looks: Sequence[Look]) -> tuple[str, ...]:
+    if len(looks) < 2 * LEAST_LOOKS:
+        return (f"only {len(looks)} looks: a change needs {LEAST_LOOKS} clear looks before it and {LEAST_LOOKS} after",)
+    if len(looks) < FEW_LOOKS:
+        return (f"only {len(looks)} looks of history: alerts are weak until more looks confirm them",)
+    return ()

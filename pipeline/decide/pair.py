@@ -50,7 +50,7 @@ def decide_pair(
         observations=tuple(observations),
         evidence=Evidence(
             grid=before.grid,
-            log_odds=np.where(measured, sigmas - THRESHOLD, np.nan).astype(np.float32),
+            score=np.where(measured, sigmas - THRESHOLD, np.nan).astype(np.float32),
             since=np.where(labels > 0, 1, -1).astype(np.int16),
         ),
         threshold=0.0,

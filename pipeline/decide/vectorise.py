@@ -13,10 +13,6 @@ from shapely.ops import unary_union
 from skimage.measure import find_contours
 
 EIGHT = np.ones((3, 3), bool)
-ERA_DAYS = 120
-"""A building grows; what begins after so long a rest is another one."""
-SKIRT_PX = 2
-"""How far around an object its light reaches."""
 
 
 def regions(
@@ -41,31 +37,6 @@ def regions(
     renumbered = np.zeros(count + 1, np.int32)
     renumbered[1:][strong & large] = np.arange(1, int((strong & large).sum()) + 1)
     return np.asarray(renumbered[labels], np.int32)
-
-
-def eras(labels: NDArray[np.int32], days: NDArray[Any], min_pixels: int) -> NDArray[np.int32]:
-    """The same regions, those parts told apart that began more than ERA_DAYS after all that began before them.
-
-    days: (row, col), when each pixel began. A later part counts where half of `min_pixels` hang together beyond the
-    skirt of what began before; else it stays with its region: the edge of a building comes to light later than its
-    middle. Numbers are in reading order.
-    """
-    out, top = labels.copy(), int(labels.max())
-    for label, window in enumerate(ndimage.find_objects(labels), 1):
-        where = labels[window] == label
-        known = np.sort(days[window][where])
-        for start in known[1:][np.diff(known) > ERA_DAYS]:
-            parts, count = ndimage.label(where & (days[window] >= start), structure=EIGHT)
-            for part in range(1, count + 1):
-                later = parts == part
-                beyond = later & ~ndimage.binary_dilation(where & ~later, structure=EIGHT, iterations=SKIRT_PX)
-                if int(beyond.sum()) >= min_pixels / 2 and int((where & ~later).sum()) >= min_pixels:
-                    top += 1
-                    out[window][later] = top
-    order = {int(label): index for index, label in enumerate(dict.fromkeys(out[out > 0].tolist()), 1)}
-    lookup = np.zeros(top + 1, np.int32)
-    lookup[list(order)] = list(order.values())
-    return np.asarray(lookup[out], np.int32)
 
 
 def outlines(labels: NDArray[np.int32], grid: GeoBox) -> Mapping[int, Polygon | MultiPolygon]:

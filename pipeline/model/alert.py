@@ -32,23 +32,23 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Evidence:
-    """Looks folded in time order.
+    """How surely each pixel changed.
 
-    log_odds: (row, col) float32 nats of "changed and stayed changed"; NaN where never usable.
-    since:    (row, col) int16 index of the first look that saw the change, -1 where none.
+    score: (row, col) float32, how anomalous the largest lasting step of the pixel is; NaN where never usable.
+    since: (row, col) int16 index of the first look of that step, -1 where none.
     """
 
     grid: GeoBox
-    log_odds: NDArray[np.float32]
+    score: NDArray[np.float32]
     since: NDArray[np.int16]
 
     def __post_init__(self) -> None:
         shape = tuple(self.grid.shape)
-        if self.log_odds.shape != shape or self.since.shape != shape:
+        if self.score.shape != shape or self.since.shape != shape:
             raise ShapeError(
-                f"log_odds {self.log_odds.shape}, since {self.since.shape} on grid {shape}", "Evidence", "make them fit"
+                f"score {self.score.shape}, since {self.since.shape} on grid {shape}", "Evidence", "make them fit"
             )
-        self.log_odds.setflags(write=False)
+        self.score.setflags(write=False)
         self.since.setflags(write=False)
 
 
@@ -82,7 +82,9 @@ class Alert:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """One alert in one look. clear_share: 0..1 of the outline; score: median sigma inside, None where none was."""
+    """One alert in one look. clear_share: 0..1 of the outline; score: progress from the state before (0) to the
+    state after (1), None where it was not clear.
+    """
 
     change_id: str
     scene: str
@@ -96,7 +98,7 @@ class Observation:
 class Decision:
     """All that one run decided for a site.
 
-    threshold:  nats on `evidence.log_odds`. cautions: sentences the reader must know, e.g. "only 4 looks of history".
+    threshold: score that confirms an object. cautions: sentences the reader must know, e.g. "only 4 looks of history".
     before_scene, after_scene: the pair of looks that shows the site best, for before.tif and after.tif.
     """
 

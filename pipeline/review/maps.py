@@ -93,10 +93,10 @@ def read_pair(before: Path, after: Path, longest_px: int = SCREEN_PX) -> tuple[M
 
 def read_evidence(score: Path, over: Map) -> Map:
     """The evidence as a veil over a map: nothing where there is none, yellow to red where it is."""
-    (nats,), to_pixel = _read(score, (1,), SCREEN_PX)
+    (score_plane,), to_pixel = _read(score, (1,), SCREEN_PX)
     steps = [at for at, _ in EVIDENCE]
     colours = np.array([colour for _, colour in EVIDENCE], float)
-    value = np.nan_to_num(nats, nan=-np.inf)
+    value = np.nan_to_num(score_plane, nan=-np.inf)
     veil = np.stack([np.interp(value, steps, colours[:, band]) for band in range(4)], axis=-1)
     veil[value < steps[0]] = 0
     pixels = np.round(veil).astype(np.uint8)[over.crop]

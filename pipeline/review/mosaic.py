@@ -22,7 +22,7 @@ THUMBNAIL_PX = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Piece:
-    """What one cell adds: its core, and of it before and after (band, row, col) DN and the evidence (row, col) nats."""
+    """What one cell adds: its core, and of it before and after (band, row, col) DN and the score (row, col)."""
 
     core: GeoBox
     bands: tuple[Band, ...]

@@ -163,7 +163,7 @@ def _facts(
     return {
         "software": f"groundbreak {version('groundbreak')}",
         "settings_digest": decision.settings_digest,
-        "threshold_nats": f"{decision.threshold:.6g}",
+        "threshold": f"{decision.threshold:.6g}",
         "before_scene": decision.before_scene,
         "before_time": times[decision.before_scene].isoformat(),
         "after_scene": decision.after_scene,

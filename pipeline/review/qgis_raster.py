@@ -96,7 +96,7 @@ def _enhancement(name: str, limits: tuple[int, int]) -> Element:
 def evidence() -> Element:
     """The score as a ramp over the picture."""
     low, high = RAMP[0][0], RAMP[-1][0]
-    items = [element("item", {"value": v, "color": c, "alpha": a, "label": f"{v:g} nats"}) for v, c, a in RAMP]
+    items = [element("item", {"value": v, "color": c, "alpha": a, "label": f"{v:g}"}) for v, c, a in RAMP]
     shader = element(
         "colorrampshader",
         {

@@ -61,12 +61,12 @@ def look_names(bands: Sequence[Band]) -> list[str]:
     return [f"{band} {band.role}" for band in picture_order(bands)]
 
 
-SCORE_NAMES = ["evidence nats"]
+SCORE_NAMES = ["score"]
 
 
 def write_score(path: Path, evidence: Evidence) -> None:
-    """Log-odds in nats, float32, nodata NaN; higher = more surely changed."""
-    data = evidence.log_odds[None].astype(np.float32)
+    """Score of the largest lasting step of each pixel, float32, nodata NaN; higher = more surely changed."""
+    data = evidence.score[None].astype(np.float32)
     _write_cog(path, data, evidence.grid, nodata=float("nan"), names=SCORE_NAMES)
 
 

@@ -16,7 +16,7 @@ from pipeline.review.contents import Change, Contents
 from pipeline.review.folder import Folder, safe
 from pipeline.review.lonlat import bounds, to_lonlat
 
-_RASTERS = {"before": "the site before", "after": "the site after", "score": "evidence of change, nats"}
+_RASTERS = {"before": "the site before", "after": "the site after", "score": "score of change"}
 _CHILDREN = {"changes": "What changed, one item a change", "scenes": "The looks that the changes were found in"}
 _COG = pystac.MediaType.COG
 
@@ -73,7 +73,7 @@ def _catalog(contents: Contents) -> pystac.Catalog:
     box = list(bounds(to_lonlat(contents.aoi, contents.crs)))
     first, last = (_time(contents.provenance[key]) for key in ("first_look", "last_look"))
     extent = pystac.Extent(pystac.SpatialExtent([box]), pystac.TemporalExtent([[first, last]]))
-    facts = {key: contents.provenance[key] for key in ("software", "settings_digest", "threshold_nats")}
+    facts = {key: contents.provenance[key] for key in ("software", "settings_digest", "threshold")}
     for name, text in _CHILDREN.items():
         child = pystac.Collection(
             id=f"{contents.site}-{name}", title=f"{contents.name}: {name}", description=text, extent=extent,

@@ -102,7 +102,7 @@ def judge_cell(question: Question, step: Progress) -> CellAnswer:
         faults=judged.faults,
         piece=Piece(
             core=core, bands=before.bands, before=look_dn(before)[:, *inside], after=look_dn(after)[:, *inside],
-            score=decision.evidence.log_odds[inside],
+            score=decision.evidence.score[inside],
         ),
         seen=site.grid,
         before=before.scene,
@@ -124,8 +124,8 @@ def _reaches(scene: Scene, ground: BaseGeometry) -> bool:
 
 def _corner(evidence: Evidence) -> Evidence:
     """One pixel of it, copied: the rest is in the pictures, and a view would hold all that the cell remembers."""
-    odds, since = evidence.log_odds[:1, :1].copy(), evidence.since[:1, :1].copy()
-    return Evidence(grid=evidence.grid[:1, :1], log_odds=odds, since=since)
+    odds, since = evidence.score[:1, :1].copy(), evidence.since[:1, :1].copy()
+    return Evidence(grid=evidence.grid[:1, :1], score=odds, since=since)
 
 
 def _around(alert: Alert, looks: Sequence[Look]) -> tuple[Look, ...]:

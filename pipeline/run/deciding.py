@@ -1,87 +1,80 @@
-"""Looks to a decision, folded on from where an earlier judgement stood."""
+"""Looks to a decision, continued from what an earlier run computed."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from pipeline.correct.release import REACH
-from pipeline.decide.alerts import calibrated_on, decide, in_order, learned_from, limit_of
-from pipeline.decide.fold import State, advance, begin
+from pipeline.decide.alerts import decide, first_times, founding_looks, in_order, times_between
+from pipeline.decide.objects import Stack
+from pipeline.decide.residuals import build_baseline, residual_of
+from pipeline.decide.screening import Screening, advance, begin, leaf_to_soil, natural_steps
 from pipeline.model.alert import Decision
 from pipeline.model.imagery import Look
 from pipeline.model.settings import Settings
 from pipeline.model.site import Site
 from pipeline.run.memory import Memory, Packed, mark_of
-from pipeline.run.packing import pack_state, pack_step, unpack_state
+from pipeline.run.packing import (
+    pack_baseline,
+    pack_natural,
+    pack_residual,
+    pack_screening,
+    unpack_baseline,
+    unpack_natural,
+    unpack_residual,
+    unpack_screening,
+)
 
 
 def decide_onwards(
     site: Site, looks: Sequence[Look], marks: Sequence[str], settings: Settings, memory: Memory
 ) -> Decision:
-    """What `decide_site` decides, bit for bit, without folding again what was folded before.
+    """What `decide_site` decides, bit for bit; looks that were screened before are not screened again.
 
     looks: in time order, each once. marks: of each, the digest of all that is in it. Raises DecisionError as
     `decide_site` does.
     """
     ordered = in_order(looks)
-    learning = learned_from(site, len(ordered), settings)
-    chain = _chain(marks, learning)
-    known, settled = calibrated_on(len(ordered), learning), len(ordered) - REACH
-    fresh: list[State] = []
+    known = founding_looks(site, len(ordered), settings)
+    founded = mark_of("baseline", marks[:known])
+    baseline = unpack_baseline(memory.packed(founded, lambda: pack_baseline(build_baseline(ordered[:known]))))
+    residuals = []
+    for look, mark in zip(ordered, marks, strict=True):
+        made = partial(lambda each: pack_residual(residual_of(each, baseline)), look)
+        residuals.append(unpack_residual(memory.packed(mark_of("residual", founded, mark), made)))
+    times = times_between(ordered, residuals, known)
 
-    def calibrated() -> float:
-        state = _onto(begin(ordered, learning), ordered, min(settled, known), chain, memory)
-        fresh.append(_onto(state, ordered, known, chain, memory))
-        return limit_of(fresh[0], ordered[:known], settings)
+    def learned() -> Packed:
+        axis = leaf_to_soil(baseline, ordered[0].bands)
+        return pack_natural(natural_steps(baseline, residuals[:known], first_times(times, known), axis))
 
-    limit = memory.fact(mark_of("limit", chain[known], settings.decide.model_dump()), calibrated)
-    # the next look may change the flags of the last ones: a state from before them has to be there then
-    back = fresh[0] if fresh else _latest(chain, learning, settled, memory) or begin(ordered, learning)
-    if settled - back.count > REACH:
-        back = _onto(back, ordered, settled, chain, memory)
-    front = _latest(chain, learning, len(ordered), memory)
-    state = _onto(back if front is None else front, ordered, len(ordered), chain, memory)
-    return decide(site, state, ordered, limit, settings)
+    natural = unpack_natural(memory.packed(mark_of("natural", founded), learned))
+    chain = _chain(founded, marks)
+    settled = max(len(ordered) - REACH, 0)
+    # the next look may change the flags of the last ones: the screening before them is kept for it
+    back = _latest(chain, settled, memory) or begin(baseline)
+    if back.count < settled:
+        back = advance(back, baseline, natural, residuals[:settled], first_times(times, settled))
+        memory.keep(chain[settled], pack_screening(back))
+    front = _latest(chain, len(ordered), memory)
+    if front is None or front.count < len(ordered):
+        front = advance(back, baseline, natural, residuals, times)
+        memory.keep(chain[len(ordered)], pack_screening(front))
+    stack = Stack(baseline=baseline, natural=natural, residuals=residuals, times=times, screening=front)
+    return decide(site, ordered, stack, settings)
 
 
-def _chain(marks: Sequence[str], learning: int) -> dict[int, str]:
-    """By how many looks are folded: the digest of those looks and their order."""
-    chain = {learning: mark_of("fold", learning, marks[:learning])}
-    for count in range(learning + 1, len(marks) + 1):
-        chain[count] = mark_of(chain[count - 1], marks[count - 1])
+def _chain(founded: str, marks: Sequence[str]) -> list[str]:
+    """By the number of looks: the mark of their screening."""
+    chain = [mark_of("screening", founded)]
+    for mark in marks:
+        chain.append(mark_of(chain[-1], mark))
     return chain
 
 
-def _onto(state: State, looks: Sequence[Look], count: int, chain: dict[int, str], memory: Memory) -> State:
-    """The state after so many looks, kept, with what each new look left behind."""
-    if count <= state.count:
-        return state
-    after = advance(state, looks[:count])
-    for index in range(state.count, count):
-        memory.keep(_step_mark(chain, index), pack_step(after, index))
-    memory.keep(_state_mark(chain, count), pack_state(after))
-    return after
-
-
-def _latest(chain: dict[int, str], learning: int, limit: int, memory: Memory) -> State | None:
-    """The longest beginning of these looks, of at most `limit`, that was folded before; None where there is none."""
-    for count in sorted((count for count in chain if count <= limit), reverse=True):
-        packed = memory.find(_state_mark(chain, count))
-        if packed is None:
-            continue
-        steps: list[Packed] = []
-        for index in range(learning, count):
-            found = memory.find(_step_mark(chain, index))
-            if found is None:
-                break
-            steps.append(found)
-        else:
-            return unpack_state(packed, steps)
+def _latest(chain: Sequence[str], limit: int, memory: Memory) -> Screening | None:
+    """The screening of the longest beginning of these looks, of at most `limit`, that is kept; None where none is."""
+    for count in range(limit, 0, -1):
+        packed = memory.find(chain[count])
+        if packed is not None:
+            return unpack_screening(packed)
     return None
-
-
-def _state_mark(chain: dict[int, str], count: int) -> str:
-    return mark_of("state", chain[count])
-
-
-def _step_mark(chain: dict[int, str], index: int) -> str:
-    """Of the look at an index: the digest of all looks up to it, itself included."""
-    return mark_of("step", chain[index + 1])

@@ -1,17 +1,15 @@
-"""Looks, references and folds taken apart for the memory, and put together again to the last bit."""
+"""Looks, references and screenings as arrays and facts for the result cache, and back, to the last bit."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from pipeline.correct.reference import Reference
-from pipeline.decide.fold import State
-from pipeline.decide.history import History
-from pipeline.decide.persistence import Trace
+from pipeline.decide.residuals import Baseline, Residual
+from pipeline.decide.screening import Natural, Screening
 from pipeline.model.bands import Band
 from pipeline.model.imagery import Alignment, Look, Reason, Rejection, Scene
 from pipeline.run.memory import Packed
@@ -88,37 +86,52 @@ def unpack_reference(packed: Packed, grid: GeoBox) -> Reference:
     )
 
 
-def pack_step(state: State, index: int) -> Packed:
-    """What one look of a fold left behind: its scores and its whitened residual; nothing where it was not judged."""
-    score, white = state.scores[index], state.white[index]
-    return Packed(facts={}, arrays={} if score is None or white is None else {"score": score, "white": white})
+def pack_baseline(baseline: Baseline) -> Packed:
+    """The baseline of a site."""
+    return Packed(facts={}, arrays={"mean": baseline.mean, "cover": baseline.cover})
 
 
-def pack_state(state: State) -> Packed:
-    """Where a fold stands, without what `pack_step` keeps look by look."""
-    arrays = {f"past.{name}": array for name, array in _arrays(state.past).items()}
-    arrays |= {f"trace.{name}": array for name, array in _arrays(state.trace).items()}
-    return Packed(facts={"learning": state.learning}, arrays=arrays | {"judged": state.judged})
+def unpack_baseline(packed: Packed) -> Baseline:
+    """The inverse of `pack_baseline`."""
+    return Baseline(**packed.arrays)
 
 
-def unpack_state(packed: Packed, steps: list[Packed]) -> State:
-    """The inverse of both. steps: of all looks after the first `learning`, in their order."""
-    learning = packed.facts["learning"]
-    none = (None,) * learning
-    return State(
-        count=learning + len(steps),
-        past=History(**_part(packed.arrays, "past")),
-        trace=Trace(**_part(packed.arrays, "trace")),
-        scores=(*none, *(step.arrays.get("score") for step in steps)),
-        white=(*none, *(step.arrays.get("white") for step in steps)),
-        judged=packed.arrays["judged"],
-        learning=learning,
+def pack_residual(residual: Residual) -> Packed:
+    """The residual of one look."""
+    scales = {f"scale{index}": plane for index, plane in enumerate(residual.pooled)}
+    return Packed(facts={}, arrays=scales | {"noise": residual.noise})
+
+
+def unpack_residual(packed: Packed) -> Residual:
+    """The inverse of `pack_residual`."""
+    scales = sorted(name for name in packed.arrays if name.startswith("scale"))
+    return Residual(pooled=tuple(packed.arrays[name] for name in scales), noise=packed.arrays["noise"])
+
+
+def pack_natural(natural: Natural) -> Packed:
+    """The natural steps of a site."""
+    return Packed(facts={}, arrays={"covariances": natural.covariances})
+
+
+def unpack_natural(packed: Packed) -> Natural:
+    """The inverse of `pack_natural`."""
+    return Natural(**packed.arrays)
+
+
+def pack_screening(screening: Screening) -> Packed:
+    """The screening of some looks."""
+    arrays = {
+        f"{name}{index}": plane
+        for name in ("score", "start", "stop")
+        for index, plane in enumerate(getattr(screening, name))
+    }
+    return Packed(facts={"count": screening.count}, arrays=arrays)
+
+
+def unpack_screening(packed: Packed) -> Screening:
+    """The inverse of `pack_screening`."""
+    scales = range(len(packed.arrays) // 3)
+    score, start, stop = (
+        tuple(packed.arrays[f"{name}{index}"] for index in scales) for name in ("score", "start", "stop")
     )
-
-
-def _arrays(value: Any) -> dict[str, NDArray[Any]]:
-    return {each.name: np.asarray(getattr(value, each.name)) for each in fields(value)}
-
-
-def _part(arrays: Arrays, name: str) -> dict[str, NDArray[Any]]:
-    return {key.removeprefix(f"{name}."): array for key, array in arrays.items() if key.startswith(f"{name}.")}
+    return Screening(score=score, start=start, stop=stop, count=packed.facts["count"])

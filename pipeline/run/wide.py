@@ -150,7 +150,7 @@ def _judged(question: Question, found: Found, gathered: _Gathered, asked: int) -
         site=question.site.id,
         alerts=alerts,
         observations=tuple(each for each in observed.values() if each.change_id in kept),
-        evidence=Evidence(grid=small, log_odds=odds[0], since=np.full(odds[0].shape, -1, np.int16)),
+        evidence=Evidence(grid=small, score=odds[0], since=np.full(odds[0].shape, -1, np.int16)),
         before_scene=before.id,
         after_scene=after.id,
         cautions=_cautions(gathered, asked),

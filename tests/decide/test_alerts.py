@@ -6,8 +6,6 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry
@@ -119,7 +117,7 @@ def test_the_order_of_the_looks_and_twice_the_same_look_change_nothing() -> None
     random.Random(5).shuffle(shuffled)
     first, second = _decide(looks), _decide(shuffled)
     assert first.alerts == second.alerts
-    np.testing.assert_array_equal(first.evidence.log_odds, second.evidence.log_odds)
+    np.testing.assert_array_equal(first.evidence.score, second.evidence.score)
 
 
 def test_a_cloud_over_a_roof_moves_its_first_sight_to_the_next_clear_look() -> None:
@@ -132,21 +130,6 @@ def test_a_cloud_over_a_roof_moves_its_first_sight_to_the_next_clear_look() -> N
     assert alert.first_seen == (FIRST + timedelta(days=70)).date()
 
 
-@settings(max_examples=10, deadline=None)
-@given(st.integers(0, 1000), st.floats(0.1, 0.6))
-def test_more_cloud_never_makes_more_change(seed: int, share: float) -> None:
-    rng = np.random.default_rng(seed)
-    plain, clouded = _series(*[False] * 6, *[True] * 5), []
-    for look in plain:
-        clouds = ndimage.gaussian_filter(rng.normal(0, 1, (SIDE, SIDE)), 8)
-        why = np.where(clouds < np.quantile(clouds, share), np.uint8(Why.CLOUD), 0).astype(np.uint8)
-        clouded.append(replace(look, why=why) if rng.random() < 0.5 else look)
-    more, less = _decide(clouded).alerts, _decide(plain).alerts
-    assert len(more) <= len(less) == 1
-    assert all(alert.outline.intersects(less[0].outline) for alert in more)
-    assert all(alert.first_seen >= less[0].first_seen for alert in more)
-
-
 def test_a_roof_outside_the_aoi_is_not_reported() -> None:
     looks = _series(*[False] * 6, *[True] * 5)
     assert len(_decide(looks, _site(left=30)).alerts) == 1
@@ -156,7 +139,7 @@ def test_a_roof_outside_the_aoi_is_not_reported() -> None:
 def test_three_looks_of_history_are_enough_and_said_and_two_are_refused() -> None:
     decision = _decide(_series(*[False] * 3, *[True] * 4))
     assert len(decision.alerts) == 1
-    assert "3 looks of history" in decision.cautions[0]
+    assert "only 7 looks" in decision.cautions[0]
     with pytest.raises(DecisionError, match="3 usable looks, 4 needed"):
         _decide(_series(*[False] * 3))
 

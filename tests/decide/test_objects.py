@@ -1,95 +1,210 @@
-"""Objects and what confirms them: seasons, phases, eras, kinds, and the threshold that the user's rate sets."""
+"""Objects and detections: which pixels belong together, their dates, outlines, types of change and limits."""
 
 from dataclasses import replace
-from datetime import timedelta
 
 import numpy as np
 import pytest
-from scipy import ndimage
+from shapely.geometry import box
 
-from pipeline.decide import objects as deciding
-from pipeline.decide import shapes
-from pipeline.decide.alerts import decide_site
-from pipeline.decide.calibration import LIMITS, Tail
-from pipeline.decide.fold import Fold, fold, part_of
+from pipeline.decide.alerts import _apart
+from pipeline.decide.detections import LIMIT, LIMITS, Detection, confidence_of, detections, limit_of
 from pipeline.decide.kinds import is_browned, is_built, is_wood, kind
-from pipeline.decide.objects import object_of, objects
-from pipeline.decide.vectorise import eras
-from pipeline.model.alert import Kind, Status
+from pipeline.decide.objects import Stack, objects
+from pipeline.decide.residuals import MISSING, SCALES, Baseline, Residual
+from pipeline.decide.screening import Screening
+from pipeline.model.alert import Alert, Kind, Status
 from pipeline.model.bands import ANALYSIS
-from pipeline.model.imagery import Look
 from pipeline.model.settings import Settings, override
 from pipeline.study.materials import BURNT, CLEARED, PLOUGHED, RED_TILE, ROOFS, WATER, levels
-from tests.decide.test_alerts import BANDS, BUILDING, FIRST, GRASS, SOIL, _decide, _look, _series, _site
+from tests.decide.scenes import (
+    BUILDING,
+    DARK_ROOF,
+    GRASS,
+    LEFT,
+    ROOF,
+    SOIL,
+    TOP,
+    Ground,
+    day,
+    decided,
+    looks_with,
+    painted,
+    stack_of,
+    unchanged,
+)
 
 GREEN = np.array([0.03, 0.06, 0.04, 0.36, 0.38, 0.18, 0.09])
+BESIDE = (slice(32, 38), slice(41, 49))
+"""Ground that touches BUILDING."""
 
 
-def painted(look: Look, rows: slice, cols: slice, spectrum: np.ndarray) -> Look:
-    values = look.reflectance.copy()
-    values[:, rows, cols] = spectrum[:, None, None]
-    return replace(look, reflectance=values)
+def confirmed(looks: list, settings: Settings | None = None) -> list[Alert]:
+    """The confirmed alerts by their first look."""
+    alerts = decided(looks, settings=settings).alerts
+    return sorted((each for each in alerts if each.confirmed_at is not None), key=lambda each: each.first_seen)
 
 
-def test_two_clear_looks_make_it_provisional_and_the_third_confirms() -> None:
-    two, three = (_decide(_series(*[False] * 8, *[True] * count)).alerts for count in (2, 3))
-    assert [alert.status for alert in two] == [Status.PROVISIONAL]
-    assert two[0].confirmed_at is None
+def overlap(alert: Alert, ground: Ground) -> float:
+    """Intersection over union of an alert with painted ground."""
+    rows, cols = ground
+    truth = box(LEFT + 10 * cols.start, TOP - 10 * rows.stop, LEFT + 10 * cols.stop, TOP - 10 * rows.start)
+    return alert.outline.intersection(truth).area / alert.outline.union(truth).area
+
+
+def test_two_clear_looks_do_not_confirm_and_the_third_does() -> None:
+    two, three = (decided(looks_with(8 + count, (8, 99, BUILDING, ROOF))).alerts for count in (2, 3))
+    assert [alert for alert in two if alert.confirmed_at is not None] == []
     assert [alert.status for alert in three] == [Status.CONFIRMED]
-    assert three[0].confirmed_at == (FIRST + timedelta(days=100)).date()
-    assert three[0].confidence > two[0].confidence
+    assert (three[0].first_seen, three[0].confirmed_at) == (day(8), day(10))
 
 
-def test_leaves_that_come_out_on_bare_ground_are_no_construction() -> None:
-    looks = [_look(index, False) for index in range(12)]
-    before = [painted(look, slice(24, 32), slice(24, 32), SOIL) for look in looks[:6]]
-    after = [painted(look, slice(24, 32), slice(24, 32), GRASS) for look in looks[6:]]
-    assert _decide([*before, *after]).alerts == ()
+@pytest.mark.parametrize("apart", [0, 1, 3])
+def test_neighbouring_buildings_of_other_dates_are_two_alerts_with_their_own_dates(apart: int) -> None:
+    rows, cols = BESIDE
+    second = (rows, slice(cols.start + apart, cols.stop + apart))
+    one, two = confirmed(looks_with(26, (6, 99, BUILDING, ROOF), (16, 99, second, ROOF * 1.1)))
+    assert (one.last_clear_before, one.first_seen) == (day(5), day(6))
+    assert (two.last_clear_before, two.first_seen) == (day(15), day(16))
+    assert overlap(one, BUILDING) > 0.75 and overlap(two, second) > 0.75
 
 
-def test_a_large_field_laid_bare_is_not_confirmed_within_a_season() -> None:
-    looks = [_look(index, False) for index in range(14)]
-    field = (slice(16, 44), slice(14, 30))
-    meadow = np.array([0.04, 0.07, 0.06, 0.36, 0.24])
-    looks = [painted(look, *field, meadow if index < 7 else SOIL * 0.9) for index, look in enumerate(looks)]
-    assert [alert.status for alert in _decide(looks).alerts if alert.confirmed_at is not None] == []
+def test_ground_that_went_another_way_on_the_same_day_is_another_object() -> None:
+    water = np.array([0.04, 0.04, 0.03, 0.02, 0.01])
+    both = decided(looks_with(16, (7, 99, BUILDING, 1.2 * SOIL + 0.1), (7, 99, BESIDE, water))).alerts
+    assert [alert.first_seen for alert in both] == [day(7)] * 2
+    assert sorted(round(max(overlap(alert, ground) for alert in both), 1) for ground in (BUILDING, BESIDE))[0] >= 0.7
 
 
-def test_a_stricter_rate_never_confirms_more() -> None:
-    tail = Tail(rate=1.0, scale=0.9)
-    limits = [tail.limit(rate / 100) for rate in (0.01, 0.3, 3, 30, 300)]
+@pytest.mark.parametrize("roof", [DARK_ROOF, ROOF, 1.5 * ROOF], ids=["dark", "grey", "white"])
+def test_a_hall_is_a_new_structure_whatever_its_brightness(roof: np.ndarray) -> None:
+    (alert,) = confirmed(looks_with(16, (7, 99, BUILDING, roof)))
+    assert (alert.kind, alert.first_seen) == (Kind.NEW_STRUCTURE, day(7))
+    assert overlap(alert, BUILDING) > 0.75
+
+
+def test_a_small_faint_change_is_dated_to_its_look() -> None:
+    """Three by three pixels, half covered by a roof: a signal of a few sigmas a pixel."""
+    ground = (slice(20, 23), slice(40, 43))
+    looks = [painted(unchanged(index), ground, ROOF, 0.5) if index >= 9 else unchanged(index) for index in range(20)]
+    (alert,) = confirmed(looks)
+    assert alert.first_seen == day(9)
+
+
+def test_a_change_of_a_third_of_the_site_is_reported() -> None:
+    third = (slice(12, 60), slice(14, 50))
+    (alert,) = confirmed(looks_with(24, (10, 99, third, np.array([0.2, 0.22, 0.24, 0.28, 0.36]))))
+    assert alert.first_seen == day(10)
+    assert overlap(alert, third) > 0.8
+
+
+def test_a_patch_that_turns_green_is_no_structure() -> None:
+    ground = (slice(24, 32), slice(24, 32))
+    alerts = decided(looks_with(12, (0, 6, ground, SOIL), (6, 99, ground, GRASS))).alerts
+    assert [alert for alert in alerts if alert.kind in (Kind.NEW_STRUCTURE, Kind.RESURFACED)] == []
+
+
+def test_a_stricter_rate_asks_for_more_and_never_confirms_more() -> None:
+    limits = [limit_of(rate) for rate in (0.001, 0.01, 0.3, 3, 30, 300)]
     assert limits == sorted(limits, reverse=True)
-    assert limits[0] <= LIMITS[1] and limits[-1] >= LIMITS[0]
-    assert tail.limit(0.03) == pytest.approx(2 + 0.9 * np.log(1 / 0.03))
-    looks = _series(*[False] * 8, *[True] * 4)
-    strict = override(Settings(), {"decide.false_alarms_per_100km2_year": 0.001}, "test")
-    loose = override(Settings(), {"decide.false_alarms_per_100km2_year": 300}, "test")
-    confirmed = [
-        sum(alert.confirmed_at is not None for alert in decide_site(_site(), looks, each).alerts)
-        for each in (strict, loose)
+    assert (limits[0], limits[-1]) == (LIMITS[1], LIMITS[0]) and limit_of(3) == pytest.approx(LIMIT)
+    faint = (slice(20, 22), slice(40, 42))
+    looks = [painted(each, faint, ROOF, 0.25) if index >= 8 else each
+             for index, each in enumerate(looks_with(14, (8, 99, BUILDING, ROOF)))]  # fmt: skip
+    counts = [
+        len(confirmed(looks, override(Settings(), {"decide.false_alarms_per_100km2_year": rate}, "test")))
+        for rate in (0.001, 3, 300)
     ]
-    assert confirmed[0] <= confirmed[1]
+    assert counts == sorted(counts) and counts[0] >= 1
 
 
-def test_a_building_keeps_its_alert_when_it_gets_another_roof() -> None:
-    rows, cols = BUILDING
-    dark = np.array([0.05, 0.05, 0.05, 0.06, 0.07])
-    looks = _series(*[False] * 6, *[True] * 17)
-    looks = [painted(look, rows, cols, dark) if index >= 11 else look for index, look in enumerate(looks)]
-    alerts = [alert for alert in _decide(looks).alerts if alert.status is not Status.WITHDRAWN]
-    assert len(alerts) == 1
-    assert alerts[0].status is Status.CONFIRMED
-    assert alerts[0].first_seen == (FIRST + timedelta(days=60)).date()
+def test_confidence_rises_with_the_score_and_a_score_at_the_limit_is_in_doubt() -> None:
+    looks, stack = stack_of(looks_with(14, (8, 99, BUILDING, ROOF)))
+    made = objects(stack, 1.5)[0]
+    (one,) = detections(looks, stack, made, 2.0, 100.0)
+    at = [confidence_of(replace(one, score=score), 2.0) for score in (1.5, 2.0, 3.0, 6.0)]
+    assert at == sorted(at) and at[1] < 0.5 and at[3] > 0.95
 
 
-def test_what_joins_a_change_much_later_is_one_of_its_own_and_a_late_edge_is_not() -> None:
-    labels, days = np.zeros((12, 20), np.int32), np.zeros((12, 20), int)
-    labels[2:10, 2:18] = 1
-    days[2:10, 2:10], days[2:10, 10:18] = 100, 400
-    assert set(np.unique(eras(labels, days, 8))) == {0, 1, 2}
-    days[2:10, 3:18] = 100
-    days[2:10, 2:3] = 400
-    assert set(np.unique(eras(labels, days, 16))) == {0, 1}
+def test_an_object_smaller_than_the_least_area_is_not_reported() -> None:
+    looks, stack = stack_of(looks_with(14, (8, 99, BUILDING, ROOF)))
+    made = objects(stack, 1.5)[0]
+    assert len(detections(looks, stack, made, 2.0, 4000.0)) == 1
+    assert detections(looks, stack, made, 2.0, 6000.0) == ()
+
+
+def test_ground_shared_by_two_detections_goes_to_the_surer_one() -> None:
+    looks, stack = stack_of(looks_with(14, (8, 99, BUILDING, ROOF)))
+    (one,) = detections(looks, stack, objects(stack, 1.5)[0], 2.0, 100.0)
+    left, top, right, bottom = LEFT + 330, TOP - 320, LEFT + 410, TOP - 380
+
+    def placed_at(offset: float, score: float) -> Detection:
+        outline = box(left + offset, bottom, right + offset, top)
+        return replace(one, score=score, shape=replace(one.shape, outline=outline, area_m2=outline.area))
+
+    kept = _apart([placed_at(20, 3.0), placed_at(0, 5.0)], 100.0)
+    assert [(each.score, each.shape.outline.area, each.shape.area_m2) for each in kept] == [
+        (5.0, 4800.0, 4800.0), (3.0, 1200.0, 1200.0)
+    ]  # fmt: skip
+    assert len(_apart([placed_at(20, 3.0), placed_at(0, 5.0)], 2000.0)) == 1, "what is left is too small"
+    assert [each.shape.area_m2 for each in _apart([placed_at(75, 3.0), placed_at(0, 5.0)], 100.0)] == [4800.0] * 2
+
+
+def test_a_flash_before_the_first_look_is_not_an_observation_with_the_object() -> None:
+    looks = looks_with(18, (8, 99, BUILDING, DARK_ROOF), (3, 4, BUILDING, DARK_ROOF))
+    decision = decided(looks)
+    (alert,) = (each for each in decision.alerts if each.confirmed_at is not None)
+    seen = [row.time.date() for row in decision.observations if row.change_id == alert.id and row.seen]
+    assert (alert.first_seen, seen[0]) == (day(8), day(8))
+
+
+def enlarged(stack: Stack, by: int) -> Stack:
+    """The same ground with an unusable margin of some pixels, a multiple of the coarse stride, on every side."""
+    fine = ((by, by), (by, by))
+    margins = [((by // stride, by // stride),) * 2 for _, stride in SCALES]
+    residuals = [
+        Residual(
+            pooled=tuple(
+                np.pad(plane, ((0, 0), *margin), constant_values=MISSING)
+                for plane, margin in zip(each.pooled, margins, strict=True)
+            ),
+            noise=each.noise,
+        )
+        for each in stack.residuals
+    ]
+    planes = {
+        name: tuple(
+            np.pad(plane, margin, constant_values=outside)
+            for plane, margin in zip(getattr(stack.screening, name), margins, strict=True)
+        )
+        for name, outside in (("score", 0), ("start", -1), ("stop", -1))
+    }
+    baseline = Baseline(
+        mean=np.pad(stack.baseline.mean, ((0, 0), *fine), mode="edge"), cover=np.pad(stack.baseline.cover, fine)
+    )
+    return replace(
+        stack, baseline=baseline, residuals=residuals, screening=Screening(**planes, count=stack.screening.count)
+    )
+
+
+def test_an_object_is_the_same_on_a_larger_grid_around_it() -> None:
+    _, stack = stack_of(looks_with(14, (8, 99, BUILDING, ROOF), (7, 99, (slice(20, 26), slice(18, 24)), DARK_ROOF)))
+    small, large = objects(stack, 1.5), objects(enlarged(stack, 40), 1.5)
+    assert len(small) == len(large) >= 2
+    for one, other in zip(small, large, strict=True):
+        assert [(each.start + 40, each.stop + 40) for each in one.window] == [
+            (each.start, each.stop) for each in other.window
+        ]
+        np.testing.assert_array_equal(one.where, other.where)
+        np.testing.assert_array_equal(one.core, other.core)
+        assert (one.score, one.index, one.episode.first) == (other.score, other.index, other.episode.first)
+
+
+def test_a_cloud_missed_in_the_latest_look_leaves_an_alert_as_it_is() -> None:
+    looks = looks_with(13, (6, 99, BUILDING, ROOF))
+    cloud = painted(looks[12], (slice(8, 31), slice(14, 40)), np.array([0.55, 0.56, 0.57, 0.6, 0.5]))
+    (before,), (after,) = confirmed(looks[:12]), confirmed([*looks[:12], cloud])
+    assert (after.id, after.first_seen) == (before.id, before.first_seen)
+    assert after.outline.intersection(before.outline).area > 0.7 * before.outline.area
 
 
 @pytest.mark.parametrize("roof", sorted(ROOFS))
@@ -136,64 +251,3 @@ def test_leaves_that_fall_are_browned_and_woods_are_woods() -> None:
     assert is_browned(ANALYSIS, GREEN, brown)
     assert not is_browned(ANALYSIS, GREEN, levels(ROOFS["concrete"], ANALYSIS))
     assert is_wood(ANALYSIS, GREEN) and not is_wood(ANALYSIS, brown)
-
-
-def test_an_object_is_the_same_on_the_ground_around_it_as_on_the_whole_grid() -> None:
-    rng = np.random.default_rng(5)
-    places = [(slice(0, 7), slice(3, 9)), (slice(40, 47), slice(57, 64)), (slice(20, 26), slice(30, 42))]
-    looks = [_look(index, False) for index in range(12)]
-    for rows, cols in places:
-        roof = rng.uniform(0.25, 0.5, len(looks[0].bands))
-        looks = [painted(look, rows, cols, roof) if index >= 6 else look for index, look in enumerate(looks)]
-    found = fold(looks, 5)
-    seen = objects(found, 100.0)
-    assert len(seen) == len(places)
-    for shape, track in seen:
-        assert shape.where.size < found.judged.size
-        where = np.zeros(found.judged.shape, bool)
-        where[shape.window] = shape.where
-        again = object_of(found, ndimage.binary_dilation(where, iterations=2))
-        there = object_of(part_of(found, shape.window), ndimage.binary_dilation(where, iterations=2)[shape.window])
-        assert again is not None and there is not None
-        assert again[0].outline == there[0].outline and again[0].area_error_m2 == there[0].area_error_m2
-        assert np.array_equal(again[0].where[shape.window], there[0].where)
-        assert int(again[0].where.sum()) == int(there[0].where.sum())
-        assert (again[1].rises, again[1].edges, again[1].seen) == (there[1].rises, there[1].edges, there[1].seen)
-        assert np.array_equal(again[1].now, there[1].now) and track.first == 6
-
-
-def test_what_an_object_costs_does_not_depend_on_the_grid_it_lies_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    sizes: list[int] = []
-
-    def counted(part: Fold, where: np.ndarray) -> None:
-        sizes.append(where.size * len(part.looks))
-
-    monkeypatch.setattr(deciding, "object_of", counted)
-    looks = _series(*[False] * 6, *[True] * 5)
-    found = fold(looks, 5)
-    deciding.objects(found, 100.0)
-    wide = [replace(look, grid=look.grid.pad(40), reflectance=np.pad(look.reflectance, ((0, 0), (40, 40), (40, 40)),
-            mode="symmetric"), why=np.pad(look.why, 40)) for look in looks]  # fmt: skip
-    small, sizes[:] = list(sizes), []
-    deciding.objects(fold(wide, 5), 100.0)
-    assert small and max(sizes) <= 2 * max(small)
-
-
-def test_a_cloud_missed_in_the_latest_look_does_not_swallow_what_stands_beside_it() -> None:
-    standing = _series(*[False] * 6, *[True] * 6)
-    cloud = np.array([0.55, 0.56, 0.57, 0.6, 0.5])
-    latest = painted(_look(12, True), slice(8, 31), slice(14, 40), cloud)
-    before, after = _decide(standing), _decide([*standing, latest])
-    kept = [alert for alert in after.alerts if alert.confirmed_at is not None]
-    assert [alert.first_seen for alert in kept] == [before.alerts[0].first_seen]
-    assert kept[0].outline.intersection(before.alerts[0].outline).area > 0.7 * before.alerts[0].outline.area
-
-
-def test_what_only_the_coarser_bands_show_is_outlined_by_them() -> None:
-    change = np.random.default_rng(5).normal(0, 0.004, (len(BANDS), 40, 40))
-    roof = np.zeros((40, 40), bool)
-    roof[14:22, 12:20] = True
-    bright, short_wave = change + 0.2 * roof, change.copy()
-    short_wave[4, roof] += 0.2
-    assert shapes._telling(BANDS, bright, roof, roof) == [0, 1, 2, 3]
-    assert shapes._telling(BANDS, short_wave, roof, roof) == [0, 1, 2, 3, 4]

@@ -76,7 +76,7 @@ def decision(alerts: Sequence[Alert], made: Sequence[Look] | None = None, **chan
     odds[:3, :3] = np.nan
     facts: dict[str, Any] = {
         "site": "made-place", "alerts": tuple(alerts), "observations": tuple(observations(alerts, made)),
-        "evidence": Evidence(grid=GRID, log_odds=odds, since=np.zeros((SIZE, SIZE), np.int16)), "threshold": 4.0,
+        "evidence": Evidence(grid=GRID, score=odds, since=np.zeros((SIZE, SIZE), np.int16)), "threshold": 4.0,
         "before_scene": made[3].scene.id, "after_scene": made[-1].scene.id, "cautions": ("only 5 looks of history",),
         "settings_digest": "0123456789abcdef",
     }  # fmt: skip

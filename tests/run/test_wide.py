@@ -133,7 +133,7 @@ def test_each_building_is_found_once_and_whole_wherever_the_seams_run(
 def test_an_answer_holds_no_more_memory_than_it_tells(question: Question, in_cells: None) -> None:
     answer = cells.judge_cell(next(cells.cell_questions(question, scenes_of(question))), quiet)
     evidence = answer.decision.evidence
-    assert evidence.log_odds.base is None and evidence.since.base is None
+    assert evidence.score.base is None and evidence.since.base is None
     for looks in answer.looks.values():
         assert all(look.reflectance.base is None and look.why.base is None for look in looks)
 

@@ -1,6 +1,8 @@
 """The ablation: every idea can be switched off from outside, and what is left still gives an answer."""
 
+from dataclasses import replace
 from datetime import date
+from unittest.mock import Mock
 
 import pytest
 from shapely.geometry import box
@@ -40,6 +42,12 @@ def test_nothing_switched_off_finds_the_hall_and_makes_a_row(period: Period, mon
 
 
 @pytest.mark.parametrize("idea", IDEAS, ids=lambda idea: idea.name)
-def test_each_idea_can_be_switched_off(idea: Idea, period: Period, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_idea_is_replaced_where_the_decision_uses_it(
+    idea: Idea, period: Period, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("pipeline.study.evaluate.GRACE_DAYS", 0)
-    assert [each.id for each in ablation.measured(idea, period).sought] == ["hall"]
+    replaced = {name: Mock(side_effect=other) for name, other in idea.patches.items()}
+    found = ablation.measured(replace(idea, patches=replaced), period)
+    if idea.name != "renewals":
+        assert all(other.called for other in replaced.values())
+    assert len(found.sought) == 1

@@ -1,0 +1,232 @@
+"""The mean time series of one object: when it stepped, how sure that is, and which looks saw it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.decide.steps import LEAST_LOOKS, LENGTHS, RIDGE, Times
+
+LEAST_WEIGHT = 0.5
+"""Weight of a step below which season and step are not told apart."""
+PAST_SHARE = 0.9
+"""Quantile of the past along the direction of the step: a field that was bare before is not new when bare."""
+SEEN_SHARE = 0.8
+"""Of the clear looks of a window: with fewer that show the step it counts less, in proportion."""
+SEEN = (0.25, 0.5)
+"""Progress from the state before (0) to the state after (1) at which a look has seen the object: the larger for a
+noisy past, the smaller for a quiet one, so that a gradual change is dated by its beginning."""
+SEEN_SIGMAS = 3.0
+"""Spreads of its own past at which a look has seen the object."""
+ENDED_SHARE = 0.3
+"""Of the clear looks after it is gone: with more that see it, it is not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Candidates:
+    """Every window of a series in which a step can be estimated, and how anomalous its step is.
+
+    start, stop: (window,) looks. step: (window, band) reflectance. score: (window,) Mahalanobis length of the step,
+    less what the past showed of it already and what its own looks do not show. progress: (look, window) 0 = as before,
+    1 = as after, NaN where not clear. past: (window,) upper quantile of the progress before the step.
+    """
+
+    start: NDArray[np.intp]
+    stop: NDArray[np.intp]
+    step: NDArray[np.float64]
+    score: NDArray[np.float64]
+    progress: NDArray[np.float64]
+    past: NDArray[np.float64]
+
+    @property
+    def best(self) -> int:
+        """Index of the window with the highest score, the earliest of equals."""
+        return int(np.argmax(self.score))
+
+    def dated(self, index: int) -> int:
+        """The look at which the step of a window most likely began.
+
+        Least squares with errors cut at half the step: looks before it are as before, looks of the window as after.
+        """
+        progress = self.progress[:, index]
+        clear = np.flatnonzero(np.isfinite(progress[: int(self.stop[index])]))
+        after = float(np.median(progress[clear[-max(LEAST_LOOKS, int((clear >= self.start[index]).sum() // 2)) :]]))
+        before = np.minimum(progress[clear] ** 2, 0.25 * after**2)
+        since = np.minimum((progress[clear] - after) ** 2, 0.25 * after**2)
+        cost = np.concatenate([[0], np.cumsum(before)]) + np.concatenate([np.cumsum(since[::-1])[::-1], [0]])
+        inner = cost[LEAST_LOOKS : clear.size - LEAST_LOOKS + 1]
+        return int(clear[LEAST_LOOKS + int(np.argmin(inner))]) if inner.size else int(self.start[index])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Episode:
+    """What the looks saw of an object. Indices of looks, -1 = none.
+
+    first, last: first and last look that saw it. before: last clear look before the first. ended: it was gone in the
+    latest clear looks. seen: (look,) bool. looks_seen, looks_clear: from `first` on, until `last` where it has ended.
+    """
+
+    first: int
+    before: int
+    last: int
+    ended: bool
+    seen: NDArray[np.bool_]
+    looks_seen: int
+    looks_clear: int
+
+
+def candidates(
+    series: NDArray[np.float64], times: Times, natural: NDArray[np.float64], noise: NDArray[np.float64]
+) -> Candidates | None:
+    """All windows of a (look, band) series, NaN = not clear; None where there is none.
+
+    natural: (duration class, band, band) covariance of steps without construction. noise: (band, band) covariance of
+    the series in one look. Steps by least squares as in `pipeline.decide.steps`.
+    """
+    clear: NDArray[np.bool_] = np.asarray(np.isfinite(series).all(axis=1))
+    start, stop = _windows(clear)
+    if not start.size:
+        return None
+    seen, seasons = np.where(clear[:, None], series, 0), times.seasons
+    values = _without_spikes(seen, np.flatnonzero(clear))
+    weights = clear * times.weights
+    gram = _cumulative(weights[:, None, None] * seasons[:, :, None] * seasons[:, None, :])
+    moments = _cumulative(weights[:, None, None] * seasons[:, :, None] * values[:, None, :])
+    normal = gram[stop] + np.diag(RIDGE)
+    after = (gram[stop] - gram[start])[:, 0]
+    solved = np.linalg.solve(normal, after[:, :, None])[:, :, 0]
+    weight = after[:, 0] - (after * solved).sum(axis=1)
+    kept = weight > LEAST_WEIGHT
+    if not kept.any():
+        return None
+    start, stop, normal, after, solved, weight = (each[kept] for each in (start, stop, normal, after, solved, weight))
+    total = (moments[stop] - moments[start])[:, 0]
+    step = (total - np.einsum("wi,wib->wb", solved, moments[stop])) / weight[:, None]
+    base = np.linalg.solve(normal, moments[stop] - step[:, None, :] * after[:, :, None])
+    length, filtered = _lengths(step, weight, times.duration_class(start, stop), natural, noise)
+    progress = seen @ filtered.T - np.einsum("ti,wib,wb->tw", seasons, base, filtered)
+    progress[~clear] = np.nan
+    look = np.arange(len(series))[:, None]
+    inside, earlier = clear[:, None] & (look >= start) & (look < stop), clear[:, None] & (look < start)
+    shown = (inside & (np.nan_to_num(progress) > SEEN[1])).sum(axis=0)
+    past = _upper(np.where(earlier, progress, np.nan))
+    lasting = times.duration_class(start, stop) == len(natural) - 1
+    novel = 1 - np.clip(past, 0, 1) ** np.where(lasting, 2, 1)
+    score = length * novel * np.minimum(1, shown / np.maximum(inside.sum(axis=0), 1) / SEEN_SHARE)
+    score *= (shown >= LEAST_LOOKS) / np.sqrt(series.shape[1])
+    return Candidates(start=start, stop=stop, step=step, score=score, progress=progress, past=past)
+
+
+def episode_of(found: Candidates, index: int) -> Episode | None:
+    """When the object of a window was seen; None where no look after the step saw it.
+
+    The first look with it is the earliest from which on every clear look saw it, back from the window's start; so the
+    last clear look before it did not see it.
+    """
+    progress, start = found.progress[:, index], found.dated(index)
+    clear = np.flatnonzero(np.isfinite(progress))
+    past = progress[clear[clear < start]]
+    spread = 1.4826 * float(np.median(np.abs(past - np.median(past))))
+    limit = float(np.clip(max(SEEN_SIGMAS * spread, float(found.past[index])), *SEEN))
+    seen = np.nan_to_num(progress, nan=-np.inf) > limit
+    sights = clear[(clear >= start) & seen[clear]]
+    if not sights.size:
+        return None
+    first, before = int(sights[0]), -1
+    for look in clear[clear < first][::-1]:
+        if not seen[look]:
+            before = int(look)
+            break
+        first = int(look)
+    last = int(sights[-1])
+    gone = _gone(progress[clear[clear >= first]])
+    later = clear[clear >= first][gone:]
+    ended = later.size >= LEAST_LOOKS and float(seen[later].mean()) < ENDED_SHARE
+    if ended:
+        last = int(sights[sights < later[0]][-1]) if (sights < later[0]).any() else first
+    span = clear[(clear >= first) & (clear <= (last if ended else clear[-1]))]
+    return Episode(first=first, before=before, last=last, ended=ended, seen=seen, looks_seen=int(seen[span].sum()),
+                   looks_clear=int(span.size))  # fmt: skip
+
+
+def _gone(progress: NDArray[np.float64]) -> int:
+    """How many looks of an object show it before it is gone, by least squares with errors cut at half the step."""
+    after = float(np.median(progress[:LEAST_LOOKS]))
+    there = np.minimum((progress - after) ** 2, 0.25 * after**2)
+    away = np.minimum(progress**2, 0.25 * after**2)
+    cost = np.concatenate([[0], np.cumsum(there)]) + np.concatenate([np.cumsum(away[::-1])[::-1], [0]])
+    return 1 + int(np.argmin(cost[1:]))
+
+
+def confirmed_at(found: Candidates, episode: Episode, limit: float) -> int:
+    """The first look at which a window of the episode had reached a score, -1 = none."""
+    own = (
+        (found.start > episode.before)
+        & (found.start <= max(episode.first, episode.before + 1))
+        & (found.score >= limit)
+    )
+    if not own.any():
+        return -1
+    sights = np.flatnonzero(episode.seen & (np.arange(episode.seen.size) >= episode.first))
+    if sights.size < LEAST_LOOKS:
+        return -1
+    return max(int(found.stop[own].min()) - 1, int(sights[LEAST_LOOKS - 1]))
+
+
+def _without_spikes(values: NDArray[np.float64], clear: NDArray[np.intp]) -> NDArray[np.float64]:
+    """The series with each clear look replaced by the median of itself and the clear looks before and after it.
+
+    The first and the last get that of the three nearest. A step keeps its place; what one look alone shows (a flash, a
+    missed cloud) is gone.
+    """
+    out, known = values.copy(), values[clear]
+    if len(clear) > 2:
+        middle = np.median(np.stack([known[:-2], known[1:-1], known[2:]]), axis=0)
+        out[clear] = np.concatenate([middle[:1], middle, middle[-1:]])
+    return out
+
+
+def _windows(clear: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """(start, stop) of the windows that begin and end with a clear look, with enough of them on both sides."""
+    looks, count = len(clear), np.concatenate([[0], np.cumsum(clear)])
+    first = [start for start in np.flatnonzero(clear).tolist() if count[start] >= LEAST_LOOKS]
+    pairs = [(start, min(start + length, looks)) for start in first for length in (*LENGTHS, looks)]
+    kept = sorted(
+        {(start, stop) for start, stop in pairs if clear[stop - 1] and count[stop] - count[start] >= LEAST_LOOKS}
+    )
+    both = np.array(kept, np.intp).reshape(-1, 2)
+    return both[:, 0], both[:, 1]
+
+
+def _lengths(
+    step: NDArray[np.float64],
+    weight: NDArray[np.float64],
+    duration: NDArray[np.intp],
+    natural: NDArray[np.float64],
+    noise: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mahalanobis length of every step under natural + noise / weight, and the matched filter of which it is 1."""
+    length, filtered = np.zeros(len(step)), np.zeros_like(step)
+    white = np.linalg.inv(np.linalg.cholesky(noise))
+    for each in range(len(natural)):
+        mine = duration == each
+        values, vectors = np.linalg.eigh(white @ natural[each] @ white.T)
+        turned = (step[mine] @ white.T) @ vectors
+        scale = 1 / (np.maximum(values, 0)[None] + 1 / weight[mine][:, None])
+        length[mine] = np.sqrt((turned**2 * scale).sum(axis=1))
+        filtered[mine] = ((turned * scale) @ vectors.T) @ white
+    filtered /= np.maximum((filtered * step).sum(axis=1), 1e-12)[:, None]
+    return length, filtered
+
+
+def _upper(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(window,) upper quantile of each column, NaN left out."""
+    ordered = np.sort(values, axis=0)
+    count = np.isfinite(ordered).sum(axis=0)
+    place = np.floor(PAST_SHARE * np.maximum(count - 1, 0)).astype(int)
+    found = np.take_along_axis(ordered, place[None], axis=0)[0]
+    return np.asarray(np.where(count > 0, found, 0.0))
+
+
+def _cumulative(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.concatenate([np.zeros((1, *values.shape[1:])), np.cumsum(values, axis=0)])

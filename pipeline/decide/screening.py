@@ -1,0 +1,296 @@
+"""Every pixel's most anomalous lasting step, judged against the steps that like ground makes without construction.
+
+Anomalous change detection (Theiler 2008) applied to steps: a step is scored by its Mahalanobis length under the
+covariance of natural steps of its land-cover cluster, scale and duration. Fields step every season along the axis from
+soil to leaf, so there a step of that direction means little; a roof does not lie on that axis.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.correct.robust import median
+from pipeline.decide.residuals import CLUSTERS, SCALES, WEIGHTS, Baseline, Residual, reflectance_of
+from pipeline.decide.steps import DURATIONS, LEAST_LOOKS, Sums, Times, windows
+from pipeline.model.bands import Band
+
+SAMPLE = 1000
+"""Pixels of each cluster from which natural steps are learned, and their median at each window."""
+LEAST_SAMPLE = 40
+"""Fewer pixels make no covariance."""
+KEPT = 0.97
+"""Of the quiet steps, by Mahalanobis length: the rest is for the covariance of episodes."""
+QUIET = 0.5
+"""Of the windows of one duration, those with the smallest steps: construction of half a site is not natural."""
+POOL = 20_000
+"""Natural steps of one covariance, at most."""
+FLOOR = 0.0015
+"""Least spread of quiet steps along any direction, reflectance."""
+LARGE = 4.0
+"""Mahalanobis length under the quiet covariance from which a step is large."""
+REVERTED = -0.4
+"""Of a step: where what follows goes back by more than this share, it was an episode (a field that grew again)."""
+BRIGHTNESS, OTHER = 0.10, 0.006
+"""Largest spread of natural steps: of brightness (moisture, sun, haze), as a share of the reflectance; and of any other
+direction but that from leaf to soil, reflectance. Ground that is moved and moved again steps further: that is work."""
+GREEN_CONTRAST, VISIBLE_CONTRAST = 0.4, 0.2
+"""Difference in NDVI, or in the same index of green and red, between the greenest and the barest ground of a site that
+has both leaf and soil."""
+PRIOR_EPISODES = 20.0
+"""Episodes along the axis from leaf to soil that are believed in before any were observed."""
+CHUNK = 8192
+"""Pixels worked on together: their sums fit the processor's cache."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Natural:
+    """Steps without construction. covariances: (scale, cluster, duration class, band, band), reflectance squared."""
+
+    covariances: NDArray[np.float64]
+
+    def whitener(self, scale: int, cluster: int, duration: int) -> NDArray[np.float32]:
+        """(band, band): natural steps multiplied by it have unit covariance."""
+        return np.linalg.inv(np.linalg.cholesky(self.covariances[scale, cluster, duration])).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Screening:
+    """The largest step of every pixel, one array a scale.
+
+    score: (row, col) float32, Mahalanobis length, 0 where none. start, stop: (row, col) int16, its window of looks,
+    -1 where none. count: looks screened.
+    """
+
+    score: tuple[NDArray[np.float32], ...]
+    start: tuple[NDArray[np.int16], ...]
+    stop: tuple[NDArray[np.int16], ...]
+    count: int
+
+
+def times_of(residuals: Sequence[Residual], days: Sequence[int], founding: int | None = None) -> Times:
+    """Days of the looks, and their weights: the inverse of their noise variance, 1 for the usual noise.
+
+    founding: how many of the first looks set the usual noise; None = all.
+    """
+    noise = np.array([float(each.noise.mean()) for each in residuals])
+    first = noise[:founding]
+    known = first[np.isfinite(first)]
+    usual = float(np.median(known)) if known.size else 1.0
+    return Times(days=np.array(days), weights=np.clip((usual / noise) ** 2, *WEIGHTS))
+
+
+def natural_steps(baseline: Baseline, residuals: Sequence[Residual], times: Times, axis: NDArray[Any]) -> Natural:
+    """Covariances of natural steps inside these looks, by scale, cluster and duration, from a sample of the pixels.
+
+    They are those of episodes: large steps that reverted, as a field that is ploughed and green again, or a flood.
+    Construction does not revert, so episodes are the changes of the site's own history that are surely natural.
+    axis: (band,) from leaf to soil, the direction of episodes that is believed in before any were observed.
+    """
+    bands, classes = len(baseline.mean), len(DURATIONS) + 1
+    found = np.zeros((len(SCALES), CLUSTERS, classes, bands, bands))
+    believed = PRIOR_EPISODES * np.outer(axis, axis) / 4
+    largest = [
+        np.outer(axis, axis) + _range(baseline.mean[:, baseline.cover == cluster]) for cluster in range(CLUSTERS)
+    ]
+    for scale in range(len(SCALES)):
+        samples = _samples(baseline, residuals, times, scale)
+        for cluster in range(CLUSTERS):
+            sums = samples.get(cluster)
+            steps = {} if sums is None else _steps_by_duration(sums, times)
+            own = {duration: _covariance(_quiet(parts)) for duration, parts in steps.items()}
+            quiet = np.zeros((classes, bands, bands))
+            for duration in range(classes):
+                near = min(own, key=lambda each: (abs(each - duration), each), default=None)
+                quiet[duration] = np.eye(bands) * 0.01**2 if near is None else own[near]
+            for duration, episodes in enumerate(_episodes(sums, times, quiet)):
+                number = episodes.shape[1] + PRIOR_EPISODES
+                natural = (episodes @ episodes.T + believed) / number + 2 * quiet[duration]
+                if duration == classes - 1:
+                    # episodes do not last: what stays for most of a year is compared with ground that stays as it is
+                    natural = quiet[duration]
+                found[scale, cluster, duration] = _limited(natural, largest[cluster] + 2 * quiet[duration])
+    return Natural(covariances=found)
+
+
+def leaf_to_soil(baseline: Baseline, bands: Sequence[Band]) -> NDArray[np.float64]:
+    """(band,) spectrum of the site's barest ground less that of its greenest, as far as that is green; reflectance."""
+    at = {band: plane.ravel() for band, plane in zip(bands, baseline.mean, strict=True)}
+    low = at.get(Band.B04, baseline.mean[-1].ravel())
+    high = next((at[band] for band in (Band.B08, Band.B8A, Band.B03) if band in at), baseline.mean[0].ravel())
+    infrared = Band.B08 in at or Band.B8A in at
+    index = (high - low) / np.maximum(high + low, 0.02)
+    spectra = baseline.mean.reshape(len(bands), -1)
+    green, bare = index >= np.quantile(index, 0.9), index <= np.quantile(index, 0.3)
+    contrast = float(np.median(index[green]) - np.median(index[bare])) / (
+        GREEN_CONTRAST if infrared else VISIBLE_CONTRAST
+    )
+    off = np.median(spectra[:, bare], axis=1) - np.median(spectra[:, green], axis=1)
+    return np.asarray(off * min(contrast, 1.0), np.float64)
+
+
+def _episodes(sums: Sums | None, times: Times, quiet: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    """By duration class: (band, episode) steps that were large and reverted in as many looks again."""
+    classes, bands = len(DURATIONS) + 1, quiet.shape[-1]
+    found: list[list[NDArray[np.float32]]] = [[np.zeros((bands, 0), np.float32)] for _ in range(classes)]
+    roots = np.linalg.inv(np.linalg.cholesky(quiet)).astype(np.float32)
+    for start, stop in windows(0, len(times.days)) if sums is not None else ():
+        until, duration = min(2 * stop - start, len(times.days)), int(times.duration_class(start, stop))
+        if until - stop < LEAST_LOOKS:
+            continue
+        step, _, enough = sums.step(start, stop)  # type: ignore[union-attr]
+        back, _, known = sums.step(stop, until)  # type: ignore[union-attr]
+        both = np.flatnonzero(enough & known)
+        if both.size < LEAST_SAMPLE:
+            continue
+        step, back = (
+            part[:, both] - median(part[:, both], axis=1)[:, None].astype(np.float32) for part in (step, back)
+        )
+        white, turned = roots[duration] @ step, roots[duration] @ back
+        size = (white**2).sum(axis=0)
+        reverted = (size > LARGE**2) & ((white * turned).sum(axis=0) < REVERTED * size)
+        found[duration].append(step[:, reverted])
+    return [np.concatenate(each, axis=1).astype(np.float64) for each in found]
+
+
+def begin(baseline: Baseline) -> Screening:
+    """Nothing screened yet."""
+    shapes = [baseline.cover[::stride, ::stride].shape for _, stride in SCALES]
+    none = tuple(np.full(shape, -1, np.int16) for shape in shapes)
+    return Screening(score=tuple(np.zeros(shape, np.float32) for shape in shapes), start=none, stop=none, count=0)
+
+
+def advance(
+    before: Screening, baseline: Baseline, natural: Natural, residuals: Sequence[Residual], times: Times
+) -> Screening:
+    """The screening of all residuals, of which the first `before.count` are screened already."""
+    scores, starts, stops = list[NDArray[np.float32]](), list[NDArray[np.int16]](), list[NDArray[np.int16]]()
+    for scale in range(len(SCALES)):
+        score, start, stop = before.score[scale].copy(), before.start[scale].copy(), before.stop[scale].copy()
+        samples = _samples(baseline, residuals, times, scale)
+        cover = _cover(baseline, scale).ravel()
+        for cluster, where in _chunks(cover):
+            values, clear = _at(residuals, scale, where)
+            best = (score.reshape(-1)[where], start.reshape(-1)[where], stop.reshape(-1)[where])
+            whiteners = [natural.whitener(scale, cluster, duration) for duration in range(len(DURATIONS) + 1)]
+            _screen(Sums(values, clear, times), samples.get(cluster), whiteners, times, before.count, best)
+            score.reshape(-1)[where], start.reshape(-1)[where], stop.reshape(-1)[where] = best
+        scores.append(score)
+        starts.append(start)
+        stops.append(stop)
+    return Screening(score=tuple(scores), start=tuple(starts), stop=tuple(stops), count=len(residuals))
+
+
+def _screen(
+    sums: Sums,
+    sample: Sums | None,
+    whiteners: Sequence[NDArray[np.float32]],
+    times: Times,
+    first: int,
+    best: tuple[NDArray[np.float32], NDArray[np.int16], NDArray[np.int16]],
+) -> None:
+    """Raise the best score of pixels of one cluster by the windows that end after `first`, in place."""
+    score, at, until = best
+    for start, stop in windows(first, len(times.days)):
+        step, _, enough = sums.step(start, stop)
+        enough &= sums.clear[start]
+        if not enough.any():
+            continue
+        if sample is not None:
+            centre = _centre(sample, start, stop)
+            if centre is not None:
+                step -= centre[:, None]
+        white = whiteners[int(times.duration_class(start, stop))] @ step
+        length = np.sqrt(np.mean(np.square(white), axis=0))
+        higher = enough & (length > score)
+        score[higher], at[higher], until[higher] = length[higher], start, stop
+
+
+def _centre(sample: Sums, start: int, stop: int) -> NDArray[np.float32] | None:
+    """(band,): median step of a cluster in a window; None where too few of its pixels were clear."""
+    step, _, enough = sample.step(start, stop)
+    if int(enough.sum()) < LEAST_SAMPLE:
+        return None
+    return median(step[:, enough], axis=1).astype(np.float32)
+
+
+def _samples(baseline: Baseline, residuals: Sequence[Residual], times: Times, scale: int) -> dict[int, Sums]:
+    """Sums of every n-th pixel of each cluster: not a random draw, so that the same looks give the same bits."""
+    cover, found = _cover(baseline, scale).ravel(), {}
+    for cluster in range(CLUSTERS):
+        where = np.flatnonzero(cover == cluster)
+        if where.size >= LEAST_SAMPLE:
+            where = where[:: max(1, where.size // SAMPLE)]
+            found[cluster] = Sums(*_at(residuals, scale, where), times)
+    return found
+
+
+def _steps_by_duration(sums: Sums, times: Times) -> dict[int, list[NDArray[np.float32]]]:
+    """By duration class: of each window the (band, pixel) steps, their median taken off."""
+    found: dict[int, list[NDArray[np.float32]]] = {}
+    for start, stop in windows(0, len(times.days)):
+        step, _, enough = sums.step(start, stop)
+        if int(enough.sum()) >= LEAST_SAMPLE:
+            found.setdefault(int(times.duration_class(start, stop)), []).append(_centred(step[:, enough]))
+    return found
+
+
+def _centred(steps: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(band, pixel) steps less their median: what a whole cluster does is season or light."""
+    return np.asarray(steps - median(steps, axis=1)[:, None], np.float32)
+
+
+def _quiet(parts: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """The steps of the windows in which they are small."""
+    sizes = [float(np.mean(np.quantile(np.abs(part), 0.9, axis=1))) for part in parts]
+    limit = float(np.quantile(sizes, QUIET))
+    kept = np.concatenate([part for part, size in zip(parts, sizes, strict=True) if size <= limit], axis=1)
+    return kept[:, :: max(1, kept.shape[1] // POOL)]
+
+
+def _covariance(steps: NDArray[np.float32]) -> NDArray[np.float64]:
+    """(band, band) of (band, pixel) steps, those of the largest Mahalanobis length left out."""
+    sample = steps[:, :: max(1, steps.shape[1] // POOL)].astype(np.float64)
+    floor = FLOOR**2 * np.eye(len(sample))
+    covariance = np.cov(sample) + floor
+    for _ in range(3):
+        length = np.einsum("ip,ij,jp->p", sample, np.linalg.inv(covariance), sample)
+        covariance = 1.05 * np.cov(sample[:, length <= np.quantile(length, KEPT)]) + floor
+    return np.asarray(covariance)
+
+
+def _range(spectra: NDArray[np.float32]) -> NDArray[np.float64]:
+    """(band, band) covariance of the largest natural steps off the axis from leaf to soil, of (band, pixel) ground."""
+    middle = np.median(spectra, axis=1).astype(np.float64) if spectra.size else np.full(len(spectra), 0.1)
+    return np.asarray(BRIGHTNESS**2 * np.outer(middle, middle) + OTHER**2 * np.eye(len(middle)))
+
+
+def _limited(covariance: NDArray[np.float64], largest: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A covariance, cut to the largest along every direction (in the coordinates in which that is 1)."""
+    root = np.linalg.cholesky(largest)
+    white = np.linalg.inv(root)
+    values, vectors = np.linalg.eigh(white @ covariance @ white.T)
+    return np.asarray(root @ (vectors * np.minimum(values, 1)) @ vectors.T @ root.T)
+
+
+def _cover(baseline: Baseline, scale: int) -> NDArray[np.int8]:
+    stride = SCALES[scale][1]
+    return baseline.cover[::stride, ::stride]
+
+
+def _chunks(cover: NDArray[np.int8]) -> Iterator[tuple[int, NDArray[np.intp]]]:
+    """(cluster, indices of some of its pixels), all pixels together once."""
+    for cluster in range(CLUSTERS):
+        where = np.flatnonzero(cover == cluster)
+        for start in range(0, where.size, CHUNK):
+            yield cluster, where[start : start + CHUNK]
+
+
+def _at(
+    residuals: Sequence[Residual], scale: int, where: NDArray[np.intp]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """(look, band, where) reflectance, 0 where not usable; and (look, where), True = usable."""
+    counts = np.stack([each.pooled[scale].reshape(len(each.noise), -1).take(where, axis=1) for each in residuals])
+    return reflectance_of(counts)

@@ -1,0 +1,180 @@
+"""The mean series of one object: its date, which looks saw it, when it was confirmed."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.decide.object_series import Candidates, candidates, confirmed_at, episode_of
+from pipeline.decide.steps import LEAST_LOOKS, Times
+
+BANDS, LOOKS, NOISE = 3, 60, 0.004
+STEP = np.array([0.06, 0.05, 0.04])
+NATURAL = np.stack([0.01**2 * np.eye(BANDS)] * 4)
+
+
+def times(looks: int = LOOKS) -> Times:
+    return Times(days=737_000 + 12 * np.arange(looks), weights=np.ones(looks))
+
+
+def series(seed: int = 0, looks: int = LOOKS, noise: float = NOISE) -> np.ndarray:
+    """(look, band) residuals without a change."""
+    return np.random.default_rng(seed).normal(0, noise, (looks, BANDS))
+
+
+def found_in(values: np.ndarray) -> Candidates:
+    found = candidates(values, times(len(values)), NATURAL, NOISE**2 * np.eye(BANDS))
+    assert found is not None
+    return found
+
+
+def with_step(first: int, seed: int = 0, hidden: tuple[int, ...] = (), looks: int = LOOKS) -> np.ndarray:
+    values = series(seed, looks)
+    values[first:] += STEP
+    values[list(hidden)] = np.nan
+    return values
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_step_is_dated_to_its_look_under_noise(seed: int) -> None:
+    first = 15 + 4 * seed
+    values = with_step(first, seed)
+    values += np.random.default_rng(50 + seed).normal(0, 2 * NOISE, values.shape)
+    found = found_in(values)
+    assert found.dated(found.best) == first
+    np.testing.assert_allclose(found.step[found.best], STEP, atol=0.012)
+
+
+@pytest.mark.parametrize("offset", [-2, -1, 1, 2])
+def test_a_window_that_begins_beside_the_step_is_dated_to_the_step(offset: int) -> None:
+    found = found_in(with_step(30))
+    at = np.flatnonzero((found.start == 30 + offset) & (found.stop == 54 + offset))
+    assert at.size == 1
+    assert found.dated(int(at[0])) == 30
+
+
+def test_one_flash_is_no_step_and_the_same_change_that_lasts_is() -> None:
+    flash = series()
+    flash[30] += 6 * STEP
+    lasting = found_in(with_step(30))
+    assert found_in(flash).score.max() < 0.3 * lasting.score.max()
+    assert found_in(flash).score.max() < 2 * found_in(series()).score.max() + 0.2
+
+
+def test_ground_that_was_bare_before_is_less_new_when_bare() -> None:
+    repeated = with_step(40)
+    for first in (8, 20):
+        repeated[first : first + 5] += STEP
+    novel, other = (found.score[found.start == 40].max() for found in (found_in(with_step(40)), found_in(repeated)))
+    assert other < 0.6 * novel
+
+
+def test_too_few_clear_looks_make_no_window() -> None:
+    values = with_step(30)
+    values[:58] = np.nan
+    assert candidates(values, times(), NATURAL, NOISE**2 * np.eye(BANDS)) is None
+
+
+def test_first_is_the_first_sight_and_before_the_last_clear_look_without_it() -> None:
+    found = found_in(with_step(30, hidden=(26, 29, 30, 31, 35)))
+    episode = episode_of(found, found.best)
+    assert episode is not None
+    assert (episode.first, episode.before, episode.last, episode.ended) == (32, 28, 59, False)
+    assert episode.seen[32] and not episode.seen[[28, 30, 31, 35]].any()
+    assert (episode.looks_seen, episode.looks_clear) == (27, 27)
+
+
+@pytest.mark.parametrize(("spread", "earliest", "latest"), [(0.001, 29, 34), (0.015, 33, 39)])
+def test_a_gradual_change_is_dated_by_its_beginning_where_the_past_is_quiet(
+    spread: float, earliest: int, latest: int
+) -> None:
+    """The change takes the looks 28 to 44. On a noisy past it is seen at half of it, on a quiet one earlier."""
+    values = series(noise=spread)
+    share = np.clip((np.arange(LOOKS) - 28) / 16, 0, 1)
+    values += share[:, None] * 2 * STEP
+    found = found_in(values)
+    episode = episode_of(found, found.best)
+    assert episode is not None
+    assert earliest <= episode.first <= latest
+    assert episode.before == episode.first - 1
+
+
+def test_a_change_that_reverts_has_ended_at_its_last_sight() -> None:
+    values = with_step(24)
+    values[40:] -= STEP
+    found = found_in(values)
+    at = np.flatnonzero((found.start == 24) & (found.stop == 40))
+    episode = episode_of(found, int(at[0]))
+    assert episode is not None
+    assert (episode.first, episode.last, episode.ended) == (24, 39, True)
+    assert (episode.looks_seen, episode.looks_clear) == (16, 16)
+
+
+def test_a_cloud_missed_for_two_looks_ends_nothing() -> None:
+    values = with_step(24)
+    values[40:42] -= STEP
+    found = found_in(values)
+    episode = episode_of(found, found.best)
+    assert episode is not None
+    assert not episode.ended
+    assert (episode.looks_seen, episode.looks_clear) == (34, 36)
+
+
+def test_the_third_sight_confirms_at_the_earliest() -> None:
+    found = found_in(with_step(30))
+    episode = episode_of(found, found.best)
+    assert episode is not None
+    assert confirmed_at(found, episode, 0.1) == 32
+    assert confirmed_at(found, episode, float(found.score.max()) + 1) == -1
+
+
+@pytest.mark.parametrize("hidden", [(), (31, 33), (31, 32), (32, 33, 34)])
+def test_later_looks_leave_the_look_that_confirmed(hidden: tuple[int, ...]) -> None:
+    values, nights = with_step(30, hidden=hidden), []
+    for count in range(33, 46):
+        found = found_in(values[:count])
+        episode = episode_of(found, found.best)
+        nights.append(-1 if episode is None else confirmed_at(found, episode, 1.5))
+    assert len({night for night in nights if night >= 0}) == 1, nights
+
+
+def test_a_window_that_begins_before_the_bracket_confirms_nothing() -> None:
+    found = found_in(with_step(30))
+    episode = episode_of(found, found.best)
+    assert episode is not None
+    outside = replace(found, score=np.where(found.start < 30, 9.0, 0.0))
+    assert confirmed_at(outside, episode, 1.0) == -1
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(
+    seed=st.integers(0, 5000), first=st.integers(8, 50), size=st.floats(0.3, 2.0), cloudy=st.floats(0.0, 0.5),
+    ends=st.booleans(),
+)  # fmt: skip
+def test_the_looks_of_an_episode_agree_with_each_other(
+    seed: int, first: int, size: float, cloudy: float, ends: bool
+) -> None:
+    values, rng = series(seed, noise=0.01), np.random.default_rng(seed + 1)
+    values[first : first + 12 if ends else LOOKS] += size * STEP
+    values[rng.random(LOOKS) < cloudy] = np.nan
+    found = candidates(values, times(), NATURAL, 0.01**2 * np.eye(BANDS))
+    episode = None if found is None else episode_of(found, found.best)
+    if found is None or episode is None:
+        return
+    clear = np.flatnonzero(np.isfinite(values).all(axis=1))
+    earlier = clear[clear < episode.first]
+    assert episode.seen[episode.first] and episode.seen[episode.last]
+    assert not episode.seen[~np.isfinite(values).all(axis=1)].any()
+    assert episode.before == (earlier[-1] if earlier.size else -1)
+    assert episode.before < 0 or not episode.seen[episode.before]
+    assert episode.first <= episode.last
+    assert episode.looks_seen <= episode.looks_clear
+    assert episode.looks_seen == episode.seen[episode.first : episode.last + 1].sum() or not episode.ended
+    confirmed = [confirmed_at(found, episode, limit) for limit in (0.2, 0.5, 1.0, 1.5, 2.0, 3.0)]
+    reached = [each for each in confirmed if each >= 0]
+    assert reached == sorted(reached), "a stricter limit confirms no earlier"
+    assert confirmed[: len(reached)] == reached, "a stricter limit confirms no more"
+    sights = np.flatnonzero(episode.seen & (np.arange(LOOKS) >= episode.first))
+    assert all(each >= sights[LEAST_LOOKS - 1] for each in reached)
