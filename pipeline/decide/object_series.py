@@ -5,10 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.decide.steps import LEAST_LOOKS, LENGTHS, RIDGE, Times
+from pipeline.decide.steps import LEAST_LOOKS, LEAST_WEIGHT, LENGTHS, RIDGE, Times
 
-LEAST_WEIGHT = 0.5
-"""Weight of a step below which season and step are not told apart."""
 PAST_SHARE = 0.9
 """Quantile of the past along the direction of the step: a field that was bare before is not new when bare."""
 SEEN_SHARE = 0.8
@@ -18,6 +16,8 @@ SEEN = (0.25, 0.5)
 noisy past, the smaller for a quiet one, so that a gradual change is dated by its beginning."""
 SEEN_SIGMAS = 3.0
 """Spreads of its own past at which a look has seen the object."""
+RECENT = 8
+"""Looks before an object that show the ground as it was."""
 ENDED_SHARE = 0.3
 """Of the clear looks after it is gone: with more that see it, it is not."""
 
@@ -28,7 +28,8 @@ class Candidates:
 
     start, stop: (window,) looks. step: (window, band) reflectance. score: (window,) Mahalanobis length of the step,
     less what the past showed of it already and what its own looks do not show. progress: (look, window) 0 = as before,
-    1 = as after, NaN where not clear. past: (window,) upper quantile of the progress before the step.
+    1 = as after, NaN where not clear. past: (window,) upper quantile of the progress before the step. series: (look,
+    band) the values themselves, in spreads of one look.
     """
 
     start: NDArray[np.intp]
@@ -37,6 +38,7 @@ class Candidates:
     score: NDArray[np.float64]
     progress: NDArray[np.float64]
     past: NDArray[np.float64]
+    series: NDArray[np.float64]
 
     @property
     def best(self) -> int:
@@ -114,7 +116,15 @@ def candidates(
     novel = 1 - np.clip(past, 0, 1) ** np.where(lasting, 2, 1)
     score = length * novel * np.minimum(1, shown / np.maximum(inside.sum(axis=0), 1) / SEEN_SHARE)
     score *= (shown >= LEAST_LOOKS) / np.sqrt(series.shape[1])
-    return Candidates(start=start, stop=stop, step=step, score=score, progress=progress, past=past)
+    return Candidates(
+        start=start,
+        stop=stop,
+        step=step,
+        score=score,
+        progress=progress,
+        past=past,
+        series=series / np.sqrt(np.diag(noise)),
+    )
 
 
 def episode_of(found: Candidates, index: int) -> Episode | None:
@@ -142,6 +152,13 @@ def episode_of(found: Candidates, index: int) -> Episode | None:
     gone = _gone(progress[clear[clear >= first]])
     later = clear[clear >= first][gone:]
     ended = later.size >= LEAST_LOOKS and float(seen[later].mean()) < ENDED_SHARE
+    if ended and before >= 0:
+        # another roof is not the old ground: gone is what looks as before in all bands
+        shown = sights[sights < later[0]] if (sights < later[0]).any() else sights[:1]
+        past_state, state, now = (
+            np.median(found.series[each], axis=0) for each in (clear[clear <= before][-RECENT:], shown, later)
+        )
+        ended = bool(np.linalg.norm(now - past_state) < SEEN[1] * np.linalg.norm(state - past_state))
     if ended:
         last = int(sights[sights < later[0]][-1]) if (sights < later[0]).any() else first
     span = clear[(clear >= first) & (clear <= (last if ended else clear[-1]))]

@@ -130,16 +130,6 @@ def test_the_third_sight_confirms_at_the_earliest() -> None:
     assert confirmed_at(found, episode, float(found.score.max()) + 1) == -1
 
 
-@pytest.mark.parametrize("hidden", [(), (31, 33), (31, 32), (32, 33, 34)])
-def test_later_looks_leave_the_look_that_confirmed(hidden: tuple[int, ...]) -> None:
-    values, nights = with_step(30, hidden=hidden), []
-    for count in range(33, 46):
-        found = found_in(values[:count])
-        episode = episode_of(found, found.best)
-        nights.append(-1 if episode is None else confirmed_at(found, episode, 1.5))
-    assert len({night for night in nights if night >= 0}) == 1, nights
-
-
 def test_a_window_that_begins_before_the_bracket_confirms_nothing() -> None:
     found = found_in(with_step(30))
     episode = episode_of(found, found.best)
