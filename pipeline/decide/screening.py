@@ -21,6 +21,8 @@ SAMPLE = 1000
 """Pixels of each cluster from which natural steps are learned, and their median at each window."""
 LEAST_SAMPLE = 40
 """Fewer pixels make no covariance."""
+LEAST_CLUSTER = 0.02
+"""Share of the site below which a cluster is judged by the steps of the others: it may be what was built."""
 KEPT = 0.97
 """Of the quiet steps, by Mahalanobis length: the rest is for the covariance of episodes."""
 QUIET = 0.5
@@ -112,6 +114,10 @@ def natural_steps(baseline: Baseline, residuals: Sequence[Residual], times: Time
                     # episodes do not last: what stays for most of a year is compared with ground that stays as it is
                     natural = quiet[duration]
                 found[scale, cluster, duration] = _limited(natural, largest[cluster] + 2 * quiet[duration])
+        sampled = sorted(samples)
+        for cluster in set(range(CLUSTERS)) - set(samples):
+            if sampled:
+                found[scale, cluster] = found[scale, sampled].mean(axis=0)
     return Natural(covariances=found)
 
 
