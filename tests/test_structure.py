@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "pipeline"
 FLOOR = {"model": 1, "correct": 2, "decide": 3, "catalogue": 4, "review": 4, "run": 5, "study": 5, "cli": 6}
 PURE = ("model", "correct", "decide")
-MAX_LINES, MAX_FUNCTION_LINES = 300, 60
+MAX_LINES, MAX_FUNCTION_LINES = 400, 60
 EFFECTS = {
     "os", "io", "socket", "logging", "time", "random", "subprocess", "shutil", "tempfile", "sqlite3", "pathlib", "glob",
     "urllib", "http", "requests", "threading", "multiprocessing", "concurrent", "asyncio", "ctypes", "pickle",
@@ -73,7 +73,7 @@ def test_no_import_goes_in_a_circle() -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=ids)
-def test_a_file_is_no_longer_than_300_lines(path: Path) -> None:
+def test_a_file_is_no_longer_than_400_lines(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= MAX_LINES
 
 

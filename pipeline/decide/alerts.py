@@ -29,7 +29,7 @@ PROVISIONAL = 0.75
 FINISHED_DAYS = 365
 ALL_KNOWN = 20
 """Looks that are all used for baseline and natural steps; beyond, these are founded anew with a quarter more."""
-CELL_M = 30.0
+CELL_M = 100.0
 """Metres within which the middle of an outline may move from night to night without another id."""
 OVERLAP = 0.1
 """Of the smaller of two outlines: what two alerts share beyond it belongs to the surer one."""

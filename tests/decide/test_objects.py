@@ -199,9 +199,6 @@ def test_an_object_is_the_same_on_a_larger_grid_around_it() -> None:
         assert (one.score, one.index, one.episode.first) == (other.score, other.index, other.episode.first)
 
 
-@pytest.mark.xfail(
-    reason="the middle of an outline near the edge of its cell: ids last by matching overlap", strict=False
-)
 def test_every_later_look_leaves_the_id_of_a_building() -> None:
     looks = looks_with(19, (6, 99, BUILDING, ROOF))
     assert len({decided(looks[:count]).alerts[0].id for count in range(9, 20)}) == 1
