@@ -14,7 +14,7 @@ from pipeline.decide.detections import Detection, confidence_of, detections, lim
 from pipeline.decide.objects import Stack, objects
 from pipeline.decide.residuals import SCALES, Residual, build_baseline, residual_of
 from pipeline.decide.screening import advance, begin, leaf_to_soil, natural_steps, times_of
-from pipeline.decide.shapes import Shape
+from pipeline.decide.shapes import PIXEL_M2, Shape
 from pipeline.decide.steps import LEAST_LOOKS, Times
 from pipeline.model.alert import Alert, Decision, Evidence, Observation, Status
 from pipeline.model.errors import DecisionError
@@ -116,27 +116,34 @@ def decide(site: Site, looks: Sequence[Look], stack: Stack, settings: Settings) 
 def _apart(found: Sequence[Detection], min_area_m2: float) -> list[Detection]:
     """The detections, surest first, none of whose outlines share more than OVERLAP with another of another object.
 
-    The shared ground goes to the surer one. A renewal keeps the outline of its structure.
+    The shared ground goes to the surer one. Parts smaller than a pixel are dropped. A renewal keeps the outline of its
+    structure.
     """
-    kept = list[Detection]()
+    kept, cut = list[Detection](), dict[int, Shape | None]()
     for each in sorted(found, key=lambda one: (-one.score, _origin(one.shape), one.episode.first)):
-        outline: Polygon | MultiPolygon = each.shape.outline
-        if kept:
-            tree = STRtree([other.shape.outline for other in kept])
-            for index in tree.query(outline, predicate="intersects").tolist():
-                other = kept[index].shape
-                if other is not each.shape and _shared(outline, other.outline) > OVERLAP:
-                    outline = outline.difference(other.outline)
-        parts = [part for part in getattr(outline, "geoms", [outline]) if part.geom_type == "Polygon" and part.area > 0]
-        outline = parts[0] if len(parts) == 1 else MultiPolygon(parts)
-        if outline.area >= min_area_m2:
-            share = outline.area / each.shape.outline.area
-            shape = each.shape if share == 1 else replace(
-                each.shape, outline=outline, area_m2=each.shape.area_m2 * share,
-                area_error_m2=each.shape.area_error_m2 * share,
-            )  # fmt: skip
-            kept.append(each if share == 1 else replace(each, shape=shape))
+        if id(each.shape) not in cut:
+            cut[id(each.shape)] = _cut(each.shape, [other.shape for other in kept], min_area_m2)
+        shape = cut[id(each.shape)]
+        if shape is not None:
+            kept.append(replace(each, shape=shape))
     return kept
+
+
+def _cut(shape: Shape, others: Sequence[Shape], min_area_m2: float) -> Shape | None:
+    """A shape without the ground that it shares with others beyond OVERLAP; None where too little is left."""
+    outline: Polygon | MultiPolygon = shape.outline
+    tree = STRtree([other.outline for other in others])
+    for index in tree.query(outline, predicate="intersects").tolist():
+        if _shared(outline, others[index].outline) > OVERLAP:
+            outline = outline.difference(others[index].outline)
+    if outline is shape.outline:
+        return shape
+    parts = [part for part in getattr(outline, "geoms", [outline]) if part.area >= PIXEL_M2]
+    outline = parts[0] if len(parts) == 1 else MultiPolygon(parts)
+    share = outline.area / shape.outline.area
+    if outline.area < min_area_m2:
+        return None
+    return replace(shape, outline=outline, area_m2=shape.area_m2 * share, area_error_m2=shape.area_error_m2 * share)
 
 
 def _shared(one: Polygon | MultiPolygon, two: Polygon | MultiPolygon) -> float:

@@ -127,15 +127,13 @@ def _renewal(
     found = candidates(series, stack.times, natural, noise)
     if found is None:
         return None
-    old = [(looks[start].time - looks[since].time).days >= RENEWAL_DAYS for start in found.start]
-    rest = np.where(old, found.score, 0)
-    index = int(np.argmax(rest))
-    episode = episode_of(found, index) if rest[index] >= limit else None
+    index = found.best
+    episode = episode_of(found, index) if found.score[index] >= limit else None
     if episode is None or episode.ended or (looks[episode.first].time - looks[since].time).days < RENEWAL_DAYS:
         return None
     return Detection(
         shape=built.shape, episode=episode, confirmed=confirmed_at(found, episode, limit),
-        progress=found.progress[:, index], kind=Kind.RESURFACED, score=float(rest[index]),
+        progress=found.progress[:, index], kind=Kind.RESURFACED, score=float(found.score[index]),
     )  # fmt: skip
 
 

@@ -14,6 +14,8 @@ SEEN_SHARE = 0.8
 SEEN = (0.25, 0.5)
 """Progress from the state before (0) to the state after (1) at which a look has seen the object: the larger for a
 noisy past, the smaller for a quiet one, so that a gradual change is dated by its beginning."""
+LARGEST = 2.0
+"""Progress of a look from which it shows something else than the step of its window: a flash, or a later step."""
 SEEN_SIGMAS = 3.0
 """Spreads of its own past at which a look has seen the object."""
 RECENT = 8
@@ -110,7 +112,8 @@ def candidates(
     progress[~clear] = np.nan
     look = np.arange(len(series))[:, None]
     inside, earlier = clear[:, None] & (look >= start) & (look < stop), clear[:, None] & (look < start)
-    shown = (inside & (np.nan_to_num(progress) > SEEN[1])).sum(axis=0)
+    reached = np.nan_to_num(progress)
+    shown = (inside & (reached > SEEN[1]) & (reached < LARGEST)).sum(axis=0)
     past = _upper(np.where(earlier, progress, np.nan))
     lasting = times.duration_class(start, stop) == len(natural) - 1
     novel = 1 - np.clip(past, 0, 1) ** np.where(lasting, 2, 1)

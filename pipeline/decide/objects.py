@@ -34,9 +34,9 @@ COARSE_PIXELS = 25
 """Objects of that many pixels are judged by the natural steps of the coarse scale."""
 FOOTPRINT_PX, LEAST_VARIANCE = 6.0, 1e-6
 """Pixels whose noise is one draw after averaging, and the least variance of a mean in one look, reflectance squared."""
-SKIRT_PX, SKIRT_SHARE = 2, 0.5
-"""How far around an object its light reaches (point spread), in sigmas of a scale; and the share of another
-object that may lie in it: with more it is the light of its neighbour."""
+ADJACENT_PX, ADJACENT_SHARE = 2, 0.5
+"""Width of the adjacency margin of an object in sigmas of a scale (point spread), and the largest share of another
+object that may lie inside it. With more, that object is an artefact of its neighbour."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -106,21 +106,23 @@ def objects(stack: Stack, least: float) -> tuple[StepObject, ...]:
         scale = int(coarse[row, col] > stack.screening.score[0][row, col])
         if spent[scale, row, col]:
             continue
-        spent[:, max(row - SKIRT_PX, 0) : row + SKIRT_PX + 1, max(col - SKIRT_PX, 0) : col + SKIRT_PX + 1] = True
+        spent[
+            :, max(row - ADJACENT_PX, 0) : row + ADJACENT_PX + 1, max(col - ADJACENT_PX, 0) : col + ADJACENT_PX + 1
+        ] = True
         made = _grown(stack, (row, col), scale, taken)
         if made is None:
             continue
         for each, (sigma, _) in enumerate(SCALES):
-            reach = round(SKIRT_PX * sigma)
+            reach = round(ADJACENT_PX * sigma)
             near = widened(made.window, reach, shape)
-            light = ndimage.distance_transform_edt(~placed(made.where, made.window, near)) <= reach
-            spent[(each, *near)] |= light
-            if each == 0 and made.score >= least:
-                lit = ndimage.binary_dilation(taken[near], EIGHT, SKIRT_PX) & placed(made.where, made.window, near)
+            away = ndimage.distance_transform_edt(~placed(made.where, made.window, near))
+            spent[(each, *near)] |= away <= reach
         if made.score < least:
             continue
+        near = widened(made.window, ADJACENT_PX, shape)
+        margin = ndimage.binary_dilation(taken[near], EIGHT, ADJACENT_PX) & placed(made.where, made.window, near)
         taken[made.window] |= made.where
-        if int(lit.sum()) <= SKIRT_SHARE * int(made.where.sum()):
+        if int(margin.sum()) <= ADJACENT_SHARE * int(made.where.sum()):
             found.append(made)
     return tuple(found)
 
@@ -168,12 +170,12 @@ def _grown(stack: Stack, seed: tuple[int, int], scale: int, taken: NDArray[np.bo
     peak = float(stack.screening.score[scale][seed[0] // stride, seed[1] // stride])
     rows, cols = (np.flatnonzero(moved.any(axis=axis)) for axis in (1, 0))
     tight = (slice(int(rows[0]), int(rows[-1]) + 1), slice(int(cols[0]), int(cols[-1]) + 1))
-    part = widened(tight, SKIRT_PX, moved.shape)
+    part = widened(tight, ADJACENT_PX, moved.shape)
     own = (
         slice(window[0].start + part[0].start, window[0].start + part[0].stop),
         slice(window[1].start + part[1].start, window[1].start + part[1].stop),
     )
-    near = ndimage.binary_dilation(moved[part], structure=EIGHT, iterations=SKIRT_PX) & ~taken[own]
+    near = ndimage.binary_dilation(moved[part], structure=EIGHT, iterations=ADJACENT_PX) & ~taken[own]
     return StepObject(
         window=own, where=moved[part], core=patch.core(moved)[part], share=np.where(near, patch.progress[part], 0),
         found=again, index=again.best, episode=episode, peak=peak,

@@ -151,9 +151,7 @@ def _episodes(sums: Sums | None, times: Times, quiet: NDArray[np.float64]) -> li
         both = np.flatnonzero(enough & known)
         if both.size < LEAST_SAMPLE:
             continue
-        step, back = (
-            part[:, both] - median(part[:, both], axis=1)[:, None].astype(np.float32) for part in (step, back)
-        )
+        step, back = _centred(step[:, both]), _centred(back[:, both])
         white, turned = roots[duration] @ step, roots[duration] @ back
         size = (white**2).sum(axis=0)
         reverted = (size > LARGE**2) & ((white * turned).sum(axis=0) < REVERTED * size)
@@ -227,7 +225,7 @@ def _samples(baseline: Baseline, residuals: Sequence[Residual], times: Times, sc
     cover, found = _cover(baseline, scale).ravel(), {}
     for cluster in range(CLUSTERS):
         where = np.flatnonzero(cover == cluster)
-        if where.size >= LEAST_SAMPLE:
+        if where.size >= max(LEAST_SAMPLE, LEAST_CLUSTER * cover.size):
             where = where[:: max(1, where.size // SAMPLE)]
             found[cluster] = Sums(*_at(residuals, scale, where), times)
     return found

@@ -47,12 +47,15 @@ class _Panel:
         return self.bottom - (np.asarray(values, float) - low) / (high - low) * (self.bottom - self.top)
 
 
+SHOWN = (-0.5, 2.0)
+"""Lowest and highest progress drawn: 0 is the state before a change, 1 the state after it."""
+
+
 def draw_panels(sheet: Sheet, alert: Alert, seen: Sequence[Observation], curves: Sequence[Curve]) -> None:
-    """One panel for the scores and one for each curve. seen: the alert in each look, in time order."""
+    """One panel for the progress of the change and one for each curve. seen: the alert in each look, in time order."""
     known = [each for each in seen if each.score is not None]
     scores = np.array([each.score for each in known], float)
-    top = float(np.percentile(scores, 98)) * 1.25 if scores.size else 10.0
-    shown = np.clip(scores, -5, max(top, 5.0))
+    shown = np.clip(scores, *SHOWN)
     times = [[each.time for each in known], *(curve.times for curve in curves)]
     days = _reach([_bracket(alert), *map(_days, times)])
     height = (TOP - BOTTOM - GAP * len(curves)) / (1 + len(curves))
@@ -72,7 +75,7 @@ def draw_panels(sheet: Sheet, alert: Alert, seen: Sequence[Observation], curves:
             _draw_past(panel, curve)
             _mark_bracket(panel, alert)
             _draw_curve(panel, curve, alert)
-        _draw_frame(panel, "score (σ)" if curve is None else curve.name, last=panel is panels[-1])
+        _draw_frame(panel, "change, 0 to 1" if curve is None else curve.name, last=panel is panels[-1])
     _name_days(panels[0], alert)
 
 

@@ -1,12 +1,18 @@
 """What DESIGN §4 promises of every decision, on random sites: buildings, fields and clouds at random."""
 
 import random
+from dataclasses import replace
 
 import numpy as np
 from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
+from shapely.geometry import Polygon, box
 
-from pipeline.model.alert import Alert, Decision, Status
+from pipeline.decide.alerts import _apart
+from pipeline.decide.detections import Detection
+from pipeline.decide.object_series import Episode
+from pipeline.decide.shapes import Shape
+from pipeline.model.alert import Alert, Decision, Kind, Status
 from pipeline.model.imagery import Look, Why
 from tests.decide.scenes import BUILDING, DARK_ROOF, GRASS, ROOF, SOIL, clouded, clouds, decided, looks_with
 
@@ -124,3 +130,26 @@ def test_clouds_over_the_first_sights_move_the_bracket_to_the_clear_looks_around
     assert alert.last_clear_before == looks[first - 1].time.date()
     assert alert.first_seen == looks[first + hidden].time.date()
     assert not (looks[first].why[BUILDING] != Why.CLOUD).any()
+
+
+def test_an_outline_is_cut_by_surer_ones_and_a_renewal_keeps_that_of_its_structure() -> None:
+    one, two = (_detection(box(left, 0, left + 100, 100), score) for left, score in ((0, 5.0), (60, 4.0)))
+    renewal = replace(two, score=3.0)
+    first, second, third = _apart([renewal, two, one], 200.0)
+    assert first.shape.outline.equals(box(0, 0, 100, 100))
+    assert second.shape.outline.equals(box(100, 0, 160, 100)) and second.shape.area_m2 == 6000
+    assert third.shape is second.shape
+    sliver = _detection(box(0, 0, 100, 100.5), 2.0)
+    assert [each.score for each in _apart([one, sliver], 10.0)] == [5.0]
+
+
+def _detection(outline: Polygon, score: float) -> Detection:
+    where, whole = np.ones((1, 1), bool), (slice(0, 1), slice(0, 1))
+    shape = Shape(
+        where=where, core=where, outline=outline, area_m2=outline.area, area_error_m2=100.0, window=whole
+    )  # fmt: skip
+    seen = np.ones(1, bool)
+    episode = Episode(first=0, before=-1, last=0, ended=False, seen=seen, looks_seen=1, looks_clear=1)
+    return Detection(
+        shape=shape, episode=episode, confirmed=0, progress=np.ones(1), kind=Kind.NEW_STRUCTURE, score=score
+    )

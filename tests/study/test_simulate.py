@@ -264,9 +264,7 @@ def test_the_site_written_lies_on_the_pixels_with_its_margin(tmp_path: Path) -> 
     assert wide.grid.extent.geom.buffer(1).covers(site_grid(site.aoi, MARGIN_M).extent.geom)
 
 
-@pytest.mark.xfail(
-    reason="16 looks in seven months: the new decision misses a hall in so short a history (0097)", strict=False
-)
+@pytest.mark.xfail(reason="two clear looks after a change no longer give a provisional alert (0097)", strict=True)
 def test_simulate_then_detect_finds_the_hall(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     world.catalogue(tmp_path / "ground", built_from=None)
