@@ -31,6 +31,10 @@ SETTLED_DAYS = 270
 """Days after which bare ground that persists is no longer a field's."""
 RENEWAL_DAYS = 365
 """Age of a structure from which a second step of it is a renewal."""
+FIELD_SCORE, YEAR_DAYS = 2.5, 365
+"""Of the limit: score from which ground that looks like soil is confirmed at once, if its past shows a whole year."""
+LEAST_FIELD_M2 = 2000.0
+"""Bare ground that is green again was a field, if it is not smaller."""
 STAYS_CONFIRMED = 1.6
 """Of the limit: score from which a change stays confirmed though it has ended."""
 SURE, SLOPE = -1.1, 2.8
@@ -91,9 +95,12 @@ def detections(
         edges_now(part, shape.where, with_it) > CLEAR_EDGE, settled, _like_a_plot(shape),
     )  # fmt: skip
     confirmed = confirmed_at(made.found, made.episode, limit)
-    if not (is_built(part[0].bands, now) or is_wood(part[0].bands, past)):
+    like_soil = not (is_built(part[0].bands, now) or is_wood(part[0].bands, past))
+    known = (looks[made.episode.first].time - looks[0].time).days >= YEAR_DAYS
+    if like_soil and not (known and made.score >= FIELD_SCORE * limit):
         confirmed = _outlasting(looks, made.episode, confirmed)
-    if made.episode.ended and made.score < STAYS_CONFIRMED * limit:
+    field = like_soil and shape.area_m2 >= LEAST_FIELD_M2
+    if made.episode.ended and (field or made.score < STAYS_CONFIRMED * limit):
         # natural episodes revert and construction seldom does: what is gone again is refuted unless it was unlike them
         confirmed = -1
     one = Detection(

@@ -1,5 +1,6 @@
 """The mean time series of one object: when it stepped, how sure that is, and which looks saw it."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,8 +21,8 @@ SEEN_SIGMAS = 3.0
 """Spreads of its own past at which a look has seen the object."""
 RECENT = 8
 """Looks before an object that show the ground as it was."""
-ENDED_SHARE = 0.3
-"""Of the clear looks after it is gone: with more that see it, it is not."""
+TRANSITION_DAYS = 60
+"""Days before a step in which a gradual change shows neither state: the past ends there, if RECENT looks are left."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -106,15 +107,15 @@ def candidates(
     start, stop, normal, after, solved, weight = (each[kept] for each in (start, stop, normal, after, solved, weight))
     total = (moments[stop] - moments[start])[:, 0]
     step = (total - np.einsum("wi,wib->wb", solved, moments[stop])) / weight[:, None]
-    base = np.linalg.solve(normal, moments[stop] - step[:, None, :] * after[:, :, None])
+    level = moments[start][:, 0] / np.maximum(gram[start][:, 0, :1], 1e-9)
     length, filtered = _lengths(step, weight, times.duration_class(start, stop), natural, noise)
-    progress = seen @ filtered.T - np.einsum("ti,wib,wb->tw", seasons, base, filtered)
+    progress = seen @ filtered.T - (level * filtered).sum(axis=1)
     progress[~clear] = np.nan
     look = np.arange(len(series))[:, None]
-    inside, earlier = clear[:, None] & (look >= start) & (look < stop), clear[:, None] & (look < start)
+    inside = clear[:, None] & (look >= start) & (look < stop)
     reached = np.nan_to_num(progress)
     shown = (inside & (reached > SEEN[1]) & (reached < LARGEST)).sum(axis=0)
-    past = _upper(np.where(earlier, progress, np.nan))
+    past = _upper(np.where(_settled_past(clear, times, start), progress, np.nan))
     lasting = times.duration_class(start, stop) == len(natural) - 1
     novel = 1 - np.clip(past, 0, 1) ** np.where(lasting, 2, 1)
     score = length * novel * np.minimum(1, shown / np.maximum(inside.sum(axis=0), 1) / SEEN_SHARE)
@@ -151,31 +152,39 @@ def episode_of(found: Candidates, index: int) -> Episode | None:
             before = int(look)
             break
         first = int(look)
-    last = int(sights[-1])
-    gone = _gone(progress[clear[clear >= first]])
-    later = clear[clear >= first][gone:]
-    ended = later.size >= LEAST_LOOKS and float(seen[later].mean()) < ENDED_SHARE
-    if ended and before >= 0:
-        # another roof is not the old ground: gone is what looks as before in all bands
-        shown = sights[sights < later[0]] if (sights < later[0]).any() else sights[:1]
-        past_state, state, now = (
-            np.median(found.series[each], axis=0) for each in (clear[clear <= before][-RECENT:], shown, later)
-        )
-        ended = bool(np.linalg.norm(now - past_state) < SEEN[1] * np.linalg.norm(state - past_state))
-    if ended:
-        last = int(sights[sights < later[0]][-1]) if (sights < later[0]).any() else first
+    last, ended = int(sights[-1]), False
+    since = clear[clear >= first]
+    for begin, stop in _gaps(seen[since]):
+        gap, shown = since[begin:stop], since[:begin][seen[since[:begin]]]
+        if stop - begin < LEAST_LOOKS or not _as_before(found.series, progress, clear[clear <= before], shown, gap):
+            continue
+        last, ended = int(shown[-1]), True
+        break
     span = clear[(clear >= first) & (clear <= (last if ended else clear[-1]))]
     return Episode(first=first, before=before, last=last, ended=ended, seen=seen, looks_seen=int(seen[span].sum()),
                    looks_clear=int(span.size))  # fmt: skip
 
 
-def _gone(progress: NDArray[np.float64]) -> int:
-    """How many looks of an object show it before it is gone, by least squares with errors cut at half the step."""
-    after = float(np.median(progress[:LEAST_LOOKS]))
-    there = np.minimum((progress - after) ** 2, 0.25 * after**2)
-    away = np.minimum(progress**2, 0.25 * after**2)
-    cost = np.concatenate([[0], np.cumsum(there)]) + np.concatenate([np.cumsum(away[::-1])[::-1], [0]])
-    return 1 + int(np.argmin(cost[1:]))
+def _gaps(seen: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
+    """(begin, stop) of the runs of clear looks that do not see an object, in order."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[1], seen.astype(int), [1]])))
+    yield from zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
+
+
+def _as_before(
+    series: NDArray[np.float64],
+    progress: NDArray[np.float64],
+    past: NDArray[np.intp],
+    shown: NDArray[np.intp],
+    gap: NDArray[np.intp],
+) -> bool:
+    """True where the old ground is back, in all bands: another roof is not the old ground."""
+    if float(np.mean(progress[gap])) > SEEN[0]:
+        return False
+    if not past.size or not shown.size:
+        return True
+    was, state, now = (np.median(series[each], axis=0) for each in (past[-RECENT:], shown, gap))
+    return bool(np.linalg.norm(now - was) < SEEN[1] * np.linalg.norm(state - was))
 
 
 def confirmed_at(found: Candidates, episode: Episode, limit: float) -> int:
@@ -237,6 +246,13 @@ def _lengths(
         filtered[mine] = ((turned * scale) @ vectors.T) @ white
     filtered /= np.maximum((filtered * step).sum(axis=1), 1e-12)[:, None]
     return length, filtered
+
+
+def _settled_past(clear: NDArray[np.bool_], times: Times, start: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """(look, window): the clear looks before each window, without those of the transition if enough are left."""
+    before = clear[:, None] & (np.arange(len(clear))[:, None] < start)
+    settled = before & (times.days[:, None] < times.days[start] - TRANSITION_DAYS)
+    return np.asarray(np.where(settled.sum(axis=0) >= RECENT, settled, before))
 
 
 def _upper(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,12 +1,12 @@
 """Objects: connected pixels whose steps agree in date and direction.
 
 Objects are grown from the most anomalous pixel down (non-maximum suppression by overlap). Each has one date and one
-direction, found on the mean series of its own pixels; ground beside it that stepped at another date, or towards
-another state, is another object.
+direction, found on the mean series of its own pixels. Ground that touches it and may have stepped on the same day, in
+whatever direction, joins it: a site has more than one surface. Ground that stepped at another date is another object.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -98,7 +98,7 @@ def objects(stack: Stack, least: float) -> tuple[StepObject, ...]:
     shape = stack.baseline.cover.shape
     coarse = np.repeat(np.repeat(stack.screening.score[1], SCALES[1][1], 0), SCALES[1][1], 1)[: shape[0], : shape[1]]
     top = np.maximum(stack.screening.score[0], coarse)
-    taken, found = np.zeros(shape, bool), list[StepObject]()
+    taken, found, margins = np.zeros(shape, bool), list[StepObject](), list[StepObject]()
     spent = np.zeros((len(SCALES), *shape), bool)
     seeds = np.flatnonzero(top >= SEED_SCORE)
     for seed in seeds[np.argsort(-top.ravel()[seeds], kind="stable")]:
@@ -122,9 +122,59 @@ def objects(stack: Stack, least: float) -> tuple[StepObject, ...]:
         near = widened(made.window, ADJACENT_PX, shape)
         margin = ndimage.binary_dilation(taken[near], EIGHT, ADJACENT_PX) & placed(made.where, made.window, near)
         taken[made.window] |= made.where
-        if int(margin.sum()) <= ADJACENT_SHARE * int(made.where.sum()):
-            found.append(made)
-    return tuple(found)
+        (found if int(margin.sum()) <= ADJACENT_SHARE * int(made.where.sum()) else margins).append(made)
+    return _merged(found, margins, shape)
+
+
+def _merged(
+    found: Sequence[StepObject], margins: Sequence[StepObject], shape: tuple[int, ...]
+) -> tuple[StepObject, ...]:
+    """Objects that touch and may have begun on one day are one: a site has more than one surface.
+
+    The largest gives series and dates. margins: what is only reported as a part of another.
+    """
+    left = sorted([*found, *margins], key=lambda each: -int(each.where.sum()))
+    alone, out = {id(each) for each in found}, list[StepObject]()
+    while left:
+        one = left.pop(0)
+        if id(one) not in alone:
+            continue
+        while True:
+            part = next((each for each in left if _same_change(one, each, shape)), None)
+            if part is None:
+                break
+            left.remove(part)
+            one = _joined(one, part)
+        out.append(one)
+    return tuple(out)
+
+
+def _same_change(one: StepObject, other: StepObject, shape: tuple[int, ...]) -> bool:
+    """True where the brackets of two objects overlap, both last or both ended, and their pixels touch."""
+    a, b = one.episode, other.episode
+    if a.ended != b.ended or a.before >= b.first or b.before >= a.first:
+        return False
+    near = widened(one.window, 1, shape)
+    if any(x.start >= y.stop or y.start >= x.stop for x, y in zip(near, other.window, strict=True)):
+        return False
+    both = _around_both(near, other.window)
+    touching = ndimage.binary_dilation(placed(one.where, one.window, both), EIGHT)
+    return bool((touching & placed(other.where, other.window, both)).any())
+
+
+def _joined(one: StepObject, other: StepObject) -> StepObject:
+    both = _around_both(one.window, other.window)
+    where, core = (
+        placed(a, one.window, both) | placed(b, other.window, both)
+        for a, b in ((one.where, other.where), (one.core, other.core))
+    )
+    share = np.maximum(placed(one.share, one.window, both), placed(other.share, other.window, both))
+    return replace(one, window=both, where=where, core=core, share=share)
+
+
+def _around_both(one: tuple[slice, slice], other: tuple[slice, slice]) -> tuple[slice, slice]:
+    rows, cols = (slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(one, other, strict=True))
+    return rows, cols
 
 
 def _grown(stack: Stack, seed: tuple[int, int], scale: int, taken: NDArray[np.bool_]) -> StepObject | None:

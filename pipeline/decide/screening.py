@@ -35,9 +35,10 @@ LARGE = 4.0
 """Mahalanobis length under the quiet covariance from which a step is large."""
 REVERTED = -0.4
 """Of a step: where what follows goes back by more than this share, it was an episode (a field that grew again)."""
-BRIGHTNESS, OTHER = 0.10, 0.006
-"""Largest spread of natural steps: of brightness (moisture, sun, haze), as a share of the reflectance; and of any other
-direction but that from leaf to soil, reflectance. Ground that is moved and moved again steps further: that is work."""
+BRIGHTNESS, QUIET_BRIGHTNESS, OTHER = 0.10, 0.04, 0.006
+"""Largest spread of natural steps: of brightness (moisture, sun, haze) as share of the reflectance, in episodes and in
+quiet windows; and of any other direction but that from leaf to soil, reflectance. Ground that is moved and moved again
+steps further: that is work."""
 GREEN_CONTRAST, VISIBLE_CONTRAST = 0.4, 0.2
 """Difference in NDVI, or in the same index of green and red, between the greenest and the barest ground of a site that
 has both leaf and soil."""
@@ -94,15 +95,14 @@ def natural_steps(baseline: Baseline, residuals: Sequence[Residual], times: Time
     bands, classes = len(baseline.mean), len(DURATIONS) + 1
     found = np.zeros((len(SCALES), CLUSTERS, classes, bands, bands))
     believed = PRIOR_EPISODES * np.outer(axis, axis) / 4
-    largest = [
-        np.outer(axis, axis) + _range(baseline.mean[:, baseline.cover == cluster]) for cluster in range(CLUSTERS)
-    ]
     for scale in range(len(SCALES)):
         samples = _samples(baseline, residuals, times, scale)
         for cluster in range(CLUSTERS):
             sums = samples.get(cluster)
             steps = {} if sums is None else _steps_by_duration(sums, times)
-            own = {duration: _covariance(_quiet(parts)) for duration, parts in steps.items()}
+            ground = baseline.mean[:, baseline.cover == cluster]
+            still, most = (np.outer(axis, axis) + _range(ground, share) for share in (QUIET_BRIGHTNESS, BRIGHTNESS))
+            own = {duration: _limited(_covariance(_quiet(parts)), still) for duration, parts in steps.items()}
             quiet = np.zeros((classes, bands, bands))
             for duration in range(classes):
                 near = min(own, key=lambda each: (abs(each - duration), each), default=None)
@@ -113,7 +113,7 @@ def natural_steps(baseline: Baseline, residuals: Sequence[Residual], times: Time
                 if duration == classes - 1:
                     # episodes do not last: what stays for most of a year is compared with ground that stays as it is
                     natural = quiet[duration]
-                found[scale, cluster, duration] = _limited(natural, largest[cluster] + 2 * quiet[duration])
+                found[scale, cluster, duration] = _limited(natural, most + 2 * quiet[duration])
         sampled = sorted(samples)
         for cluster in set(range(CLUSTERS)) - set(samples):
             if sampled:
@@ -265,10 +265,10 @@ def _covariance(steps: NDArray[np.float32]) -> NDArray[np.float64]:
     return np.asarray(covariance)
 
 
-def _range(spectra: NDArray[np.float32]) -> NDArray[np.float64]:
+def _range(spectra: NDArray[np.float32], brightness: float) -> NDArray[np.float64]:
     """(band, band) covariance of the largest natural steps off the axis from leaf to soil, of (band, pixel) ground."""
     middle = np.median(spectra, axis=1).astype(np.float64) if spectra.size else np.full(len(spectra), 0.1)
-    return np.asarray(BRIGHTNESS**2 * np.outer(middle, middle) + OTHER**2 * np.eye(len(middle)))
+    return np.asarray(brightness**2 * np.outer(middle, middle) + OTHER**2 * np.eye(len(middle)))
 
 
 def _limited(covariance: NDArray[np.float64], largest: NDArray[np.float64]) -> NDArray[np.float64]:

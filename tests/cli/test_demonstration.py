@@ -46,7 +46,6 @@ def judged() -> Mapping[str, tuple[Question, Read, tuple[Look, ...], Decision]]:
     return found
 
 
-@pytest.mark.xfail(reason="14,400 m2 in one alert; the other half of the road is dated 2016-08-05 (0097)", strict=True)
 def test_the_road_is_found_and_dated(judged: Mapping) -> None:
     wanted, _, _, decision = judged["southern-carpathians"]
     road = Geometry(ROAD, "EPSG:4326").to_crs(str(wanted.site.grid.crs)).geom.buffer(20)

@@ -112,6 +112,17 @@ def test_a_change_that_reverts_has_ended_at_its_last_sight() -> None:
     assert (episode.looks_seen, episode.looks_clear) == (16, 16)
 
 
+def test_a_change_that_returns_in_later_years_has_ended_in_the_first() -> None:
+    values = with_step(10)
+    for start, stop in ((20, 30), (45, 52)):
+        values[start:stop] -= STEP
+    found = found_in(values)
+    at = np.flatnonzero((found.start == 10) & (found.stop == 18))
+    episode = episode_of(found, int(at[0]))
+    assert episode is not None
+    assert (episode.first, episode.last, episode.ended) == (10, 19, True)
+
+
 def test_a_cloud_missed_for_two_looks_ends_nothing() -> None:
     values = with_step(24)
     values[40:42] -= STEP

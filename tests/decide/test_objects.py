@@ -68,11 +68,24 @@ def test_neighbouring_buildings_of_other_dates_are_two_alerts_with_their_own_dat
     assert overlap(one, BUILDING) > 0.75 and overlap(two, second) > 0.75
 
 
-def test_ground_that_went_another_way_on_the_same_day_is_another_object() -> None:
-    water = np.array([0.04, 0.04, 0.03, 0.02, 0.01])
-    both = decided(looks_with(16, (7, 99, BUILDING, 1.2 * SOIL + 0.1), (7, 99, BESIDE, water))).alerts
-    assert [alert.first_seen for alert in both] == [day(7)] * 2
-    assert sorted(round(max(overlap(alert, ground) for alert in both), 1) for ground in (BUILDING, BESIDE))[0] >= 0.7
+def test_ground_that_touches_and_changed_on_the_same_day_is_one_object_whichever_way_it_went() -> None:
+    water, whole = np.array([0.04, 0.04, 0.03, 0.02, 0.01]), (BUILDING[0], slice(BUILDING[1].start, BESIDE[1].stop))
+    (alert,) = decided(looks_with(16, (7, 99, BUILDING, 1.2 * SOIL + 0.1), (7, 99, BESIDE, water))).alerts
+    assert (alert.last_clear_before, alert.first_seen) == (day(6), day(7))
+    assert overlap(alert, whole) > 0.75
+
+
+def test_a_field_that_is_bare_every_summer_is_never_confirmed() -> None:
+    bare = [(start, start + 10, BUILDING, 1.15 * SOIL) for start in (8, 44, 81)]
+    alerts = decided(looks_with(100, *bare)).alerts
+    assert [alert.status for alert in alerts if alert.confirmed_at is not None] == []
+
+
+@pytest.mark.parametrize(("clear_before", "at"), [(40, 42), (10, 25)], ids=["a year known", "a season known"])
+def test_bare_ground_is_confirmed_at_once_only_where_a_whole_year_is_known(clear_before: int, at: int) -> None:
+    (alert,) = confirmed(looks_with(clear_before + 20, (clear_before, 999, BUILDING, 1.5 * SOIL)))
+    assert alert.kind is Kind.CLEARED_GROUND
+    assert (alert.first_seen, alert.confirmed_at) == (day(clear_before), day(at))
 
 
 @pytest.mark.parametrize("roof", [DARK_ROOF, ROOF, 1.5 * ROOF], ids=["dark", "grey", "white"])
