@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from rasterio.errors import RasterioError
@@ -18,6 +18,8 @@ from rasterio.windows import Window, from_bounds
 from shapely.geometry import Polygon, box
 
 from pipeline.catalogue.bandnames import bands_of_descriptions, is_scl, name_to_band
+from pipeline.catalogue.listing import files_below
+from pipeline.catalogue.rasters import open_raster
 from pipeline.model.bands import VISIBLE, Band
 from pipeline.model.errors import PixelError, UsageError
 from pipeline.model.imagery import Chip, Granule, Level, OffsetClaim, Raster, Scene
@@ -77,7 +79,7 @@ def find_side(path: Path, role: str) -> Side:
     footprint = _footprint(files, role)
     names = [path.name, *(sorted({file.path.name for file in files.values()}))]
     names += [parent.name for parent in path.resolve().parents[:2]]
-    time = _time(names, files[Band.B04].path)
+    time = _time(names, files[Band.B04].path, role)
     granule = Granule(
         id=_id(path),
         tile=None,
@@ -114,7 +116,9 @@ def read_side(side: Side, scene: Scene, grid: GeoBox, bands: Sequence[Band]) -> 
 
 def _files_of_folder(folder: Path, role: str) -> tuple[dict[Band, BandFile], BandFile | None]:
     """Band -> file, the finest where a band lies there in several resolutions."""
-    rasters = sorted(each for each in folder.rglob("*") if each.suffix.lower() in SUFFIXES and _is_image(each, folder))
+    rasters = sorted(
+        each for each in files_below(folder) if each.suffix.lower() in SUFFIXES and _is_image(each, folder)
+    )
     if not rasters:
         raise UsageError("no .tif or .jp2 file", f"{role} {folder}", _MEND)
     found: dict[Band, list[Path]] = {}
@@ -130,9 +134,8 @@ def _files_of_folder(folder: Path, role: str) -> tuple[dict[Band, BandFile], Ban
 
 
 def _is_image(path: Path, folder: Path) -> bool:
-    """Not a hidden file, and none of a product's previews and quality masks."""
-    parts = path.relative_to(folder).parts
-    return not any(part.startswith(".") or part in ("QI_DATA", "AUX_DATA") for part in parts)
+    """None of a product's previews and quality masks."""
+    return not {"QI_DATA", "AUX_DATA"}.intersection(path.relative_to(folder).parts)
 
 
 def _finest(paths: Sequence[Path], name: str, role: str) -> Path:
@@ -163,11 +166,15 @@ def _bands_of_file(path: Path, role: str) -> tuple[dict[Band, BandFile], None]:
     return {band: BandFile(path, index) for band, index in named.items()}, None
 
 
-def _open(path: Path, role: str) -> DatasetReader:
+@contextmanager
+def _open(path: Path, role: str) -> Iterator[DatasetReader]:
     try:
-        return rasterio.open(path)
+        with open_raster(str(path)) as source:
+            yield source
     except RasterioError as fault:
-        raise UsageError("not a raster that can be read", f"{role} {path}", "give GeoTIFF or JPEG 2000") from fault
+        raise UsageError(
+            f"not a raster that can be read: {fault}", f"{role} {path}", "give GeoTIFF or JPEG 2000"
+        ) from fault
 
 
 def _footprint(files: Mapping[Band, BandFile], role: str) -> Polygon:
@@ -188,9 +195,9 @@ def _footprint(files: Mapping[Band, BandFile], role: str) -> Polygon:
     return common
 
 
-def _time(names: Sequence[str], path: Path) -> datetime | None:
+def _time(names: Sequence[str], path: Path, role: str) -> datetime | None:
     """The first date in the names, then in the file's tags."""
-    with rasterio.open(path) as source:
+    with _open(path, role) as source:
         tags = source.tags()
     texts: Iterator[str] = iter([*names, tags.get("ACQUISITION_DATE", ""), tags.get("TIFFTAG_DATETIME", "")])
     for text in texts:
@@ -226,7 +233,7 @@ def _id(path: Path) -> str:
 def _read(file: BandFile, grid: GeoBox, dtype: type, name: str) -> Raster:
     """Whole native pixels over the grid and its margin, 0 beyond the file and where it has no data."""
     try:
-        with rasterio.open(file.path) as source:
+        with open_raster(str(file.path)) as source:
             window = _window(source, grid)
             part = source.read(file.index, window=window)
             data = _as_dn(part, source.nodata) if dtype is np.uint16 else part.astype(dtype)

@@ -1,5 +1,6 @@
 """AOI files to sites: one bad feature never takes the others, and every fault names file, feature and mend."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -14,8 +15,10 @@ from shapely.geometry import MultiPolygon, Polygon
 from shapely.geometry.base import BaseGeometry
 
 from pipeline.catalogue.aoi_files import READABLE, Feature, read_features
-from pipeline.model.errors import SettingsError, SiteError
-from pipeline.model.settings import Settings, override
+from pipeline.catalogue.hrefs import host_of, is_local, leads_inside, local_or_remote, redact
+from pipeline.catalogue.listing import files_of
+from pipeline.model.errors import CatalogueError, SettingsError, SiteError
+from pipeline.model.settings import OWNER_ONLY, Settings, override
 from pipeline.model.site import MIN_SIDE_PX, PIXEL_M, Site, site_grid, slug, utm_epsg
 
 MIN_AREA_M2 = 100.0
@@ -65,7 +68,7 @@ def _files(paths: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         try:
-            found += sorted(file for file in path.iterdir() if file.suffix.lower() in READABLE)
+            found += [file for file in files_of(path) if file.suffix.lower() in READABLE]
         except OSError:  # no folder that can be read: the fault is told where it is read as a file
             found.append(path)
     return list(dict.fromkeys(found))
@@ -78,11 +81,7 @@ def _site(feature: Feature, path: Path, settings: Settings) -> tuple[Site, list[
     known = feature.properties
     identity, name = _names(known, where)
     aoi, notes = _aoi(feature.geometry, f"{where}, {identity}", settings.search.max_area_km2)
-    catalog = _text(known, "catalog", where)
-    if catalog is not None and not catalog.isprintable():
-        raise SiteError(f"catalog {catalog[:40]!r} is no path or address", where, "name a STAC folder or an API root")
-    if catalog is not None and "://" not in catalog:
-        catalog = str((path.parent / catalog).resolve()) if not Path(catalog).is_absolute() else catalog
+    catalog = _catalog(_text(known, "catalog", where), path, where, settings)
     start, end = _day(known, "start", where), _day(known, "end", where)
     if start is not None and end is not None and start >= end:
         raise SiteError(f"ends ({end.date()}) before it starts ({start.date()})", where, "swap start and end")
@@ -102,6 +101,44 @@ def _site(feature: Feature, path: Path, settings: Settings) -> tuple[Site, list[
         ),
         notes,
     )
+
+
+def _catalog(text: str | None, path: Path, where: str, settings: Settings) -> str | None:
+    """The site's own catalogue as an absolute path or an address; none on this machine's network but the owner's own.
+
+    An AOI file may come from anybody, and an address in it is asked for by this machine.
+    """
+    if text is None:
+        return None
+    if not text.isprintable():
+        raise SiteError(f"catalog {text[:40]!r} is no path or address", where, "name a STAC folder or an API root")
+    try:
+        text = local_or_remote(text)
+    except CatalogueError as fault:
+        raise SiteError(f"catalog {text[:60]!r}: {fault.what}", where, fault.mend) from fault
+    if "://" not in text:
+        return text if Path(text).is_absolute() else str((path.parent / text).resolve())
+    if is_local(host_of(text)) and host_of(text) not in trusted_hosts(settings):
+        raise _inside(text, where)
+    return text
+
+
+def check_reach(site: Site, settings: Settings) -> None:
+    """Raise SiteError where the name of a site's own catalogue leads to this machine or its network."""
+    host = host_of(site.catalog or "")
+    if site.catalog and "://" in site.catalog and host not in trusted_hosts(settings) and leads_inside(host):
+        raise _inside(site.catalog, site.id)
+
+
+def trusted_hosts(settings: Settings) -> frozenset[str]:
+    """Hosts that groundbreak.toml names."""
+    return frozenset({host_of(settings.search.catalog), *settings.search.asset_hosts}) - {""}
+
+
+def _inside(address: str, where: str) -> SiteError:
+    what = f"catalog {redact(address)[:80]} lies on this machine or its network"
+    mend = "if you trust it, add its host to search.asset_hosts in groundbreak.toml"
+    return SiteError(what, where, mend)
 
 
 def _names(known: Mapping[str, Any], where: str) -> tuple[str, str]:
@@ -191,9 +228,17 @@ def _area_m2(plane: BaseGeometry) -> float:
 
 def _settings(known: Mapping[str, Any], where: str, base: Settings) -> Mapping[str, object]:
     own = known.get("settings") or {}
+    if isinstance(own, str):  # a table without nested values has it as text
+        try:
+            own = json.loads(own)
+        except (ValueError, RecursionError):
+            own = None
     if not isinstance(own, dict):
         raise SiteError("settings is no table", where, 'write it as {"decide.min_history": 5}')
     changes: dict[str, object] = dict(own)
+    widened = next((key for key in OWNER_ONLY if key in changes), None)
+    if widened is not None:
+        raise SiteError(f"{widened} cannot be set in an AOI file", where, "set it in groundbreak.toml, if you trust it")
     if known.get("false_alarms") is not None:
         changes["decide.false_alarms_per_100km2_year"] = known["false_alarms"]
     try:

@@ -55,7 +55,7 @@ def checks(out: Path, settings_file: Path, sites: Path, now: datetime) -> Iterat
     settings_check, settings = _settings(settings_file)
     yield settings_check
     yield _channels(settings)
-    yield _sites(sites)
+    yield _sites(sites, settings)
     yield _writable(out)
     yield _disk(out)
     yield from _providers(settings, now)
@@ -125,8 +125,8 @@ def _channels(settings: Settings) -> Check:
     return Check(name="notify", health=Health.OK, found=", ".join(names))
 
 
-def _sites(path: Path) -> Check:
-    read = read_sites((path,))
+def _sites(path: Path, settings: Settings) -> Check:
+    read = read_sites((path,), settings)
     if read.faults:
         return Check(
             name="sites",
