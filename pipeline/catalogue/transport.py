@@ -15,7 +15,6 @@ from urllib3.util.retry import Retry
 
 MAX_REDIRECTS = 4
 _REDIRECTS = (301, 302, 303, 307, 308)
-_local = threading.local()
 T = TypeVar("T")
 
 
@@ -29,14 +28,6 @@ class RedirectError(requests.RequestException):
 
 class DeadlineError(requests.Timeout):
     """An answer that was not complete in time, however often a byte of it came."""
-
-
-def session() -> requests.Session:
-    """The session of this thread: connections stay open, and nothing is asked for twice unless the caller does."""
-    found = getattr(_local, "session", None)
-    if found is None:
-        found = _local.session = new_session()
-    return found
 
 
 def new_session() -> requests.Session:
@@ -70,7 +61,7 @@ def _onward(url: str, target: str) -> str:
     except ValueError as fault:
         raise RedirectError("an address that is none") from fault
     if not same:
-        raise RedirectError(f"{after.scheme}://{after.hostname}")
+        raise RedirectError(str(after.hostname) if after.hostname != before.hostname else f"{after.scheme}:")
     return onward
 
 

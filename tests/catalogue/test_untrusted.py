@@ -77,6 +77,9 @@ def answering(reply: object) -> Iterator[tuple[str, list[tuple[str, str]]]]:
         def do_HEAD(self) -> None:
             self.handle_any()
 
+        def do_POST(self) -> None:
+            self.handle_any()
+
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     server.handle_error = lambda *_: None  # type: ignore[method-assign]
