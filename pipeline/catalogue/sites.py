@@ -1,6 +1,7 @@
 """AOI files to sites: one bad feature never takes the others, and every fault names file, feature and mend."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -14,7 +15,8 @@ from odc.geo.geom import Geometry
 from shapely.geometry import MultiPolygon, Polygon
 from shapely.geometry.base import BaseGeometry
 
-from pipeline.catalogue.aoi_files import READABLE, Feature, read_features
+from pipeline.catalogue.aoi_files import READABLE, read_features
+from pipeline.catalogue.features import Feature
 from pipeline.catalogue.hrefs import host_of, is_local, leads_inside, local_or_remote, redact
 from pipeline.catalogue.listing import files_of
 from pipeline.model.errors import CatalogueError, SettingsError, SiteError
@@ -26,6 +28,7 @@ MIN_AREA_M2 = 100.0
 MAX_VERTICES = 100_000
 GRID_TO_AOI = 2.0
 """A grid may be so many times the largest AOI: a square that stands on its corner fills half of its own."""
+_WHOLE = re.compile(r"^\d+\.0*$")
 OWN = ("id", "name", "catalog", "collection", "start", "end", "false_alarms", "settings")
 
 
@@ -78,7 +81,7 @@ def _site(feature: Feature, path: Path, settings: Settings) -> tuple[Site, list[
     where = feature.where
     if feature.fault:
         raise SiteError(feature.fault, where, "draw it again as a polygon in lon/lat")
-    known = feature.properties
+    known = _spelt(feature.properties)
     identity, name = _names(known, where)
     aoi, notes = _aoi(feature.geometry, f"{where}, {identity}", settings.search.max_area_km2)
     catalog = _catalog(_text(known, "catalog", where), path, where, settings)
@@ -99,7 +102,7 @@ def _site(feature: Feature, path: Path, settings: Settings) -> tuple[Site, list[
             settings=_settings(known, where, settings),
             properties={key: value for key, value in known.items() if key not in OWN},
         ),
-        notes,
+        [*feature.notes, *notes],
     )
 
 
@@ -141,10 +144,26 @@ def _inside(address: str, where: str) -> SiteError:
     return SiteError(what, where, mend)
 
 
+def _spelt(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """Properties with our own under the names that we know: programs write Name, or NAME."""
+    known = dict(properties)
+    for own in OWN:
+        alike = [name for name in known if name.lower() == own]
+        if own not in known and len(alike) == 1:
+            known[own] = known.pop(alike[0])
+    return known
+
+
+def _whole(value: Any) -> str:
+    """An id as text; tables and KML write the number 7 as 7.0."""
+    text = str(value)
+    return text.partition(".")[0] if isinstance(value, float | str) and _WHOLE.match(text) else text
+
+
 def _names(known: Mapping[str, Any], where: str) -> tuple[str, str]:
     given, name = known.get("id"), known.get("name")
     if given is not None:
-        identity = str(given)
+        identity = _whole(given)
         if identity != slug(identity) or not identity:
             mend = f"write it as {slug(identity) or 'my-site'}: letters a to z, digits and hyphens"
             raise SiteError(f"id {identity[:60]!r} is no safe folder name", where, mend)
@@ -160,9 +179,11 @@ def _names(known: Mapping[str, Any], where: str) -> tuple[str, str]:
 
 
 def _aoi(geometry: BaseGeometry | None, where: str, max_km2: float) -> tuple[Polygon | MultiPolygon, list[str]]:
-    notes = []
+    notes: list[str] = []
     if geometry is None or geometry.is_empty:
         raise SiteError("empty geometry", where, "draw a polygon")
+    if geometry.geom_type == "GeometryCollection":
+        geometry, notes = _areas(geometry, where)
     if geometry.geom_type not in ("Polygon", "MultiPolygon"):
         raise SiteError(f"{geometry.geom_type} instead of a polygon", where, "draw a polygon around the place")
     vertices = int(shapely.get_num_coordinates(geometry))
@@ -186,6 +207,18 @@ def _aoi(geometry: BaseGeometry | None, where: str, max_km2: float) -> tuple[Pol
         mend = f"tile it into squares of under {max_km2:g} km2, or raise search.max_area_km2"
         raise SiteError(f"{area / 1e6:,.0f} km2 is above the limit of {max_km2:g}", where, mend)
     return plane, notes
+
+
+def _areas(geometry: BaseGeometry, where: str) -> tuple[BaseGeometry, list[str]]:
+    """The polygons of a collection, and a note on what else is in it."""
+    parts = list(shapely.get_parts(geometry))
+    areas = [
+        each for part in parts if part.geom_type in ("Polygon", "MultiPolygon") for each in shapely.get_parts(part)
+    ]
+    others = sorted({part.geom_type for part in parts} - {"Polygon", "MultiPolygon"})
+    if not areas:
+        return geometry, []
+    return MultiPolygon(areas), [f"{where}: {', '.join(others)} beside its polygons left out"] if others else []
 
 
 def _grid(aoi: Polygon | MultiPolygon, where: str, max_km2: float) -> GeoBox:

@@ -55,7 +55,7 @@ LOCAL = 'LOCAL_CS["our yard",UNIT["metre",1]]'
     [
         *({"type": "name", "properties": wrong} for wrong in (None, [], "EPSG:32634", {"name": None}, {"name": [1]})),
         *({"type": "name", "properties": {"name": name}} for name in (LOCAL, "IAU_2015:30100", "{x", "\ud800", "")),
-        [], ["EPSG:32634"], 32634, "EPSG:32634", {},
+        [], ["EPSG:32634"], 32634, "our yard", {}, {"type": "EPSG", "properties": {"code": "yard"}},
     ],
 )  # fmt: skip
 def test_a_coordinate_system_that_is_none_is_one_line(crs: object, tmp_path: Path) -> None:
