@@ -1,7 +1,15 @@
 """What the environment does to the libraries that read: PROJ's data, certificates, proxies."""
 
 import os
+import ssl
 from collections.abc import MutableMapping
+from pathlib import Path
+
+from rasterio.errors import RasterioError
+from rasterio.warp import transform
+
+from pipeline.catalogue.hrefs import redact
+from pipeline.model.errors import UsageError
 
 PROJ_VARIABLES = ("PROJ_DATA", "PROJ_LIB")
 CERTIFICATE_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
@@ -15,6 +23,43 @@ def proj_hint() -> str:
     if not named:
         return ""
     return f"{' and '.join(named)} point PROJ at data of another installation: unset {' and '.join(named)}"
+
+
+def check_proj() -> None:
+    """Raise UsageError where PROJ was pointed at data that it cannot use: every product would be unreadable."""
+    hint = proj_hint()
+    if not hint:
+        return
+    try:
+        transform("EPSG:32631", "EPSG:4326", [500000.0], [5000000.0])
+    except RasterioError as fault:
+        where = ", ".join(f"{name}={os.environ[name]}" for name in PROJ_VARIABLES if os.environ.get(name))
+        raise UsageError("PROJ knows no coordinate system", where, hint) from fault
+
+
+def check_certificates() -> None:
+    """Raise UsageError where a variable names certificates that cannot be read: no https address would answer."""
+    for name in CERTIFICATE_VARIABLES:
+        bundle = os.environ.get(name)
+        if not bundle:
+            continue
+        try:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            if Path(bundle).is_dir():
+                context.load_verify_locations(capath=bundle)
+            else:
+                context.load_verify_locations(cafile=bundle)
+        except (OSError, ValueError) as fault:
+            reason = getattr(fault, "strerror", None) or fault
+            mend = f"name a file of certificates in PEM form, or unset {name}"
+            raise UsageError(f"certificates cannot be read: {reason}", f"{name}={bundle}", mend) from fault
+
+
+def network_settings() -> str:
+    """The certificates and proxies that are in use, for people; without the password of a proxy."""
+    bundle = next((f"{name}={os.environ[name]}" for name in CERTIFICATE_VARIABLES if os.environ.get(name)), "")
+    proxies = [f"{name}={redact(value)}" for name in PROXY_VARIABLES if (value := os.environ.get(name))]
+    return ", ".join(([bundle] if bundle else []) + proxies)
 
 
 def share_network_settings(environment: MutableMapping[str, str] = os.environ) -> None:

@@ -22,6 +22,7 @@ from pipeline.catalogue.listing import files_of
 from pipeline.model.errors import CatalogueError, SettingsError, SiteError
 from pipeline.model.settings import OWNER_ONLY, Settings, override
 from pipeline.model.site import MIN_SIDE_PX, PIXEL_M, Site, site_grid, slug, utm_epsg
+from pipeline.model.text import printable
 
 MIN_AREA_M2 = 100.0
 """One pixel."""
@@ -161,21 +162,19 @@ def _whole(value: Any) -> str:
 
 
 def _names(known: Mapping[str, Any], where: str) -> tuple[str, str]:
-    given, name = known.get("id"), known.get("name")
+    given, name = known.get("id"), printable(" ".join(str(known.get("name") or "").split()))
     if given is not None:
         identity = _whole(given)
         if identity != slug(identity) or not identity:
             mend = f"write it as {slug(identity) or 'my-site'}: letters a to z, digits and hyphens"
             raise SiteError(f"id {identity[:60]!r} is no safe folder name", where, mend)
-        return identity, str(name) if name else identity
+        return identity, name or identity
     if not name:
         raise SiteError("neither id nor name", where, "give it a name")
-    identity = slug(str(name))
+    identity = slug(name)
     if not identity:
-        raise SiteError(
-            f"no id can be made of the name {str(name)[:60]!r}", where, "give it an id of a to z and digits"
-        )
-    return identity, str(name)
+        raise SiteError(f"no id can be made of the name {name[:60]!r}", where, "give it an id of a to z and digits")
+    return identity, name
 
 
 def _aoi(geometry: BaseGeometry | None, where: str, max_km2: float) -> tuple[Polygon | MultiPolygon, list[str]]:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
 
+from pipeline.catalogue.environment import check_certificates, check_proj
 from pipeline.catalogue.hrefs import local_or_remote
 from pipeline.catalogue.sites import check_reach, moment, read_sites
 from pipeline.cli.console import error, note
@@ -39,6 +40,8 @@ def ask(ids: Sequence[str], files: Sequence[Path]) -> Asked:
 
     Raises UsageError for an id that no file holds, SiteError where nothing is left to work on.
     """
+    check_proj()
+    check_certificates()
     settings = read_settings()
     read = read_sites(tuple(files) or (default_sites(),), settings)
     for remark in read.notes:

@@ -11,6 +11,7 @@ import numpy as np
 from shapely.geometry.base import BaseGeometry
 from shapely.ops import unary_union
 
+from pipeline.catalogue.environment import check_proj
 from pipeline.catalogue.folders import UNDATED, Side, find_side, read_side
 from pipeline.catalogue.sites import read_sites
 from pipeline.correct.look import make_draft, make_look
@@ -59,6 +60,7 @@ def pair(
 
 def _pair(before: Path, after: Path, aoi: Path | None, out: Path, settings: Settings, step: Progress) -> PairOutcome:
     began = time.monotonic()
+    check_proj()
     sides = (find_side(before, "BEFORE"), find_side(after, "AFTER"))
     notes = _check_dates(*sides)
     site = _site(sides, aoi, out, settings)
