@@ -38,7 +38,7 @@ MEND = "download the product again"
 MAX_XML = 64_000_000
 """Largest metadata file read, bytes; real ones are below 1 MB."""
 MAX_FILES = 20_000
-DEPTH = 3
+DEPTH = 5
 """Folders between the one that is named and a product."""
 _UNREADABLE = (
     OSError, KeyError, ElementTree.ParseError, DefusedXmlException, zipfile.BadZipFile, zlib.error, RuntimeError
