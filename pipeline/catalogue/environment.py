@@ -5,7 +5,8 @@ import ssl
 from collections.abc import MutableMapping
 from pathlib import Path
 
-from rasterio.errors import RasterioError
+from rasterio._err import CPLE_BaseError
+from rasterio.errors import CRSError, RasterioError
 from rasterio.warp import transform
 
 from pipeline.catalogue.hrefs import redact
@@ -32,7 +33,7 @@ def check_proj() -> None:
         return
     try:
         transform("EPSG:32631", "EPSG:4326", [500000.0], [5000000.0])
-    except RasterioError as fault:
+    except (RasterioError, CRSError, CPLE_BaseError) as fault:
         where = ", ".join(f"{name}={os.environ[name]}" for name in PROJ_VARIABLES if os.environ.get(name))
         raise UsageError("PROJ knows no coordinate system", where, hint) from fault
 
