@@ -18,6 +18,7 @@ from pipeline.catalogue.hrefs import host_of, joined, redact
 from pipeline.catalogue.product import parse_time
 
 MAX_PAGES = 2000
+"""Pages of one search, those of its parts included."""
 MAX_ITEMS = 50_000
 """Items of one search; ten years of a site where two orbits and four tiles meet have 18,000."""
 MAX_BYTES = 600_000_000
@@ -80,6 +81,7 @@ class Search:
     take: Callable[[object], None]
     method: str = "POST"
     _bytes: int = 0
+    _pages: int = 0
     _items: int = 0
     _taken: set[str] = field(default_factory=set)
 
@@ -91,27 +93,31 @@ class Search:
         whole = self._walk(first, last)
         if whole.is_short:
             return self._checked(whole, first, last)
-        if whole.matched is None and self._may_be_cut(whole, first, last):
+        if (whole.matched is None or whole.last >= self.limit) and self._may_be_cut(whole, first, last):
             return self._split(whole, first, last, len(whole.items))
         return whole.items
 
     def _checked(self, whole: _Pages, first: datetime, last: datetime) -> dict[str, _Seen]:
         """The items of a period whose count is higher: those of its parts if they have more; else it was estimated."""
-        found = dict(whole.items)
+        found, agree = dict(whole.items), True
         parts = [part for part in _parts(whole.items, first, last) if part != (first, last)]
         for part in parts:
-            found |= self._walk(*part).items
+            piece = self._walk(*part)
+            found |= piece.items
+            agree = agree and not self._is_cut(piece) and _is_within(piece, *part)
         if len(found) > len(whole.items):
             for part in parts:
                 found |= self._complete(*part)
-            return found
-        if whole.looped:
+        elif self._is_cut(whole) and not agree:
             raise RefusedError(f"{_named(found)} of {whole.matched} items came", redact(self.url), MEND)
         return found
 
+    def _is_cut(self, pages: _Pages) -> bool:
+        return pages.looped or pages.last >= self.limit
+
     def _may_be_cut(self, whole: _Pages, first: datetime, last: datetime) -> bool:
         """Whether the end of the pages may be that of the server's patience, not that of the items."""
-        if whole.looped or whole.last >= self.limit:
+        if self._is_cut(whole):
             return True
         if whole.pages > 1 or len(whole.items) < 2 or self.url in _paging_servers:
             return False
@@ -126,14 +132,17 @@ class Search:
         """The items of a period by its parts, as long as a part has as many items as the largest page seen."""
         found = dict(whole.items)
         for part in _parts(whole.items, first, last):
-            if part == (first, last):
-                if whole.last >= self.limit or whole.looped:
-                    what = f"a page of {whole.last} items at one instant names no next one"
-                    raise RefusedError(what, redact(self.url), "name another catalogue: this one gives no pages")
-                continue
-            piece = self._walk(*part)
+            piece = whole if part == (first, last) else self._walk(*part)
             most = max(most, len(piece.items))
-            found |= self._split(piece, *part, most) if len(piece.items) >= most > 1 or piece.looped else piece.items
+            found |= piece.items
+            if len(piece.items) < most and not piece.looped:
+                continue
+            if piece is not whole and _is_within(piece, *part):
+                found |= self._split(piece, *part, most)
+            elif self._is_cut(piece):
+                # one instant, or a server to which a period says nothing
+                what = f"a page of {piece.last} items names no next one"
+                raise RefusedError(what, redact(self.url), "name another catalogue: this one gives no pages")
         return found
 
     def _parameters(self, first: datetime, last: datetime, limit: int) -> dict[str, Any]:
@@ -162,7 +171,7 @@ class Search:
         found, stale, asked = _Pages(), 0, Counter[str]()
         url, method, original = self.url, self.method, self._parameters(first, last, self.limit)
         parameters: dict[str, Any] | None = original
-        for _ in range(MAX_PAGES):
+        while True:  # `_page` ends it
             page = self._page(url, method, parameters)
             before = len(found.items)
             found.items |= dict(map(self._seen, page["features"]))
@@ -180,7 +189,6 @@ class Search:
                 raise RefusedError(f"{stale} pages in a row without a new item", redact(self.url), MEND)
             asked[key] += 1
             url, method, parameters = self._onward(link, url, original)
-        raise RefusedError(f"the search has more than {MAX_PAGES} pages", redact(self.url), SHORTER)
 
     def _seen(self, raw: object) -> tuple[str, _Seen]:
         key = hashlib.sha256(json.dumps(raw, sort_keys=True).encode()).hexdigest()
@@ -196,9 +204,10 @@ class Search:
         features = page.get("features") if isinstance(page, Mapping) else None
         if not isinstance(page, Mapping) or not isinstance(features, list):
             raise RefusedError("a page of the search has no features", redact(self.url), MEND)
+        self._pages += 1
         self._bytes, self._items = self._bytes + len(text), self._items + len(features)
-        if self._bytes > MAX_BYTES or self._items > MAX_ITEMS:
-            what = f"the search goes beyond {MAX_ITEMS} items or {MAX_BYTES / 1e6:.0f} MB"
+        if self._bytes > MAX_BYTES or self._items > MAX_ITEMS or self._pages > MAX_PAGES:
+            what = f"the search goes beyond {MAX_PAGES} pages, {MAX_ITEMS} items or {MAX_BYTES / 1e6:.0f} MB"
             raise RefusedError(what, redact(self.url), SHORTER)
         return page
 
@@ -231,6 +240,12 @@ def _parts(items: Mapping[str, _Seen], first: datetime, last: datetime) -> Itera
         middle = first + (last - first) / 2
     yield first, middle
     yield middle, last
+
+
+def _is_within(pages: _Pages, first: datetime, last: datetime) -> bool:
+    """Whether a server kept to a period."""
+    times = [each.time for each in pages.items.values() if each.time is not None]
+    return all(first - LEAST <= time <= last + LEAST for time in times)
 
 
 def _time(raw: Raw) -> datetime | None:

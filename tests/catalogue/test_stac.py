@@ -311,8 +311,40 @@ def test_a_full_page_at_one_instant_without_a_next_one_is_refused(
     raw = features(archive)
     for each in raw:
         each["properties"]["datetime"] = raw[0]["properties"]["datetime"]
-    with habits(Habits(raw)) as api, pytest.raises(CatalogueError, match="at one instant names no next one"):
+    with habits(Habits(raw)) as api, pytest.raises(CatalogueError, match="names no next one"):
         search(api.url)
+
+
+@pytest.mark.parametrize("counts", [True, False])
+@pytest.mark.parametrize(("most", "all_of_them"), [(10, False), (1000, True)])
+def test_a_server_to_which_a_period_says_nothing_is_not_asked_without_end(
+    archive: Path, monkeypatch: pytest.MonkeyPatch, most: int, all_of_them: bool, counts: bool
+) -> None:
+    monkeypatch.setattr("pipeline.catalogue.stac.PAGE", 10 if most == 10 else 100)
+
+    class Deaf(Habits):
+        def search(self, asked: dict[str, Any]) -> Any:
+            return {"features": self.raw[:most], "links": [], **({"numberMatched": len(self.raw)} if counts else {})}
+
+    with habits(Deaf(features(archive))) as api:
+        if all_of_them:
+            assert ids(search(api.url)) == ALL
+        else:
+            with pytest.raises(CatalogueError, match="10 of 23 items came" if counts else "names no next one"):
+                search(api.url)
+        assert len(api.asked) < 30
+
+
+def test_a_count_of_what_came_is_no_count_of_what_there_is(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.catalogue.stac.PAGE", 10)
+
+    class Modest(Habits):
+        def search(self, asked: dict[str, Any]) -> Any:
+            found = self.fitting(asked)[: int(asked["limit"])]
+            return {"features": found, "links": [], "numberMatched": len(found)}
+
+    with habits(Modest(features(archive))) as api:
+        assert ids(search(api.url)) == ALL
 
 
 @pytest.mark.parametrize("factor", [1.4, 10])
