@@ -69,7 +69,7 @@ def share_network_settings(environment: MutableMapping[str, str] = os.environ) -
     Certificates: the first of CERTIFICATE_VARIABLES that is set. Proxies: curl reads http_proxy in lower case only.
     """
     bundle = next((environment[name] for name in CERTIFICATE_VARIABLES if environment.get(name)), None)
-    if bundle is not None:
+    if bundle is not None and not Path(bundle).is_dir():  # which only requests knows
         for name in CERTIFICATE_VARIABLES:
             environment.setdefault(name, bundle)
     for name in PROXY_VARIABLES:

@@ -3,14 +3,21 @@
 import json
 import time
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import requests
 from pystac_client.stac_api_io import StacApiIO
 
 from pipeline.catalogue.hrefs import redact
-from pipeline.catalogue.transport import DeadlineError, RedirectError, new_session, read_at_most, send, within
+from pipeline.catalogue.transport import (
+    DeadlineError,
+    RedirectError,
+    new_session,
+    read_at_most,
+    send,
+    wanted_pause,
+    within,
+)
 from pipeline.model.errors import CatalogueError
 
 TIMEOUT_S = (10.0, 60.0)
@@ -91,7 +98,7 @@ class PatientIO(StacApiIO):
         with send(self.session, method, href, timeout=TIMEOUT_S, **options) as answer:
             if not 200 <= answer.status_code < 300:
                 what = f"the server answers {answer.status_code} {answer.reason}"
-                wait = _seconds(answer.headers.get("Retry-After", ""), datetime.now(UTC))
+                wait = wanted_pause(answer, datetime.now(UTC))
                 raise RefusedError(what, redact(href), MEND, answer.status_code, wait)
             return _body(answer, redact(href)).decode("utf-8")
 
@@ -99,17 +106,6 @@ class PatientIO(StacApiIO):
 def get_json(url: str) -> object:
     """The JSON document at an address. Raises RefusedError."""
     return json.loads(PatientIO().request(url))
-
-
-def _seconds(wait: str, now: datetime) -> float:
-    """What a Retry-After asks for, in seconds or as a date; 0 where it is neither."""
-    if wait.isdigit():
-        return float(wait)
-    try:
-        moment = parsedate_to_datetime(wait)
-    except ValueError:
-        return 0.0
-    return max((moment.replace(tzinfo=moment.tzinfo or UTC) - now).total_seconds(), 0.0)
 
 
 def _mend(fault: Exception) -> str:

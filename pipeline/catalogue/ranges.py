@@ -7,11 +7,12 @@ only that a read failed.
 import threading
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import requests
 from rasterio.abc import MultiByteRangeResourceContainer
 
-from pipeline.catalogue.transport import RedirectError, new_session, read_at_most, send, within
+from pipeline.catalogue.transport import RedirectError, new_session, read_at_most, send, wanted_pause, within
 
 TIMEOUT_S = (10.0, 15.0)
 """Seconds to connect, and between two pieces of an answer."""
@@ -21,6 +22,8 @@ TRIES = 4
 """Requests for one range before the read fails."""
 PAUSE_S = 1.0
 """Seconds before a range is asked for again; grows with each try."""
+MAX_PAUSE_S = 60.0
+"""Longest pause that a server is granted."""
 CHUNK = 16384
 """Bytes read at once where GDAL asks for a few: all headers of a Sentinel-2 COG lie in the first 16 KiB."""
 MAX_RANGE = 256_000_000
@@ -29,11 +32,14 @@ _BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 class RangeError(OSError):
-    """A range that could not be read. is_busy: the server may answer the same request a moment later."""
+    """A range that could not be read.
 
-    def __init__(self, reason: str, *, is_busy: bool = False, is_missing: bool = False) -> None:
+    is_busy: the server may answer the same request a moment later. pause_s: how long it asks to be left alone.
+    """
+
+    def __init__(self, reason: str, *, is_busy: bool = False, is_missing: bool = False, pause_s: float = 0.0) -> None:
         super().__init__(reason)
-        self.is_busy, self.is_missing = is_busy, is_missing
+        self.is_busy, self.is_missing, self.pause_s = is_busy, is_missing, pause_s
 
 
 class RemoteFile(MultiByteRangeResourceContainer):  # type: ignore[misc]
@@ -101,7 +107,7 @@ class RemoteFile(MultiByteRangeResourceContainer):  # type: ignore[misc]
             except RangeError as fault:
                 if not fault.is_busy or attempt == TRIES:
                     raise
-                time.sleep(PAUSE_S * attempt)
+                time.sleep(min(max(PAUSE_S * attempt, fault.pause_s), MAX_PAUSE_S))
         raise AssertionError("unreachable")
 
     def _ask(self, start: int, count: int) -> bytes:
@@ -122,7 +128,8 @@ class RemoteFile(MultiByteRangeResourceContainer):  # type: ignore[misc]
         with send(self._line, "GET", self.url, headers=headers, timeout=TIMEOUT_S) as answer:
             code = answer.status_code
             if code not in (200, 206):
-                raise RangeError(f"HTTP {code}", is_busy=code in _BUSY, is_missing=code in (404, 410))
+                pause = wanted_pause(answer, datetime.now(UTC))
+                raise RangeError(f"HTTP {code}", is_busy=code in _BUSY, is_missing=code in (404, 410), pause_s=pause)
             if "html" in answer.headers.get("Content-Type", ""):
                 raise RangeError("a web page instead of the file")
             if code == 200:

@@ -91,7 +91,7 @@ def _driver(head: bytes) -> str:
 
 
 def _check(source: DatasetReader) -> None:
-    if source.count > MAX_BANDS:
+    if not 1 <= source.count <= MAX_BANDS:
         raise NotRasterError(f"{source.count} bands")
     rows, cols = source.block_shapes[0]
     together = source.count if str(source.profile.get("interleave", "")).lower() == "pixel" else 1

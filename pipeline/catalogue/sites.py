@@ -146,9 +146,9 @@ def _inside(address: str, where: str) -> SiteError:
 
 
 def _spelt(properties: Mapping[str, Any]) -> dict[str, Any]:
-    """Properties with our own under the names that we know: programs write Name, or NAME."""
+    """Properties with id and name under the names that we know: programs write Name, or NAME."""
     known = dict(properties)
-    for own in OWN:
+    for own in ("id", "name"):
         alike = [name for name in known if name.lower() == own]
         if own not in known and len(alike) == 1:
             known[own] = known.pop(alike[0])

@@ -6,6 +6,8 @@ GDAL follows every redirect and has no setting against it, so it is not given ad
 
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 from urllib.parse import urljoin, urlsplit
 
@@ -63,6 +65,18 @@ def _onward(url: str, target: str) -> str:
     if not same:
         raise RedirectError(str(after.hostname) if after.hostname != before.hostname else f"{after.scheme}:")
     return onward
+
+
+def wanted_pause(answer: requests.Response, now: datetime) -> float:
+    """Seconds that a server asks to be left alone, given as a number or as a date; 0 where it says neither."""
+    wait = answer.headers.get("Retry-After", "")
+    if wait.isdigit():
+        return float(wait)
+    try:
+        moment = parsedate_to_datetime(wait)
+    except ValueError:
+        return 0.0
+    return max((moment.replace(tzinfo=moment.tzinfo or UTC) - now).total_seconds(), 0.0)
 
 
 def read_at_most(answer: requests.Response, limit: int) -> bytes:

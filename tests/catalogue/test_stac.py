@@ -11,8 +11,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
+import requests
 
-from pipeline.catalogue import fetch, paging
+from pipeline.catalogue import fetch, paging, transport
 from pipeline.catalogue.pixels import read_chips
 from pipeline.catalogue.scenes import Found, find, find_named
 from pipeline.cli.asking import question
@@ -439,7 +440,9 @@ def test_endless_pages_end(archive: Path, monkeypatch: pytest.MonkeyPatch, kind:
      ("", 0.0)],
 )  # fmt: skip
 def test_a_wait_is_kept_in_seconds_and_as_a_date(wait: str, seconds: float) -> None:
-    assert fetch._seconds(wait, datetime(2024, 3, 4, 12, tzinfo=UTC)) == seconds
+    answer = requests.Response()
+    answer.headers["Retry-After"] = wait
+    assert transport.wanted_pause(answer, datetime(2024, 3, 4, 12, tzinfo=UTC)) == seconds
 
 
 @pytest.mark.parametrize("part", ["headers", "body"])

@@ -283,3 +283,27 @@ def test_tags_of_another_scale_are_refused(tile: Path, tmp_path: Path) -> None:
         target.scales = (0.001,)
     with pytest.raises(PixelError, match=r"tags state a scale of 0\.001"):
         read_chips(with_red(tile, str(tmp_path / "red.tif"), CRS), GRID, BANDS)
+
+
+def test_a_store_that_asks_for_a_pause_gets_it(tile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, slept, busy = (tile / "red.tif").read_bytes(), list[float](), chain((True,), repeat(False))
+    monkeypatch.setattr(ranges.time, "sleep", slept.append)
+
+    def reply(handler: BaseHTTPRequestHandler) -> None:
+        if next(busy):
+            handler.send_response(429)
+            handler.send_header("Retry-After", "7")
+            handler.send_header("Content-Length", "0")
+            handler.end_headers()
+            return
+        start, _, end = handler.headers["Range"].removeprefix("bytes=").partition("-")
+        part = data[int(start) : int(end) + 1]
+        handler.send_response(206)
+        handler.send_header("Content-Range", f"bytes {start}-{int(start) + len(part) - 1}/{len(data)}")
+        handler.send_header("Content-Length", str(len(part)))
+        handler.end_headers()
+        handler.wfile.write(part)
+
+    with answering(reply) as (url, _), open_raster(f"{url}/red.tif") as source:
+        np.testing.assert_array_equal(source.read(1), ramp(TILE10, 1))
+    assert slept == [7.0]
