@@ -152,6 +152,7 @@ def joined(base: str, href: str, where: str) -> str:
 
 def is_local(host: str) -> bool:
     """Whether a host is this machine or its network, by name or by an address in any spelling."""
+    host = host.rstrip(".")
     if host in ("localhost", "") or host.endswith((".localhost", ".local", ".internal")):
         return True
     address = _address(host)

@@ -102,7 +102,7 @@ def question(
         )
     source = local_or_remote(catalog or site.catalog or own.search.catalog)
     if source == site.catalog:
-        check_reach(site, own)
+        check_reach(site, settings)
     if "://" not in source:
         _check_there(source)
     return Question(

@@ -181,7 +181,7 @@ def _providers(settings: Settings, now: datetime) -> Iterator[Check]:
         code, stamp = within(2 * ANSWER_SECONDS, lambda: _asked(root))
         reason: object = "" if code < 400 else f"HTTP {code}"
     except (requests.RequestException, OSError, HTTPException, ValueError) as fault:
-        reason, stamp = str(fault)[:160], None
+        reason, stamp = str(fault)[:160] or type(fault).__name__, None
         mend = CERTIFICATE_MEND if isinstance(fault, requests.exceptions.SSLError) else NETWORK_MEND
     else:
         mend = NETWORK_MEND

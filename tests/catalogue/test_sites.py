@@ -231,9 +231,11 @@ def test_an_aoi_file_does_not_set_what_is_trusted(tmp_path: Path, key: str) -> N
 
 
 INSIDE = [
-    "http://127.0.0.1/", "http://127.1/", "http://2130706433/", "http://0x7f000001/", "http://0177.0.0.1/", "http://0/",
-    "http://[::1]/", "http://[::ffff:127.0.0.1]/", "http://169.254.169.254/latest", "http://10.0.0.8/stac", "http://localhost:80/",
-    "http://me.localhost/", "http://db.internal/", "http://[fe80::1%25eth0]/", "http://100.64.0.1/", "http://[::]/", "http://user@127.0.0.1/",
+    "http://127.0.0.1/", "http://127.1/", "http://2130706433/", "http://0x7f000001/", "http://0177.0.0.1/",
+    "http://0/", "http://[::1]/", "http://[::ffff:127.0.0.1]/", "http://169.254.169.254/latest",
+    "http://10.0.0.8/stac", "http://localhost:80/", "http://me.localhost/", "http://localhost./",
+    "http://db.internal/", "http://[fe80::1%25eth0]/", "http://100.64.0.1/", "http://[::]/",
+    "http://user@127.0.0.1/",
 ]  # fmt: skip
 
 
