@@ -1,5 +1,6 @@
 """Which file of an item is which band: by name, by the bands it declares, by media type and scheme."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -8,12 +9,17 @@ from typing import Any
 from pyproj import CRS
 from pyproj.exceptions import CRSError
 
+from pipeline.catalogue.bandnames import name_to_band
 from pipeline.catalogue.hrefs import Fence, resolve
+from pipeline.catalogue.product import number
 from pipeline.catalogue.providers import Provider
 from pipeline.model.bands import Band
 from pipeline.model.errors import CatalogueError
 
+_SIZE = re.compile(r"_(\d\d)m$", re.IGNORECASE)
 MEND = "mend the item, or drop it from the catalogue"
+SCALE = 1e-4
+"""Reflectance of one DN, in all products of ESA and of all providers in the table."""
 MAX_SIDE = 60_000
 """Rows or columns no Sentinel-2 raster comes near (10 980 at 10 m)."""
 
@@ -30,10 +36,14 @@ class Asset:
 def pick_bands(assets: Mapping[str, Any], row: Provider, fence: Fence, where: str) -> dict[Band, Asset]:
     """The best file of every band. Raises CatalogueError where there is none, or one that is not to be read."""
     picked, declared = {}, _declared_by(assets)
+    if not row.collections:
+        # a catalogue of one's own may spell a band in any usual way: B4, Band 8A, T31TCJ_B02_10m
+        declared = {**{key: band.value for key in assets if (band := name_to_band(str(key)))}, **declared}
     for band in Band:
         found = _pick(assets, row.names(band), declared, fence, f"{where}, asset", band)
         if found is not None:
             picked[band] = found
+            check_scale(found.raw, f"{where}, asset of {band}")
     if not picked:
         raise CatalogueError(f"no asset is a known band: {', '.join(list(assets)[:8]) or 'none at all'}", where, MEND)
     return picked
@@ -66,7 +76,7 @@ def _pick(
         raw = assets.get(key)
         if not isinstance(raw, Mapping) or "href" not in raw:
             continue
-        if key not in names and _is_coarse(raw, band):
+        if key not in names and _is_coarse(key, raw, band):
             continue
         asset = Asset(href=str(raw["href"]), is_jp2=_is_jp2(raw), raw=raw)
         costs = asset.href.lower().startswith("s3:")
@@ -91,17 +101,41 @@ def _declared(raw: Mapping[str, Any]) -> str | None:
     return str(entry.get("common_name") or entry.get("eo:common_name") or name)
 
 
-def _is_coarse(raw: Mapping[str, Any], band: Band | None) -> bool:
+def _is_coarse(key: str, raw: Mapping[str, Any], band: Band | None) -> bool:
     """Whether an asset found by its declared band is a coarser copy, a thumbnail or a picture of it."""
     roles = raw.get("roles") or []
-    gsd = raw.get("gsd")
-    coarse = band is not None and isinstance(gsd, int | float) and gsd > band.native_m
-    return coarse or bool({"thumbnail", "overview", "visual"} & set(map(str, roles)))
+    size = _SIZE.search(key)
+    gsd = number(raw.get("gsd"), 0, 1e6) or (float(size[1]) if size else None)
+    coarse = band is not None and gsd is not None and gsd > band.native_m
+    return coarse or bool({"thumbnail", "overview", "visual"} & set(map(str, roles if isinstance(roles, list) else [])))
 
 
 def _is_jp2(raw: Mapping[str, Any]) -> bool:
     media = str(raw.get("type", "")).lower()
     return "jp2" in media or "jpeg2000" in media or str(raw["href"]).lower().partition("?")[0].endswith(".jp2")
+
+
+def check_scale(raw: Mapping[str, Any], where: str) -> None:
+    """Pixels are read as reflectance * 10000; what states another scale would be wrong by that factor.
+
+    Raises CatalogueError where an item or an asset states one.
+    """
+    for scale in stated_numbers(raw, "scale"):
+        if abs(scale - SCALE) > 1e-9:
+            mend = f"only a scale of {SCALE:g} is read: convert the pixels, or mend the item"
+            raise CatalogueError(f"scale {scale:g} is stated", where, mend)
+
+
+def stated_numbers(raw: Mapping[str, Any], name: str) -> list[float]:
+    """What an asset of one band states of its pixels, as `raster:bands`, `bands` or by itself: scale or offset."""
+    parts = (_single(raw.get("raster:bands")), _single(raw.get("bands")), raw)
+    values = [part.get(key) for part in parts for key in (name, f"raster:{name}")]
+    return [found for value in values if (found := number(value, -1e9, 1e9)) is not None]
+
+
+def _single(bands: object) -> Mapping[str, Any]:
+    """The one entry of a list of bands, {} where it is no such list."""
+    return bands[0] if isinstance(bands, list) and len(bands) == 1 and isinstance(bands[0], Mapping) else {}
 
 
 def _check_size(raw: Mapping[str, Any], where: str) -> None:
@@ -126,8 +160,8 @@ def stated_crs(properties: Mapping[str, Any], assets: Sequence[Mapping[str, Any]
 def _crs(part: Mapping[str, Any], where: str) -> str | None:
     code = part.get("proj:code")
     if code in (None, "", "EPSG:None"):
-        number = part.get("proj:epsg")
-        code = f"EPSG:{number}" if number is not None else None
+        epsg = number(str(part.get("proj:epsg")).upper().removeprefix("EPSG:"), 1, 999_999)
+        code = f"EPSG:{epsg:.0f}" if epsg is not None else None
     stated = code or part.get("proj:wkt2") or part.get("proj:projjson")
     if stated is None:
         return None

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from pipeline.catalogue.assets import Asset
+from pipeline.catalogue.assets import Asset, stated_numbers
 from pipeline.catalogue.providers import Provider
 from pipeline.model.bands import Band
 from pipeline.model.imagery import OffsetClaim
@@ -67,20 +67,5 @@ def _stated(bands: Mapping[Band, Asset], baseline: str | None) -> OffsetClaim:
 
 
 def _offset_of(raw: Mapping[str, Any]) -> float | None:
-    """raster:bands[0].offset, raster:offset or bands[0]["raster:offset"]; needs a scale of 1e-4 beside it if any."""
-    for entry in (raw.get("raster:bands"), raw.get("bands")):
-        if isinstance(entry, list) and len(entry) == 1 and isinstance(entry[0], Mapping):
-            found = _number(entry[0])
-            if found is not None:
-                return found
-    return _number(raw)
-
-
-def _number(part: Mapping[str, Any]) -> float | None:
-    offset = part.get("offset", part.get("raster:offset"))
-    scale = part.get("scale", part.get("raster:scale", 1e-4))
-    if isinstance(offset, bool) or not isinstance(offset, int | float):
-        return None
-    if not isinstance(scale, int | float) or abs(scale - 1e-4) > 1e-9:
-        return None
-    return float(offset)
+    """The offset of reflectance that an asset states; its scale was checked when it was picked."""
+    return next(iter(stated_numbers(raw, "offset")), None)

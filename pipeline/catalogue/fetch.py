@@ -2,29 +2,40 @@
 
 import json
 import time
+from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urljoin, urlsplit
 
 import requests
 from pystac_client.stac_api_io import StacApiIO
-from requests.adapters import HTTPAdapter
-from urllib3.util.retry import Retry
 
 from pipeline.catalogue.hrefs import redact
+from pipeline.catalogue.transport import (
+    DeadlineError,
+    RedirectError,
+    new_session,
+    read_at_most,
+    send,
+    wanted_pause,
+    within,
+)
 from pipeline.model.errors import CatalogueError
 
 TIMEOUT_S = (10.0, 60.0)
 """Seconds to connect, and between two pieces of an answer; a search takes up to 30 s on a busy provider."""
+DEADLINE_S = 120.0
+"""Seconds for one answer as a whole, however often a byte of it comes."""
 TRIES = 5
 """Attempts for one document."""
 PAUSE_S = 1.0
 """Seconds before the second attempt, doubled each time."""
 MAX_PAUSE_S = 60.0
 """Longest pause that a server's Retry-After is granted."""
-MAX_BYTES = 256_000_000
+MAX_BYTES = 128_000_000
 """Largest answer taken; 100 recorded items are 3 MB."""
 AGAIN = frozenset({403, 408, 425, 429, 500, 502, 503, 504})
 """Answers worth another try; 403 is how one provider throttles."""
+NOT_FOLLOWED, TOO_SLOW = 310, 598
+"""Status of what no server says: a redirect that leads away, and an answer that does not end."""
 MEND = "try again later; `groundbreak doctor` tells which providers answer"
 
 
@@ -45,8 +56,7 @@ class PatientIO(StacApiIO):
     def __init__(self, tries: int = TRIES) -> None:
         super().__init__(max_retries=None)
         self.tries = tries
-        for scheme in ("https://", "http://"):
-            self.session.mount(scheme, HTTPAdapter(max_retries=Retry(total=0, redirect=0)))
+        self.session = new_session()
 
     def request(
         self,
@@ -72,37 +82,25 @@ class PatientIO(StacApiIO):
         where = redact(href)
         payload = {"json": parameters} if method == "POST" else {"params": parameters}
         try:
-            answer = self._send(href, method, headers, payload)
-            with answer:
-                if not 200 <= answer.status_code < 300:
-                    wait = answer.headers.get("Retry-After", "")
-                    what = f"the server answers {answer.status_code} {answer.reason}"
-                    raise RefusedError(what, where, MEND, answer.status_code, float(wait) if wait.isdigit() else 0.0)
-                text = _body(answer, where).decode("utf-8")
+            text = within(DEADLINE_S, lambda: self._text(href, method, headers=headers, **payload))
             json.loads(text)
+        except RedirectError as fault:
+            raise RefusedError(str(fault), where, "name that address, if you trust it", NOT_FOLLOWED) from fault
+        except DeadlineError as fault:
+            raise RefusedError(str(fault), where, MEND, TOO_SLOW) from fault
         except (requests.RequestException, OSError) as fault:
-            raise RefusedError(f"no answer: {_short(fault)}", where, MEND) from fault
+            raise RefusedError(f"no answer: {_short(fault)}", where, _mend(fault)) from fault
         except (ValueError, RecursionError) as fault:
             raise RefusedError(f"the answer is no JSON: {_short(fault)}", where, MEND) from fault
         return text
 
-    def _send(
-        self, href: str, method: str, headers: dict[str, str] | None, payload: dict[str, Any]
-    ) -> requests.Response:
-        """Ask, and follow redirects as long as they stay with the host that was named."""
-        for _ in range(4):
-            answer = self.session.request(
-                method, href, headers=headers, timeout=TIMEOUT_S, stream=True, allow_redirects=False, **payload
-            )
-            target = answer.headers.get("Location")
-            if answer.status_code not in (301, 302, 303, 307, 308) or target is None:
-                return answer
-            answer.close()
-            onward = urljoin(href, target)
-            if urlsplit(onward).hostname != urlsplit(href).hostname:
-                raise RefusedError(f"redirected to {urlsplit(onward).hostname}", redact(href), "name that address", 310)
-            href = onward
-        raise RefusedError("redirected in a circle", redact(href), MEND, 310)
+    def _text(self, href: str, method: str, **options: Any) -> str:
+        with send(self.session, method, href, timeout=TIMEOUT_S, **options) as answer:
+            if not 200 <= answer.status_code < 300:
+                what = f"the server answers {answer.status_code} {answer.reason}"
+                wait = wanted_pause(answer, datetime.now(UTC))
+                raise RefusedError(what, redact(href), MEND, answer.status_code, wait)
+            return _body(answer, redact(href)).decode("utf-8")
 
 
 def get_json(url: str) -> object:
@@ -110,17 +108,22 @@ def get_json(url: str) -> object:
     return json.loads(PatientIO().request(url))
 
 
+def _mend(fault: Exception) -> str:
+    if isinstance(fault, requests.exceptions.SSLError):
+        return (
+            "if this server has a certificate of your own authority, name its file in SSL_CERT_FILE (docs/providers.md)"
+        )
+    return MEND
+
+
 def _body(answer: requests.Response, where: str) -> bytes:
-    parts, size = [], 0
-    for part in answer.iter_content(1 << 16):
-        parts.append(part)
-        size += len(part)
-        if size > MAX_BYTES:
-            raise RefusedError(f"the answer is larger than {MAX_BYTES / 1e6:.0f} MB", where, "ask for less", 413)
+    data = read_at_most(answer, MAX_BYTES)
+    if len(data) > MAX_BYTES:
+        raise RefusedError(f"the answer is larger than {MAX_BYTES / 1e6:.0f} MB", where, "ask for less", 413)
     stated = answer.headers.get("Content-Length", "")
-    if stated.isdigit() and "Content-Encoding" not in answer.headers and size != int(stated):
-        raise RefusedError(f"the answer broke off after {size} of {stated} bytes", where, MEND)
-    return b"".join(parts)
+    if stated.isdigit() and "Content-Encoding" not in answer.headers and len(data) != int(stated):
+        raise RefusedError(f"the answer broke off after {len(data)} of {stated} bytes", where, MEND)
+    return data
 
 
 def _short(fault: Exception) -> str:

@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from rasterio.errors import RasterioError
@@ -18,6 +18,10 @@ from rasterio.windows import Window, from_bounds
 from shapely.geometry import Polygon, box
 
 from pipeline.catalogue.bandnames import bands_of_descriptions, is_scl, name_to_band
+from pipeline.catalogue.listing import files_below
+from pipeline.catalogue.product import normal_baseline
+from pipeline.catalogue.rasters import open_raster
+from pipeline.catalogue.safe import product_paths, read_products
 from pipeline.model.bands import VISIBLE, Band
 from pipeline.model.errors import PixelError, UsageError
 from pipeline.model.imagery import Chip, Granule, Level, OffsetClaim, Raster, Scene
@@ -77,13 +81,13 @@ def find_side(path: Path, role: str) -> Side:
     footprint = _footprint(files, role)
     names = [path.name, *(sorted({file.path.name for file in files.values()}))]
     names += [parent.name for parent in path.resolve().parents[:2]]
-    time = _time(names, files[Band.B04].path)
+    time = _time(names, files[Band.B04].path, role)
     granule = Granule(
         id=_id(path),
         tile=None,
         baseline=_baseline(names),
         generated=None,
-        offset_claim=_claim(names, time),
+        offset_claim=_tagged(files, role) or _stated(path) or _claim(names, time),
         assets={band: str(file.path) for band, file in files.items()},
         scl=None if scl is None else str(scl.path),
         crs=None,
@@ -114,7 +118,9 @@ def read_side(side: Side, scene: Scene, grid: GeoBox, bands: Sequence[Band]) -> 
 
 def _files_of_folder(folder: Path, role: str) -> tuple[dict[Band, BandFile], BandFile | None]:
     """Band -> file, the finest where a band lies there in several resolutions."""
-    rasters = sorted(each for each in folder.rglob("*") if each.suffix.lower() in SUFFIXES and _is_image(each, folder))
+    rasters = sorted(
+        each for each in files_below(folder) if each.suffix.lower() in SUFFIXES and _is_image(each, folder)
+    )
     if not rasters:
         raise UsageError("no .tif or .jp2 file", f"{role} {folder}", _MEND)
     found: dict[Band, list[Path]] = {}
@@ -130,9 +136,8 @@ def _files_of_folder(folder: Path, role: str) -> tuple[dict[Band, BandFile], Ban
 
 
 def _is_image(path: Path, folder: Path) -> bool:
-    """Not a hidden file, and none of a product's previews and quality masks."""
-    parts = path.relative_to(folder).parts
-    return not any(part.startswith(".") or part in ("QI_DATA", "AUX_DATA") for part in parts)
+    """None of a product's previews and quality masks."""
+    return not {"QI_DATA", "AUX_DATA"}.intersection(path.relative_to(folder).parts)
 
 
 def _finest(paths: Sequence[Path], name: str, role: str) -> Path:
@@ -163,11 +168,15 @@ def _bands_of_file(path: Path, role: str) -> tuple[dict[Band, BandFile], None]:
     return {band: BandFile(path, index) for band, index in named.items()}, None
 
 
-def _open(path: Path, role: str) -> DatasetReader:
+@contextmanager
+def _open(path: Path, role: str) -> Iterator[DatasetReader]:
     try:
-        return rasterio.open(path)
+        with open_raster(str(path)) as source:
+            yield source
     except RasterioError as fault:
-        raise UsageError("not a raster that can be read", f"{role} {path}", "give GeoTIFF or JPEG 2000") from fault
+        raise UsageError(
+            f"not a raster that can be read: {fault}", f"{role} {path}", "give GeoTIFF or JPEG 2000"
+        ) from fault
 
 
 def _footprint(files: Mapping[Band, BandFile], role: str) -> Polygon:
@@ -188,9 +197,9 @@ def _footprint(files: Mapping[Band, BandFile], role: str) -> Polygon:
     return common
 
 
-def _time(names: Sequence[str], path: Path) -> datetime | None:
+def _time(names: Sequence[str], path: Path, role: str) -> datetime | None:
     """The first date in the names, then in the file's tags."""
-    with rasterio.open(path) as source:
+    with _open(path, role) as source:
         tags = source.tags()
     texts: Iterator[str] = iter([*names, tags.get("ACQUISITION_DATE", ""), tags.get("TIFFTAG_DATETIME", "")])
     for text in texts:
@@ -205,11 +214,33 @@ def _time(names: Sequence[str], path: Path) -> datetime | None:
 
 def _baseline(names: Sequence[str]) -> str | None:
     match = next((found for name in names if (found := _BASELINE.search(name))), None)
-    return f"{match[1]}.{match[2]}" if match else None
+    return normal_baseline(f"{match[1]}.{match[2]}") if match else None
+
+
+def _tagged(files: Mapping[Band, BandFile], role: str) -> OffsetClaim | None:
+    """No offset is left where the tags of the files state it, as they are applied; None where they state none."""
+    stated: dict[bool, str] = {}
+    for file in files.values():
+        with _open(file.path, role) as source:
+            stated[source.offsets[file.index - 1] != 0] = file.path.name
+    if len(stated) > 1:
+        mend = "give files that all state an offset in their tags, or none"
+        raise UsageError(f"{stated[True]} states an offset and {stated[False]} does not", role, mend)
+    return OffsetClaim(dn=0, reason="the offset in the tags of the files is applied") if True in stated else None
+
+
+def _stated(path: Path) -> OffsetClaim | None:
+    """What a product says of its offset; None for a folder that is no whole product."""
+    if not path.is_dir() or product_paths(path) != [path]:
+        return None
+    walk = read_products([path])
+    return walk.products[0].granule.offset_claim if walk.products else None
 
 
 def _claim(names: Sequence[str], time: datetime | None) -> OffsetClaim:
     baseline = _baseline(names)
+    if baseline is None and any(_BASELINE.search(name) for name in names):
+        return OffsetClaim(dn=None, reason="made by a user, with a baseline number that tells nothing")
     if baseline is not None:
         return OffsetClaim(dn=1000 if baseline >= "04.00" else 0, reason=f"baseline {baseline} by its name")
     if time is not None and time < FIRST_OFFSET_DAY:
@@ -226,10 +257,11 @@ def _id(path: Path) -> str:
 def _read(file: BandFile, grid: GeoBox, dtype: type, name: str) -> Raster:
     """Whole native pixels over the grid and its margin, 0 beyond the file and where it has no data."""
     try:
-        with rasterio.open(file.path) as source:
+        with open_raster(str(file.path)) as source:
             window = _window(source, grid)
             part = source.read(file.index, window=window)
-            data = _as_dn(part, source.nodata) if dtype is np.uint16 else part.astype(dtype)
+            tags = source.scales[file.index - 1], source.offsets[file.index - 1]
+            data = _as_dn(part, source.nodata, tags) if dtype is np.uint16 else part.astype(dtype)
             return Raster(grid=GeoBox(data.shape, source.window_transform(window), str(source.crs)), data=data)
     except RasterioError as fault:
         reason = " ".join(str(fault.__cause__ or fault).split())[:160]
@@ -248,11 +280,13 @@ def _window(source: DatasetReader, grid: GeoBox) -> Window:
     return Window(col0, row0, col1 - col0, row1 - row0)
 
 
-def _as_dn(values: NDArray[Any], nodata: float | None) -> NDArray[np.uint16]:
-    """DN (reflectance * 10000) with 0 = nodata; a valid value is at least 1."""
+def _as_dn(values: NDArray[Any], nodata: float | None, tags: tuple[float, float] = (1.0, 0.0)) -> NDArray[np.uint16]:
+    """DN (reflectance * 10000) with 0 = nodata; a valid value is at least 1. tags: scale and offset of the file."""
     empty = values == 0
     if nodata is not None:
         empty |= np.isnan(values) if np.isnan(nodata) else values == nodata
+    if tags != (1.0, 0.0):
+        values = values.astype(np.float64) * tags[0] + tags[1]
     scale = 1.0
     if values.dtype.kind == "f":
         empty |= ~np.isfinite(values)

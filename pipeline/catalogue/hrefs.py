@@ -3,6 +3,7 @@
 import ipaddress
 import os
 import re
+import socket
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,7 +13,9 @@ from urllib.parse import parse_qsl, unquote, urlencode, urljoin, urlsplit, urlun
 from pipeline.model.errors import CatalogueError
 
 _SECRET = re.compile(r"sig|token|key|credential|signature|secret|auth|session|^se$|^sp$|^sv$|^sr$|^st$", re.IGNORECASE)
+_DRIVE = re.compile(r"^[A-Za-z]:[\\/]")
 _SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*:")
+_NUMERIC = re.compile(r"^[0-9a-fx.]+$", re.IGNORECASE)
 REMOTE = ("https", "http", "s3")
 MEND = "drop the item from the catalogue, or mend its href"
 
@@ -22,12 +25,14 @@ class Fence:
     """What the items of one catalogue may point at.
 
     base: path or URL of the document, hrefs are relative to it. folder: root of a local catalogue, None for a remote
-    one. hosts: names that remote assets may lie on; a leading dot stands for any name below it.
+    one. hosts: names that remote assets may lie on; a leading dot stands for any name below it. folders: where assets
+    of a local catalogue may lie besides its own folder.
     """
 
     base: str
     folder: Path | None
     hosts: Collection[str]
+    folders: Collection[str] = ()
 
 
 def resolve(href: object, fence: Fence, where: str) -> str:
@@ -40,6 +45,8 @@ def resolve(href: object, fence: Fence, where: str) -> str:
         urlsplit(href)
     except ValueError as fault:
         raise CatalogueError(f"href {href[:80]!r} is no address: {fault}", where, MEND) from fault
+    if _DRIVE.match(href):
+        raise CatalogueError(f"href {href[:80]!r} is a path of Windows", where, "write it relative to its document")
     if _SCHEME.match(href) and not href.lower().startswith("file:"):
         return _remote(href, fence, where)
     if fence.folder is None:
@@ -54,14 +61,25 @@ def _local(href: str, fence: Fence, where: str) -> str:
     if parts is not None and parts.netloc not in ("", "localhost"):
         raise CatalogueError(f"href {href[:80]!r} points at another machine's files", where, MEND)
     text = unquote(parts.path) if parts is not None else href
-    named = Path(fence.base).parent / text
+    target = _target(fence.base, text)
+    if not os.path.lexists(target):
+        # written on Windows, or escaped like an address
+        spelt = (text.replace("\\", "/"), unquote(text), unquote(text).replace("\\", "/"))
+        target = next((other for each in spelt if os.path.lexists(other := _target(fence.base, each))), target)
+    folder = _real(str(fence.folder))
+    if target.is_relative_to(folder) or _beside(target, folder) or any(within(str(target), f) for f in fence.folders):
+        return str(target)
+    mend = "if you trust it, add the folder to search.asset_folders in groundbreak.toml"
+    raise CatalogueError(f"href {href[:80]!r} leads out of the catalogue's folder", where, mend)
+
+
+def _target(base: str, text: str) -> Path:
+    """Where a local href leads once links and dots are followed."""
+    named = Path(base).parent / text
     target = _real(str(named.parent)) / named.name
     if named.name == ".." or os.path.islink(target):  # noqa: PTH114  (is_symlink raises where a name is too long)
-        target = target.resolve()
-    folder = _real(str(fence.folder))
-    if target.is_relative_to(folder) or _beside(target, folder):
-        return str(target)
-    raise CatalogueError(f"href {href[:80]!r} leads out of the catalogue's folder", where, MEND)
+        return target.resolve()
+    return target
 
 
 @lru_cache
@@ -70,7 +88,7 @@ def _real(folder: str) -> Path:
     return Path(folder).resolve()
 
 
-def within(target: str, folder: Path) -> bool:
+def within(target: str, folder: Path | str) -> bool:
     """Whether a path that `resolve` gave lies inside a folder."""
     return Path(target).is_relative_to(_real(str(folder)))
 
@@ -95,6 +113,25 @@ def _remote(href: str, fence: Fence, where: str) -> str:
     return href
 
 
+def local_or_remote(source: str) -> str:
+    """Where a catalogue lies: a `file:` address as the path that it names, all else as it was given.
+
+    Raises CatalogueError for what is neither a path nor read over http.
+    """
+    scheme, found, _ = source.partition("://")
+    if not found:
+        return source
+    if scheme.lower() == "file":
+        parts = urlsplit(source)
+        if parts.netloc not in ("", "localhost"):
+            raise CatalogueError("a file on another machine", redact(source), "mount it, and name its path")
+        return unquote(parts.path)
+    if scheme.lower() not in ("http", "https"):
+        mend = "name a path or an http(s) address; a bucket's catalogue has one too"
+        raise CatalogueError(f"catalogues are not read over {scheme[:20]}:", redact(source), mend)
+    return source
+
+
 def host_of(address: str) -> str:
     """The host that an address names, in lower case; "" where it names none or is no address."""
     try:
@@ -114,13 +151,41 @@ def joined(base: str, href: str, where: str) -> str:
 
 
 def is_local(host: str) -> bool:
-    """Whether a host name is a loopback, link-local or private address, or spells localhost."""
+    """Whether a host is this machine or its network, by name or by an address in any spelling."""
+    host = host.rstrip(".")
     if host in ("localhost", "") or host.endswith((".localhost", ".local", ".internal")):
         return True
+    address = _address(host)
+    return address is not None and not _is_public(address)
+
+
+@lru_cache(maxsize=1024)
+def leads_inside(host: str) -> bool:
+    """Whether a host is this machine or its network once its name is looked up; a name without address is neither."""
+    if is_local(host):
+        return True
     try:
-        return not ipaddress.ip_address(host).is_global
-    except ValueError:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
         return False
+    return any(not _is_public(ipaddress.ip_address(str(entry[4][0]).partition("%")[0])) for entry in found)
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address that a host spells, as 127.0.0.1, 127.1, 2130706433, 0x7f000001 or ::ffff:127.0.0.1."""
+    try:
+        return ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        pass
+    try:
+        return ipaddress.IPv4Address(socket.inet_aton(host)) if _NUMERIC.match(host) else None
+    except OSError:
+        return None
+
+
+def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    mapped = getattr(address, "ipv4_mapped", None) or getattr(address, "sixtofour", None)
+    return (mapped or address).is_global and not address.is_multicast
 
 
 def redact(href: str) -> str:

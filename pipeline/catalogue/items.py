@@ -6,14 +6,14 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
-from shapely import get_coordinates, make_valid
+from shapely import force_2d, get_coordinates, make_valid
 from shapely.affinity import translate
 from shapely.errors import ShapelyError
 from shapely.geometry import MultiPolygon, Polygon, box, shape
 from shapely.geometry.base import BaseGeometry
 from shapely.ops import unary_union
 
-from pipeline.catalogue.assets import pick_bands, pick_scl, stated_crs
+from pipeline.catalogue.assets import check_scale, pick_bands, pick_scl, stated_crs
 from pipeline.catalogue.claims import claim_of
 from pipeline.catalogue.hrefs import Fence, host_of
 from pipeline.catalogue.product import (
@@ -23,6 +23,7 @@ from pipeline.catalogue.product import (
     is_safe_id,
     normal_baseline,
     normal_tile,
+    number,
     parse_name,
     parse_time,
     strip_start,
@@ -39,10 +40,12 @@ def parse_item(raw: Mapping[str, Any], fence: Fence) -> Product:
     """An item's JSON as a Product. Raises CatalogueError naming item and field."""
     id = raw.get("id")
     if not isinstance(id, str) or not is_safe_id(id):
-        raise CatalogueError(f"item id {str(id)[:60]!r} is no plain name", fence.base, "use letters, digits, . _ + -")
+        mend = "give it an id without parts of a path, of at most 200 letters"
+        raise CatalogueError(f"item id {str(id)[:60]!r} is no plain name", fence.base, mend)
     where = f"item {id}"
     properties = _mapping(raw.get("properties"), "properties", where)
     assets = _mapping(raw.get("assets"), "assets", where)
+    check_scale(properties, where)
     collection = raw.get("collection") if isinstance(raw.get("collection"), str) else None
     row = recognise(collection, properties, _hosts(assets))
     name = _name(id, properties)
@@ -55,7 +58,7 @@ def parse_item(raw: Mapping[str, Any], fence: Fence) -> Product:
         id=id,
         tile=_tile(properties) or (name.tile if name else None),
         baseline=baseline,
-        generated=_generated(properties, name, where),
+        generated=_generated(properties, name),
         offset_claim=claim_of(row, properties, bands, baseline, time),
         assets={band: asset.href for band, asset in bands.items()},
         scl=pick_scl(assets, row, fence, where) if level is Level.L2A else None,
@@ -72,9 +75,9 @@ def parse_item(raw: Mapping[str, Any], fence: Fence) -> Product:
         strip=strip_start(str(_first(properties, "s2:datastrip_id", "eopf:datastrip_id") or "")),
         platform=_platform(properties, name),
         relative_orbit=_orbit(properties, name),
-        sun=_sun(properties, where),
-        cloud_percent=_number(properties, where, "eo:cloud_cover"),
-        nodata_percent=_number(properties, where, "s2:nodata_pixel_percentage"),
+        sun=_sun(properties),
+        cloud_percent=number(properties.get("eo:cloud_cover"), 0, 100),
+        nodata_percent=number(properties.get("s2:nodata_pixel_percentage"), 0, 100),
     )
 
 
@@ -91,15 +94,6 @@ def _hosts(assets: Mapping[str, Any]) -> frozenset[str]:
 
 def _first(properties: Mapping[str, Any], *names: str) -> Any:
     return next((properties[name] for name in names if properties.get(name) is not None), None)
-
-
-def _number(properties: Mapping[str, Any], where: str, *names: str) -> float | None:
-    value = _first(properties, *names)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e9:
-        raise CatalogueError(f"{names[0]} is {str(value)[:40]!r}, not a number", where, MEND)
-    return float(value)
 
 
 def _name(id: str, properties: Mapping[str, Any]) -> ProductName | None:
@@ -130,18 +124,19 @@ def _time(properties: Mapping[str, Any], where: str) -> datetime:
         raise CatalogueError(f"datetime is {str(value)[:40]!r}", where, MEND) from fault
 
 
-def _generated(properties: Mapping[str, Any], name: ProductName | None, where: str) -> datetime | None:
-    value = _first(properties, "s2:generation_time", "processing:datetime")
-    if value is None:
-        if name is not None:
-            return name.generated
-        value = _first(properties, "updated", "created")
-    if value is None:
-        return None
+def _generated(properties: Mapping[str, Any], name: ProductName | None) -> datetime | None:
+    """When the product was made, None where nothing that can be read tells."""
+    made = _moment(_first(properties, "s2:generation_time", "processing:datetime"))
+    if made is None and name is not None:
+        return name.generated
+    return made or _moment(properties.get("updated")) or _moment(properties.get("created"))
+
+
+def _moment(value: object) -> datetime | None:
     try:
         return parse_time(str(value))
-    except (ValueError, OverflowError) as fault:
-        raise CatalogueError(f"generation time is {str(value)[:40]!r}", where, MEND) from fault
+    except (ValueError, OverflowError):
+        return None
 
 
 def _tile(properties: Mapping[str, Any]) -> str | None:
@@ -167,16 +162,16 @@ def _platform(properties: Mapping[str, Any], name: ProductName | None) -> str | 
 
 
 def _orbit(properties: Mapping[str, Any], name: ProductName | None) -> int | None:
-    stated = properties.get("sat:relative_orbit")
-    if isinstance(stated, int) and not isinstance(stated, bool) and 1 <= stated <= 143:
-        return stated
+    stated = number(properties.get("sat:relative_orbit"), 1, 143)
+    if stated is not None and stated == int(stated):
+        return int(stated)
     return name.orbit if name else None
 
 
-def _sun(properties: Mapping[str, Any], where: str) -> tuple[float, float] | None:
-    azimuth = _number(properties, where, "view:sun_azimuth", "s2:mean_solar_azimuth")
-    elevation = _number(properties, where, "view:sun_elevation")
-    zenith = _number(properties, where, "s2:mean_solar_zenith") if elevation is None else 90 - elevation
+def _sun(properties: Mapping[str, Any]) -> tuple[float, float] | None:
+    azimuth = number(_first(properties, "view:sun_azimuth", "s2:mean_solar_azimuth"), -360, 360)
+    elevation = number(properties.get("view:sun_elevation"), -90, 90)
+    zenith = number(properties.get("s2:mean_solar_zenith"), 0, 180) if elevation is None else 90 - elevation
     return None if azimuth is None or zenith is None else (zenith, azimuth)
 
 
@@ -184,7 +179,7 @@ def _footprint(raw: Mapping[str, Any], where: str) -> BaseGeometry:
     """The item's polygon, made valid; one that crosses the antimeridian is cut in two there."""
     geometry, bbox = raw.get("geometry"), raw.get("bbox")
     try:
-        if geometry is not None:
+        if geometry is not None and not _is_blank(geometry):
             with np.errstate(invalid="ignore"):  # corners that are no numbers are told below
                 found = shape(geometry)
         elif isinstance(bbox, list) and len(bbox) in (4, 6):
@@ -197,8 +192,17 @@ def _footprint(raw: Mapping[str, Any], where: str) -> BaseGeometry:
         raise CatalogueError(f"geometry cannot be read: {str(fault)[:80]}", where, MEND) from fault
 
 
+def _is_blank(geometry: object) -> bool:
+    """Whether a geometry is there in name only: {}, or one without coordinates."""
+    return isinstance(geometry, Mapping) and not geometry.get("coordinates") and not geometry.get("geometries")
+
+
 def polygons(found: BaseGeometry, where: str) -> BaseGeometry:
-    """The polygons of a lon/lat geometry, valid, within -180..180. Raises CatalogueError if nothing is left."""
+    """The polygons of a lon/lat geometry, 2-D, valid, within -180..180. Raises CatalogueError if nothing is left.
+
+    Every footprint of a catalogue or product comes through here.
+    """
+    found = force_2d(found)
     if not np.isfinite(get_coordinates(found)).all():
         raise CatalogueError("geometry has corners that are no numbers", where, MEND)
     west, south, east, north = found.bounds if not found.is_empty else (0.0, 0.0, 0.0, 0.0)

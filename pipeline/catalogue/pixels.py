@@ -20,22 +20,26 @@ from rasterio.io import DatasetReader
 from rasterio.warp import transform_bounds
 from rasterio.windows import Window, from_bounds
 
+from pipeline.catalogue.assets import SCALE
 from pipeline.catalogue.hrefs import redact
-from pipeline.catalogue.opening import is_remote, opened, status
+from pipeline.catalogue.opening import is_remote, opened
+from pipeline.catalogue.ranges import RangeError
+from pipeline.catalogue.rasters import open_raster
 from pipeline.model.bands import Band
 from pipeline.model.errors import PixelError
 from pipeline.model.imagery import Chip, Granule, Raster, Scene
 
 GDAL: Mapping[str, str] = {
-    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # 3 requests for one block instead of 4, or 12 with TRUE
-    "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".tif,.tiff,.jp2",  # keeps GDAL from probing for side files
-    "GDAL_HTTP_MAX_RETRY": "3",  # 429 and 5xx while reading; all else is tried again here
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # no side file is looked for
+    "GDAL_NUM_THREADS": "1",  # assets are read side by side already
+    # what follows is for s3 alone: other addresses are read by `ranges`
+    "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".tif,.tiff,.jp2",
+    "GDAL_HTTP_MAX_RETRY": "3",
     "GDAL_HTTP_RETRY_DELAY": "1",
     "GDAL_HTTP_CONNECTTIMEOUT": "10",
     "GDAL_HTTP_TIMEOUT": "60",  # without these two a server that falls silent is waited for without end
     "GDAL_HTTP_LOW_SPEED_TIME": "15",
     "GDAL_HTTP_LOW_SPEED_LIMIT": "2000",  # bytes/s
-    "GDAL_NUM_THREADS": "1",  # assets are read side by side already
 }
 """Every GDAL setting of the project, with its reason."""
 THREADS = 8
@@ -137,7 +141,7 @@ def _with_retries(read: _Read, budget: _Budget) -> Raster | None:
         try:
             with rasterio.Env(**{**GDAL, **options}):
                 return _read(read, target)
-        except RasterioError as fault:
+        except (RasterioError, RangeError) as fault:
             attempt += 1
             if not is_remote(read.href) or not budget.take():
                 raise _unreadable(read, fault) from fault
@@ -155,17 +159,17 @@ def _opened(read: _Read, attempt: int) -> tuple[str, dict[str, str]]:
 
 def _unreadable(read: _Read, fault: Exception) -> PixelError:
     text = " ".join(str(fault.__cause__ or fault).replace(read.href, "the file").split())
-    reason = _QUERY.sub("", text)[:160]
-    answer = status(read.href) if is_remote(read.href) else ""
-    mend = "withdrawn by its provider, or moved" if answer == "HTTP 404" else "it is asked for again next time"
-    what = f"cannot read {read.name}: {answer + ', ' if answer else ''}{reason}"
-    return PixelError(what, f"{read.scene}, {redact(read.href)}", mend)
+    reason = str(fault) if isinstance(fault, RangeError) else _QUERY.sub("", text)[:160]
+    gone = isinstance(fault, RangeError) and fault.is_missing
+    mend = "withdrawn by its provider, or moved" if gone else "it is asked for again next time"
+    return PixelError(f"cannot read {read.name}: {reason}", f"{read.scene}, {redact(read.href)}", mend)
 
 
 def _read(read: _Read, target: str) -> Raster | None:
-    with rasterio.open(target) as source:
+    with open_raster(target) as source:
         crs = _crs(source, read)
         _check(source, read)
+        _check_scale(source, read)
         window = _window(source, crs, read.grid)
         data = _boundless(source, window, read)
         if data is None:
@@ -197,6 +201,11 @@ def _check(source: DatasetReader, read: _Read) -> None:
         raise _wrong(read, "its grid is not north-up or not georeferenced")
     if source.count != 1 or source.dtypes[0] not in ("uint16", "uint8", "int16"):
         raise _wrong(read, f"{source.count} bands of {source.dtypes[0]} where one of {read.kind} is needed")
+
+
+def _check_scale(source: DatasetReader, read: _Read) -> None:
+    if read.kind == "uint16" and source.scales[0] != 1 and abs(source.scales[0] - SCALE) > 1e-9:
+        raise _wrong(read, f"its tags state a scale of {source.scales[0]:g}, {SCALE:g} is read")
 
 
 def _window(source: DatasetReader, crs: CRS, grid: GeoBox) -> Window:

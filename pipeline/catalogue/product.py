@@ -14,7 +14,10 @@ _DATATAKE = re.compile(r"G?(?P<platform>S2[A-Z])_(?P<start>\d{8}T\d{6})(?:_\d{6}
 _STRIP = re.compile(r"_S(\d{8}T\d{6})(?:_|$)")
 _BASELINE = re.compile(r"0?(\d{1,2})\.(\d{1,2})")
 _TILE = re.compile(r"^(?:MGRS-)?T?(\d{1,2})([C-X])([A-Z]{2})$")
-_SAFE_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,199}$")
+MAX_ID = 200
+_PATH = re.compile(r"[/\\]|\.\.")
+UNKNOWN_BASELINES = frozenset({"99.99"})
+"""What products are numbered that a user made with Sen2Cor at home: with or without the offset, nobody knows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +57,22 @@ class Product:
 
 
 def is_safe_id(text: str) -> bool:
-    """Whether an id may become part of a file name: letters, digits, `._+-`, no leading dot, at most 200."""
-    return bool(_SAFE_ID.match(text)) and ".." not in text
+    """Whether an id may be shown and compared: printable, at most 200 letters, and no part of a path.
+
+    Colons, blanks and letters of any alphabet are used by catalogues; no file is named after an id.
+    """
+    return 0 < len(text) <= MAX_ID and text.isprintable() and not text.startswith(".") and not _PATH.search(text)
+
+
+def number(value: object, low: float, high: float) -> float | None:
+    """An optional number of somebody's metadata, as number or text; None for anything else and beyond its range."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        found = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return found if low <= found <= high else None
 
 
 def parse_name(text: str) -> ProductName | None:
@@ -63,7 +80,6 @@ def parse_name(text: str) -> ProductName | None:
     match = _PRODUCT.search(text)
     if match is None:
         return None
-    digits = match["baseline"]
     start, generated = _time_or_none(match["start"]), _time_or_none(match["generated"])
     if start is None or generated is None:
         return None
@@ -71,7 +87,7 @@ def parse_name(text: str) -> ProductName | None:
         platform=match["platform"],
         level=Level(match["level"]),
         start=start,
-        baseline=f"{digits[:2]}.{digits[2:]}" if digits else None,
+        baseline=normal_baseline(f"{match['baseline'][:2]}.{match['baseline'][2:]}") if match["baseline"] else None,
         orbit=int(match["orbit"]),
         tile=match["tile"],
         generated=generated,
@@ -96,9 +112,10 @@ def strip_start(text: str) -> str | None:
 
 
 def normal_baseline(text: str) -> str | None:
-    """The baseline "05.09" from "5.9", "05.09" or "N05.09"; None for anything else."""
+    """The baseline "05.09" from "5.9", "05.09" or "N05.09"; None for anything else and for "99.99"."""
     match = _BASELINE.search(text)
-    return f"{int(match[1]):02d}.{int(match[2]):02d}" if match else None
+    found = f"{int(match[1]):02d}.{int(match[2]):02d}" if match else None
+    return None if found in UNKNOWN_BASELINES else found
 
 
 def normal_tile(text: str) -> str | None:

@@ -1,11 +1,12 @@
 """ESA's own products on disk: .SAFE folders and zips of them, L2A and L1C, read from their MTD files."""
 
-import math
 import re
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
@@ -17,16 +18,18 @@ from shapely.geometry.base import BaseGeometry
 
 from pipeline.catalogue.claims import FIRST_WITH_OFFSET, OFFSET_DN
 from pipeline.catalogue.items import polygons
+from pipeline.catalogue.listing import files_below, files_of, is_hidden
 from pipeline.catalogue.product import (
     Product,
     ProductName,
     datatake_key,
     normal_baseline,
+    number,
     parse_name,
     parse_time,
     strip_start,
 )
-from pipeline.catalogue.static import Walk
+from pipeline.catalogue.static import INDEXES, Walk
 from pipeline.model.bands import Band
 from pipeline.model.errors import CatalogueError
 from pipeline.model.imagery import Granule, Level, OffsetClaim
@@ -35,11 +38,19 @@ MEND = "download the product again"
 MAX_XML = 64_000_000
 """Largest metadata file read, bytes; real ones are below 1 MB."""
 MAX_FILES = 20_000
+DEPTH = 5
+"""Folders between the one that is named and a product."""
 _UNREADABLE = (
     OSError, KeyError, ElementTree.ParseError, DefusedXmlException, zipfile.BadZipFile, zlib.error, RuntimeError
 )  # fmt: skip
 """What a damaged product raises; RuntimeError where its zip is encrypted or packed in a way that Python lacks."""
 _PRODUCT_XML = re.compile(r"^MTD_MSIL(?:1C|2A)\.xml$", re.IGNORECASE)
+_URI = ("PRODUCT_URI", "PRODUCT_URI_2A", "PRODUCT_URI_1C")
+"""Sen2Cor up to 2.5.5 names the product that it wrote and the one that it read."""
+_QUANTIFICATION = {
+    Level.L2A: ("BOA_QUANTIFICATION_VALUE", "L2A_BOA_QUANTIFICATION_VALUE"),
+    Level.L1C: ("QUANTIFICATION_VALUE", "L1C_TOA_QUANTIFICATION_VALUE"),
+}
 _IMAGE = re.compile(r"_(B\d\d|B8A|SCL)(?:_(\d\d)m)?\.(?:jp2|tif)$", re.IGNORECASE)
 
 
@@ -88,12 +99,30 @@ class _Zip:
 
 
 def product_paths(source: Path) -> list[Path]:
-    """The .SAFE folders and zips a path stands for: itself, or what a folder holds; empty if it is something else."""
-    if source.suffix.lower() in (".safe", ".zip"):
-        return [source]
+    """The product folders and zips that a path stands for; empty if it is something else.
+
+    A product is known by its metadata file, whatever the folder is called and however often it was put into a folder
+    of its own name: downloaders drop the `.SAFE`, write `TITLE/TITLE.SAFE`, or the same name twice.
+    """
     if not source.is_dir():
+        return [source] if source.suffix.lower() in (".safe", ".zip") else []
+    if any((source / name).is_file() for name in INDEXES):
         return []
-    return sorted(path for path in source.iterdir() if path.suffix.lower() in (".safe", ".zip"))
+    return _products_in(source, DEPTH)
+
+
+def _products_in(folder: Path, depth: int) -> list[Path]:
+    try:
+        inside = files_of(folder)
+    except OSError as fault:
+        raise CatalogueError(f"cannot be listed: {fault.strerror or fault}", str(folder), "mend its rights") from fault
+    if any(_PRODUCT_XML.match(path.name) for path in inside):
+        return [folder]
+    found = [path for path in inside if path.suffix.lower() == ".zip" and (depth == DEPTH or parse_name(path.name))]
+    if depth > 0:
+        found += [each for path in inside if path.is_dir() for each in _products_in(path, depth - 1)]
+    # a folder that says that it is a product and is none is told as such
+    return sorted(found) or ([folder] if folder.suffix.lower() == ".safe" else [])
 
 
 def read_products(paths: Sequence[Path]) -> Walk:
@@ -130,41 +159,44 @@ def read_safe(path: Path) -> Product:
 
 def _open(path: Path) -> _Files:
     if path.is_dir():
-        names = [found.relative_to(path).as_posix() for found in sorted(path.rglob("*")) if found.is_file()]
-        return _Folder(path, names[:MAX_FILES])
+        return _Folder(path, [each.relative_to(path).as_posix() for each in islice(files_below(path), MAX_FILES)])
     with zipfile.ZipFile(path) as archive:
-        whole = [name for name in archive.namelist()[:MAX_FILES] if not name.endswith("/") and ".." not in name]
+        listed = [name for name in archive.namelist()[:MAX_FILES] if not name.endswith("/") and ".." not in name]
+    whole = [name for name in listed if not is_hidden(name)]
     tops = [name for name in whole if _PRODUCT_XML.match(PurePosixPath(name).name)]
+    if len(tops) > 1:
+        raise CatalogueError(f"{len(tops)} products in one zip", str(path), "unpack it, and name the folder")
     inside = tops[0].rpartition("/")[0] if tops else ""
     prefix = f"{inside}/" if inside else ""
     return _Zip(path, prefix, sorted(name.removeprefix(prefix) for name in whole if name.startswith(prefix)))
 
 
 def _product(files: _Files, product: Any, tile: Any, where: str) -> Product:
-    name = parse_name(_text(product, "PRODUCT_URI", where))
+    uri = _text(product, where, *_URI)
+    name = parse_name(uri)
     if name is None:
         raise CatalogueError("PRODUCT_URI is no product name", where, MEND)
-    baseline = normal_baseline(_text(product, "PROCESSING_BASELINE", where))
+    baseline = normal_baseline(_optional(product, "PROCESSING_BASELINE") or "") or name.baseline
     hrefs, scl = _images(files, where)
     granule = Granule(
-        id=_text(product, "PRODUCT_URI", where).removesuffix(".SAFE"),
+        id=uri.removesuffix(".SAFE"),
         tile=name.tile,
         baseline=baseline,
-        generated=parse_time(_text(product, "GENERATION_TIME", where)),
+        generated=_moment(product, "GENERATION_TIME") or name.generated,
         offset_claim=_claim(product, baseline, name.level, where),
         assets=hrefs,
         scl=scl if name.level is Level.L2A else None,
-        crs=_text(tile, "HORIZONTAL_CS_CODE", where).upper(),
+        crs=_text(tile, where, "HORIZONTAL_CS_CODE").upper(),
         footprint=_footprint(product, where),
     )
     return Product(
         granule=granule,
         provider="safe",
-        time=parse_time(_optional(tile, "SENSING_TIME") or _text(product, "PRODUCT_START_TIME", where)),
+        time=_moment(tile, "SENSING_TIME") or _moment(product, "PRODUCT_START_TIME") or name.start,
         level=name.level,
         collection="",
         datatake=_datatake(product, name),
-        strip=strip_start(_optional(tile, "DATASTRIP_ID") or ""),
+        strip=strip_start(_optional(tile, "DATASTRIP_ID", "DATASTRIP_ID_2A", "L2A_DATASTRIP_ID") or ""),
         platform=f"sentinel-{name.platform[1:].lower()}",
         relative_orbit=name.orbit,
         sun=_sun(tile),
@@ -192,7 +224,7 @@ def _images(files: _Files, where: str) -> tuple[dict[Band, str], str | None]:
 
 
 def _claim(product: Any, baseline: str | None, level: Level, where: str) -> OffsetClaim:
-    quantification = _optional(product, "BOA_QUANTIFICATION_VALUE" if level is Level.L2A else "QUANTIFICATION_VALUE")
+    quantification = _optional(product, *_QUANTIFICATION[level])
     if quantification is not None and float(quantification) != 10000:
         raise CatalogueError(
             f"quantification value {quantification}, not 10000", where, "this product is not supported"
@@ -210,7 +242,7 @@ def _claim(product: Any, baseline: str | None, level: Level, where: str) -> Offs
 
 def _footprint(product: Any, where: str) -> BaseGeometry:
     """EXT_POS_LIST: latitude and longitude in turn, some products with a height as third."""
-    numbers = [float(part) for part in _text(product, "EXT_POS_LIST", where).split()]
+    numbers = [float(part) for part in _text(product, where, "EXT_POS_LIST").split()]
     step = 3 if len(numbers) % 3 == 0 and numbers[0:2] != numbers[-2:] else 2
     corners = [(numbers[i + 1], numbers[i]) for i in range(0, len(numbers) - 1, step)]
     return polygons(Polygon(corners), where)
@@ -226,14 +258,20 @@ def _sun(tile: Any) -> tuple[float, float] | None:
     mean = next(_elements(tile, "Mean_Sun_Angle"), None)
     if mean is None:
         return None
-    zenith, azimuth = (_optional(mean, name) for name in ("ZENITH_ANGLE", "AZIMUTH_ANGLE"))
-    sun = (float(zenith), float(azimuth)) if zenith and azimuth else (math.nan, math.nan)
-    return sun if all(map(math.isfinite, sun)) else None
+    zenith, azimuth = number(_optional(mean, "ZENITH_ANGLE"), 0, 180), number(_optional(mean, "AZIMUTH_ANGLE"), 0, 360)
+    return None if zenith is None or azimuth is None else (zenith, azimuth)
 
 
 def _share(product: Any, name: str) -> float | None:
-    text = _optional(product, name)
-    return float(text) if text else None
+    return number(_optional(product, name), 0, 100)
+
+
+def _moment(root: Any, name: str) -> datetime | None:
+    text = _optional(root, name)
+    try:
+        return parse_time(text) if text else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def _elements(root: Any, name: str) -> Iterator[Any]:
@@ -244,13 +282,13 @@ def _all(root: Any, name: str) -> list[str]:
     return [element.text.strip() for element in _elements(root, name) if element.text]
 
 
-def _optional(root: Any, name: str) -> str | None:
-    found = _all(root, name)
-    return found[0] if found else None
+def _optional(root: Any, *names: str) -> str | None:
+    """The text of the first of these elements that there is."""
+    return next((found[0] for name in names if (found := _all(root, name))), None)
 
 
-def _text(root: Any, name: str, where: str) -> str:
-    found = _optional(root, name)
+def _text(root: Any, where: str, *names: str) -> str:
+    found = _optional(root, *names)
     if not found:
-        raise CatalogueError(f"no {name} in the metadata", where, MEND)
+        raise CatalogueError(f"no {names[0]} in the metadata", where, MEND)
     return found

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from pipeline.catalogue.hrefs import local_or_remote
 from pipeline.catalogue.product import Product
 from pipeline.catalogue.safe import product_paths, read_products
 from pipeline.catalogue.stac import is_api, search
-from pipeline.catalogue.static import Walk, read_static
+from pipeline.catalogue.static import DOCUMENTS, Walk, read_static
 from pipeline.catalogue.twins import merge
 from pipeline.model.errors import CatalogueError, GroundbreakError
 from pipeline.model.imagery import Reason, Rejection, Scene
@@ -42,6 +43,7 @@ def find(
     collection: the only one to take; None: of an API the one of the settings, elsewhere whatever there is.
     Raises CatalogueError where the source as a whole cannot be read; an item that cannot is one of the faults.
     """
+    source = local_or_remote(source)
     if _is_searched(source):
         collection = collection or settings.search.collection
         walk = search(site, source, collection, start, until, settings.search.asset_hosts)
@@ -84,13 +86,16 @@ def find_named(site: Site, references: Sequence[str], settings: Settings) -> tup
 
 
 def _is_searched(source: str) -> bool:
-    is_document = source.partition("?")[0].endswith((".json", ".geojson", ".ndjson"))
+    is_document = source.partition("?")[0].lower().endswith(DOCUMENTS)
     return "://" in source and not is_document and is_api(source)
 
 
 def _read_files(source: str, settings: Settings) -> Walk:
+    source = local_or_remote(source)
     products = [] if "://" in source else product_paths(Path(source))
-    return read_products(products) if products else read_static(source, settings.search.asset_hosts)
+    if products:
+        return read_products(products)
+    return read_static(source, settings.search.asset_hosts, settings.search.asset_folders)
 
 
 def _asked_for(

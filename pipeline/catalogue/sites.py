@@ -1,5 +1,7 @@
 """AOI files to sites: one bad feature never takes the others, and every fault names file, feature and mend."""
 
+import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -13,16 +15,21 @@ from odc.geo.geom import Geometry
 from shapely.geometry import MultiPolygon, Polygon
 from shapely.geometry.base import BaseGeometry
 
-from pipeline.catalogue.aoi_files import READABLE, Feature, read_features
-from pipeline.model.errors import SettingsError, SiteError
-from pipeline.model.settings import Settings, override
+from pipeline.catalogue.aoi_files import READABLE, read_features
+from pipeline.catalogue.features import Feature
+from pipeline.catalogue.hrefs import host_of, is_local, leads_inside, local_or_remote, redact
+from pipeline.catalogue.listing import files_of
+from pipeline.model.errors import CatalogueError, SettingsError, SiteError
+from pipeline.model.settings import OWNER_ONLY, Settings, override
 from pipeline.model.site import MIN_SIDE_PX, PIXEL_M, Site, site_grid, slug, utm_epsg
+from pipeline.model.text import printable
 
 MIN_AREA_M2 = 100.0
 """One pixel."""
 MAX_VERTICES = 100_000
 GRID_TO_AOI = 2.0
 """A grid may be so many times the largest AOI: a square that stands on its corner fills half of its own."""
+_WHOLE = re.compile(r"^\d+\.0*$")
 OWN = ("id", "name", "catalog", "collection", "start", "end", "false_alarms", "settings")
 
 
@@ -65,7 +72,7 @@ def _files(paths: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         try:
-            found += sorted(file for file in path.iterdir() if file.suffix.lower() in READABLE)
+            found += [file for file in files_of(path) if file.suffix.lower() in READABLE]
         except OSError:  # no folder that can be read: the fault is told where it is read as a file
             found.append(path)
     return list(dict.fromkeys(found))
@@ -75,14 +82,10 @@ def _site(feature: Feature, path: Path, settings: Settings) -> tuple[Site, list[
     where = feature.where
     if feature.fault:
         raise SiteError(feature.fault, where, "draw it again as a polygon in lon/lat")
-    known = feature.properties
+    known = _spelt(feature.properties)
     identity, name = _names(known, where)
     aoi, notes = _aoi(feature.geometry, f"{where}, {identity}", settings.search.max_area_km2)
-    catalog = _text(known, "catalog", where)
-    if catalog is not None and not catalog.isprintable():
-        raise SiteError(f"catalog {catalog[:40]!r} is no path or address", where, "name a STAC folder or an API root")
-    if catalog is not None and "://" not in catalog:
-        catalog = str((path.parent / catalog).resolve()) if not Path(catalog).is_absolute() else catalog
+    catalog = _catalog(_text(known, "catalog", where), path, where, settings)
     start, end = _day(known, "start", where), _day(known, "end", where)
     if start is not None and end is not None and start >= end:
         raise SiteError(f"ends ({end.date()}) before it starts ({start.date()})", where, "swap start and end")
@@ -100,32 +103,86 @@ def _site(feature: Feature, path: Path, settings: Settings) -> tuple[Site, list[
             settings=_settings(known, where, settings),
             properties={key: value for key, value in known.items() if key not in OWN},
         ),
-        notes,
+        [*feature.notes, *notes],
     )
 
 
+def _catalog(text: str | None, path: Path, where: str, settings: Settings) -> str | None:
+    """The site's own catalogue as an absolute path or an address; none on this machine's network but the owner's own.
+
+    An AOI file may come from anybody, and an address in it is asked for by this machine.
+    """
+    if text is None:
+        return None
+    if not text.isprintable():
+        raise SiteError(f"catalog {text[:40]!r} is no path or address", where, "name a STAC folder or an API root")
+    try:
+        text = local_or_remote(text)
+    except CatalogueError as fault:
+        raise SiteError(f"catalog {text[:60]!r}: {fault.what}", where, fault.mend) from fault
+    if "://" not in text:
+        return text if Path(text).is_absolute() else str((path.parent / text).resolve())
+    if is_local(host_of(text)) and host_of(text) not in trusted_hosts(settings):
+        raise _inside(text, where)
+    return text
+
+
+def check_reach(site: Site, settings: Settings) -> None:
+    """Raise SiteError where the name of a site's own catalogue leads to this machine or its network."""
+    host = host_of(site.catalog or "")
+    if site.catalog and "://" in site.catalog and host not in trusted_hosts(settings) and leads_inside(host):
+        raise _inside(site.catalog, site.id)
+
+
+def trusted_hosts(settings: Settings) -> frozenset[str]:
+    """Hosts that groundbreak.toml names."""
+    return frozenset({host_of(settings.search.catalog), *settings.search.asset_hosts}) - {""}
+
+
+def _inside(address: str, where: str) -> SiteError:
+    what = f"catalog {redact(address)[:80]} lies on this machine or its network"
+    mend = "if you trust it, add its host to search.asset_hosts in groundbreak.toml"
+    return SiteError(what, where, mend)
+
+
+def _spelt(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """Properties with id and name under the names that we know: programs write Name, or NAME."""
+    known = dict(properties)
+    for own in ("id", "name"):
+        alike = [name for name in known if name.lower() == own]
+        if own not in known and len(alike) == 1:
+            known[own] = known.pop(alike[0])
+    return known
+
+
+def _whole(value: Any) -> str:
+    """An id as text; tables and KML write the number 7 as 7.0."""
+    text = str(value)
+    return text.partition(".")[0] if isinstance(value, float | str) and _WHOLE.match(text) else text
+
+
 def _names(known: Mapping[str, Any], where: str) -> tuple[str, str]:
-    given, name = known.get("id"), known.get("name")
+    given, name = known.get("id"), printable(" ".join(str(known.get("name") or "").split()))
     if given is not None:
-        identity = str(given)
+        identity = _whole(given)
         if identity != slug(identity) or not identity:
             mend = f"write it as {slug(identity) or 'my-site'}: letters a to z, digits and hyphens"
             raise SiteError(f"id {identity[:60]!r} is no safe folder name", where, mend)
-        return identity, str(name) if name else identity
+        return identity, name or identity
     if not name:
         raise SiteError("neither id nor name", where, "give it a name")
-    identity = slug(str(name))
+    identity = slug(name)
     if not identity:
-        raise SiteError(
-            f"no id can be made of the name {str(name)[:60]!r}", where, "give it an id of a to z and digits"
-        )
-    return identity, str(name)
+        raise SiteError(f"no id can be made of the name {name[:60]!r}", where, "give it an id of a to z and digits")
+    return identity, name
 
 
 def _aoi(geometry: BaseGeometry | None, where: str, max_km2: float) -> tuple[Polygon | MultiPolygon, list[str]]:
-    notes = []
+    notes: list[str] = []
     if geometry is None or geometry.is_empty:
         raise SiteError("empty geometry", where, "draw a polygon")
+    if geometry.geom_type == "GeometryCollection":
+        geometry, notes = _areas(geometry, where)
     if geometry.geom_type not in ("Polygon", "MultiPolygon"):
         raise SiteError(f"{geometry.geom_type} instead of a polygon", where, "draw a polygon around the place")
     vertices = int(shapely.get_num_coordinates(geometry))
@@ -149,6 +206,18 @@ def _aoi(geometry: BaseGeometry | None, where: str, max_km2: float) -> tuple[Pol
         mend = f"tile it into squares of under {max_km2:g} km2, or raise search.max_area_km2"
         raise SiteError(f"{area / 1e6:,.0f} km2 is above the limit of {max_km2:g}", where, mend)
     return plane, notes
+
+
+def _areas(geometry: BaseGeometry, where: str) -> tuple[BaseGeometry, list[str]]:
+    """The polygons of a collection, and a note on what else is in it."""
+    parts = list(shapely.get_parts(geometry))
+    areas = [
+        each for part in parts if part.geom_type in ("Polygon", "MultiPolygon") for each in shapely.get_parts(part)
+    ]
+    others = sorted({part.geom_type for part in parts} - {"Polygon", "MultiPolygon"})
+    if not areas:
+        return geometry, []
+    return MultiPolygon(areas), [f"{where}: {', '.join(others)} beside its polygons left out"] if others else []
 
 
 def _grid(aoi: Polygon | MultiPolygon, where: str, max_km2: float) -> GeoBox:
@@ -191,9 +260,17 @@ def _area_m2(plane: BaseGeometry) -> float:
 
 def _settings(known: Mapping[str, Any], where: str, base: Settings) -> Mapping[str, object]:
     own = known.get("settings") or {}
+    if isinstance(own, str):  # a table without nested values has it as text
+        try:
+            own = json.loads(own)
+        except (ValueError, RecursionError):
+            own = None
     if not isinstance(own, dict):
         raise SiteError("settings is no table", where, 'write it as {"decide.min_history": 5}')
     changes: dict[str, object] = dict(own)
+    widened = next((key for key in OWNER_ONLY if key in changes), None)
+    if widened is not None:
+        raise SiteError(f"{widened} cannot be set in an AOI file", where, "set it in groundbreak.toml, if you trust it")
     if known.get("false_alarms") is not None:
         changes["decide.false_alarms_per_100km2_year"] = known["false_alarms"]
     try:

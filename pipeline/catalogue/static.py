@@ -3,18 +3,22 @@
 import json
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from pipeline.catalogue.fetch import get_json
+from pipeline.catalogue.geoparquet import read_items
 from pipeline.catalogue.hrefs import Fence, host_of, joined, redact, resolve, within
 from pipeline.catalogue.items import parse_item
+from pipeline.catalogue.listing import files_below
 from pipeline.catalogue.product import Product
 from pipeline.catalogue.providers import known_hosts
 from pipeline.model.errors import CatalogueError
 
+DOCUMENTS = (".json", ".ndjson", ".geojson", ".parquet")
 INDEXES = ("catalog.json", "collection.json")
 MAX_DOCUMENTS = 200_000
 """Documents read of one catalogue; a catalogue that links to itself in ever new ways ends here."""
@@ -41,10 +45,11 @@ class Walk:
             self.faults.append(fault)
 
 
-def read_static(source: str, asset_hosts: Iterable[str] = ()) -> Walk:
+def read_static(source: str, asset_hosts: Iterable[str] = (), asset_folders: Iterable[str] = ()) -> Walk:
     """Every item of a static catalogue: a STAC document, a folder with one, or a folder of item files.
 
-    Raises CatalogueError where the source itself cannot be read.
+    asset_hosts, asset_folders: where assets may lie besides the catalogue's own place. Raises CatalogueError where the
+    source itself cannot be read.
     """
     hosts = known_hosts() | set(asset_hosts)
     walk = Walk()
@@ -52,24 +57,27 @@ def read_static(source: str, asset_hosts: Iterable[str] = ()) -> Walk:
         host = host_of(source)
         _follow(source, Fence(base=source, folder=None, hosts=hosts | {host}), walk)
         return walk
-    path = Path(source).resolve()
+    path, folders = Path(source).resolve(), tuple(str(Path(each).expanduser()) for each in asset_folders)
     if path.is_dir():
         index = next((path / name for name in INDEXES if (path / name).is_file()), None)
         if index is None:
-            _read_folder(path, hosts, walk)
+            _read_folder(path, hosts, folders, walk)
             return walk
         path = index
-    _follow(str(path), Fence(base=str(path), folder=path.parent, hosts=hosts), walk)
+    _follow(str(path), Fence(base=str(path), folder=path.parent, hosts=hosts, folders=folders), walk)
     return walk
 
 
-def _read_folder(folder: Path, hosts: frozenset[str], walk: Walk) -> None:
+def _read_folder(folder: Path, hosts: frozenset[str], folders: tuple[str, ...], walk: Walk) -> None:
     """A folder of item files, in any depth, each a STAC document of its own."""
-    files = sorted(path for path in folder.rglob("*") if path.suffix in (".json", ".ndjson", ".geojson"))
+    try:
+        files = sorted(path for path in islice(files_below(folder), MAX_DOCUMENTS) if path.suffix.lower() in DOCUMENTS)
+    except OSError as fault:
+        raise CatalogueError(f"cannot be listed: {fault.strerror or fault}", str(folder), "mend its rights") from fault
     if not files:
         raise CatalogueError("no STAC document in this folder", str(folder), "name a folder with catalog.json or items")
     for path in files:
-        fence = Fence(base=str(path), folder=folder, hosts=hosts)
+        fence = Fence(base=str(path), folder=folder, hosts=hosts, folders=folders)
         try:
             for document in documents(str(path)):
                 if document.get("type") == "FeatureCollection":
@@ -85,7 +93,7 @@ def _follow(start: str, fence: Fence, walk: Walk) -> None:
     queue, seen = deque([start]), {start}
     while queue:
         place = queue.popleft()
-        here = Fence(base=place, folder=fence.folder, hosts=fence.hosts)
+        here = replace(fence, base=place)
         try:
             for document in documents(place):
                 links = [link for link in dict.fromkeys(_visit(document, here, walk)) if link not in seen]
@@ -147,10 +155,17 @@ def _target(href: object, fence: Fence) -> str:
 def documents(place: str) -> Iterator[Mapping[str, Any]]:
     """The JSON documents of a file or address: one, or one a line in .ndjson. Raises CatalogueError."""
     if "://" in place:
+        if place.partition("?")[0].endswith(".parquet"):
+            raise CatalogueError("GeoParquet is read from disk only", redact(place), "download it, and name its path")
         yield _object(get_json(place), redact(place))
         return
     path = Path(place)
+    if path.suffix.lower() == ".parquet":
+        yield from read_items(path)
+        return
     try:
+        if not path.is_file():
+            raise CatalogueError("no such file", place, "name a STAC document, or a folder of them")
         if path.stat().st_size > MAX_BYTES:
             raise CatalogueError(f"{path.stat().st_size / 1e6:.0f} MB in one document", place, "split the catalogue")
         text = path.read_text(encoding="utf-8-sig")

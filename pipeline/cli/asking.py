@@ -6,7 +6,9 @@ from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
 
-from pipeline.catalogue.sites import moment, read_sites
+from pipeline.catalogue.environment import check_certificates, check_proj
+from pipeline.catalogue.hrefs import local_or_remote
+from pipeline.catalogue.sites import check_reach, moment, read_sites
 from pipeline.cli.console import error, note
 from pipeline.model.errors import SettingsError, SiteError, UsageError
 from pipeline.model.settings import Settings, override, parse
@@ -38,8 +40,10 @@ def ask(ids: Sequence[str], files: Sequence[Path]) -> Asked:
 
     Raises UsageError for an id that no file holds, SiteError where nothing is left to work on.
     """
+    check_proj()
+    check_certificates()
     settings = read_settings()
-    read = read_sites(tuple(files) or (default_sites(),))
+    read = read_sites(tuple(files) or (default_sites(),), settings)
     for remark in read.notes:
         note(remark)
     known = {site.id: site for site in read.sites}
@@ -96,7 +100,9 @@ def question(
         raise UsageError(
             f"the period ends ({until:%Y-%m-%d}) before it begins ({begin:%Y-%m-%d})", site.id, "swap --start and --end"
         )
-    source = catalog or site.catalog or own.search.catalog
+    source = local_or_remote(catalog or site.catalog or own.search.catalog)
+    if source == site.catalog:
+        check_reach(site, settings)
     if "://" not in source:
         _check_there(source)
     return Question(

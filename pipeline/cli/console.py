@@ -1,19 +1,35 @@
 """How the command speaks: tables and progress on the terminal, errors as one line on stderr."""
 
+import io
 import sys
 import time
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
-out = Console(highlight=False, soft_wrap=False)
-_err = Console(stderr=True, highlight=False, soft_wrap=True)
+from pipeline.model.text import printable
+
+
+class _Plain(Console):
+    """A console for text of others: no markup, no emoji names, no control characters, whatever is printed.
+
+    Every str that rich prints, in a line or in the cell of a table, passes `render_str`.
+    """
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """The text as it is shown."""
+        return super().render_str(printable(text), **{**options, "markup": False, "emoji": False})
+
+
+out = _Plain(highlight=False, soft_wrap=False, markup=False, emoji=False)
+_err = _Plain(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 _state = {"debug": False}
 TOLD_EVERY_S, SPEED_OF_S = 300.0, 300.0
 """How often a log hears of a long stage, and over how long a bar measures its speed: a cell of a wide site takes ten.
@@ -40,6 +56,13 @@ class Step(Protocol):
         """Note that `done` of `total` pieces of `what` are ready."""
 
 
+def write_what_the_terminal_can() -> None:
+    """Let both streams replace letters that their encoding lacks: a name in another script ends no command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
 def is_debugging(value: bool) -> None:
     """Remember whether faults show their traceback."""
     _state["debug"] = value
@@ -53,9 +76,9 @@ def is_terminal() -> bool:
 def error(fault: Exception | str) -> None:
     """One line, `error: WHAT (WHERE): MEND`; with --debug the traceback above it."""
     if _state["debug"] and isinstance(fault, Exception):
-        traceback.print_exception(fault, file=sys.stderr)
+        sys.stderr.write(printable("".join(traceback.format_exception(fault))))
     elif _state["debug"] and sys.exc_info()[1] is not None:
-        traceback.print_exc(file=sys.stderr)
+        sys.stderr.write(printable(traceback.format_exc()))
     line = " ".join(str(fault).split())
     _err.print(f"error: {line}", markup=False, style="red" if _err.is_terminal else None)
 

@@ -9,6 +9,7 @@ from rich.text import Text
 from pipeline.cli.asking import SETTINGS_FILE, default_sites
 from pipeline.cli.console import out
 from pipeline.model.errors import Exit
+from pipeline.model.text import printable
 from pipeline.run.doctor import Health, checks
 
 STYLE = {Health.OK: "green", Health.WARNING: "yellow", Health.FAULT: "bold red"}
@@ -22,8 +23,8 @@ def doctor(folder: Path = typer.Option(Path("out"), "--out", help="folder where 
     """
     worst = Exit.DONE
     for check in checks(folder, SETTINGS_FILE, default_sites(), datetime.now(UTC)):
-        line = Text(f"{check.health.value:8}", style=STYLE[check.health]).append(f"{check.name}: {check.found}", "none")
-        out.print(line.append(f": {check.mend}" if check.mend else "", "none"), soft_wrap=True)
+        words = printable(f"{check.name}: {check.found}" + (f": {check.mend}" if check.mend else ""))
+        out.print(Text(f"{check.health.value:8}", style=STYLE[check.health]).append(words, "none"), soft_wrap=True)
         if check.health is Health.FAULT:
             worst = Exit.INPUT
     return worst

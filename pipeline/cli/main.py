@@ -8,7 +8,8 @@ from typing import Any
 
 import typer
 
-from pipeline.cli.console import error, is_debugging
+from pipeline.catalogue.environment import share_network_settings
+from pipeline.cli.console import error, is_debugging, write_what_the_terminal_can
 from pipeline.cli.detect import detect
 from pipeline.cli.doctor import doctor
 from pipeline.cli.evaluate import evaluate
@@ -72,6 +73,8 @@ def run(arguments: list[str] | None = None) -> None:
     """Run the command line and leave with its exit code; the only place where a fault becomes text."""
     # not by way of SIGINT, which a script's background jobs inherit as ignored
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    write_what_the_terminal_can()
+    share_network_settings()
     sys.exit(_run(sys.argv[1:] if arguments is None else arguments))
 
 

@@ -10,7 +10,7 @@ from rich.table import Table
 from shapely.geometry import Point, mapping
 
 from pipeline.catalogue.sites import SitesRead, read_sites
-from pipeline.cli.asking import default_sites
+from pipeline.cli.asking import default_sites, read_settings
 from pipeline.cli.console import error, note, out, say
 from pipeline.model.errors import Exit, SiteError, UsageError
 from pipeline.model.site import Site, slug, utm_epsg
@@ -73,7 +73,7 @@ def add(
     """
     target = to or default_sites() / OWN_FILE
     if file is not None:
-        read = read_sites([file])
+        read = read_sites([file], read_settings())
         if read.faults:
             raise read.faults[0]
         new = [_feature(site) for site in read.sites]
@@ -99,7 +99,7 @@ def _write(target: Path, new: list[dict[str, Any]]) -> None:
         raise UsageError("no such folder", str(target.parent), "make it, or give --to a file in one that is there")
     with replacing(target) as beside:
         beside.write_text(json.dumps({**whole, "features": [*whole["features"], *new]}, indent=1) + "\n")
-        for fault in read_sites([beside]).faults:
+        for fault in read_sites([beside], read_settings()).faults:
             raise SiteError(fault.what, fault.where.replace(str(beside), str(target)), fault.mend)
 
 
@@ -120,7 +120,7 @@ def _standing(target: Path) -> dict[str, Any]:
 
 
 def _read(files: list[Path] | None) -> SitesRead:
-    read = read_sites(files or [default_sites()])
+    read = read_sites(files or [default_sites()], read_settings())
     for fault in read.faults:
         error(fault)
     for remark in read.notes:

@@ -15,6 +15,8 @@ A refused scene is no error but a value: `pipeline.model.imagery.Rejection`.
 
 from enum import IntEnum
 
+from pipeline.model.text import printable
+
 
 class Exit(IntEnum):
     """What the command tells the shell."""
@@ -34,7 +36,7 @@ class GroundbreakError(Exception):
 
     def __init__(self, what: str, where: str, mend: str) -> None:
         super().__init__(what, where, mend)
-        self.what, self.where, self.mend = (" ".join(str(part).split()) for part in (what, where, mend))
+        self.what, self.where, self.mend = (printable(" ".join(str(part).split())) for part in (what, where, mend))
 
     def __str__(self) -> str:
         return f"{self.what} ({self.where}): {self.mend}"

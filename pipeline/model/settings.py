@@ -28,6 +28,7 @@ class Search(_Section):
     max_cloud_percent: float = Field(95.0, ge=0, le=100, description="whole-tile cloud above which a scene is not read")
     max_area_km2: float = Field(15000.0, gt=0, description="largest AOI taken as one site; a whole tile has 12,100")
     asset_hosts: tuple[str, ...] = Field((), description="hosts trusted with assets, beside the providers' own")
+    asset_folders: tuple[str, ...] = Field((), description="folders trusted with assets, beside a catalogue's own")
 
 
 class Correct(_Section):
@@ -86,6 +87,10 @@ class Settings(_Section):
 
 WHOLE = ("notify", "keep")
 """Sections of the run as a whole: they bear on no result, and an AOI file, which may come from anybody, sets none."""
+
+
+OWNER_ONLY = ("search.catalog", "search.asset_hosts", "search.asset_folders", "search.max_area_km2")
+"""Keys that decide what is trusted, and how much: only groundbreak.toml sets them, no AOI file."""
 
 
 def parse(text: str, where: str = "groundbreak.toml") -> Settings:

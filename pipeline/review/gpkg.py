@@ -15,13 +15,14 @@ from typing import Any
 
 from odc.geo.geom import Geometry
 
+from pipeline.formats.databases import UntrustedError, connected, require_tables
 from pipeline.model.alert import Alert, Decision, Status
 from pipeline.model.errors import ReviewError
 from pipeline.model.imagery import SceneRecord
 from pipeline.model.site import Site
 from pipeline.review.geoblob import digest, encode, ground, register
 from pipeline.review.matching import REJECTIONS, Row
-from pipeline.review.schema import ANALYST, MACHINE, create
+from pipeline.review.schema import ANALYST, MACHINE, TABLES, create
 
 WAIT_SECONDS = 60.0
 """How long a writer waits for an analyst's save; then the site is left for the next run."""
@@ -118,15 +119,13 @@ def opened(path: Path, wait: float = WAIT_SECONDS) -> Iterator[sqlite3.Connectio
 
     wait: seconds given to whoever holds it.
     """
-    db = None
     try:
-        db = sqlite3.connect(path, timeout=wait, isolation_level=None)
-        register(db)
-        known = {name for _, name, *_ in db.execute("PRAGMA table_info(changes)")}
-        if not known.issuperset((*MACHINE, *ANALYST)):
-            missing = next(name for name in (*MACHINE, *ANALYST) if name not in known)
-            raise ReviewError(f"review file is not ours: no column changes.{missing}", str(path), FOREIGN)
-        yield db
+        with connected(path, write=True, wait=wait) as db:
+            register(db)
+            _check_ours(db, path)
+            yield db
+    except UntrustedError as fault:
+        raise ReviewError(f"review file is not ours: {fault}", str(path), FOREIGN) from fault
     except sqlite3.OperationalError as fault:
         if "no such" in str(fault):
             raise ReviewError(f"review file is not ours: {fault}", str(path), FOREIGN) from fault
@@ -136,11 +135,14 @@ def opened(path: Path, wait: float = WAIT_SECONDS) -> Iterator[sqlite3.Connectio
         raise ReviewError(f"review file cannot be used: {fault}", str(path), mend) from fault
     except sqlite3.DatabaseError as fault:
         raise ReviewError(f"review file is damaged: {fault}", str(path), FOREIGN) from fault
-    finally:
-        if db is not None:
-            if db.in_transaction:
-                db.execute("ROLLBACK")
-            db.close()
+
+
+def _check_ours(db: sqlite3.Connection, path: Path) -> None:
+    known = {name for _, name, *_ in db.execute("PRAGMA table_info(changes)")}
+    if not known.issuperset((*MACHINE, *ANALYST)):
+        missing = next(name for name in (*MACHINE, *ANALYST) if name not in known)
+        raise ReviewError(f"review file is not ours: no column changes.{missing}", str(path), FOREIGN)
+    require_tables(db, TABLES)
 
 
 _SCENE_COLUMNS = (

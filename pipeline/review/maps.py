@@ -132,7 +132,7 @@ def _uri(content: bytes, kind: str) -> str:
 
 def _read(path: Path, bands: tuple[int, ...], longest_px: int) -> tuple[NDArray[np.float64], Affine]:
     try:
-        with rasterio.open(path) as source:
+        with rasterio.open(path, driver="GTiff") as source:
             bands = bands if source.count >= len(bands) else (1,) * len(bands)
             shrink = max(1.0, max(source.height, source.width) / longest_px)
             shape = round(source.height / shrink), round(source.width / shrink)

@@ -73,5 +73,5 @@ def thumbnail(path: Path, grid: GeoBox) -> tuple[GeoBox, NDArray[Any]]:
     factor = max(1.0, max(grid.shape) / THUMBNAIL_PX)
     rows, cols = (max(1, round(size / factor)) for size in grid.shape)
     small = grid.zoom_to((rows, cols))
-    with rasterio.open(path) as source:
+    with rasterio.open(path, driver="GTiff") as source:
         return small, source.read(out_shape=(source.count, *small.shape))

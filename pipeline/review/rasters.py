@@ -48,7 +48,7 @@ def _holds(path: Path, data: NDArray[np.uint16], grid: GeoBox, names: Sequence[s
     if not path.exists():
         return False
     try:
-        with rasterio.open(path) as source:
+        with rasterio.open(path, driver="GTiff") as source:
             place = source.shape, source.transform, source.crs, source.descriptions
             same = place == (tuple(grid.shape), grid.affine, CRS.from_user_input(str(grid.crs)), tuple(names))
             return same and np.array_equal(source.read(), data)
@@ -77,7 +77,7 @@ def write_mosaic(path: Path, draft: Path) -> None:
     """
     with replacing(path) as beside:
         try:
-            with rasterio.open(draft) as source:
+            with rasterio.open(draft, driver="GTiff") as source:
                 rasterio.shutil.copy(source, beside, PREDICTOR=_predictor(source.dtypes[0]), BIGTIFF="IF_SAFER", **_COG)
         except RasterioError as fault:
             raise ReviewError(

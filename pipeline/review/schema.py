@@ -48,6 +48,12 @@ NEWS = {
 }
 PROVENANCE = {"key": pa.string(), "value": pa.string()}
 
+TABLES = (
+    "changes", "aoi", "scenes", "observations", "review_log", "news", "provenance", "outlines_written", "layer_styles",
+    "gpkg_contents", "gpkg_geometry_columns", "gpkg_spatial_ref_sys",
+)  # fmt: skip
+"""Names under which a review file has plain tables, and nothing that computes."""
+
 _LAYER_STYLES = """CREATE TABLE layer_styles (id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
  f_table_catalog TEXT(256), f_table_schema TEXT(256), f_table_name TEXT(256), f_geometry_column TEXT(256),
  styleName TEXT(30), styleQML TEXT, styleSLD TEXT, useAsDefault BOOLEAN, description TEXT, owner TEXT(30),

@@ -4,8 +4,7 @@ import shutil
 import sys
 import tempfile
 import tomllib
-import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -16,9 +15,12 @@ from pathlib import Path
 
 import pyogrio
 import rasterio
+import requests
 
+from pipeline.catalogue.environment import check_certificates, check_proj, network_settings
 from pipeline.catalogue.sites import read_sites
-from pipeline.model.errors import SettingsError
+from pipeline.catalogue.transport import new_session, send, within
+from pipeline.model.errors import SettingsError, UsageError
 from pipeline.model.settings import Settings, parse
 from pipeline.run.channels import channels, read_secrets
 
@@ -27,6 +29,8 @@ DRIVERS = {"COG": "pictures", "JP2OpenJPEG": "SAFE products and L1C", "GTiff": "
 MIN_FREE_GB = 2.0
 MAX_CLOCK_SECONDS = 120.0
 ANSWER_SECONDS = 5.0
+NETWORK_MEND = "check the connection and any proxy; the demonstration sites need none: make detect"
+CERTIFICATE_MEND = "name the certificate of your own authority in SSL_CERT_FILE (docs/providers.md)"
 
 
 class Health(StrEnum):
@@ -52,10 +56,12 @@ def checks(out: Path, settings_file: Path, sites: Path, now: datetime) -> Iterat
     yield _python()
     yield from _libraries()
     yield from _drivers()
+    yield _usable("PROJ", check_proj, "coordinate systems are known")
+    yield _usable("certificates", check_certificates, network_settings() or "the system's, no proxy")
     settings_check, settings = _settings(settings_file)
     yield settings_check
     yield _channels(settings)
-    yield _sites(sites)
+    yield _sites(sites, settings)
     yield _writable(out)
     yield _disk(out)
     yield from _providers(settings, now)
@@ -101,6 +107,14 @@ def _drivers() -> Iterator[Check]:
     )
 
 
+def _usable(name: str, check: Callable[[], None], found: str) -> Check:
+    try:
+        check()
+    except UsageError as fault:
+        return Check(name=name, health=Health.FAULT, found=f"{fault.what} ({fault.where})", mend=fault.mend)
+    return Check(name=name, health=Health.OK, found=found)
+
+
 def _settings(path: Path) -> tuple[Check, Settings]:
     if not path.exists():
         found = f"no {path.name}, defaults hold"
@@ -125,8 +139,8 @@ def _channels(settings: Settings) -> Check:
     return Check(name="notify", health=Health.OK, found=", ".join(names))
 
 
-def _sites(path: Path) -> Check:
-    read = read_sites((path,))
+def _sites(path: Path, settings: Settings) -> Check:
+    read = read_sites((path,), settings)
     if read.faults:
         return Check(
             name="sites",
@@ -164,15 +178,24 @@ def _providers(settings: Settings, now: datetime) -> Iterator[Check]:
         yield Check(name="catalogue", health=Health.OK if there else Health.FAULT, found=root, mend=mend)
         return
     try:
-        with urllib.request.urlopen(urllib.request.Request(root), timeout=ANSWER_SECONDS) as reply:
-            stamp = reply.headers.get("Date")
-    except (OSError, HTTPException, ValueError) as fault:
-        reason = getattr(fault, "reason", fault)
-        mend = "check the connection and any proxy; the demonstration sites need none: make detect"
+        code, stamp = within(2 * ANSWER_SECONDS, lambda: _asked(root))
+        reason: object = "" if code < 400 else f"HTTP {code}"
+    except (requests.RequestException, OSError, HTTPException, ValueError) as fault:
+        reason, stamp = str(fault)[:160] or type(fault).__name__, None
+        mend = CERTIFICATE_MEND if isinstance(fault, requests.exceptions.SSLError) else NETWORK_MEND
+    else:
+        mend = NETWORK_MEND
+    if reason:
         yield Check(name="catalogue", health=Health.WARNING, found=f"{root} does not answer: {reason}", mend=mend)
         return
     yield Check(name="catalogue", health=Health.OK, found=f"{root} answers")
     yield _clock(stamp, now)
+
+
+def _asked(root: str) -> tuple[int, str | None]:
+    """(HTTP status, time stamp) of an answer, on the way that search and pixels take."""
+    with send(new_session(), "GET", root, timeout=ANSWER_SECONDS) as answer:
+        return answer.status_code, answer.headers.get("Date")
 
 
 def _is_there(path: Path) -> bool:

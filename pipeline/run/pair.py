@@ -11,6 +11,7 @@ import numpy as np
 from shapely.geometry.base import BaseGeometry
 from shapely.ops import unary_union
 
+from pipeline.catalogue.environment import check_proj
 from pipeline.catalogue.folders import UNDATED, Side, find_side, read_side
 from pipeline.catalogue.sites import read_sites
 from pipeline.correct.look import make_draft, make_look
@@ -59,9 +60,10 @@ def pair(
 
 def _pair(before: Path, after: Path, aoi: Path | None, out: Path, settings: Settings, step: Progress) -> PairOutcome:
     began = time.monotonic()
+    check_proj()
     sides = (find_side(before, "BEFORE"), find_side(after, "AFTER"))
     notes = _check_dates(*sides)
-    site = _site(sides, aoi, out)
+    site = _site(sides, aoi, out, settings)
     bands = tuple(band for band in ANALYSIS if all(band in side.files for side in sides))
     step(site.id, 1, 4, "looks read")
     scenes = _scenes(*sides)
@@ -122,7 +124,7 @@ def _scenes(before: Side, after: Side) -> tuple[Scene, Scene]:
     return found[0], found[1]
 
 
-def _site(sides: tuple[Side, Side], aoi: Path | None, out: Path) -> Site:
+def _site(sides: tuple[Side, Side], aoi: Path | None, out: Path, settings: Settings) -> Site:
     """The pair as a site: the ground both cover, or the AOI's part of it with its context, as far as both cover it."""
     common: BaseGeometry = sides[0].footprint.intersection(sides[1].footprint)
     where = f"{sides[0].path}, {sides[1].path}"
@@ -132,7 +134,7 @@ def _site(sides: tuple[Side, Side], aoi: Path | None, out: Path) -> Site:
     if aoi is None:
         site = Site(id=slug(name) or "pair", name=name, aoi=common, grid=site_grid(common, 0))
     else:
-        read = read_sites((aoi,))
+        read = read_sites((aoi,), settings)
         if read.faults:
             raise read.faults[0]
         area = unary_union([site.aoi for site in read.sites]).intersection(common)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry
@@ -21,6 +20,7 @@ from pipeline.catalogue.hrefs import Fence
 from pipeline.catalogue.items import parse_item
 from pipeline.catalogue.pixels import read_chips
 from pipeline.catalogue.product import Product
+from pipeline.catalogue.rasters import open_raster
 from pipeline.correct.look import make_draft
 from pipeline.correct.offset import settle
 from pipeline.correct.reference import align, build
@@ -163,7 +163,7 @@ def _read(path: Path, folder: Path) -> _Item:
     for band in ANALYSIS:
         if band in product.granule.assets:
             keys[band] = files[Path(product.granule.assets[band])]
-            with rasterio.open(product.granule.assets[band]) as source:
+            with open_raster(product.granule.assets[band]) as source:
                 dn[band] = source.read(1)
                 grids[band] = GeoBox(dn[band].shape, source.transform, str(source.crs))
     return _Item(path=path, raw=raw, product=product, keys=keys, dn=dn, grids=grids)

@@ -1,18 +1,22 @@
 """A review file and a truth file, read for scoring."""
 
 import math
+import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-import geopandas
-from pyogrio.errors import DataLayerError, DataSourceError
+import shapely
+from odc.geo.geom import Geometry
 from shapely.geometry.base import BaseGeometry
 
+from pipeline.catalogue.aoi_files import read_features
+from pipeline.catalogue.features import Feature
+from pipeline.formats.geopackage import layers, open_geopackage, records, table
 from pipeline.model.alert import Kind
-from pipeline.model.errors import UsageError
+from pipeline.model.errors import SiteError, UsageError
 
 CHANGE = "change"
 CLEAR_SHARE = 0.5
@@ -75,22 +79,34 @@ class Reviewed:
 
 def read_review(path: Path) -> Reviewed:
     """A review file. Raises UsageError where it is none."""
-    changes, aoi, scenes = (_layer(path, layer) for layer in ("changes", "aoi", "scenes"))
-    looks = _layer(path, "observations")
-    clear = looks[looks["clear_share"] >= CLEAR_SHARE].groupby("change_id")["time"].apply(list).to_dict()
+    if not path.is_file():
+        raise UsageError("no such file", str(path), MEND_REVIEW)
+    try:
+        with open_geopackage(path) as db:
+            known = {layer.name: layer for layer in layers(db)}
+            missing = next((name for name in ("changes", "aoi", "scenes") if name not in known), None)
+            if missing is not None:
+                raise UsageError(f"no review file: it has no layer {missing!r}", str(path), MEND_REVIEW)
+            changes, aoi = (list(records(db, known[name])) for name in ("changes", "aoi"))
+            scenes, looks = table(db, "scenes"), table(db, "observations")
+    except sqlite3.Error as fault:
+        raise UsageError(f"no review file that can be read: {fault}", str(path), MEND_REVIEW) from fault
+    clear: dict[str, list[Any]] = {}
+    for look in looks:
+        if (look["clear_share"] or 0) >= CLEAR_SHARE:
+            clear.setdefault(look["change_id"], []).append(look["time"])
     claims = [
-        _claim(row, clear.get(row["change_id"], ()))
-        for row in changes.to_dict("records")
-        if not _missing(row["change_id"])
+        _claim(row.values, row.geometry, clear.get(row.values["change_id"], ()))
+        for row in changes
+        if "change_id" in row.values and row.geometry is not None
     ]
-    used = scenes[scenes["used"].astype(bool)]
     return Reviewed(
         name=path.parent.name,
-        crs=str(changes.crs),
+        crs=str(known["changes"].crs),
         claims=tuple(claim for claim in claims if claim.status != "withdrawn"),
         withdrawn=tuple(claim for claim in claims if claim.status == "withdrawn"),
-        aoi=aoi.union_all(),
-        days=tuple(sorted({_day(moment) for moment in used["time"]})),
+        aoi=shapely.union_all([row.geometry for row in aoi if row.geometry is not None]),
+        days=tuple(sorted({_day(scene["time"]) for scene in scenes if scene["used"]})),
     )
 
 
@@ -99,47 +115,36 @@ def read_truth(path: Path, crs: str) -> tuple[Truth, ...]:
     if not path.is_file():
         raise UsageError("no such file", str(path), MEND_TRUTH)
     try:
-        table = geopandas.read_file(path)
-    except (DataSourceError, DataLayerError, ValueError) as fault:
-        raise UsageError(f"cannot be read: {str(fault)[:120]}", str(path), MEND_TRUTH) from fault
-    if "geometry" not in table or not len(table):
-        raise UsageError("no polygon in it", str(path), MEND_TRUTH)
-    rows = table.to_crs(crs).to_dict("records")
-    return tuple(_truth(row, number, path) for number, row in enumerate(rows, 1))
+        features, _ = read_features(path)
+    except SiteError as fault:
+        raise UsageError(f"cannot be read: {fault.what[:120]}", str(path), MEND_TRUTH) from fault
+    return tuple(_truth(feature, number, crs, path) for number, feature in enumerate(features, 1))
 
 
-def _layer(path: Path, layer: str) -> Any:
-    if not path.is_file():
-        raise UsageError("no such file", str(path), MEND_REVIEW)
-    try:
-        return geopandas.read_file(path, layer=layer)
-    except (DataSourceError, DataLayerError) as fault:
-        raise UsageError(f"no review file: it has no layer {layer!r}", str(path), MEND_REVIEW) from fault
-
-
-def _claim(row: Mapping[str, Any], clear: Sequence[Any]) -> Claim:
+def _claim(row: Mapping[str, Any], outline: BaseGeometry, clear: Sequence[Any]) -> Claim:
     return Claim(
         id=row["change_id"],
-        outline=row["geometry"],
+        outline=outline,
         status=row["status"],
         kind=row["kind"],
         confidence=float(row["confidence"]),
         area_m2=float(row["area_m2"]),
         first_seen=_day(row["first_seen"]),
-        confirmed_at=None if _missing(row["confirmed_at"]) else _day(row["confirmed_at"]),
-        verdict=None if _missing(row["verdict"]) else row["verdict"] or None,
+        confirmed_at=_day(row["confirmed_at"]) if "confirmed_at" in row else None,
+        verdict=row.get("verdict") or None,
         clear=tuple(sorted({_day(moment) for moment in clear})),
     )
 
 
-def _truth(row: Mapping[str, Any], number: int, path: Path) -> Truth:
-    where = f"{path}, feature {number}"
-    outline = row["geometry"]
-    if outline is None or outline.is_empty or outline.geom_type not in ("Polygon", "MultiPolygon"):
+def _truth(feature: Feature, number: int, crs: str, path: Path) -> Truth:
+    row, where = feature.properties, f"{path}, feature {number}"
+    place = feature.geometry
+    if place is None or place.is_empty or place.geom_type not in ("Polygon", "MultiPolygon"):
         raise UsageError("no polygon", where, MEND_TRUTH)
     begins = next((row[key] for key in ("begins", "first_clear_with") if not _missing(row.get(key))), None)
     if begins is None:
         raise UsageError("neither `begins` nor `first_clear_with`", where, MEND_TRUTH)
+    outline = Geometry(place, "EPSG:4326").to_crs(crs).geom
     area = float(outline.area)
     return Truth(
         id=str(row["id"]) if not _missing(row.get("id")) else f"truth-{number}",
@@ -147,8 +152,15 @@ def _truth(row: Mapping[str, Any], number: int, path: Path) -> Truth:
         kind=Kind.NEW_STRUCTURE.value if _missing(row.get("kind")) else str(row["kind"]),
         size=f"{_rounded(area):,.0f} m2" if _missing(row.get("size")) else str(row["size"]),
         outline=outline.buffer(0),
-        begins=_day(begins),
+        begins=_begin(begins, where),
     )
+
+
+def _begin(value: Any, where: str) -> date:
+    try:
+        return _day(value)
+    except ValueError as fault:
+        raise UsageError(f"begins {str(value)[:40]!r} is no date", where, MEND_TRUTH) from fault
 
 
 def _missing(value: Any) -> bool:

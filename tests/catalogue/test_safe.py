@@ -1,3 +1,4 @@
+import re
 import shutil
 import zipfile
 from datetime import UTC, datetime
@@ -156,3 +157,92 @@ def test_recorded_metadata_are_read(shared: Path, monkeypatch: pytest.MonkeyPatc
     claims = {name: product.granule.offset_claim.dn for name, product in products.items()}
     assert claims == {"S2A20190212N0212": 0, "S2A20210908N0301": 0, "S2A20230625N0509": 1000, "S2B20220413N0400": 1000}
     assert products["S2A20190212N0212"].granule.footprint.area < 0.1
+
+
+def old_sen2cor(root: Path) -> Path:
+    """The same product as Sen2Cor up to 2.5.5 wrote it."""
+    top, (tile,) = root / "MTD_MSIL2A.xml", list(root.rglob("MTD_TL.xml"))
+    text = top.read_text()
+    uri = text[text.index("<PRODUCT_URI>") + 13 : text.index("</PRODUCT_URI>")]
+    source = uri.replace("L2A", "L1C")
+    text = text.replace(f"<PRODUCT_URI>{uri}</PRODUCT_URI>", f"<PRODUCT_URI_1C>{source}</PRODUCT_URI_1C>"
+                        f"<PRODUCT_URI_2A>{uri}</PRODUCT_URI_2A>")  # fmt: skip
+    for name in ("Product_Info", "Product_Image_Characteristics"):
+        text = text.replace(f"<{name}>", f"<L2A_{name}>").replace(f"</{name}>", f"</L2A_{name}>")
+    wanted = "<L1C_L2A_Quantification_Values_List><L1C_TOA_QUANTIFICATION_VALUE unit='none'>10000"
+    wanted += "</L1C_TOA_QUANTIFICATION_VALUE><L2A_BOA_QUANTIFICATION_VALUE unit='none'>10000"
+    wanted += "</L2A_BOA_QUANTIFICATION_VALUE></L1C_L2A_Quantification_Values_List>"
+    old = '<BOA_QUANTIFICATION_VALUE unit="none">10000</BOA_QUANTIFICATION_VALUE>'
+    assert old in text and "PRODUCT_URI_2A" in text
+    top.write_text(text.replace(old, wanted))
+    tile.write_text(tile.read_text().replace("DATASTRIP_ID>", "DATASTRIP_ID_2A>"))
+    for image in list(root.rglob("*.jp2")):
+        image.rename(image.with_name(f"L2A_{image.name}"))
+    return root
+
+
+def test_a_product_of_2017_is_read(tmp_path: Path) -> None:
+    product = read_safe(old_sen2cor(making.make(tmp_path, baseline="02.05", offset="")))
+    granule = product.granule
+    assert product.level is Level.L2A and granule.baseline == "02.05" and granule.offset_claim.dn == 0
+    assert granule.id.startswith("S2B_MSIL2A_") and product.strip == "20240305T020903"
+    assert granule.assets[Band.B04].endswith("L2A_T52SCH_20240305T020641_B04_10m.jp2")
+    assert str(granule.scl).endswith("_SCL_20m.jp2")
+    (chip,) = read_chips(find(SITE, str(tmp_path), None, None, END, Settings()).scenes[0], SITE.grid, (Band.B04,))
+    assert (chip.dn[Band.B04].data > 0).any()
+
+
+def test_another_scale_of_an_old_product_is_refused_too(tmp_path: Path) -> None:
+    root = old_sen2cor(making.make(tmp_path, baseline="02.05", offset=""))
+    top = root / "MTD_MSIL2A.xml"
+    top.write_text(top.read_text().replace(">10000</L2A_BOA", ">2000</L2A_BOA"))
+    with pytest.raises(CatalogueError, match="quantification value 2000"):
+        read_safe(root)
+
+
+LAYOUTS = (
+    "{title}",
+    "{title}/{title}.SAFE",
+    "{title}.SAFE/{title}.SAFE",
+    "S2/2024/03/{title}.SAFE",
+    "download-7/{title}",
+)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("named", ["the folder of all", "the outermost", "the product"])
+def test_a_product_is_found_however_a_downloader_put_it(safe: Path, tmp_path: Path, layout: str, named: str) -> None:
+    place = tmp_path / "all" / layout.format(title=safe.stem)
+    shutil.copytree(safe, place)
+    source = {"the folder of all": tmp_path / "all", "the product": place,
+              "the outermost": next((tmp_path / "all").iterdir())}[named]  # fmt: skip
+    for name in (".DS_Store", "._x.SAFE", "__MACOSX"):
+        (tmp_path / "all" / name).mkdir(exist_ok=True)
+    found = find(SITE, str(source), None, None, END, Settings())
+    assert len(found.scenes) == 1 and not found.faults
+    assert find_named(SITE, [str(source)], Settings()) == found.scenes
+
+
+def test_a_zip_from_a_mac_is_read_and_one_with_two_products_is_refused(safe: Path, tmp_path: Path) -> None:
+    path = making.zipped(Path(shutil.copytree(safe, tmp_path / safe.name)))
+    shutil.rmtree(tmp_path / safe.name)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(f"__MACOSX/{safe.name}/MTD_MSIL2A.xml", b"\x00\x05\x16\x07")
+        archive.writestr(f"__MACOSX/{safe.name}/._MTD_MSIL2A.xml", b"\x00\x05\x16\x07")
+    assert read_safe(path).granule.assets
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("other.SAFE/MTD_MSIL2A.xml", b"<x/>")
+    with pytest.raises(CatalogueError, match="2 products in one zip"):
+        read_safe(path)
+
+
+@pytest.mark.parametrize("field", ["Cloud_Coverage_Assessment", "GENERATION_TIME", "PRODUCT_START_TIME", "SENSING_TIME",
+                                   "ZENITH_ANGLE", "DATASTRIP_ID", "PROCESSING_BASELINE"])  # fmt: skip
+@pytest.mark.parametrize("value", ["NaN", "n/a", ""])
+def test_optional_metadata_of_a_product_that_are_nonsense_refuse_nothing(
+    tmp_path: Path, field: str, value: str
+) -> None:
+    root = making.make(tmp_path)
+    for file in (root / "MTD_MSIL2A.xml", next(iter(root.rglob("MTD_TL.xml")))):
+        file.write_text(re.sub(rf"(<{field}[^>]*>)[^<]*<", rf"\g<1>{value}<", file.read_text()))
+    assert read_safe(root).granule.assets

@@ -1,10 +1,12 @@
 """AOI files to sites: what is refused, and that every refusal names its file and feature."""
 
 import json
+import socket
 import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import pyogrio
@@ -12,7 +14,10 @@ import pytest
 import shapely
 from shapely.geometry import MultiPolygon, box, mapping
 
+from pipeline.catalogue import hrefs
 from pipeline.catalogue.sites import SitesRead, read_sites
+from pipeline.cli.asking import question
+from pipeline.model.errors import SiteError
 from pipeline.model.settings import Settings, override
 from tests import world
 
@@ -55,7 +60,7 @@ LOCAL = 'LOCAL_CS["our yard",UNIT["metre",1]]'
     [
         *({"type": "name", "properties": wrong} for wrong in (None, [], "EPSG:32634", {"name": None}, {"name": [1]})),
         *({"type": "name", "properties": {"name": name}} for name in (LOCAL, "IAU_2015:30100", "{x", "\ud800", "")),
-        [], ["EPSG:32634"], 32634, "EPSG:32634", {},
+        [], ["EPSG:32634"], 32634, "our yard", {}, {"type": "EPSG", "properties": {"code": "yard"}},
     ],
 )  # fmt: skip
 def test_a_coordinate_system_that_is_none_is_one_line(crs: object, tmp_path: Path) -> None:
@@ -105,3 +110,158 @@ def test_a_site_that_ends_before_it_starts_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["soon", "9999-12-31T23:00-05:00", 7, "2024-02-30", [], True])
 def test_a_date_that_is_none_is_one_line(text: object, tmp_path: Path) -> None:
     assert "is no date" in refused(read(tmp_path, world.feature(end=text)))
+
+
+RING = [(21.0, 45.0), (21.01, 45.0), (21.01, 45.01), (21.0, 45.01), (21.0, 45.0)]
+L = box(21, 45, 21.01, 45.01).difference(box(21.005, 45.005, 21.02, 45.02))
+
+
+def kml(coordinates: str, extra: str = "", inside: str = "") -> str:
+    return f"""<kml xmlns="http://www.opengis.net/kml/2.2"><Document><Placemark><name>place</name>{extra}<MultiGeometry>
+<Polygon><outerBoundaryIs><LinearRing><coordinates>{coordinates}</coordinates></LinearRing></outerBoundaryIs></Polygon>
+{inside}</MultiGeometry></Placemark></Document></kml>"""
+
+
+SPELLINGS = {
+    "by the standard": ("{},{},0", " "), "without heights": ("{},{}", " "), "line by line": ("{},{},0", "\n\t"),
+    "blanks after commas": ("{}, {}, 0", " "), "blanks around commas": ("{} , {} , 0", "\n"),
+    "commas between corners": ("{},{},0", ","), "commas and blanks": ("{}, {}, 0", ", "),
+    "commas without heights": ("{},{}", ","), "a comma at the end": ("{},{},0", ", "),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_every_corner_of_a_kml_is_kept_however_it_is_written(tmp_path: Path, spelling: str) -> None:
+    form, between = SPELLINGS[spelling]
+    corners = [(round(x, 6), round(y, 6)) for x, y in L.exterior.coords]
+    text = between.join(form.format(x, y) for x, y in corners) + ("," if spelling == "a comma at the end" else "")
+    (tmp_path / "s.kml").write_text(kml(text))
+    (site,) = read_sites([tmp_path / "s.kml"]).sites
+    assert site.aoi.symmetric_difference(L).area < 1e-12
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["21,45 21.01 45", "21 45 21.01 45 21.01 45.01", "21,45,21.01,45,21.01,45.01", "21,,45 21,45 22,45", "a,b c,d e,f",
+     "nan,45 21,45 22,45", "", "21,45"],
+)  # fmt: skip
+def test_corners_that_cannot_be_told_apart_are_refused_and_none_is_dropped(tmp_path: Path, text: str) -> None:
+    (tmp_path / "s.kml").write_text(kml(text))
+    found = read_sites([tmp_path / "s.kml"])
+    assert not found.sites and "placemark 1" in str(found.faults[0])
+
+
+def test_what_lies_beside_a_polygon_in_a_kml_is_named(tmp_path: Path) -> None:
+    ring = " ".join(f"{x},{y}" for x, y in RING)
+    pin = "<Point><coordinates>21,45</coordinates></Point>"
+    (tmp_path / "s.kml").write_text(kml(ring, inside=pin))
+    found = read_sites([tmp_path / "s.kml"])
+    assert len(found.sites) == 1 and any("Point beside its polygon left out" in note for note in found.notes)
+    twice = kml(ring).replace(
+        "</LinearRing>", f"</LinearRing><LinearRing><coordinates>{ring}</coordinates></LinearRing>"
+    )
+    (tmp_path / "s.kml").write_text(twice)
+    assert "2 outer rings" in str(read_sites([tmp_path / "s.kml"]).faults[0])
+
+
+def test_a_kmz_packed_on_a_mac_is_read_and_so_is_every_kml_in_it(tmp_path: Path) -> None:
+    ring = " ".join(f"{x},{y}" for x, y in RING)
+    with zipfile.ZipFile(tmp_path / "s.kmz", "w") as archive:
+        for name in ("__MACOSX/._doc.kml", "._doc.kml", ".DS_Store", "layers/.#more.kml"):
+            archive.writestr(name, b"\x00\x05\x16\x07 no KML at all")
+        archive.writestr("doc.kml", kml(ring))
+        archive.writestr("layers/more.kml", kml(ring).replace("place", "more"))
+    found = read_sites([tmp_path / "s.kmz"])
+    assert not found.faults and [site.id for site in found.sites] == ["place", "more"]
+
+
+@pytest.mark.parametrize("given", [7, 7.0, "7", "7.0"])
+@pytest.mark.parametrize("kind", ["geojson", "geojson member", "kml"])
+def test_a_whole_number_is_an_id(tmp_path: Path, given: object, kind: str) -> None:
+    ring = " ".join(f"{x},{y}" for x, y in RING)
+    feature = world.feature(geometry=mapping(box(21, 45, 21.01, 45.01)))
+    feature["properties"].pop("id")
+    if kind == "kml":
+        data = f'<ExtendedData><Data name="ID"><value>{given}</value></Data></ExtendedData>'
+        (tmp_path / "s.kml").write_text(kml(ring, data))
+        found = read_sites([tmp_path / "s.kml"])
+    elif kind == "geojson":
+        feature["properties"]["Id"] = given
+        found = read(tmp_path, feature)
+    else:
+        found = read(tmp_path, feature | {"id": given})
+    assert [site.id for site in found.sites] == ["7"], found.faults
+
+
+@pytest.mark.parametrize(
+    "crs",
+    ["EPSG:32634", "urn:ogc:def:crs:EPSG::32634", {"type": "EPSG", "properties": {"code": 32634}},
+     {"type": "EPSG", "properties": {"code": "EPSG:32634"}}, {"type": "name", "properties": {"name": "EPSG:32634"}}],
+    ids=str,
+)  # fmt: skip
+def test_a_coordinate_system_is_understood_in_every_form(tmp_path: Path, crs: object) -> None:
+    plane = [[[500000, 4983000], [501000, 4983000], [501000, 4984000], [500000, 4984000], [500000, 4983000]]]
+    found = read(tmp_path, world.feature(geometry={"type": "Polygon", "coordinates": plane}), crs=crs)
+    assert found.sites[0].aoi.bounds == pytest.approx((21.0, 45.0, 21.0127, 45.009), abs=2e-3)
+    assert any("converted" in note for note in found.notes)
+
+
+def test_polygons_of_a_collection_are_kept_and_the_rest_is_named(tmp_path: Path) -> None:
+    parts = [mapping(box(21, 45, 21.01, 45.01)), {"type": "Point", "coordinates": [21, 45]}]
+    found = read(tmp_path, world.feature(geometry={"type": "GeometryCollection", "geometries": parts}))
+    assert found.sites[0].aoi.area == pytest.approx(1e-4) and any("Point beside" in note for note in found.notes)
+
+
+HIDDEN = ("._s.geojson", ".#s.geojson", ".s.geojson.swp.json", "~s.geojson", "#s.geojson#", "s.geojson~", ".DS_Store")
+
+
+def test_what_editors_and_systems_leave_in_a_folder_is_not_read(tmp_path: Path) -> None:
+    world.write_sites(tmp_path / "s.geojson", [world.feature()])
+    for name in HIDDEN:
+        (tmp_path / name).write_bytes(b"\x00\x05\x16\x07")
+    (tmp_path / ".#link.geojson").symlink_to("user@host.1234:5678")
+    found = read_sites([tmp_path])
+    assert not found.faults and len(found.sites) == 1
+
+
+@pytest.mark.parametrize("key", ["search.asset_hosts", "search.catalog", "search.asset_folders", "search.max_area_km2"])
+def test_an_aoi_file_does_not_set_what_is_trusted(tmp_path: Path, key: str) -> None:
+    value = 9e9 if key.endswith("km2") else ["169.254.169.254"]
+    assert f"{key} cannot be set in an AOI file" in refused(read(tmp_path, world.feature(settings={key: value})))
+
+
+INSIDE = [
+    "http://127.0.0.1/", "http://127.1/", "http://2130706433/", "http://0x7f000001/", "http://0177.0.0.1/",
+    "http://0/", "http://[::1]/", "http://[::ffff:127.0.0.1]/", "http://169.254.169.254/latest",
+    "http://10.0.0.8/stac", "http://localhost:80/", "http://me.localhost/", "http://localhost./",
+    "http://db.internal/", "http://[fe80::1%25eth0]/", "http://100.64.0.1/", "http://[::]/",
+    "http://user@127.0.0.1/",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("address", INSIDE)
+def test_a_catalogue_inside_the_network_is_not_asked_on_the_word_of_an_aoi_file(tmp_path: Path, address: str) -> None:
+    assert "on this machine or its network" in refused(read(tmp_path, world.feature(address)))
+    trusting = override(Settings(), {"search.asset_hosts": (urlsplit(address).hostname,)}, "test")
+    assert read_sites([tmp_path / "s.geojson"], trusting).sites
+
+
+def test_a_name_that_leads_inside_the_network_is_not_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 0))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    hrefs.leads_inside.cache_clear()
+    try:
+        (site,) = read(tmp_path, world.feature("https://inside.example.org/")).sites
+        with pytest.raises(SiteError, match="on this machine or its network"):
+            question(site, Settings(), catalog=None, start=None, end=None)
+        with pytest.raises(SiteError):
+            question(site, Settings(), catalog=site.catalog, start=None, end=None)
+        trusting = override(Settings(), {"search.catalog": "https://inside.example.org/v1"}, "test")
+        assert question(site, trusting, catalog=None, start=None, end=None).source == site.catalog
+    finally:
+        hrefs.leads_inside.cache_clear()
+
+
+@pytest.mark.parametrize("catalog", ["s3://bucket/x", "ftp://example.org/x", "file://server/x"])
+def test_a_catalogue_that_is_not_read_is_told_with_the_feature(tmp_path: Path, catalog: str) -> None:
+    assert "feature 1" in refused(read(tmp_path, world.feature(catalog)))

@@ -1,12 +1,16 @@
 import json
+import os
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow
+import pyarrow.parquet
 import pytest
-from shapely.geometry import box
+import shapely
+from shapely.geometry import box, shape
 
 from pipeline.catalogue.scenes import Found, find, find_named
 from pipeline.model.errors import CatalogueError
@@ -194,3 +198,93 @@ def test_one_item_is_found_by_its_file(archive: Path) -> None:
     away = Site(id="away", name="Away", aoi=box(10, 10, 10.01, 10.01), grid=site_grid(box(10, 10, 10.01, 10.01)))
     with pytest.raises(CatalogueError, match="does not touch"):
         find_named(away, [str(archive / "day-6" / "day-6.json")], Settings())
+
+
+def rows(archive: Path) -> list[dict[str, Any]]:
+    """The items as rows of STAC GeoParquet: properties beside id and geometry, the box as a record."""
+    found = []
+    for path in sorted(archive.glob("*/*.json")):
+        raw = json.loads(path.read_text())
+        for key, asset in raw["assets"].items():
+            asset["href"] = f"{path.parent.name}/{key}.tif"
+        west, south, east, north = raw["bbox"]
+        moment = datetime.fromisoformat(raw["properties"].pop("datetime"))
+        found.append({
+            "id": raw["id"], "type": "Feature", "stac_version": "1.0.0", "assets": raw["assets"], "datetime": moment,
+            "links": raw["links"], "geometry": shapely.to_wkb(shape(raw["geometry"])), **raw["properties"],
+            "bbox": {"xmin": west, "ymin": south, "xmax": east, "ymax": north},
+        })  # fmt: skip
+    return found
+
+
+def write_rows(path: Path, found: list[dict[str, Any]]) -> Path:
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(found), path)
+    return path
+
+
+def test_a_geoparquet_is_read_like_its_items(archive: Path) -> None:
+    wanted = search(archive)
+    path = write_rows(archive / "items.parquet", rows(archive))
+    assert search(path) == wanted
+    (archive / "catalog.json").unlink()
+    for each in archive.glob("*/*.json"):
+        each.unlink()
+    assert search(archive) == wanted
+
+
+def test_a_geoparquet_with_odd_rows_loses_those_alone(archive: Path) -> None:
+    found = rows(archive)
+    found[0]["geometry"] = b"\x01\x02 no outline"  # its box stands in
+    found[1]["assets"] = None
+    assert ids(search(write_rows(archive / "items.parquet", found))) == ["day-1", "day-6"]
+    assert len(search(archive / "items.parquet").faults) == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1" + bytes(80) + b"PAR1", b'{"type": "Feature"}'])
+def test_a_geoparquet_that_is_none_is_one_line(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "x.parquet").write_bytes(content)
+    with pytest.raises(CatalogueError, match="no GeoParquet that can be read"):
+        search(tmp_path / "x.parquet")
+
+
+def test_a_table_of_something_else_and_one_without_end_are_refused(
+    archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(CatalogueError, match="no column 'assets'"):
+        search(write_rows(archive / "x.parquet", [{"id": "a", "geometry": b""}]))
+    monkeypatch.setattr("pipeline.catalogue.geoparquet.MAX_ROWS", 2)
+    with pytest.raises(CatalogueError, match="3 items"):
+        search(write_rows(archive / "x.parquet", rows(archive)))
+
+
+def test_assets_in_a_folder_that_is_trusted_are_read(archive: Path, tmp_path: Path) -> None:
+    collection = tmp_path / "elsewhere" / "items.json"
+    collection.parent.mkdir()
+    features = [json.loads(path.read_text()) for path in sorted(archive.glob("*/*.json"))]
+    for feature in features:
+        feature["assets"]["red"]["href"] = f"../archive/{feature['id']}/red.tif"
+    (archive / "catalog.json").unlink()
+    collection.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    found = search(collection)
+    assert not found.scenes and all("search.asset_folders" in str(fault) for fault in found.faults)
+    trusting = override(Settings(), {"search.asset_folders": (str(archive),)}, "test")
+    assert ids(find(site(), str(collection), None, None, END, trusting)) == ALL
+    features[0]["assets"]["red"]["href"] = "../archive/../private.tif"
+    (tmp_path / "private.tif").write_bytes(b"")
+    collection.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    assert len(find(site(), str(collection), None, None, END, trusting).faults) == 1
+
+
+def test_hidden_files_are_no_items(archive: Path) -> None:
+    (archive / "catalog.json").unlink()
+    for name in ("._x.json", ".#x.json", "__MACOSX/x.json", ".cache/x.json", "day-1/.x.json"):
+        (archive / name).parent.mkdir(exist_ok=True)
+        (archive / name).write_bytes(b"\x00\x05\x16\x07")
+    found = search(archive)
+    assert ids(found) == ALL and found.faults == ()
+
+
+def test_a_pipe_is_no_document(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "catalog.json")
+    with pytest.raises(CatalogueError, match="no such file"):
+        search(tmp_path / "catalog.json")

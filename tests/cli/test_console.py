@@ -1,15 +1,22 @@
 """What is printed can be read on a terminal of 80 columns."""
 
 import io
+import json
+import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from pipeline.cli import console
 from pipeline.cli.console import narrow, progress
+from tests import world
+from tests.cli.conftest import Command
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_a_site_of_thirty_letters_keeps_its_id_whole_beside_its_alerts() -> None:
@@ -69,3 +76,46 @@ def test_a_job_is_ended_by_sigterm_though_a_script_started_it_with_sigint_ignore
         assert job.stdout.readline() == "at work\n"
         job.terminate()
         assert job.wait(30) == 130 and "interrupted" in job.stderr.read()
+
+
+HOSTILE = {
+    "markup": "[/old]", "open markup": "[bold red]Plant", "link": "[link=file:///etc/passwd]x[/link]",
+    "emoji": ":bomb:", "clear the screen": "\x1b[2JPlant", "title": "\x1b]0;owned\x07Plant", "c1": "\x9b2JPlant",
+    "backspaces": "Plant\b\b\b", "carriage return": "Plant\rgone", "lines": "Plant\nerror: all is lost",
+    "right to left": "\u202etnalP", "half a letter": "Plant\ud800",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize(
+    "words", [("sites", "list"), ("sites", "check"), ("detect", "--sites"), ("--debug", "detect", "--sites")]
+)
+def test_nothing_in_a_site_reaches_the_terminal_as_a_command(
+    command: Command, tmp_path: Path, name: str, words: tuple[str, ...]
+) -> None:
+    text = HOSTILE[name]
+    good = world.feature(str(tmp_path), name=text, kind=text, note=text)
+    bad = world.feature(text, name=text, id=text)
+    (tmp_path / "s.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [good, bad]}))
+    ended = command(*words, "s.geojson")
+    assert ended.code in (0, 2, 3)
+    shown = ended.out + ended.err
+    assert not any((ord(letter) < 32 and letter not in "\n\t") or 126 < ord(letter) < 160 for letter in shown), repr(
+        shown
+    )
+    assert "\u202e" not in shown and "unexpected" not in shown
+    assert not any(line.startswith("error: all is lost") for line in shown.splitlines())
+    if name in ("markup", "open markup", "emoji") and words == ("sites", "list"):
+        assert text in ended.out
+
+
+def test_a_name_that_the_terminal_has_no_letters_for_ends_no_command(tmp_path: Path) -> None:
+    world.write_sites(tmp_path / "s.geojson", [world.feature(str(tmp_path), name="平壌 завод")])
+    for encoding in ("latin-1", "ascii"):
+        ended = subprocess.run(
+            [sys.executable, "-c", "from pipeline.cli.main import run; run(['sites', 'list', 's.geojson'])"],
+            cwd=tmp_path, capture_output=True, check=False,
+            env={**os.environ, "PYTHONIOENCODING": encoding, "PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+        assert ended.returncode == 0, ended.stderr.decode()
+        assert b"place" in ended.stdout

@@ -74,13 +74,12 @@ def _work(folder: Path, arguments: tuple[str, ...], log: Path) -> None:
     with log.open("w") as lines:
         os.dup2(lines.fileno(), 2)
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        from pipeline.catalogue import fetch, opening, pixels
+        from pipeline.catalogue import fetch, opening, pixels, ranges
         from pipeline.cli.main import _run
 
         # tried again as often as ever, but sooner
-        fetch.PAUSE_S = pixels.PAUSE_S = 0.01
-        fetch.TIMEOUT_S, opening.STATUS_TIMEOUT_S = (PATIENCE_S, PATIENCE_S), (PATIENCE_S, PATIENCE_S)
-        pixels.GDAL = {**pixels.GDAL, "GDAL_HTTP_RETRY_DELAY": "0.02", "GDAL_HTTP_TIMEOUT": str(PATIENCE_S)}
+        fetch.PAUSE_S = pixels.PAUSE_S = ranges.PAUSE_S = 0.01
+        fetch.TIMEOUT_S, ranges.TIMEOUT_S = (PATIENCE_S, PATIENCE_S), (PATIENCE_S, PATIENCE_S)
         opening.access_of = _access
         opening._planetary_computer = lambda: _SIGNER
         socket.getaddrinfo = _resolved

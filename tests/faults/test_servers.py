@@ -30,6 +30,8 @@ class Served:
 
 
 def point(stage: Stage, address: str) -> None:
+    # an AOI file alone may not name this machine
+    (stage.folder / "groundbreak.toml").write_text('[search]\nasset_hosts = ["127.0.0.1"]\n')
     feature = world.feature(address, collection="made-up", start="2020-03-01")
     world.write_sites(stage.folder / "sites.geojson", [feature])
 

@@ -56,6 +56,8 @@ def serve(
                 self.reply(200, landing(api.url))
             elif parts.path == "/collections":
                 self.reply(200, {"collections": [collection(name) for name in names()], "links": []})
+            elif parts.path.removeprefix("/collections/") in names():
+                self.reply(200, collection(parts.path.removeprefix("/collections/")))
             elif parts.path == "/search":
                 if "intersects" in query:
                     query["intersects"] = json.loads(query["intersects"])

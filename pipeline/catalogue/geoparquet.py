@@ -1,0 +1,84 @@
+"""STAC GeoParquet: one row an item, its properties as columns, its geometry as WKB."""
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet
+import shapely
+from shapely.errors import ShapelyError
+from shapely.geometry import mapping
+
+from pipeline.model.errors import CatalogueError
+
+MAX_ROWS = 200_000
+ROWS_AT_ONCE = 200
+MAX_BATCH_BYTES = 512_000_000
+"""Largest group of rows unpacked: 20,000 recorded items."""
+MEND = "mend the file, or write it again with stac-geoparquet"
+_ITEM = ("type", "id", "collection", "stac_version", "stac_extensions", "bbox", "geometry", "assets", "links")
+
+
+def read_items(path: Path) -> Iterator[Mapping[str, Any]]:
+    """The items of a file as an API would give them. Raises CatalogueError where it is no such file."""
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            _check(file, path)
+            for batch in file.iter_batches(batch_size=ROWS_AT_ONCE):
+                for row in batch.to_pylist():
+                    yield _item(row)
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as fault:
+        raise CatalogueError(f"no GeoParquet that can be read: {str(fault)[:80]}", str(path), MEND) from fault
+
+
+def _check(file: pyarrow.parquet.ParquetFile, path: Path) -> None:
+    names = set(file.schema_arrow.names)
+    missing = [name for name in ("id", "assets", "geometry") if name not in names]
+    if missing:
+        raise CatalogueError(f"no column {missing[0]!r}, so no STAC GeoParquet", str(path), MEND)
+    if file.metadata.num_rows > MAX_ROWS:
+        raise CatalogueError(f"{file.metadata.num_rows} items", str(path), "name a smaller part of the catalogue")
+    sizes = [file.metadata.row_group(index).total_byte_size for index in range(file.metadata.num_row_groups)]
+    if max(sizes, default=0) > MAX_BATCH_BYTES:
+        raise CatalogueError(f"{max(sizes) / 1e6:.0f} MB in one group of rows", str(path), "write smaller groups")
+
+
+def _item(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    plain = {name: _plain(value) for name, value in row.items() if name != "geometry" and value is not None}
+    properties = {name: value for name, value in plain.items() if name not in (*_ITEM, "properties")}
+    nested = plain.get("properties")
+    item = {name: plain[name] for name in _ITEM if name in plain}
+    item |= {"type": "Feature", "properties": {**(nested if isinstance(nested, dict) else {}), **properties}}
+    if isinstance(item.get("bbox"), dict):
+        item["bbox"] = [item["bbox"][key] for key in ("xmin", "ymin", "xmax", "ymax") if key in item["bbox"]]
+    if isinstance(item.get("assets"), str):
+        item["assets"] = _json(item["assets"])
+    item["geometry"] = _geometry(row.get("geometry"))
+    return item
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it: a column that is empty in this row is none, a time is text."""
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items() if each is not None}
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None  # told as an item without assets
+
+
+def _geometry(value: Any) -> Any:
+    """The outline, None where it cannot be read: the item's box stands in for it."""
+    try:
+        return mapping(shapely.from_wkb(value)) if isinstance(value, bytes) else value
+    except (ShapelyError, ValueError, NotImplementedError):
+        return None

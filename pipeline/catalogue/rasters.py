@@ -1,0 +1,100 @@
+"""How a raster that somebody else made is opened: as GeoTIFF or JPEG 2000 and as nothing else.
+
+GDAL goes by content: a `.tif` may hold a VRT, which names any file and address. So the format is taken from the first
+bytes, and GDAL is given the one driver that reads it. A block is the least that GDAL decodes; its size is checked
+before any pixel is read.
+"""
+
+import stat
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from rasterio.errors import RasterioError
+from rasterio.io import DatasetReader
+
+from pipeline.catalogue.ranges import RemoteFile
+
+MAX_BLOCK_BYTES = 64_000_000
+"""Largest block decoded, all its bands together; blocks of the providers have 2 MB, and a few are decoded at once."""
+MAX_BANDS = 64
+"""More bands than any composite of Sentinel-2 has."""
+_TIFF = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
+_JPEG2000 = (b"\x00\x00\x00\x0cjP  ", b"\xff\x4f\xff\x51")
+_HEAD = 12
+
+
+class NotRasterError(RasterioError):  # type: ignore[misc]
+    """A file that is neither GeoTIFF nor JPEG 2000, or one whose blocks are too large to be decoded."""
+
+
+@contextmanager
+def open_raster(target: str) -> Iterator[DatasetReader]:
+    """A raster from a path, `zip://ARCHIVE!/MEMBER`, an address or a `/vsis3/` path.
+
+    Raises RasterioError where it cannot be opened, RangeError where it cannot be had.
+    """
+    if target.startswith(("https://", "http://")):
+        remote = RemoteFile(target)
+        try:
+            driver = _driver(remote.head(_HEAD))
+            with rasterio.open(f"asset.{driver}", opener=remote, driver=driver) as source:
+                _check(source)
+                yield source
+            if remote.fault is not None:
+                raise remote.fault  # GDAL may have read on; what it has is not believed
+        except RasterioError as fault:
+            if remote.fault is not None:
+                raise remote.fault from fault
+            raise
+        finally:
+            remote.close()
+        return
+    with rasterio.open(target, driver=_driver_of_file(target)) as source:
+        _check(source)
+        yield source
+
+
+def _driver_of_file(target: str) -> str:
+    if target.startswith("/vsis3/"):
+        # the store is named by the providers' table; its objects are not looked into twice
+        return "JP2OpenJPEG" if target.lower().endswith(".jp2") else "GTiff"
+    try:
+        return _driver(_head(target))
+    except (OSError, zipfile.BadZipFile, zlib.error, KeyError, RuntimeError) as fault:
+        raise NotRasterError(f"cannot be read: {getattr(fault, 'strerror', None) or fault}") from fault
+
+
+def _head(target: str) -> bytes:
+    if target.startswith("zip://"):
+        archive, _, member = target.removeprefix("zip://").partition("!/")
+        with zipfile.ZipFile(archive) as packed, packed.open(member) as file:
+            return file.read(_HEAD)
+    path = Path(target)
+    # a pipe or a device would be read without end
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise NotRasterError("no file")
+    with path.open("rb") as file:
+        return file.read(_HEAD)
+
+
+def _driver(head: bytes) -> str:
+    if head.startswith(_TIFF):
+        return "GTiff"
+    if head.startswith(_JPEG2000):
+        return "JP2OpenJPEG"
+    raise NotRasterError("neither GeoTIFF nor JPEG 2000")
+
+
+def _check(source: DatasetReader) -> None:
+    if not 1 <= source.count <= MAX_BANDS:
+        raise NotRasterError(f"{source.count} bands")
+    rows, cols = source.block_shapes[0]
+    together = source.count if str(source.profile.get("interleave", "")).lower() == "pixel" else 1
+    size = rows * cols * together * (np.dtype(source.dtypes[0]).itemsize if source.dtypes[0] in np.sctypeDict else 8)
+    if size > MAX_BLOCK_BYTES:
+        raise NotRasterError(f"blocks of {rows} x {cols} pixels, {size / 1e6:.0f} MB each")
