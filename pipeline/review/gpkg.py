@@ -4,6 +4,8 @@ The machine writes its own columns and no other, never deletes an alert, never r
 reasons: docs/review.md.
 """
 
+import hashlib
+import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,9 +21,10 @@ from pipeline.model.alert import Alert, Decision, Status
 from pipeline.model.errors import ReviewError
 from pipeline.model.imagery import SceneRecord
 from pipeline.model.site import Site
-from pipeline.review.geoblob import digest, encode, ground, register
+from pipeline.review.geoblob import covers_ground, digest, encode, register
 from pipeline.review.matching import REJECTIONS, Row
-from pipeline.review.schema import ANALYST, MACHINE, create
+from pipeline.review.rows import clean, outline_of
+from pipeline.review.schema import ANALYST, MACHINE, Styles, create
 
 WAIT_SECONDS = 60.0
 """How long a writer waits for an analyst's save; then the site is left for the next run."""
@@ -31,8 +34,6 @@ RIGHTS = "mend the rights of the file and its folder, then run again: nothing is
 FOREIGN = "move it away to start anew; verdicts are only in it, so keep it"
 JUDGED = ("area_m2", "area_error_m2", "lon", "lat")
 """What goes with an outline: stays with it once the analyst has judged or edited it."""
-
-Styles = Mapping[tuple[str, str], str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -49,23 +50,57 @@ class Night:
     over: frozenset[str] = frozenset()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Rows:
+    """What `changes` holds. own_ids: ids that the analyst gave to outlines of her own. remarks: odd rows, by name."""
+
+    rows: tuple[Row, ...] = ()
+    own_ids: frozenset[str] = frozenset()
+    remarks: tuple[str, ...] = ()
+
+
 def read_rows(path: Path) -> tuple[Row, ...]:
-    """Every row of `changes`; none where there is no file yet. Raises ReviewError for a foreign or damaged file."""
+    """Every row of `changes` that covers ground; none where there is no file yet. Raises ReviewError as `opened`."""
+    return survey_rows(path).rows
+
+
+def survey_rows(path: Path) -> Rows:
+    """The rows of `changes`, whatever they hold. Raises ReviewError for a foreign or damaged file.
+
+    A row is the machine's where the machine wrote it; every other is the analyst's, with an id of its own or without.
+    """
     if not path.exists():
-        return ()
+        return Rows()
     with opened(path) as db:
-        rows = db.execute(
-            "SELECT fid, change_id, status, verdict, confidence, area_m2, first_seen, last_seen, geom FROM changes "
-            "WHERE geom IS NOT NULL ORDER BY fid"
-        ).fetchall()
-        return tuple(
+        ours = {change_id for (change_id,) in db.execute("SELECT change_id FROM outlines_written")}
+        found = db.execute(f"SELECT {', '.join(_ROW_COLUMNS)} FROM changes ORDER BY fid").fetchall()
+        srs = db.execute("SELECT srs_id FROM gpkg_contents WHERE table_name = 'changes'").fetchone()
+    rows, own, remarks = list[Row](), set[str](), list[str]()
+    for fid, *values, blob in found:
+        facts = clean(dict(zip(_ROW_COLUMNS[1:-1], values, strict=True)))
+        change_id = facts["change_id"]
+        is_ours = change_id in ours
+        outline, wrong = outline_of(facts, blob, f"EPSG:{srs[0]}" if srs else "EPSG:4326")
+        if not is_ours and change_id is not None:
+            own.add(change_id)
+        if wrong:
+            name = f"{path.parent.name}: change {change_id}" if is_ours else f"{path.parent.name}: row {fid} of changes"
+            remarks.append(f"{name} has {wrong}: " + ("written again" if is_ours else "left alone and not used"))
+        if outline is None or (wrong and not is_ours):
+            continue
+        rows.append(
             Row(
-                fid=fid, change_id=change_id, status=status, verdict=verdict, confidence=confidence, area_m2=area,
-                outline=ground(blob), first_seen=first and date.fromisoformat(first),
-                last_seen=last and date.fromisoformat(last),
+                fid=fid, change_id=change_id if is_ours else None, status=facts["status"], verdict=facts["verdict"],
+                confidence=facts["confidence"], area_m2=facts["area_m2"], outline=outline,
+                first_seen=facts["first_seen"] and date.fromisoformat(facts["first_seen"]),
+                last_seen=facts["last_seen"] and date.fromisoformat(facts["last_seen"]),
             )
-            for fid, change_id, status, verdict, confidence, area, first, last, blob in rows
         )  # fmt: skip
+    return Rows(rows=tuple(rows), own_ids=frozenset(own), remarks=tuple(remarks))
+
+
+_ROW_COLUMNS = ("fid", "change_id", "status", "verdict", "confidence", "area_m2", "first_seen", "last_seen", "lon",
+                "lat", "geom")  # fmt: skip
 
 
 def read_provenance(path: Path) -> dict[str, str]:
@@ -73,7 +108,26 @@ def read_provenance(path: Path) -> dict[str, str]:
     if not path.exists():
         return {}
     with opened(path) as db:
-        return dict(db.execute("SELECT key, value FROM provenance").fetchall())
+        return {str(key): str(value) for key, value in db.execute("SELECT key, value FROM provenance")}
+
+
+def state(path: Path) -> str:
+    """Digest of all that the machine has written into a file: it changes with a run, an older copy, a hand edit of its
+    columns, and not with verdicts or outlines of the analyst. Raises ReviewError as `opened`.
+    """
+    facts = hashlib.sha256()
+    with opened(path) as db:
+        for query in (
+            f"SELECT {', '.join(MACHINE)} FROM changes WHERE change_id IN (SELECT change_id FROM outlines_written)"
+            " ORDER BY change_id",
+            f"SELECT {', '.join(_LOOK_COLUMNS)} FROM observations ORDER BY change_id, time, scene",
+            f"SELECT {', '.join(_SCENE_COLUMNS[:-1])} FROM scenes ORDER BY time, scene",
+            "SELECT id, name, geom FROM aoi ORDER BY id",
+            "SELECT key, value FROM provenance ORDER BY key",
+        ):
+            for row in db.execute(query):
+                facts.update(repr(row).encode())
+    return facts.hexdigest()[:16]
 
 
 def write(path: Path, night: Night, styles: Styles, before_commit: Callable[[], None]) -> int:
@@ -164,7 +218,7 @@ def _fill(db: sqlite3.Connection, night: Night, before_commit: Callable[[], None
     kept = {alert.id for alert in decision.alerts}
     events += _withdraw(db, kept | night.over)
     ours = " WHERE change_id IN (SELECT value FROM json_each(?))"
-    changed = _bring(db, "observations", _LOOK_COLUMNS, looks, ours, (_json(sorted(kept)),))
+    changed = _bring(db, "observations", _LOOK_COLUMNS, looks, ours, (json.dumps(sorted(kept)),))
     changed |= _bring(db, "scenes", _SCENE_COLUMNS, scenes)
     changed |= _bring(db, "aoi", ("id", "name", "geom"), [(site.id, site.name, outline)])
     changed |= _bring(db, "provenance", ("key", "value"), sorted(night.provenance.items()))
@@ -207,13 +261,14 @@ def _put(db: sqlite3.Connection, alert: Alert, values: Mapping[str, Any], blob: 
         return alert.id, "new", values["confidence"]
     *machine, verdict, outline = row
     old = dict(zip(MACHINE, machine, strict=True))
+    sound = clean(old)
     new = dict(values)
-    if verdict is not None or _is_edited(db, alert.id, outline):
-        new.update({name: old[name] for name in JUDGED})
+    if covers_ground(outline) and (verdict is not None or _is_edited(db, alert.id, outline)):
+        new.update({name: sound[name] for name in JUDGED if sound[name] is not None})
         blob = outline
-    if verdict in REJECTIONS:
+    if verdict in REJECTIONS and sound["confidence"] is not None:
         # what was rejected stays on record: a recurrence is measured against it
-        new["confidence"] = old["confidence"]
+        new["confidence"] = sound["confidence"]
     if new == old and blob == outline:
         return None
     names = [*new, "geom"] if blob != outline else [*new]
@@ -225,9 +280,9 @@ def _put(db: sqlite3.Connection, alert: Alert, values: Mapping[str, Any], blob: 
     return alert.id, event, new["confidence"]
 
 
-def _is_edited(db: sqlite3.Connection, change_id: str, outline: bytes | None) -> bool:
+def _is_edited(db: sqlite3.Connection, change_id: str, outline: bytes) -> bool:
     written = db.execute("SELECT digest FROM outlines_written WHERE change_id = ?", [change_id]).fetchone()
-    return outline is not None and (written is None or written[0] != digest(outline))
+    return written is None or written[0] != digest(outline)
 
 
 def _report_news(db: sqlite3.Connection, as_of: datetime, events: Sequence[Event]) -> None:
@@ -240,11 +295,12 @@ def _report_news(db: sqlite3.Connection, as_of: datetime, events: Sequence[Event
 
 
 def _withdraw(db: sqlite3.Connection, kept: set[str]) -> list[Event]:
-    """Alerts that the evidence no longer supports are withdrawn, never deleted."""
+    """Alerts that the evidence no longer supports are withdrawn, never deleted; rows of the analyst's stay."""
     gone = Status.WITHDRAWN.value
     rows = db.execute(
-        "SELECT change_id, confidence FROM changes WHERE change_id IS NOT NULL AND status IS NOT ?", [gone]
-    )
+        "SELECT change_id, confidence FROM changes WHERE status IS NOT ?"
+        " AND change_id IN (SELECT change_id FROM outlines_written)", [gone],
+    )  # fmt: skip
     lost = [(change_id, gone, sure) for change_id, sure in rows.fetchall() if change_id not in kept]
     db.executemany("UPDATE changes SET status = ? WHERE change_id = ?", [(gone, change_id) for change_id, _, _ in lost])
     return lost
@@ -294,7 +350,3 @@ def _plain(value: Any, digits: int = 6) -> Any:
 def utc(moment: datetime) -> str:
     """A time as GeoPackage stores it."""
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
-
-
-def _json(names: Sequence[str]) -> str:
-    return "[" + ", ".join(f'"{name}"' for name in names) + "]"

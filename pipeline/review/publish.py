@@ -14,7 +14,7 @@ from pipeline.model.imagery import Look, SceneRecord
 from pipeline.model.settings import Settings
 from pipeline.model.site import Site
 from pipeline.review.folder import Folder, make, staging
-from pipeline.review.gpkg import Night, read_provenance, read_rows, write
+from pipeline.review.gpkg import Night, read_provenance, survey_rows, write
 from pipeline.review.marks import site_caption
 from pipeline.review.matching import Matched, match
 from pipeline.review.mosaic import Mosaic
@@ -22,6 +22,7 @@ from pipeline.review.qgis import has_been_saved, write_project
 from pipeline.review.qgis_raster import raster_styles, stretches
 from pipeline.review.qgis_style import styles
 from pipeline.review.rasters import write_look, write_mosaic, write_score
+from pipeline.review.repair import repair
 from pipeline.review.report import write_report
 from pipeline.review.timeline import Pictures, write_pictures
 
@@ -68,9 +69,11 @@ def publish(
     """
     folder = make(path)
     ordered = sorted(looks, key=lambda look: (look.time, look.scene.id))
-    matched = match(read_rows(folder.gpkg), decision)
+    repaired = repair(folder.gpkg, styles())
+    held = survey_rows(folder.gpkg)
+    matched = match(held.rows, decision, held.own_ids)
     decision = matched.decision
-    notes = list(_said(matched))
+    notes = [*repaired, *held.remarks, *_said(matched)]
     with staging(folder) as stage:
         pictured = [alert for alert in decision.alerts if alert.status is not Status.WITHDRAWN]
         source = Pictures(
