@@ -12,6 +12,7 @@ import typer
 from pipeline.cli.asking import ask, day, question
 from pipeline.cli.console import error, is_terminal, note, progress, say
 from pipeline.model.errors import Exit, GroundbreakError
+from pipeline.review.report import write_index
 from pipeline.run.channels import ping, read_secrets
 from pipeline.run.keep import keep
 from pipeline.run.lock import alone
@@ -57,6 +58,7 @@ def nightly(
         for night in work(questions, folder, workers or os.cpu_count() or 1, step, scheduler):
             nights.append(night)
             _tell(night)
+        _index(folder, nights)
         ids = [each.site.id for each in questions]
         now = datetime.now(UTC)
         unkept = keep(folder, ids, asked.settings.keep, now)
@@ -68,6 +70,15 @@ def nightly(
     if until is None and code in (Exit.DONE, Exit.NOTHING_NEW):
         _alive()
     return code
+
+
+def _index(folder: Path, nights: Sequence[NightOutcome]) -> None:
+    """out/index.html, if there is anything new to say; where it cannot be written, the night goes on."""
+    if any(night.outcome and night.outcome.published for night in nights):
+        try:
+            write_index(folder)
+        except GroundbreakError as fault:
+            error(fault)
 
 
 def _alive() -> None:
@@ -82,10 +93,12 @@ def _alive() -> None:
 
 def _tell(night: NightOutcome) -> None:
     site = night.question.site.id
-    failed = night.fault or (night.outcome.fault if night.outcome else None)
+    failed = night.fault
     lost = night.outcome.faults if night.outcome else ()
     for fault in (*lost, *((failed,) if failed else ())):
         error(fault)
+    for remark in night.notes:
+        note(remark)
     if night.warning:
         note(f"{site}: {night.warning}")
     if is_terminal():
@@ -107,7 +120,7 @@ def _tell(night: NightOutcome) -> None:
 
 
 def _exit_code(nights: Sequence[NightOutcome], faults: Sequence[GroundbreakError]) -> int:
-    failed = [night for night in nights if night.fault or (night.outcome and night.outcome.fault)]
+    failed = [night for night in nights if night.fault]
     if not nights and faults:
         return Exit.INPUT
     if failed or faults:

@@ -4,7 +4,6 @@ The machine writes its own columns and no other, never deletes an alert, never r
 reasons: docs/review.md.
 """
 
-import hashlib
 import json
 import os
 import sqlite3
@@ -21,6 +20,7 @@ from pipeline.model.alert import Alert, Decision, Status
 from pipeline.model.errors import ReviewError
 from pipeline.model.imagery import SceneRecord
 from pipeline.model.site import Site
+from pipeline.review.folder import unused
 from pipeline.review.geoblob import covers_ground, digest, encode, register
 from pipeline.review.matching import REJECTIONS, Row
 from pipeline.review.rows import clean, outline_of
@@ -31,7 +31,7 @@ WAIT_SECONDS = 60.0
 FULL = "free some disk space, then run again: nothing is lost"
 RETRY = "save or close it in QGIS, then run again: nothing is lost"
 RIGHTS = "mend the rights of the file and its folder, then run again: nothing is lost"
-FOREIGN = "move it away to start anew; verdicts are only in it, so keep it"
+FOREIGN = "move it away, and the next run goes on from the newest copy of it; verdicts are only in it, so keep it"
 JUDGED = ("area_m2", "area_error_m2", "lon", "lat")
 """What goes with an outline: stays with it once the analyst has judged or edited it."""
 
@@ -111,25 +111,6 @@ def read_provenance(path: Path) -> dict[str, str]:
         return {str(key): str(value) for key, value in db.execute("SELECT key, value FROM provenance")}
 
 
-def state(path: Path) -> str:
-    """Digest of all that the machine has written into a file: it changes with a run, an older copy, a hand edit of its
-    columns, and not with verdicts or outlines of the analyst. Raises ReviewError as `opened`.
-    """
-    facts = hashlib.sha256()
-    with opened(path) as db:
-        for query in (
-            f"SELECT {', '.join(MACHINE)} FROM changes WHERE change_id IN (SELECT change_id FROM outlines_written)"
-            " ORDER BY change_id",
-            f"SELECT {', '.join(_LOOK_COLUMNS)} FROM observations ORDER BY change_id, time, scene",
-            f"SELECT {', '.join(_SCENE_COLUMNS[:-1])} FROM scenes ORDER BY time, scene",
-            "SELECT id, name, geom FROM aoi ORDER BY id",
-            "SELECT key, value FROM provenance ORDER BY key",
-        ):
-            for row in db.execute(query):
-                facts.update(repr(row).encode())
-    return facts.hexdigest()[:16]
-
-
 def write(path: Path, night: Night, styles: Styles, before_commit: Callable[[], None]) -> int:
     """Bring the file to the decision; returns how many alerts are new or changed.
 
@@ -139,8 +120,7 @@ def write(path: Path, night: Night, styles: Styles, before_commit: Callable[[], 
     if path.exists():
         with opened(path) as db:
             return _fill(db, night, before_commit)
-    beside = path.with_name(f".{path.stem}-{os.getpid()}{path.suffix}")
-    beside.unlink(missing_ok=True)
+    beside = unused(path)
     try:
         create(beside, str(night.site.grid.crs), styles)
         with opened(beside) as db:
@@ -197,11 +177,11 @@ def opened(path: Path, wait: float = WAIT_SECONDS) -> Iterator[sqlite3.Connectio
             db.close()
 
 
-_SCENE_COLUMNS = (
+SCENE_COLUMNS = (
     "scene", "time", "used", "reason", "value", "limit_value", "note", "shift_row_px", "shift_col_px", "reliability",
     "clear_share", "boa_offset_dn", "offset_note", "geom",
 )  # fmt: skip
-_LOOK_COLUMNS = ("change_id", "scene", "time", "clear_share", "score", "seen")
+LOOK_COLUMNS = ("change_id", "scene", "time", "clear_share", "score", "seen")
 
 
 def _fill(db: sqlite3.Connection, night: Night, before_commit: Callable[[], None]) -> int:
@@ -218,8 +198,8 @@ def _fill(db: sqlite3.Connection, night: Night, before_commit: Callable[[], None
     kept = {alert.id for alert in decision.alerts}
     events += _withdraw(db, kept | night.over)
     ours = " WHERE change_id IN (SELECT value FROM json_each(?))"
-    changed = _bring(db, "observations", _LOOK_COLUMNS, looks, ours, (json.dumps(sorted(kept)),))
-    changed |= _bring(db, "scenes", _SCENE_COLUMNS, scenes)
+    changed = _bring(db, "observations", LOOK_COLUMNS, looks, ours, (json.dumps(sorted(kept)),))
+    changed |= _bring(db, "scenes", SCENE_COLUMNS, scenes)
     changed |= _bring(db, "aoi", ("id", "name", "geom"), [(site.id, site.name, outline)])
     changed |= _bring(db, "provenance", ("key", "value"), sorted(night.provenance.items()))
     _report_news(db, night.as_of, [event for event in events if event[1] != "updated"])

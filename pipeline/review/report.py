@@ -12,7 +12,7 @@ from odc.geo.geom import Geometry
 
 from pipeline.model.errors import ReviewError
 from pipeline.review.contents import Change, Contents, read
-from pipeline.review.folder import Folder, replacing
+from pipeline.review.folder import Folder, begins_with, replacing
 from pipeline.review.maps import compact, read_evidence, read_pair
 from pipeline.review.marks import scale_bar
 from pipeline.review.phrases import brought, certainty, place, sentence, words
@@ -80,7 +80,7 @@ def write_index(out: Path) -> Path:
     ordered = sorted(rows, key=lambda row: row["id"])
     ordered.sort(key=lambda row: row["newest"], reverse=True)
     page = _page("index.html.j2", script=None, rows=ordered, dots=[row for row in ordered if row["point"]])
-    with replacing(out / "index.html") as beside:
+    with replacing(out / "index.html", begins_with(b"groundbreak")) as beside:
         beside.write_text(page, encoding="utf-8")
     return out / "index.html"
 
@@ -101,8 +101,8 @@ def _row(path: Path) -> Mapping[str, Any]:
     try:
         contents = read(folder.gpkg)
         picture = _thumbnail(folder, contents)
-    except ReviewError as fault:
-        return {**empty, "note": str(fault)}
+    except (ReviewError, ValueError, TypeError, LookupError, ArithmeticError, OSError) as fault:
+        return {**empty, "note": str(fault) if isinstance(fault, ReviewError) else f"cannot be read: {fault}"}
     shown = [change for change in contents.shown if not change.drawn]
     centre = Geometry(contents.aoi.centroid, contents.crs).to_crs("EPSG:4326").geom
     return {

@@ -42,6 +42,6 @@ def write_metrics(path: Path, nights: Sequence[NightOutcome], told: Told, ended:
 
 
 def _outcome(night: NightOutcome) -> str:
-    if night.fault is not None or (night.outcome is not None and night.outcome.fault is not None):
+    if night.fault is not None:
         return "failed"
     return "idle" if night.outcome is None else "judged"

@@ -14,9 +14,10 @@ from shapely.geometry import LineString, MultiPolygon, Point
 from pipeline.review.contents import read
 from pipeline.review.folder import Folder
 from pipeline.review.geoblob import encode, ground
-from pipeline.review.gpkg import state, survey_rows
+from pipeline.review.gpkg import survey_rows
 from pipeline.review.repair import repair
 from pipeline.review.report import write_report
+from pipeline.review.standing import state
 from tests.review import made
 from tests.review.conftest import put
 from tests.review.test_publish import TWO, connect, judge, rows
