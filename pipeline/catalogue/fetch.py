@@ -2,6 +2,7 @@
 
 import json
 import time
+from functools import partial
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -10,11 +11,14 @@ from pystac_client.stac_api_io import StacApiIO
 from requests.adapters import HTTPAdapter
 from urllib3.util.retry import Retry
 
+from pipeline.catalogue.deadline import within
 from pipeline.catalogue.hrefs import redact
 from pipeline.model.errors import CatalogueError
 
 TIMEOUT_S = (10.0, 60.0)
 """Seconds to connect, and between two pieces of an answer; a search takes up to 30 s on a busy provider."""
+ANSWER_S = 120.0
+"""Seconds for a whole answer; a server that needs them once is not asked again for the same document."""
 TRIES = 5
 """Attempts for one document."""
 PAUSE_S = 1.0
@@ -61,7 +65,11 @@ class PatientIO(StacApiIO):
             if fault is not None:
                 time.sleep(min(max(PAUSE_S * 2 ** (attempt - 1), fault.wait_s), MAX_PAUSE_S))
             try:
-                return self._ask(href, (method or "GET").upper(), headers, parameters)
+                asked = partial(self._ask, href, (method or "GET").upper(), headers, parameters)
+                return within(ANSWER_S, asked)
+            except TimeoutError:
+                fault = RefusedError(f"no whole answer within {ANSWER_S:.0f} s", redact(href), MEND)
+                break
             except RefusedError as refused:
                 fault = refused
                 if refused.status and refused.status not in AGAIN:

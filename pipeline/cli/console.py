@@ -1,19 +1,30 @@
 """How the command speaks: tables and progress on the terminal, errors as one line on stderr."""
 
+import os
 import sys
 import time
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Protocol
+from contextlib import contextmanager, suppress
+from typing import Any, Protocol
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-out = Console(highlight=False, soft_wrap=False)
-_err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+class _Steady(Console):
+    """A console whose stream may be closed, or its disk full: results do not depend on what is printed."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print, or lose the line."""
+        with suppress(OSError, ValueError):
+            super().print(*objects, **options)
+
+
+out = _Steady(highlight=False, soft_wrap=False)
+_err = _Steady(stderr=True, highlight=False, soft_wrap=True)
 _state = {"debug": False}
 TOLD_EVERY_S, SPEED_OF_S = 300.0, 300.0
 """How often a log hears of a long stage, and over how long a bar measures its speed: a cell of a wide site takes ten.
@@ -26,6 +37,27 @@ def narrow(title: str, *headings: str, numbers: Sequence[str] = ()) -> Table:
     for heading in headings:
         table.add_column(heading, justify="right" if heading in numbers else "left", overflow="fold")
     return table
+
+
+def open_streams() -> None:
+    """Let the standard streams exist: where one is closed, the next file opened would take its number."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+
+
+def close_streams() -> None:
+    """Write out what is printed; where that cannot be, let it go, so that Python does not fail at its end."""
+    for number, stream in ((1, sys.stdout), (2, sys.stderr)):
+        try:
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, number)
+            os.close(nowhere)
 
 
 def say(text: str) -> None:

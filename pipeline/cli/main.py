@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from pipeline.cli.console import error, is_debugging
+from pipeline.cli.console import close_streams, error, is_debugging, open_streams
 from pipeline.cli.detect import detect
 from pipeline.cli.doctor import doctor
 from pipeline.cli.evaluate import evaluate
@@ -72,7 +72,10 @@ def run(arguments: list[str] | None = None) -> None:
     """Run the command line and leave with its exit code; the only place where a fault becomes text."""
     # not by way of SIGINT, which a script's background jobs inherit as ignored
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    sys.exit(_run(sys.argv[1:] if arguments is None else arguments))
+    open_streams()
+    code = _run(sys.argv[1:] if arguments is None else arguments)
+    close_streams()
+    sys.exit(code)
 
 
 def _run(arguments: list[str]) -> int:

@@ -72,9 +72,9 @@ def publish(
     """
     folder = make(path)
     clear_leftovers(path)
+    repaired = repair(folder.gpkg, styles())
     check_place(read_standing(folder.gpkg), site, folder.gpkg)
     ordered = sorted(looks, key=lambda look: (look.time, look.scene.id))
-    repaired = repair(folder.gpkg, styles())
     held = survey_rows(folder.gpkg)
     matched = match(held.rows, decision, held.own_ids)
     decision = matched.decision
