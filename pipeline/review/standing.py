@@ -1,7 +1,8 @@
 """What a review file holds before a run: of which place, over which period, and whether it is as it was written."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from pipeline.model.site import Site
 from pipeline.review.geoblob import ground
 from pipeline.review.gpkg import LOOK_COLUMNS, SCENE_COLUMNS, WAIT_SECONDS, opened
 from pipeline.review.schema import MACHINE
+
+COUNT_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -85,3 +88,27 @@ def state(path: Path, wait: float = WAIT_SECONDS) -> str:
             for row in db.execute(query):
                 facts.update(repr(row).encode())
     return facts.hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """Rows of a review file: scenes by (used or rejected, reason), alerts by (status, kind)."""
+
+    scenes: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    alerts: Mapping[tuple[str, str], int] = field(default_factory=dict)
+
+
+def count(path: Path) -> Counts:
+    """What a review file holds, in numbers; nothing where there is none. Raises ReviewError as `opened`."""
+    if not path.exists():
+        return Counts()
+    with opened(path, COUNT_SECONDS) as db:
+        scenes = db.execute("SELECT used, reason, count(*) FROM scenes GROUP BY 1, 2").fetchall()
+        alerts = db.execute(
+            "SELECT status, kind, count(*) FROM changes"
+            " WHERE change_id IN (SELECT change_id FROM outlines_written) GROUP BY 1, 2"
+        ).fetchall()
+    return Counts(
+        scenes={("used" if used else "rejected", str(reason or "")): number for used, reason, number in scenes},
+        alerts={(str(status), str(kind)): number for status, kind, number in alerts},
+    )
