@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, UndefinedError
 from markupsafe import Markup
 from odc.geo.geom import Geometry
 
@@ -29,6 +29,14 @@ _PAGES = Environment(
 
 def write_report(folder: Folder) -> None:
     """The page of one site, from its review file and the pictures beside it. Raises ReviewError where they fail."""
+    try:
+        _write_report(folder)
+    except (UndefinedError, TypeError, ValueError, LookupError, ArithmeticError) as error:
+        mend = "run `groundbreak nightly`: what the machine wrote is written again"
+        raise ReviewError(f"a value is missing or odd: {error}", str(folder.gpkg), mend) from error
+
+
+def _write_report(folder: Folder) -> None:
     contents = read(folder.gpkg)
     before, after = read_pair(folder.before, folder.after)
     shown = contents.shown
@@ -101,7 +109,7 @@ def _row(path: Path) -> Mapping[str, Any]:
     try:
         contents = read(folder.gpkg)
         picture = _thumbnail(folder, contents)
-    except (ReviewError, ValueError, TypeError, LookupError, ArithmeticError, OSError) as fault:
+    except (ReviewError, UndefinedError, ValueError, TypeError, LookupError, ArithmeticError, OSError) as fault:
         return {**empty, "note": str(fault) if isinstance(fault, ReviewError) else f"cannot be read: {fault}"}
     shown = [change for change in contents.shown if not change.drawn]
     centre = Geometry(contents.aoi.centroid, contents.crs).to_crs("EPSG:4326").geom

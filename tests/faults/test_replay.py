@@ -18,11 +18,18 @@ FLAT = 1.25
 
 
 def standing(out: Path, place: Path = PLACE) -> list[tuple[Any, ...]]:
-    """Every alert that stands, without its id: a night mints it from what that night saw (docs/decisions/0061)."""
+    """Every alert that stands, without its id, which `ids` compares."""
     with contextlib.closing(sqlite3.connect(out / place / "review.gpkg")) as db:
         names = [row[1] for row in db.execute("PRAGMA table_info(changes)") if row[1] not in ("fid", "change_id")]
         query = f"SELECT {', '.join(names)} FROM changes WHERE status != 'withdrawn' ORDER BY first_seen, lon"
         return db.execute(query).fetchall()
+
+
+def ids(out: Path, place: Path = PLACE) -> dict[str, tuple[float, float]]:
+    """Of every alert that stands: its place, metres apart at most where the outline moved."""
+    with contextlib.closing(sqlite3.connect(out / place / "review.gpkg")) as db:
+        query = "SELECT change_id, lon, lat FROM changes WHERE status != 'withdrawn'"
+        return {change_id: (lon, lat) for change_id, lon, lat in db.execute(query)}
 
 
 def test_nights_one_by_one_and_all_at_once_agree(tmp_path: Path) -> None:
