@@ -44,6 +44,7 @@ def test_nights_one_by_one_and_all_at_once_agree(tmp_path: Path) -> None:
     nights, at_once = standing(tmp_path / "out"), standing(tmp_path / "once")
     assert len(at_once) == 1
     assert nights == at_once
+    assert ids(tmp_path / "out") == ids(tmp_path / "once")
     again = run(tmp_path, "nightly", "--sites", "sites.geojson", "--workers", "1", "--until", until)
     assert again.code == 4, again.err
 
@@ -63,4 +64,7 @@ def test_two_simulated_years_with_every_nuisance_agree_and_memory_stays_flat(tmp
     at_once = standing(tmp_path / "once", Path(place))
     assert len(at_once) > 10
     assert standing(tmp_path / "out", Path(place)) == at_once
+    nightly, replayed = ids(tmp_path / "out", Path(place)), ids(tmp_path / "once", Path(place))
+    same = len(nightly.keys() & replayed.keys())
+    assert same == len(replayed), f"{same} of {len(replayed)} ids are equal"
     assert 0 < nights[-1] < FLAT * nights[1], nights
