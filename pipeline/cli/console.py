@@ -1,11 +1,12 @@
 """How the command speaks: tables and progress on the terminal, errors as one line on stderr."""
 
 import io
+import os
 import sys
 import time
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
 from rich.box import SIMPLE_HEAD
@@ -20,12 +21,18 @@ from pipeline.model.text import printable
 class _Plain(Console):
     """A console for text of others: no markup, no emoji names, no control characters, whatever is printed.
 
-    Every str that rich prints, in a line or in the cell of a table, passes `render_str`.
+    Every str that rich prints, in a line or in the cell of a table, passes `render_str`. The stream may be closed, or
+    its disk full: results do not depend on what is printed.
     """
 
     def render_str(self, text: str, **options: Any) -> Text:
         """The text as it is shown."""
         return super().render_str(printable(text), **{**options, "markup": False, "emoji": False})
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print, or lose the line."""
+        with suppress(OSError, ValueError):
+            super().print(*objects, **options)
 
 
 out = _Plain(highlight=False, soft_wrap=False, markup=False, emoji=False)
@@ -42,6 +49,27 @@ def narrow(title: str, *headings: str, numbers: Sequence[str] = ()) -> Table:
     for heading in headings:
         table.add_column(heading, justify="right" if heading in numbers else "left", overflow="fold")
     return table
+
+
+def open_streams() -> None:
+    """Let the standard streams exist: where one is closed, the next file opened would take its number."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+
+
+def close_streams() -> None:
+    """Write out what is printed; where that cannot be, let it go, so that Python does not fail at its end."""
+    for number, stream in ((1, sys.stdout), (2, sys.stderr)):
+        try:
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, number)
+            os.close(nowhere)
 
 
 def say(text: str) -> None:

@@ -12,6 +12,7 @@ import typer
 
 from pipeline.cli.console import narrow, note, out
 from pipeline.model.errors import Exit, UsageError
+from pipeline.review.folder import begins_with, refuse_foreign, replacing
 from pipeline.study.evaluate import MISSED, Measures, Sought, reliability, wilson
 from pipeline.study.evaluate import evaluate as measure
 from pipeline.study.reviewed import read_review, read_truth
@@ -34,6 +35,8 @@ def evaluate(
         raise UsageError("one of TRUTH.geojson and --verdicts is needed", "evaluate", "give either, not both")
     if verdicts and file is not None:
         raise UsageError("--json goes with TRUTH.geojson", "evaluate", "leave it out with --verdicts")
+    if file is not None:
+        refuse_foreign(file, _IS_OURS)
     reviewed = read_review(review)
     if verdicts:
         return _verdicts(review, (*reviewed.claims, *reviewed.withdrawn))
@@ -138,8 +141,10 @@ def _write(path: Path, measures: Measures) -> None:
     # JSON knows no NaN: what cannot be told is null
     rates = {"false_rate": measures.false_rate, "smart_f1": measures.smart_f1}
     told = {name: value if np.isfinite(value) else None for name, value in rates.items()}
-    figures = dataclasses.asdict(measures) | {"kinds": measures.kinds} | told
-    try:
-        path.write_text(json.dumps(figures, indent=1, default=str) + "\n", encoding="utf-8")
-    except OSError as fault:
-        raise UsageError(f"cannot be written: {fault.strerror}", str(path), "name another place") from fault
+    figures = {"generator": _GENERATOR} | dataclasses.asdict(measures) | {"kinds": measures.kinds} | told
+    with replacing(path, _IS_OURS) as beside:
+        beside.write_text(json.dumps(figures, indent=1, default=str) + "\n", encoding="utf-8")
+
+
+_GENERATOR = "groundbreak evaluate"
+_IS_OURS = begins_with(f'"generator": "{_GENERATOR}"'.encode())

@@ -1,17 +1,20 @@
 """The command `groundbreak`: registers one file a command and turns every fault into one line and an exit code."""
 
+import os
 import signal
 import sys
 from importlib.metadata import version as installed_version
 from inspect import cleandoc
+from pathlib import Path
 from typing import Any
 
 import typer
 
 from pipeline.catalogue.environment import share_network_settings
-from pipeline.cli.console import error, is_debugging, write_what_the_terminal_can
+from pipeline.cli.console import close_streams, error, is_debugging, open_streams, write_what_the_terminal_can
 from pipeline.cli.detect import detect
 from pipeline.cli.doctor import doctor
+from pipeline.cli.environment import read_environment
 from pipeline.cli.evaluate import evaluate
 from pipeline.cli.export import export
 from pipeline.cli.nightly import nightly
@@ -21,6 +24,7 @@ from pipeline.cli.scenes import scenes
 from pipeline.cli.sensitivity import sensitivity
 from pipeline.cli.simulate import simulate
 from pipeline.cli.sites import app as sites
+from pipeline.cli.status import status
 from pipeline.model.errors import Exit, GroundbreakError
 
 HELP = """Watch places on public Sentinel-2 imagery: what was built, since when, how big, how surely.
@@ -52,6 +56,7 @@ app.command()(simulate)
 app.command()(evaluate)
 app.command()(sensitivity)
 app.command()(doctor)
+app.command()(status)
 for _each in (*app.registered_commands, *sites.registered_commands):
     if _each.callback and _each.callback.__doc__:
         # docstrings are raw, so the sign that keeps the lines of an example apart stands in them as two letters
@@ -62,8 +67,11 @@ for _each in (*app.registered_commands, *sites.registered_commands):
 def _options(
     version: bool = typer.Option(False, "--version", help="print the version and stop", is_eager=True),
     debug: bool = typer.Option(False, "--debug", help="show the traceback of a fault"),
+    env_file: Path = typer.Option(None, "--env-file", help="file of NAME=value lines to add to the environment"),
 ) -> None:
     is_debugging(debug)
+    if env_file is not None:
+        os.environ.update(read_environment(env_file, os.environ))
     if version:
         typer.echo(f"groundbreak {installed_version('groundbreak')}")
         raise typer.Exit
@@ -73,9 +81,12 @@ def run(arguments: list[str] | None = None) -> None:
     """Run the command line and leave with its exit code; the only place where a fault becomes text."""
     # not by way of SIGINT, which a script's background jobs inherit as ignored
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    open_streams()
     write_what_the_terminal_can()
     share_network_settings()
-    sys.exit(_run(sys.argv[1:] if arguments is None else arguments))
+    code = _run(sys.argv[1:] if arguments is None else arguments)
+    close_streams()
+    sys.exit(code)
 
 
 def _run(arguments: list[str]) -> int:

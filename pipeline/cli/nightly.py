@@ -1,6 +1,5 @@
 """`groundbreak nightly`: every site, only what is new."""
 
-import json
 import os
 import time
 from collections.abc import Sequence
@@ -10,9 +9,12 @@ from pathlib import Path
 import typer
 
 from pipeline.cli.asking import ask, day, question
-from pipeline.cli.console import error, is_terminal, note, progress, say
+from pipeline.cli.console import error, note, progress
+from pipeline.cli.night_log import NightLog
 from pipeline.model.errors import Exit, GroundbreakError
+from pipeline.review.report import write_index
 from pipeline.run.channels import ping, read_secrets
+from pipeline.run.escalation import escalate
 from pipeline.run.keep import keep
 from pipeline.run.lock import alone
 from pipeline.run.metrics import write_metrics
@@ -53,25 +55,41 @@ def nightly(
     for each in faults:
         error(each)
     nights: list[NightOutcome] = []
+    log = NightLog()
     with alone(folder), progress() as step:
-        for night in work(questions, folder, workers or os.cpu_count() or 1, step, scheduler):
+        for night in work(questions, folder, workers or os.cpu_count() or 1, step, scheduler, datetime.now(UTC)):
             nights.append(night)
-            _tell(night)
+            log.site(night)
+        _index(folder, nights)
         ids = [each.site.id for each in questions]
         now = datetime.now(UTC)
         unkept = keep(folder, ids, asked.settings.keep, now)
         told = notify(folder, ids, asked.settings.notify, now, aloud=until is None)
-        for missed in (*unkept, *told.faults):
-            note(str(missed))
-        write_metrics(folder / "groundbreak.prom", nights, told, datetime.now(UTC), time.monotonic() - began)
+        unsaid = escalate(folder, ids, asked.settings.notify) if until is None else ()
+        for missed in dict.fromkeys(map(str, (*unkept, *told.faults, *unsaid))):
+            note(missed)
+        share = sum(night.fault is not None for night in nights) / max(len(nights), 1)
+        went_well = bool(nights) and share <= asked.settings.notify.ping_failed_share
+        seconds = time.monotonic() - began
+        log.end(nights, seconds)
+        write_metrics(folder, nights, told, datetime.now(UTC), seconds, went_well=went_well)
     code = _exit_code(nights, faults)
-    if until is None and code in (Exit.DONE, Exit.NOTHING_NEW):
+    if until is None and went_well:
         _alive()
     return code
 
 
+def _index(folder: Path, nights: Sequence[NightOutcome]) -> None:
+    """out/index.html, if there is anything new to say; where it cannot be written, the night goes on."""
+    if any(night.outcome and night.outcome.published for night in nights):
+        try:
+            write_index(folder)
+        except GroundbreakError as fault:
+            error(fault)
+
+
 def _alive() -> None:
-    """A monitor that hears nothing raises the alarm: so it hears of nights that went well, and of no other."""
+    """A monitor that hears nothing raises the alarm: it hears of nights that ended with few sites failing."""
     try:
         url = read_secrets().ping_url
         if url:
@@ -80,34 +98,8 @@ def _alive() -> None:
         note(str(fault))
 
 
-def _tell(night: NightOutcome) -> None:
-    site = night.question.site.id
-    failed = night.fault or (night.outcome.fault if night.outcome else None)
-    lost = night.outcome.faults if night.outcome else ()
-    for fault in (*lost, *((failed,) if failed else ())):
-        error(fault)
-    if night.warning:
-        note(f"{site}: {night.warning}")
-    if is_terminal():
-        if night.outcome is not None and night.outcome.published is not None:
-            words = f"{len(night.night.new)} new scenes, {night.outcome.published.changed} alerts changed"
-            say(f"{site}: {words}")
-        return
-    changed = night.outcome.published.changed if night.outcome and night.outcome.published else 0
-    line = {
-        "site": site,
-        "new": len(night.night.new),
-        "changed": len(night.night.changed),
-        "withdrawn": len(night.night.withdrawn),
-        "alerts_changed": changed,
-        "fault": str(failed) if failed else None,
-        "warning": night.warning or None,
-    }
-    say(json.dumps(line))
-
-
 def _exit_code(nights: Sequence[NightOutcome], faults: Sequence[GroundbreakError]) -> int:
-    failed = [night for night in nights if night.fault or (night.outcome and night.outcome.fault)]
+    failed = [night for night in nights if night.fault]
     if not nights and faults:
         return Exit.INPUT
     if failed or faults:

@@ -15,6 +15,7 @@ from pipeline.cli.console import error, note, out, say
 from pipeline.model.errors import Exit, SiteError, UsageError
 from pipeline.model.site import Site, slug, utm_epsg
 from pipeline.review.folder import replacing
+from pipeline.run.lock import in_turn
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Check, add and list the places that are watched.")
 OWN_FILE = "own.geojson"
@@ -94,13 +95,14 @@ def _write(target: Path, new: list[dict[str, Any]]) -> None:
     Raises SiteError where one of them, or what stands there, is no place to watch, UsageError where there is no such
     folder, ReviewError where it cannot be written.
     """
-    whole = _standing(target)
     if not target.parent.is_dir():
         raise UsageError("no such folder", str(target.parent), "make it, or give --to a file in one that is there")
-    with replacing(target) as beside:
-        beside.write_text(json.dumps({**whole, "features": [*whole["features"], *new]}, indent=1) + "\n")
-        for fault in read_sites([beside], read_settings()).faults:
-            raise SiteError(fault.what, fault.where.replace(str(beside), str(target)), fault.mend)
+    with in_turn(target.parent):
+        whole = _standing(target)
+        with replacing(target) as beside:
+            beside.write_text(json.dumps({**whole, "features": [*whole["features"], *new]}, indent=1) + "\n")
+            for fault in read_sites([beside], read_settings()).faults:
+                raise SiteError(fault.what, fault.where.replace(str(beside), str(target)), fault.mend)
 
 
 def _standing(target: Path) -> dict[str, Any]:

@@ -63,6 +63,8 @@ class Notify(_Section):
     smtp_port: int = Field(587, ge=1, le=65535, description="its port")
     smtp_security: Literal["starttls", "tls", "none"] = Field("starttls", description="how the way to it is closed")
     smtp_user: str = Field("", description="who logs in, with GROUNDBREAK_SMTP_PASSWORD; empty: nobody")
+    ping_failed_share: float = Field(0.1, ge=0, le=1, description="share of sites that may fail in a night that pings")
+    escalate_after: int = Field(7, ge=1, description="nights in a row that a site fails before you get a message on it")
     base_url: str = Field("", pattern=r"^(https?://\S+)?$", description="where `out/` can be read, for links")
 
 

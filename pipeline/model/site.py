@@ -65,17 +65,18 @@ def utm_epsg(lon: float, lat: float) -> int:
     return (32600 if lat >= 0 else 32700) + zone
 
 
-def site_grid(aoi: Polygon | MultiPolygon, margin_m: float | None = None) -> GeoBox:
+def site_grid(aoi: Polygon | MultiPolygon, margin_m: float | None = None, crs: str | None = None) -> GeoBox:
     """The grid of a site: UTM zone of the AOI's centroid, 10 m pixels on multiples of 10 m.
 
     aoi:      lon/lat.
     margin_m: ground around the AOI, each side. None = the context of a watched site: MARGIN_M each side, and evenly
               more where that is less than MIN_SIDE_PX.
+    crs:      the UTM zone of a site that has results already, which it keeps when its AOI is changed.
     Raises SiteError where UTM does not reach.
     """
     margin, least = (MARGIN_M, MIN_SIDE_PX) if margin_m is None else (margin_m, 0)
     centre = aoi.centroid
-    crs = f"EPSG:{utm_epsg(centre.x, centre.y)}"
+    crs = crs or f"EPSG:{utm_epsg(centre.x, centre.y)}"
     left, bottom, right, top = Geometry(aoi, "EPSG:4326").to_crs(crs, resolution=0.01).boundingbox.bbox
     west, east = _padded(*_snapped(left - margin, right + margin), least)
     south, north = _padded(*_snapped(bottom - margin, top + margin), least)

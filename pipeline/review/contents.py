@@ -1,7 +1,7 @@
 """What a site's review.gpkg holds, read once into values: what reports and exports are made from."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,29 +9,34 @@ from typing import Any
 from shapely.geometry.base import BaseGeometry
 
 from pipeline.model.errors import ReviewError
-from pipeline.review.geoblob import decode
+from pipeline.review.geoblob import polygons
 from pipeline.review.gpkg import WAIT_SECONDS, opened
 from pipeline.review.phrases import words
-from pipeline.review.schema import ANALYST, MACHINE
+from pipeline.review.rows import clean, clean_table, is_complete
+from pipeline.review.schema import ANALYST, MACHINE, NEWS, OBSERVATIONS, SCENES
 
 GONE = "withdrawn"
+_LOOK, _NEWS = ("change_id", "scene", "time", "seen"), ("as_of", "change_id", "event")
+"""Values without which a row of `observations` or `news` says nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Change:
     """One row of `changes`: `facts` by column name as stored (dates as ISO text), outline in the site's CRS.
 
-    drawn: True for an outline of the analyst's own, which has no change_id and few facts.
+    drawn: True for an outline of the analyst's own, which has no change_id and few facts. own_id: an id that the
+    analyst gave such an outline.
     """
 
     facts: Mapping[str, Any]
     outline: BaseGeometry
     drawn: bool
+    own_id: str | None = None
 
     @property
     def id(self) -> str:
-        """The change_id, or a name made of the row number for an outline of the analyst's."""
-        return str(self.facts["change_id"] or f"drawn-{self.facts['fid']}")
+        """The change_id; of an outline of the analyst's its own id, or a name made of the row number."""
+        return str(self.facts["change_id"] or self.own_id or f"drawn-{self.facts['fid']}")
 
     def __getitem__(self, column: str) -> Any:
         return self.facts[column]
@@ -68,7 +73,10 @@ class Contents:
     @property
     def cautions(self) -> tuple[str, ...]:
         """Sentences that the reader must know."""
-        return tuple(json.loads(self.provenance.get("cautions", "[]")))
+        try:
+            return tuple(map(str, json.loads(self.provenance.get("cautions", "[]"))))
+        except (ValueError, TypeError):
+            return ()
 
 
 def read(path: Path, wait: float = WAIT_SECONDS) -> Contents:
@@ -83,19 +91,24 @@ def read(path: Path, wait: float = WAIT_SECONDS) -> Contents:
         # one transaction, so that all tables are of the same moment
         db.execute("BEGIN")
         columns = ", ".join(("fid", *MACHINE, *ANALYST, "geom"))
-        changes = [_change(row) for row in db.execute(f"SELECT {columns} FROM changes") if row["geom"] is not None]
-        looks: dict[str, list[Mapping[str, Any]]] = {}
-        for row in db.execute("SELECT * FROM observations ORDER BY time, scene"):
-            looks.setdefault(row["change_id"], []).append(row)
-        scenes = db.execute("SELECT * FROM scenes ORDER BY time, scene").fetchall()
-        news = db.execute("SELECT * FROM news WHERE latest ORDER BY fid").fetchall()
+        ours = {row["change_id"] for row in db.execute("SELECT change_id FROM outlines_written")}
+        rows = db.execute(f"SELECT {columns} FROM changes").fetchall()
+        seen = clean_table(db.execute("SELECT * FROM observations ORDER BY time, scene"), OBSERVATIONS, _LOOK)
+        scenes = clean_table(db.execute("SELECT * FROM scenes ORDER BY time, scene"), SCENES, ("scene", "time", "used"))
+        news = clean_table(db.execute("SELECT * FROM news WHERE latest ORDER BY fid"), NEWS, _NEWS)
         aoi = db.execute("SELECT id, name, geom FROM aoi").fetchone()
-        srs = db.execute("SELECT srs_id FROM gpkg_contents WHERE table_name = 'changes'").fetchone()["srs_id"]
-        provenance = {row["key"]: row["value"] for row in db.execute("SELECT key, value FROM provenance")}
+        srs = db.execute("SELECT srs_id FROM gpkg_contents WHERE table_name = 'changes'").fetchone()
+        provenance = {str(row["key"]): str(row["value"]) for row in db.execute("SELECT key, value FROM provenance")}
         db.execute("COMMIT")
+    if srs is None or aoi is None:
+        raise ReviewError("the site's outline is missing", str(path), "run `groundbreak nightly`: it is written again")
+    changes = [change for row in rows if (change := _change(row, ours)) is not None]
+    looks: dict[str, list[Mapping[str, Any]]] = {}
+    for row in seen:
+        looks.setdefault(row["change_id"], []).append(row)
     changes.sort(key=lambda c: (c["status"] == GONE, -(c["confidence"] or 0.0), c.id))
     return Contents(
-        path=path, crs=f"EPSG:{srs}", site=aoi["id"], name=aoi["name"], aoi=decode(aoi["geom"]),
+        path=path, crs=f"EPSG:{srs['srs_id']}", site=str(aoi["id"]), name=str(aoi["name"]), aoi=_aoi(aoi["geom"], path),
         changes=tuple(changes), looks={key: tuple(rows) for key, rows in looks.items()}, scenes=tuple(scenes),
         news=tuple(news), provenance=provenance,
     )  # fmt: skip
@@ -105,6 +118,22 @@ def _row(cursor: Any, values: tuple[Any, ...]) -> dict[str, Any]:
     return {column[0]: value for column, value in zip(cursor.description, values, strict=True)}
 
 
-def _change(row: Mapping[str, Any]) -> Change:
-    facts = {name: value for name, value in row.items() if name != "geom"}
-    return Change(facts=facts, outline=decode(row["geom"]), drawn=row["change_id"] is None)
+def _change(row: Mapping[str, Any], ours: Collection[str]) -> Change | None:
+    """A row with an outline; what the machine has not written, or not as a whole, is read as drawn by the analyst."""
+    facts = clean({name: value for name, value in row.items() if name != "geom"})
+    try:
+        outline = polygons(row["geom"])
+    except ValueError:
+        return None
+    change_id = facts["change_id"]
+    if change_id in ours and is_complete(facts):
+        return Change(facts=facts, outline=outline, drawn=False)
+    return Change(facts={**facts, "change_id": None}, outline=outline, drawn=True, own_id=change_id)
+
+
+def _aoi(blob: object, path: Path) -> BaseGeometry:
+    try:
+        return polygons(blob)
+    except ValueError as error:
+        mend = "run `groundbreak nightly`: it is written again"
+        raise ReviewError(f"the site's outline cannot be read: {error}", str(path), mend) from error

@@ -14,13 +14,15 @@ from shapely.geometry import mapping
 
 from pipeline.model.errors import UsageError
 from pipeline.review.contents import Change, Contents, read
-from pipeline.review.folder import Folder, replacing
+from pipeline.review.folder import Folder, begins_with, replacing
 from pipeline.review.kml import document
 from pipeline.review.lonlat import bounds, to_lonlat
 from pipeline.review.schema import ANALYST, MACHINE
 from pipeline.review.stac import write_stac
 
 COLUMNS = (*MACHINE, *ANALYST)
+GENERATOR = "groundbreak export"
+"""Stands in a file, so that the next export knows it for its own."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _EPOCH = (2020, 1, 1, 0, 0, 0)
 
@@ -28,8 +30,8 @@ _EPOCH = (2020, 1, 1, 0, 0, 0)
 def export(folder: Folder, kind: str, target: Path | None = None) -> Path:
     """Write one form of a site's results; returns the path, by default one beside the folder's other files.
 
-    Raises UsageError for an unknown kind and for a target that is one of the site's files, ReviewError where the review
-    file cannot be read or the target written.
+    Raises UsageError for an unknown kind and for a target that no export of this kind has written, ReviewError where
+    the review file cannot be read or the target written.
     """
     if kind not in KINDS:
         raise UsageError(f"no such form: {kind}", "--format", f"one of {', '.join(KINDS)}")
@@ -48,6 +50,7 @@ def geojson(contents: Contents) -> dict[str, Any]:
     features = [_feature(change, contents) for change in contents.shown]
     return {
         "type": "FeatureCollection",
+        "generator": GENERATOR,
         "name": contents.name,
         "attribution": contents.provenance.get("attribution", ""),
         "features": features,
@@ -66,7 +69,7 @@ def _feature(change: Change, contents: Contents) -> dict[str, Any]:
 
 
 def _geojson(_folder: Folder, contents: Contents, path: Path) -> None:
-    with replacing(path) as beside:
+    with replacing(path, begins_with(f'"generator": "{GENERATOR}"'.encode())) as beside:
         beside.write_text(json.dumps(geojson(contents), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
@@ -78,7 +81,7 @@ def _csv(_folder: Folder, contents: Contents, path: Path) -> None:
     for change in contents.changes:
         row = [_plain(change[name]) for name in COLUMNS]
         writer.writerow((*row, to_lonlat(change.outline, contents.crs).wkt))
-    with replacing(path) as beside:
+    with replacing(path, begins_with(",".join(COLUMNS).encode())) as beside:
         # the mark tells spreadsheets that this is UTF-8
         beside.write_text(buffer.getvalue(), encoding="utf-8-sig", newline="")
 
@@ -92,7 +95,7 @@ def _kml(folder: Folder, contents: Contents, path: Path) -> None:
     pictures = {c.id: f for c in contents.shown if not c.drawn and (f := folder.timeline(c.id)).is_file()}
     files = {f"files/{file.name}": file.read_bytes() for file in pictures.values()}
     names: Mapping[str, str] = {key: f"files/{file.name}" for key, file in pictures.items()}
-    with replacing(path) as beside:
+    with replacing(path, _is_our_zip) as beside:
         _write_zip(beside, {"doc.kml": document(contents, names), **files})
 
 
@@ -103,7 +106,7 @@ def _zip(folder: Folder, contents: Contents, path: Path) -> None:
     files += [file for change in contents.changes for file in (folder.timeline(change.id), folder.pair(change.id))]
     members = {str(file.relative_to(folder.path)): file.read_bytes() for file in files if file.is_file()}
     members["review.gpkg"] = _backup(folder.gpkg)
-    with replacing(path) as beside:
+    with replacing(path, _is_our_zip) as beside:
         _write_zip(beside, {f"{contents.site}/{name}": content for name, content in members.items()})
 
 
@@ -123,9 +126,18 @@ def _backup(gpkg: Path) -> bytes:
 
 def _write_zip(path: Path, members: Mapping[str, bytes]) -> None:
     with zipfile.ZipFile(path, "w") as archive:
+        archive.comment = GENERATOR.encode()
         for name, content in members.items():
             packed = zipfile.ZIP_STORED if name.endswith((".png", ".tif")) else zipfile.ZIP_DEFLATED
             archive.writestr(zipfile.ZipInfo(name, _EPOCH), content, packed)
+
+
+def _is_our_zip(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.comment == GENERATOR.encode()
+    except (zipfile.BadZipFile, OSError):
+        return path.is_file() and not path.stat().st_size
 
 
 def _stac(folder: Folder, contents: Contents, path: Path) -> None:

@@ -3,14 +3,17 @@
 import os
 import re
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_hex
+from tempfile import mkdtemp
 
-from pipeline.model.errors import ReviewError
+from pipeline.model.errors import ReviewError, UsageError
 
-_STAGE = ".staging-"
+_STAGE, _BESIDE = ".staging-", ".writing-"
+"""Names of what is being written begin so and end in random letters: a process id is 1 in every container."""
 PICTURES = ("timeline", "pair")
 _MEND = "free some disk space or mend the rights, then run again"
 
@@ -76,20 +79,30 @@ def safe(change_id: str) -> str:
 
 
 def make(path: Path) -> Folder:
-    """The folder, made if need be; ReviewError where nothing can be written. Leftovers of killed runs go."""
+    """The folder, made if need be; ReviewError where nothing can be written."""
     try:
         for name in PICTURES:
             (path / name).mkdir(parents=True, exist_ok=True)
-        for leftover in path.glob(f"{_STAGE}*"):
-            if not _is_running(leftover.name.removeprefix(_STAGE)):
-                shutil.rmtree(leftover)
-        probe = path / f"{_STAGE}{os.getpid()}"
-        probe.mkdir(exist_ok=True)
-        probe.rmdir()
+        Path(mkdtemp(prefix=_STAGE, dir=path)).rmdir()
     except OSError as fault:
         mend = "mend the rights, or give another folder with --out"
         raise ReviewError(f"cannot be written: {fault.strerror or fault}", str(path), mend) from fault
     return Folder(path)
+
+
+def clear_leftovers(path: Path) -> None:
+    """Remove what runs that were killed left in a folder. Only for who alone writes there."""
+    with suppress(OSError):
+        for leftover in (*path.glob(f"{_STAGE}*"), *path.glob(f"{_BESIDE}*")):
+            if leftover.is_dir():
+                shutil.rmtree(leftover, ignore_errors=True)
+            else:
+                leftover.unlink(missing_ok=True)
+
+
+def unused(path: Path) -> Path:
+    """A name beside a path that no other process has."""
+    return path.with_name(f"{_BESIDE}{token_hex(6)}-{path.name}")
 
 
 class Stage:
@@ -116,10 +129,10 @@ class Stage:
 @contextmanager
 def staging(folder: Folder) -> Iterator[Stage]:
     """A stage inside the folder, so on its file system; what was not released is removed."""
-    root = folder.path / f"{_STAGE}{os.getpid()}"
+    root = folder.path / f"{_STAGE}{token_hex(6)}"
     try:
         for name in PICTURES:
-            (root / name).mkdir(parents=True, exist_ok=True)
+            (root / name).mkdir(parents=True)
         yield Stage(folder, root)
     except OSError as fault:
         raise ReviewError(f"cannot be written: {fault.strerror or fault}", str(folder.path), _MEND) from fault
@@ -128,14 +141,16 @@ def staging(folder: Folder) -> Iterator[Stage]:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, made_here: Callable[[Path], bool] | None = None) -> Iterator[Path]:
     """A path beside `path` to write to; renamed over it when all went well, removed when not.
 
-    Raises ReviewError where a folder stands at `path`, or it cannot be written.
+    made_here: tells of a file at `path` whether this program wrote it; None where nobody else could have.
+    Raises ReviewError where a folder or somebody else's file stands at `path`, or it cannot be written.
     """
     if path.is_dir():
         raise ReviewError("a folder stands there", str(path), "name a file")
-    beside = path.with_name(f".{path.stem}-{os.getpid()}{path.suffix}")
+    refuse_foreign(path, made_here)
+    beside = unused(path)
     try:
         yield beside
         beside.replace(path)
@@ -145,17 +160,28 @@ def replacing(path: Path) -> Iterator[Path]:
         beside.unlink(missing_ok=True)
 
 
+def refuse_foreign(path: Path, made_here: Callable[[Path], bool] | None) -> None:
+    """Raise UsageError where something stands at `path` that this command did not write."""
+    if made_here is not None and os.path.lexists(path) and not (path.is_file() and made_here(path)):
+        raise UsageError("a file that this command did not write", str(path), "name another file, or move it away")
+
+
+def begins_with(*marks: bytes) -> Callable[[Path], bool]:
+    """Tells a file by marks that are all among its first bytes; an empty file is nobody's."""
+
+    def told(path: Path) -> bool:
+        try:
+            with path.open("rb") as file:
+                head = file.read(_HEAD_BYTES)
+        except OSError:
+            return False
+        return not head or all(mark in head for mark in marks)
+
+    return told
+
+
+_HEAD_BYTES = 65_536
+
+
 def _is_same(one: Path, other: Path) -> bool:
     return one.stat().st_size == other.stat().st_size and one.read_bytes() == other.read_bytes()
-
-
-def _is_running(pid: str) -> bool:
-    if not pid.isdigit():
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True

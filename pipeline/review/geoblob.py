@@ -6,12 +6,17 @@ import struct
 
 import numpy as np
 import shapely
+from shapely.errors import ShapelyError
 from shapely.geometry.base import BaseGeometry
+
+from pipeline.review.arcs import CURVED, code_of, straighten
 
 DECIMALS = 2
 """Centimetres: beyond them machines with other numbers of cores differ, and no ten-metre pixel knows."""
 _ENVELOPE_BYTES = (0, 32, 48, 48, 64)
 """Length of the envelope by the header's code (GeoPackage 1.3, 2.1.3)."""
+_FARTHEST = 1e9
+"""Largest coordinate that is taken for one, in any CRS: the circumference of the Earth is 4e7 m."""
 
 
 def encode(geometry: BaseGeometry, srs: int) -> bytes:
@@ -27,23 +32,82 @@ def encode(geometry: BaseGeometry, srs: int) -> bytes:
     return b"GP\x00\x03" + struct.pack("<i4d", srs, left, right, bottom, top) + body
 
 
-def decode(blob: bytes) -> BaseGeometry:
-    """The geometry of a blob, whoever wrote it."""
-    return shapely.from_wkb(bytes(blob[8 + _ENVELOPE_BYTES[(blob[3] >> 1) & 7] :]))
+def decode(blob: object) -> BaseGeometry:
+    """The geometry of a blob, 2-D, arcs straightened. Raises ValueError for what is none."""
+    if not isinstance(blob, bytes):
+        raise ValueError("no geometry")
+    if blob[:2] != b"GP" or len(blob) < 8 or (blob[3] >> 1) & 7 >= len(_ENVELOPE_BYTES):
+        raise ValueError("damaged geometry")
+    wkb = blob[8 + _ENVELOPE_BYTES[(blob[3] >> 1) & 7] :]
+    try:
+        geometry = straighten(wkb) if code_of(wkb) in CURVED else shapely.force_2d(shapely.from_wkb(wkb))
+    except (ShapelyError, NotImplementedError, RecursionError) as error:
+        raise ValueError("damaged geometry") from error
+    points = shapely.get_coordinates(geometry)
+    if not np.isfinite(points).all() or (np.abs(points) > _FARTHEST).any():
+        raise ValueError("coordinates that are no numbers")
+    return geometry
 
 
-def ground(blob: bytes) -> BaseGeometry:
-    """The ground that a blob covers, fit to be intersected, as an outline that an analyst drew across itself is not."""
-    return shapely.make_valid(decode(blob))
+def polygons(blob: object) -> BaseGeometry:
+    """The polygons of a blob as they were drawn. Raises ValueError, naming what it is, where there are none."""
+    geometry = decode(blob)
+    if geometry.is_empty:
+        raise ValueError("empty geometry")
+    parts = [part for part in shapely.get_parts(geometry) if part.geom_type == "Polygon" and not part.is_empty]
+    if not parts:
+        raise ValueError(f"no polygon but a {geometry.geom_type}")
+    return parts[0] if len(parts) == 1 and geometry.geom_type == "Polygon" else shapely.MultiPolygon(parts)
 
 
-def digest(blob: bytes) -> str:
-    """16 hex digits that tell whether an outline is still the one that was written."""
-    return hashlib.sha256(bytes(blob)).hexdigest()[:16]
+def ground(blob: object) -> BaseGeometry:
+    """The ground that a blob covers, valid although an analyst drew an outline across itself.
+
+    Raises ValueError where it covers none.
+    """
+    valid = shapely.make_valid(polygons(blob))
+    if not valid.area > 0:
+        raise ValueError("an outline without area")
+    return valid
+
+
+def covers_ground(blob: object) -> bool:
+    """Whether there is an outline in it."""
+    try:
+        return bool(ground(blob).area)
+    except ValueError:
+        return False
+
+
+def digest(blob: object) -> str:
+    """16 hex digits that change with an outline, and not with how another program has stored it."""
+    if not isinstance(blob, bytes):
+        return ""
+    try:
+        (srs,) = struct.unpack_from("<i" if blob[3] & 1 else ">i", blob, 4)
+        blob = encode(polygons(blob), srs)
+    except (ValueError, IndexError, struct.error):
+        pass  # what is no outline has the digest of its bytes
+    return hashlib.sha256(blob).hexdigest()[:16]
 
 
 def register(db: sqlite3.Connection) -> None:
     """Give a connection the ST_ functions; without them every UPDATE of a spatial table fails, even of text alone."""
     for name, index in (("ST_MinX", 0), ("ST_MinY", 1), ("ST_MaxX", 2), ("ST_MaxY", 3)):
-        db.create_function(name, 1, lambda blob, i=index: None if blob is None else decode(blob).bounds[i])
-    db.create_function("ST_IsEmpty", 1, lambda blob: None if blob is None else (blob[3] >> 4) & 1)
+        db.create_function(name, 1, lambda blob, i=index: _bound(blob, i))
+    db.create_function("ST_IsEmpty", 1, _is_empty)
+
+
+def _bound(blob: object, index: int) -> float | None:
+    try:
+        return float(decode(blob).bounds[index])
+    except (ValueError, IndexError):
+        return None
+
+
+def _is_empty(blob: object) -> int | None:
+    """Unreadable counts as empty, so that no trigger enters it into an index."""
+    try:
+        return None if blob is None else int(decode(blob).is_empty)
+    except ValueError:
+        return 1

@@ -4,6 +4,7 @@ The machine writes its own columns and no other, never deletes an alert, never r
 reasons: docs/review.md.
 """
 
+import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,20 +21,20 @@ from pipeline.model.alert import Alert, Decision, Status
 from pipeline.model.errors import ReviewError
 from pipeline.model.imagery import SceneRecord
 from pipeline.model.site import Site
-from pipeline.review.geoblob import digest, encode, ground, register
+from pipeline.review.folder import unused
+from pipeline.review.geoblob import covers_ground, digest, encode, register
 from pipeline.review.matching import REJECTIONS, Row
-from pipeline.review.schema import ANALYST, MACHINE, TABLES, create
+from pipeline.review.rows import clean, outline_of
+from pipeline.review.schema import ANALYST, MACHINE, TABLES, Styles, create
 
 WAIT_SECONDS = 60.0
 """How long a writer waits for an analyst's save; then the site is left for the next run."""
 FULL = "free some disk space, then run again: nothing is lost"
 RETRY = "save or close it in QGIS, then run again: nothing is lost"
 RIGHTS = "mend the rights of the file and its folder, then run again: nothing is lost"
-FOREIGN = "move it away to start anew; verdicts are only in it, so keep it"
+FOREIGN = "move it away, and the next run goes on from the newest copy of it; verdicts are only in it, so keep it"
 JUDGED = ("area_m2", "area_error_m2", "lon", "lat")
 """What goes with an outline: stays with it once the analyst has judged or edited it."""
-
-Styles = Mapping[tuple[str, str], str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -50,23 +51,57 @@ class Night:
     over: frozenset[str] = frozenset()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Rows:
+    """What `changes` holds. own_ids: ids that the analyst gave to outlines of her own. remarks: odd rows, by name."""
+
+    rows: tuple[Row, ...] = ()
+    own_ids: frozenset[str] = frozenset()
+    remarks: tuple[str, ...] = ()
+
+
 def read_rows(path: Path) -> tuple[Row, ...]:
-    """Every row of `changes`; none where there is no file yet. Raises ReviewError for a foreign or damaged file."""
+    """Every row of `changes` that covers ground; none where there is no file yet. Raises ReviewError as `opened`."""
+    return survey_rows(path).rows
+
+
+def survey_rows(path: Path) -> Rows:
+    """The rows of `changes`, whatever they hold. Raises ReviewError for a foreign or damaged file.
+
+    A row is the machine's where the machine wrote it; every other is the analyst's, with an id of its own or without.
+    """
     if not path.exists():
-        return ()
+        return Rows()
     with opened(path) as db:
-        rows = db.execute(
-            "SELECT fid, change_id, status, verdict, confidence, area_m2, first_seen, last_seen, geom FROM changes "
-            "WHERE geom IS NOT NULL ORDER BY fid"
-        ).fetchall()
-        return tuple(
+        ours = {change_id for (change_id,) in db.execute("SELECT change_id FROM outlines_written")}
+        found = db.execute(f"SELECT {', '.join(_ROW_COLUMNS)} FROM changes ORDER BY fid").fetchall()
+        srs = db.execute("SELECT srs_id FROM gpkg_contents WHERE table_name = 'changes'").fetchone()
+    rows, own, remarks = list[Row](), set[str](), list[str]()
+    for fid, *values, blob in found:
+        facts = clean(dict(zip(_ROW_COLUMNS[1:-1], values, strict=True)))
+        change_id = facts["change_id"]
+        is_ours = change_id in ours
+        outline, wrong = outline_of(facts, blob, f"EPSG:{srs[0]}" if srs else "EPSG:4326")
+        if not is_ours and change_id is not None:
+            own.add(change_id)
+        if wrong:
+            name = f"{path.parent.name}: change {change_id}" if is_ours else f"{path.parent.name}: row {fid} of changes"
+            remarks.append(f"{name} has {wrong}: " + ("written again" if is_ours else "left alone and not used"))
+        if outline is None or (wrong and not is_ours):
+            continue
+        rows.append(
             Row(
-                fid=fid, change_id=change_id, status=status, verdict=verdict, confidence=confidence, area_m2=area,
-                outline=ground(blob), first_seen=first and date.fromisoformat(first),
-                last_seen=last and date.fromisoformat(last),
+                fid=fid, change_id=change_id if is_ours else None, status=facts["status"], verdict=facts["verdict"],
+                confidence=facts["confidence"], area_m2=facts["area_m2"], outline=outline,
+                first_seen=facts["first_seen"] and date.fromisoformat(facts["first_seen"]),
+                last_seen=facts["last_seen"] and date.fromisoformat(facts["last_seen"]),
             )
-            for fid, change_id, status, verdict, confidence, area, first, last, blob in rows
         )  # fmt: skip
+    return Rows(rows=tuple(rows), own_ids=frozenset(own), remarks=tuple(remarks))
+
+
+_ROW_COLUMNS = ("fid", "change_id", "status", "verdict", "confidence", "area_m2", "first_seen", "last_seen", "lon",
+                "lat", "geom")  # fmt: skip
 
 
 def read_provenance(path: Path) -> dict[str, str]:
@@ -74,7 +109,7 @@ def read_provenance(path: Path) -> dict[str, str]:
     if not path.exists():
         return {}
     with opened(path) as db:
-        return dict(db.execute("SELECT key, value FROM provenance").fetchall())
+        return {str(key): str(value) for key, value in db.execute("SELECT key, value FROM provenance")}
 
 
 def write(path: Path, night: Night, styles: Styles, before_commit: Callable[[], None]) -> int:
@@ -86,8 +121,7 @@ def write(path: Path, night: Night, styles: Styles, before_commit: Callable[[], 
     if path.exists():
         with opened(path) as db:
             return _fill(db, night, before_commit)
-    beside = path.with_name(f".{path.stem}-{os.getpid()}{path.suffix}")
-    beside.unlink(missing_ok=True)
+    beside = unused(path)
     try:
         create(beside, str(night.site.grid.crs), styles)
         with opened(beside) as db:
@@ -145,11 +179,11 @@ def _check_ours(db: sqlite3.Connection, path: Path) -> None:
     require_tables(db, TABLES)
 
 
-_SCENE_COLUMNS = (
+SCENE_COLUMNS = (
     "scene", "time", "used", "reason", "value", "limit_value", "note", "shift_row_px", "shift_col_px", "reliability",
     "clear_share", "boa_offset_dn", "offset_note", "geom",
 )  # fmt: skip
-_LOOK_COLUMNS = ("change_id", "scene", "time", "clear_share", "score", "seen")
+LOOK_COLUMNS = ("change_id", "scene", "time", "clear_share", "score", "seen")
 
 
 def _fill(db: sqlite3.Connection, night: Night, before_commit: Callable[[], None]) -> int:
@@ -166,8 +200,8 @@ def _fill(db: sqlite3.Connection, night: Night, before_commit: Callable[[], None
     kept = {alert.id for alert in decision.alerts}
     events += _withdraw(db, kept | night.over)
     ours = " WHERE change_id IN (SELECT value FROM json_each(?))"
-    changed = _bring(db, "observations", _LOOK_COLUMNS, looks, ours, (_json(sorted(kept)),))
-    changed |= _bring(db, "scenes", _SCENE_COLUMNS, scenes)
+    changed = _bring(db, "observations", LOOK_COLUMNS, looks, ours, (json.dumps(sorted(kept)),))
+    changed |= _bring(db, "scenes", SCENE_COLUMNS, scenes)
     changed |= _bring(db, "aoi", ("id", "name", "geom"), [(site.id, site.name, outline)])
     changed |= _bring(db, "provenance", ("key", "value"), sorted(night.provenance.items()))
     _report_news(db, night.as_of, [event for event in events if event[1] != "updated"])
@@ -209,13 +243,14 @@ def _put(db: sqlite3.Connection, alert: Alert, values: Mapping[str, Any], blob: 
         return alert.id, "new", values["confidence"]
     *machine, verdict, outline = row
     old = dict(zip(MACHINE, machine, strict=True))
+    sound = clean(old)
     new = dict(values)
-    if verdict is not None or _is_edited(db, alert.id, outline):
-        new.update({name: old[name] for name in JUDGED})
+    if covers_ground(outline) and (verdict is not None or _is_edited(db, alert.id, outline)):
+        new.update({name: sound[name] for name in JUDGED if sound[name] is not None})
         blob = outline
-    if verdict in REJECTIONS:
+    if verdict in REJECTIONS and sound["confidence"] is not None:
         # what was rejected stays on record: a recurrence is measured against it
-        new["confidence"] = old["confidence"]
+        new["confidence"] = sound["confidence"]
     if new == old and blob == outline:
         return None
     names = [*new, "geom"] if blob != outline else [*new]
@@ -227,9 +262,9 @@ def _put(db: sqlite3.Connection, alert: Alert, values: Mapping[str, Any], blob: 
     return alert.id, event, new["confidence"]
 
 
-def _is_edited(db: sqlite3.Connection, change_id: str, outline: bytes | None) -> bool:
+def _is_edited(db: sqlite3.Connection, change_id: str, outline: bytes) -> bool:
     written = db.execute("SELECT digest FROM outlines_written WHERE change_id = ?", [change_id]).fetchone()
-    return outline is not None and (written is None or written[0] != digest(outline))
+    return written is None or written[0] != digest(outline)
 
 
 def _report_news(db: sqlite3.Connection, as_of: datetime, events: Sequence[Event]) -> None:
@@ -242,11 +277,12 @@ def _report_news(db: sqlite3.Connection, as_of: datetime, events: Sequence[Event
 
 
 def _withdraw(db: sqlite3.Connection, kept: set[str]) -> list[Event]:
-    """Alerts that the evidence no longer supports are withdrawn, never deleted."""
+    """Alerts that the evidence no longer supports are withdrawn, never deleted; rows of the analyst's stay."""
     gone = Status.WITHDRAWN.value
     rows = db.execute(
-        "SELECT change_id, confidence FROM changes WHERE change_id IS NOT NULL AND status IS NOT ?", [gone]
-    )
+        "SELECT change_id, confidence FROM changes WHERE status IS NOT ?"
+        " AND change_id IN (SELECT change_id FROM outlines_written)", [gone],
+    )  # fmt: skip
     lost = [(change_id, gone, sure) for change_id, sure in rows.fetchall() if change_id not in kept]
     db.executemany("UPDATE changes SET status = ? WHERE change_id = ?", [(gone, change_id) for change_id, _, _ in lost])
     return lost
@@ -296,7 +332,3 @@ def _plain(value: Any, digits: int = 6) -> Any:
 def utc(moment: datetime) -> str:
     """A time as GeoPackage stores it."""
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
-
-
-def _json(names: Sequence[str]) -> str:
-    return "[" + ", ".join(f'"{name}"' for name in names) + "]"

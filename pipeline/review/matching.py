@@ -1,7 +1,7 @@
 """Which alert of tonight is which row of the file: ids for life, outlines of the analyst, rejections that hold."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
@@ -59,18 +59,20 @@ class Matched:
     over: frozenset[str]
 
 
-def match(rows: Sequence[Row], decision: Decision) -> Matched:
+def match(rows: Sequence[Row], decision: Decision, reserved: Collection[str] = ()) -> Matched:
     """Give each alert the id it has in the file, by overlap, one to one and the same whatever the order of either.
 
     An alert on an outline that the analyst drew is left to her. One on a rejected outline keeps that row; a second
     one there is dropped; one that is clearly stronger than what was rejected becomes an alert of its own. So does one
     that began after a row's change was over: a building on a field that was bare for a while.
+
+    reserved: ids that the analyst gave to outlines of her own, which no alert takes.
     """
     alerts = sorted(decision.alerts, key=lambda alert: alert.id)
     pairs, over = _pairs(alerts, rows)
     taken = _one_to_one(pairs, alerts, rows)
     by_fid = {row.fid: row for row in rows}
-    used = {row.change_id for row in rows if row.change_id}
+    used = {row.change_id for row in rows if row.change_id} | set(reserved)
     names: dict[str, str | None] = {}
     drawn: dict[int, int] = {}
     suppressed: dict[int, int] = {}

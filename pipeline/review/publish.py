@@ -9,20 +9,24 @@ from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 
+from odc.geo.geom import Geometry
+
 from pipeline.model.alert import Alert, Decision, Status
 from pipeline.model.imagery import Look, SceneRecord
 from pipeline.model.settings import Settings
-from pipeline.model.site import Site
-from pipeline.review.folder import Folder, make, staging
-from pipeline.review.gpkg import Night, read_provenance, read_rows, write
+from pipeline.model.site import PIXEL_M, Site
+from pipeline.review.folder import Folder, clear_leftovers, make, staging
+from pipeline.review.gpkg import Night, read_provenance, survey_rows, write
 from pipeline.review.marks import site_caption
-from pipeline.review.matching import Matched, match
+from pipeline.review.matching import Matched, Row, match
 from pipeline.review.mosaic import Mosaic
 from pipeline.review.qgis import has_been_saved, write_project
 from pipeline.review.qgis_raster import raster_styles, stretches
 from pipeline.review.qgis_style import styles
 from pipeline.review.rasters import write_look, write_mosaic, write_score
+from pipeline.review.repair import repair
 from pipeline.review.report import write_report
+from pipeline.review.standing import check_place, read_standing
 from pipeline.review.timeline import Pictures, write_pictures
 
 
@@ -67,10 +71,14 @@ def publish(
     files are then as they were. The report is made last, from what the others hold.
     """
     folder = make(path)
+    clear_leftovers(path)
+    repaired = repair(folder.gpkg, styles())
+    check_place(read_standing(folder.gpkg), site, folder.gpkg)
     ordered = sorted(looks, key=lambda look: (look.time, look.scene.id))
-    matched = match(read_rows(folder.gpkg), decision)
+    held = survey_rows(folder.gpkg)
+    matched = match(held.rows, decision, held.own_ids)
     decision = matched.decision
-    notes = list(_said(matched))
+    notes = [*repaired, *held.remarks, *_said(matched)]
     with staging(folder) as stage:
         pictured = [alert for alert in decision.alerts if alert.status is not Status.WITHDRAWN]
         source = Pictures(
@@ -89,12 +97,18 @@ def publish(
             records=records,
             as_of=_times(records)[-1],
             provenance=facts,
-            over=matched.over,
+            over=matched.over | _unwatched(held.rows, site),
         )
         changed = write(folder.gpkg, night, styles(), stage.release)
     write_report(folder)
     paths = (folder.gpkg, folder.project, folder.before, folder.after, folder.score, folder.report)
     return Published(folder=folder, paths=paths, decision=decision, changed=changed, notes=tuple(notes))
+
+
+def _unwatched(rows: Sequence[Row], site: Site) -> frozenset[str]:
+    """Ids of rows on ground that a changed AOI no longer holds: nothing is known of them, so nothing refutes them."""
+    aoi = Geometry(site.aoi, "EPSG:4326").to_crs(str(site.grid.crs), resolution=0.01).geom
+    return frozenset(row.change_id for row in rows if row.change_id and row.outline.distance(aoi) > 2 * PIXEL_M)
 
 
 def _times(records: Sequence[SceneRecord]) -> list[datetime]:

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, UndefinedError
 from markupsafe import Markup
 from odc.geo.geom import Geometry
 
 from pipeline.model.errors import ReviewError
 from pipeline.review.contents import Change, Contents, read
-from pipeline.review.folder import Folder, replacing
+from pipeline.review.folder import Folder, begins_with, replacing
 from pipeline.review.maps import compact, read_evidence, read_pair
 from pipeline.review.marks import scale_bar
 from pipeline.review.phrases import brought, certainty, place, sentence, words
@@ -29,6 +29,14 @@ _PAGES = Environment(
 
 def write_report(folder: Folder) -> None:
     """The page of one site, from its review file and the pictures beside it. Raises ReviewError where they fail."""
+    try:
+        _write_report(folder)
+    except (UndefinedError, TypeError, ValueError, LookupError, ArithmeticError) as error:
+        mend = "run `groundbreak nightly`: what the machine wrote is written again"
+        raise ReviewError(f"a value is missing or odd: {error}", str(folder.gpkg), mend) from error
+
+
+def _write_report(folder: Folder) -> None:
     contents = read(folder.gpkg)
     before, after = read_pair(folder.before, folder.after)
     shown = contents.shown
@@ -80,7 +88,7 @@ def write_index(out: Path) -> Path:
     ordered = sorted(rows, key=lambda row: row["id"])
     ordered.sort(key=lambda row: row["newest"], reverse=True)
     page = _page("index.html.j2", script=None, rows=ordered, dots=[row for row in ordered if row["point"]])
-    with replacing(out / "index.html") as beside:
+    with replacing(out / "index.html", begins_with(b"groundbreak")) as beside:
         beside.write_text(page, encoding="utf-8")
     return out / "index.html"
 
@@ -101,8 +109,8 @@ def _row(path: Path) -> Mapping[str, Any]:
     try:
         contents = read(folder.gpkg)
         picture = _thumbnail(folder, contents)
-    except ReviewError as fault:
-        return {**empty, "note": str(fault)}
+    except (ReviewError, UndefinedError, ValueError, TypeError, LookupError, ArithmeticError, OSError) as fault:
+        return {**empty, "note": str(fault) if isinstance(fault, ReviewError) else f"cannot be read: {fault}"}
     shown = [change for change in contents.shown if not change.drawn]
     centre = Geometry(contents.aoi.centroid, contents.crs).to_crs("EPSG:4326").geom
     return {

@@ -47,6 +47,13 @@ NEWS = {
     "latest": pa.bool_(),
 }
 PROVENANCE = {"key": pa.string(), "value": pa.string()}
+COLUMNS = {
+    "changes": CHANGES, "aoi": AOI, "scenes": SCENES, "observations": OBSERVATIONS, "review_log": LOG, "news": NEWS,
+    "provenance": PROVENANCE,
+}  # fmt: skip
+"""Every layer and its columns, geometries apart."""
+Styles = Mapping[tuple[str, str], str]
+"""(table, style name) -> QML; the first style of a table is its default."""
 
 TABLES = (
     "changes", "aoi", "scenes", "observations", "review_log", "news", "provenance", "outlines_written", "layer_styles",
@@ -72,8 +79,8 @@ _TRIGGERS = (
 )
 
 
-def create(path: Path, crs: str, styles: Mapping[tuple[str, str], str]) -> None:
-    """An empty review file. styles: (table, style name) -> QML; the first style of a table is its default."""
+def create(path: Path, crs: str, styles: Styles) -> None:
+    """An empty review file."""
     # 1.3: the GDAL of QGIS 3.22 warns of 1.4, the default since GDAL 3.11
     _layer(path, "changes", CHANGES, crs, spatial=True, append=False)
     _layer(path, "aoi", AOI, crs, spatial=True)
@@ -97,17 +104,22 @@ def create(path: Path, crs: str, styles: Mapping[tuple[str, str], str]) -> None:
                 "INSERT INTO gpkg_contents (table_name, data_type, identifier, srs_id)"
                 " VALUES ('layer_styles', 'attributes', 'layer_styles', 0)"
             )
-            done: set[str] = set()
-            for (table, name), qml in styles.items():
-                db.execute(
-                    "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, f_geometry_column,"
-                    " styleName, styleQML, styleSLD, useAsDefault, description, owner, ui)"
-                    " VALUES ('', '', ?, 'geom', ?, ?, '', ?, ?, '', '')",
-                    [table, name, qml, int(table not in done), f"{table} by {name}"],
-                )
-                done.add(table)
+            add_styles(db, styles)
     finally:
         db.close()
+
+
+def add_styles(db: sqlite3.Connection, styles: Styles) -> None:
+    """Write the styles into the table that QGIS reads them from."""
+    done: set[str] = set()
+    for (table, name), qml in styles.items():
+        db.execute(
+            "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, f_geometry_column,"
+            " styleName, styleQML, styleSLD, useAsDefault, description, owner, ui)"
+            " VALUES ('', '', ?, 'geom', ?, ?, '', ?, ?, '', '')",
+            [table, name, qml, int(table not in done), f"{table} by {name}"],
+        )
+        done.add(table)
 
 
 def _layer(

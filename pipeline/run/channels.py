@@ -9,12 +9,13 @@ import smtplib
 import ssl
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.utils import format_datetime
+from functools import partial
 from http.client import HTTPException
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -54,6 +55,9 @@ class Channel(Protocol):
     def send(self, digest: Digest) -> None:
         """Tell it, or raise UndeliveredError."""
 
+    def alarm(self, subject: str, lines: Sequence[str], key: str) -> None:
+        """Send the operator a message that is about no change, or raise UndeliveredError."""
+
 
 def read_secrets(environment: Mapping[str, str] = os.environ) -> Secrets:
     """The secrets of this process. Raises SettingsError, without their value, for an address of another kind."""
@@ -91,8 +95,17 @@ class Webhook:
     def send(self, digest: Digest) -> None:
         """Raises UndeliveredError unless the answer is 2xx."""
         form = as_chat if self._settings.webhook == "slack" else as_json
-        body = json.dumps(form(digest, self._settings.base_url), ensure_ascii=False).encode()
-        headers = {"Content-Type": "application/json; charset=utf-8", "Idempotency-Key": digest.key}
+        self._post(form(digest, self._settings.base_url), digest.key)
+
+    def alarm(self, subject: str, lines: Sequence[str], key: str) -> None:
+        """Raises UndeliveredError unless the answer is 2xx."""
+        text = "\n".join([subject, *lines])
+        plain = {"text": text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")}
+        self._post(plain if self._settings.webhook == "slack" else {"key": key, "text": subject, "sites": lines}, key)
+
+    def _post(self, document: Mapping[str, object], key: str) -> None:
+        body = json.dumps(document, ensure_ascii=False).encode()
+        headers = {"Content-Type": "application/json; charset=utf-8", "Idempotency-Key": key}
         _request(self.name, self._url, body, headers)
 
 
@@ -106,8 +119,21 @@ class Mail:
 
     def send(self, digest: Digest) -> None:
         """Raises UndeliveredError unless the server took the letter for at least one address."""
+        self._deliver(partial(_letter, digest, self._settings))
+
+    def alarm(self, subject: str, lines: Sequence[str], key: str) -> None:
+        """Raises UndeliveredError unless the server took the letter for at least one address."""
+
+        def written() -> EmailMessage:
+            letter = _addressed(subject, key, self._settings)
+            letter.set_content("\n".join([*lines, ""]))
+            return letter
+
+        self._deliver(written)
+
+    def _deliver(self, write: Callable[[], EmailMessage]) -> None:
         try:
-            letter = _letter(digest, self._settings)
+            letter = write()
             server = self._connected()
             try:
                 server.send_message(letter)
@@ -149,13 +175,18 @@ def ping(url: str) -> None:
     _request("ping", url, None, {})
 
 
-def _letter(digest: Digest, settings: Notify) -> EmailMessage:
+def _addressed(subject: str, key: str, settings: Notify) -> EmailMessage:
     letter = EmailMessage()
-    letter["Subject"] = " ".join(headline(digest).split())
+    letter["Subject"] = " ".join(subject.split())
     letter["From"], letter["To"] = settings.mail_from, ", ".join(settings.mail_to)
-    letter["Message-ID"] = f"<{digest.key[:40]}@groundbreak.invalid>"
+    letter["Message-ID"] = f"<{key[:40]}@groundbreak.invalid>"
     letter["Auto-Submitted"] = "auto-generated"
     letter["Date"] = format_datetime(datetime.now(UTC))
+    return letter
+
+
+def _letter(digest: Digest, settings: Notify) -> EmailMessage:
+    letter = _addressed(headline(digest), digest.key, settings)
     letter.set_content(as_letter(digest, settings.base_url))
     files = [item.file for item in digest.items if item.picture and item.file.stat().st_size <= MAX_PICTURE_BYTES]
     for file in files[:MAX_PICTURES]:

@@ -3,18 +3,20 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.model.alert import Decision
 from pipeline.model.errors import GroundbreakError
 from pipeline.model.imagery import SceneRecord
 from pipeline.model.site import Site
+from pipeline.review.folder import clear_leftovers
 from pipeline.review.publish import Published, Wide, publish
 from pipeline.review.report import write_index
 from pipeline.run.cells import is_wide
 from pipeline.run.correcting import Progress
 from pipeline.run.judge import Judged, Question, judge
+from pipeline.run.resume import Resumed, notes_of, resume
 from pipeline.run.wide import judged_wide
 from pipeline.run.workers import answers
 
@@ -43,17 +45,37 @@ def detect(
     out/index.html is written last, over all sites that were ever published there. Raises UsageError where the
     scheduler cannot be reached.
     """
+    clear_leftovers(out)
     done = False
-    whole = answers(judge, [each for each in questions if not is_wide(each.site)], workers, scheduler, step)
-    for question in questions:
-        if is_wide(question.site):
-            outcome = _finish(question, judged_wide(question, out / ROOM, workers, scheduler, step), out)
-        else:
-            outcome = _finish(question, _held(next(whole)[1]), out)
+    for outcome in judged(questions, out, workers, step, scheduler):
         done |= outcome.published is not None
         yield outcome
     if done:
         write_index(out)
+
+
+def judged(
+    questions: Sequence[Question], out: Path, workers: int, step: Progress, scheduler: str | None
+) -> Iterator[SiteOutcome]:
+    """As `detect`, but for the index."""
+    resumed = [_resumed(question, out) for question in questions]
+    ready = [each.question for each in resumed if each.error is None]
+    whole = answers(judge, [each for each in ready if not is_wide(each.site)], workers, scheduler, step)
+    for each in resumed:
+        question = each.question
+        if each.error is not None:
+            yield SiteOutcome(site=question.site, seconds=0.0, fault=each.error)
+        elif is_wide(question.site):
+            yield _finish(each, judged_wide(question, out / ROOM, workers, scheduler, step), out)
+        else:
+            yield _finish(each, _held(next(whole)[1]), out)
+
+
+def _resumed(question: Question, out: Path) -> Resumed:
+    try:
+        return resume(question, out)
+    except Exception as fault:  # noqa: BLE001  (the boundary of a site: what breaks it stops no other)
+        return Resumed(question=question, error=told(fault, question.site.id))
 
 
 @contextmanager
@@ -61,33 +83,35 @@ def _held(answer: Callable[[], Judged]) -> Iterator[tuple[Judged, None]]:
     yield answer(), None
 
 
-def told(fault: Exception, site: Site) -> GroundbreakError:
+def told(fault: Exception, site: str) -> GroundbreakError:
     """A fault as the line of the site that it broke; one that nobody foresaw asks to be reported."""
     if isinstance(fault, GroundbreakError):
         return fault
     if isinstance(fault, OSError) and fault.strerror:
         what = f"{fault.strerror}: {fault.filename}" if fault.filename else fault.strerror
-        line = GroundbreakError(what, site.id, "see to the disk or its permissions; what was there before is whole")
+        line = GroundbreakError(what, site, "see to the disk or its permissions; what was there before is whole")
     else:
         what = f"unexpected {type(fault).__name__}: {fault}"
-        line = GroundbreakError(what, site.id, "run it alone with --debug and report it")
+        line = GroundbreakError(what, site, "run it alone with --debug and report it")
     line.__cause__ = fault
     return line
 
 
-def _finish(question: Question, answer: AbstractContextManager[tuple[Judged, Wide | None]], out: Path) -> SiteOutcome:
+def _finish(resumed: Resumed, answer: AbstractContextManager[tuple[Judged, Wide | None]], out: Path) -> SiteOutcome:
+    question = resumed.question
     began = time.monotonic()
     try:
-        with answer as (judged, wide):
-            site, settings = judged.site, question.settings
-            published = publish(out / site.id, site, judged.decision, judged.looks, judged.records, settings, wide)
+        with answer as (result, wide):
+            site, settings = result.site, question.settings
+            published = publish(out / site.id, site, result.decision, result.looks, result.records, settings, wide)
+            published = replace(published, notes=notes_of(resumed.notes, published.notes))
     except Exception as fault:  # noqa: BLE001  (the boundary of a site: what breaks it stops no other)
-        return SiteOutcome(site=question.site, seconds=time.monotonic() - began, fault=told(fault, question.site))
+        return SiteOutcome(site=question.site, seconds=time.monotonic() - began, fault=told(fault, question.site.id))
     return SiteOutcome(
         site=site,
         seconds=time.monotonic() - began,
         decision=published.decision,
         published=published,
-        records=judged.records,
-        faults=judged.faults,
+        records=result.records,
+        faults=result.faults,
     )

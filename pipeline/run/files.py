@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from secrets import token_hex
 
 from xxhash import xxh3_128
 
@@ -48,7 +49,7 @@ class Files:
         """Put a file in its place as a whole. Raises OSError where it cannot be."""
         path = self.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_suffix(f".{os.getpid()}.part")
+        beside = path.with_suffix(f".{token_hex(6)}.part")
         digest = xxh3_128()
         try:
             with beside.open("wb") as file:

@@ -12,9 +12,11 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from xxhash import xxh3_128
+
 from pipeline.model.errors import GroundbreakError, ReviewError
 from pipeline.model.settings import Keep
-from pipeline.review.folder import Folder
+from pipeline.review.folder import Folder, replacing
 
 BACKUPS, CHIPS = Path(".groundbreak", "backups"), Path(".groundbreak", "chips")
 MEMORY = Path(".groundbreak", "memory")
@@ -31,8 +33,8 @@ def keep(out: Path, sites: Sequence[str], settings: Keep, now: datetime) -> tupl
     for site in sites:
         try:
             back_up(Folder(out / site).gpkg, out / BACKUPS / site, settings.backups, now)
-        except GroundbreakError as fault:
-            faults.append(fault)
+        except Exception as fault:  # noqa: BLE001  (the boundary of a site: what breaks it stops no other)
+            faults.append(fault if isinstance(fault, GroundbreakError) else ReviewError(str(fault), site, _MEND))
     for tidy, folder in ((prune, out / CHIPS), (forget, out / MEMORY)):
         try:
             tidy(folder, settings, now)
@@ -42,7 +44,7 @@ def keep(out: Path, sites: Sequence[str], settings: Keep, now: datetime) -> tupl
 
 
 def back_up(path: Path, folder: Path, count: int, now: datetime) -> None:
-    """One more copy of a review file, if it differs from the newest; the oldest beyond `count` go.
+    """One more copy of a review file, if its content is not that of the newest; the oldest beyond `count` go.
 
     A copy made by the database holds what a session in QGIS has saved and a copy of the file alone would lack. It is
     checked before it takes its name. Raises ReviewError where it cannot be made; the copies there are stay.
@@ -53,25 +55,74 @@ def back_up(path: Path, folder: Path, count: int, now: datetime) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         for leftover in folder.glob("*.part*"):
             leftover.unlink()
-        if changed_at(path) > max((changed_at(copy) for copy in folder.glob("*.gpkg")), default=-1):
-            _copy(path, folder / f"{now:%Y%m%dT%H%M%SZ}.gpkg")
-        # names sort by time; a clock set back must not make the newest copy the first to go
-        copies = sorted(folder.glob("*.gpkg"), key=lambda copy: (changed_at(copy), copy.name))
-        for copy in copies[:-count]:
+        held = copies(folder)
+        if not held or _content(path) != _content_or_none(held[0]):
+            _copy(path, folder / f"{now:%Y%m%dT%H%M%SZ}.gpkg", after=held[0] if held else None)
+        for copy in copies(folder)[count:]:
             copy.unlink()
     except (OSError, sqlite3.Error) as fault:
         raise ReviewError(f"no copy could be made: {fault}", str(path), _MEND) from fault
 
 
-def changed_at(path: Path) -> int:
-    """When a database last changed, ns; what a session has saved may still stand in the log beside it."""
-    log = path.with_name(f"{path.name}-wal")
-    return max(each.stat().st_mtime_ns for each in (path, log) if each.exists())
+def copies(folder: Path) -> list[Path]:
+    """The copies of a review file, newest first: each is given a later time than the one before it.
+
+    Names have the time of the clock, which may have been wrong.
+    """
+    return sorted(folder.glob("*.gpkg"), key=lambda copy: (copy.stat().st_mtime_ns, copy.name), reverse=True)
 
 
-def _copy(path: Path, target: Path) -> None:
+def restore(out: Path, site: str) -> tuple[str, ...]:
+    """Put the newest sound copy in the place of a review file that is gone; returns a sentence where it did.
+
+    Raises ReviewError where it cannot be written.
+    """
+    path, folder = Folder(out / site).gpkg, out / BACKUPS / site
+    if os.path.lexists(path):
+        return ()
+    for copy in copies(folder):
+        if _content_or_none(copy) is None:
+            continue
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            for log in ("-wal", "-shm", "-journal"):
+                # the log of the file that is gone: SQLite would play it into this one
+                left = path.with_name(f"{path.name}{log}")
+                if left.exists():
+                    left.replace(path.with_name(f"{left.name}.left"))
+            with replacing(path) as beside:
+                shutil.copy(copy, beside)
+        except OSError as fault:
+            raise ReviewError(f"cannot be restored: {fault.strerror or fault}", str(path), _MEND) from fault
+        return (f"{site}: review.gpkg was gone; restored from {copy}, verdicts included",)
+    return ()
+
+
+def _content_or_none(copy: Path) -> str | None:
+    try:
+        return _content(copy)
+    except sqlite3.Error:
+        return None
+
+
+def _content(path: Path) -> str:
+    """Digest of every row of a database, spatial indexes apart."""
+    digest = xxh3_128()
+    with contextlib.closing(sqlite3.connect(path, timeout=WAIT_SECONDS)) as db:
+        db.execute("BEGIN")
+        tables = db.execute(
+            "SELECT name, sql FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'rtree_%' ORDER BY name"
+        ).fetchall()
+        for name, sql in tables:
+            digest.update(repr((name, sql)).encode())
+            quoted = name.replace('"', '""')
+            for row in db.execute(f'SELECT * FROM "{quoted}"'):
+                digest.update(repr(row).encode())
+    return digest.hexdigest()
+
+
+def _copy(path: Path, target: Path, after: Path | None) -> None:
     beside = target.with_suffix(".part")
-    before = changed_at(path)
     with contextlib.closing(sqlite3.connect(path, timeout=WAIT_SECONDS)) as db:
         db.execute("VACUUM INTO ?", [str(beside)])
     with contextlib.closing(sqlite3.connect(beside)) as db:
@@ -80,8 +131,8 @@ def _copy(path: Path, target: Path) -> None:
         raise sqlite3.DatabaseError(said)
     with beside.open("rb") as handle:
         os.fsync(handle.fileno())
-    # as old as what it holds: a verdict saved while it was made makes the file newer than its copy
-    os.utime(beside, ns=(before, before))
+    if after is not None and beside.stat().st_mtime_ns <= (latest := after.stat().st_mtime_ns):
+        os.utime(beside, ns=(latest + 1_000_000, latest + 1_000_000))
     beside.replace(target)
 
 

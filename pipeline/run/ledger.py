@@ -5,12 +5,13 @@ catalogue. Verdicts are not in it: they live in review.gpkg alone.
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.model.errors import ReviewError
+from pipeline.run.outputs import Output
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS scenes (
@@ -18,6 +19,12 @@ CREATE TABLE IF NOT EXISTS scenes (
     attempts INTEGER NOT NULL, outcome TEXT NOT NULL, reason TEXT NOT NULL, PRIMARY KEY (site, scene));
 CREATE TABLE IF NOT EXISTS decisions (
     site TEXT PRIMARY KEY, settings TEXT NOT NULL, until TEXT NOT NULL, alerts INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS sites (
+    site TEXT PRIMARY KEY, place TEXT NOT NULL, success TEXT NOT NULL, last_scene TEXT NOT NULL,
+    failures INTEGER NOT NULL, failed TEXT NOT NULL, error TEXT NOT NULL, escalated INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS outputs (
+    site TEXT NOT NULL, name TEXT NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, digest TEXT NOT NULL,
+    PRIMARY KEY (site, name));
 CREATE TABLE IF NOT EXISTS begun (
     site TEXT NOT NULL, channel TEXT NOT NULL, greeted INTEGER NOT NULL, PRIMARY KEY (site, channel));
 CREATE TABLE IF NOT EXISTS told (
@@ -25,6 +32,7 @@ CREATE TABLE IF NOT EXISTS told (
     PRIMARY KEY (site, channel, change_id, status));
 """
 BUSY_SECONDS = 30.0
+_SITE = ("site", "place", "success", "last_scene", "failures", "failed", "error", "escalated")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +46,24 @@ class SceneEntry:
     attempts: int
     outcome: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiteEntry:
+    """How one site fares. success, failed: ISO times of the last night that could look at it, and that could not.
+
+    place: digest of its AOI and wishes when it was last judged. last_scene: ISO time of its newest scene. failures:
+    nights in a row that failed, the last of them with `error`; escalated: whether that was sent to the operator.
+    """
+
+    site: str
+    place: str = ""
+    success: str = ""
+    last_scene: str = ""
+    failures: int = 0
+    failed: str = ""
+    error: str = ""
+    escalated: bool = False
 
 
 class Ledger:
@@ -95,7 +121,10 @@ class Ledger:
         names = ("site", "scene", "digest", "acquired", "attempts", "outcome", "reason")
         return {row[1]: SceneEntry(**dict(zip(names, row, strict=True))) for row in rows}
 
-    def record(self, site: str, entries: Iterable[SceneEntry], settings_digest: str, until: str, alerts: int) -> None:
+    def record(
+        self, site: str, entries: Iterable[SceneEntry], settings_digest: str, until: str, alerts: int,
+        outputs: Mapping[str, Output],
+    ) -> None:  # fmt: skip
         """Everything one night learnt of a site, in one transaction; scenes no longer listed are dropped."""
         with self._transaction():
             self._db.execute("DELETE FROM scenes WHERE site = ?", [site])
@@ -105,6 +134,11 @@ class Ledger:
             )
             self._db.execute(
                 "INSERT OR REPLACE INTO decisions VALUES (?, ?, ?, ?)", [site, settings_digest, until, alerts]
+            )
+            self._db.execute("DELETE FROM outputs WHERE site = ?", [site])
+            self._db.executemany(
+                "INSERT INTO outputs VALUES (?, ?, ?, ?, ?)",
+                [(site, name, each.size, each.mtime_ns, each.digest) for name, each in outputs.items()],
             )
 
     def decided(self, site: str) -> str | None:
@@ -116,6 +150,28 @@ class Ledger:
         """End of the period the site was last decided on, ISO time, None if never."""
         row = self._db.execute("SELECT until FROM decisions WHERE site = ?", [site]).fetchone()
         return None if row is None else str(row[0])
+
+    def place(self, site: str) -> str:
+        """Digest of the AOI and wishes the site was last judged with, empty if never."""
+        entry = self.sites().get(site)
+        return entry.place if entry else ""
+
+    def sites(self) -> dict[str, SiteEntry]:
+        """How every site fares, by id."""
+        names = ", ".join(_SITE)
+        rows = self._db.execute(f"SELECT {names} FROM sites ORDER BY site")
+        return {row[0]: SiteEntry(**{**dict(zip(_SITE, row, strict=True)), "escalated": bool(row[-1])}) for row in rows}
+
+    def note_site(self, entry: SiteEntry) -> None:
+        """Write down how a site fares."""
+        values = [getattr(entry, name) for name in _SITE]
+        with self._transaction():
+            self._db.execute(f"INSERT OR REPLACE INTO sites VALUES ({', '.join('?' * len(_SITE))})", values)
+
+    def outputs(self, site: str) -> dict[str, Output]:
+        """The files of a site as they were last published, by name."""
+        rows = self._db.execute("SELECT name, size, mtime_ns, digest FROM outputs WHERE site = ?", [site])
+        return {name: Output(*rest) for name, *rest in rows}
 
     def begin(self, site: str, channel: str, past: Iterable[tuple[str, str]]) -> None:
         """Note that a channel looks at a site, if that is new, and which (change_id, status) it need not tell there."""

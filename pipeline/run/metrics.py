@@ -1,17 +1,31 @@
-"""groundbreak.prom: what a monitoring system wants to know of a night, in Prometheus' text format."""
+"""groundbreak.prom: what a monitoring system wants to know of a night, in Prometheus' text format.
+
+Every series is there every night, with zero where there is nothing: an alert rule cannot tell a gap from health.
+"""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 
+from pipeline.model.alert import Kind, Status
+from pipeline.model.errors import GroundbreakError
+from pipeline.model.imagery import Reason
+from pipeline.review.standing import Counts, count
+from pipeline.run.ledger import Ledger, SiteEntry
 from pipeline.run.nightly import NightOutcome
 from pipeline.run.notify import Told
 
+FILE = "groundbreak.prom"
+_OUTCOMES = ("judged", "idle", "failed")
+_CHANNELS = ("feed", "webhook", "mail")
 
-def write_metrics(path: Path, nights: Sequence[NightOutcome], told: Told, ended: datetime, seconds: float) -> None:
+
+def write_metrics(
+    out: Path, nights: Sequence[NightOutcome], told: Told, ended: datetime, seconds: float, *, went_well: bool
+) -> None:
     """Write the file beside and rename it (the library does): a scraper never sees half of it."""
     registry = CollectorRegistry()
 
@@ -19,29 +33,74 @@ def write_metrics(path: Path, nights: Sequence[NightOutcome], told: Told, ended:
         return Gauge(f"groundbreak_{name}", help_text, labels, registry=registry)
 
     gauge("last_run_timestamp_seconds", "when the last night ended").set(ended.timestamp())
+    success = gauge("last_success_timestamp_seconds", "when the last night ended in which few sites failed")
+    success.set(ended.timestamp() if went_well else _value_before(out / FILE, "last_success_timestamp_seconds"))
     gauge("night_seconds", "how long it took").set(seconds)
     sites = gauge("sites", "sites by what became of them", ("outcome",))
-    for outcome, count in Counter(_outcome(night) for night in nights).items():
-        sites.labels(outcome).set(count)
-    scenes = gauge("scenes", "scenes of the sites judged, used or refused and why", ("outcome", "reason"))
-    records = [record for night in nights if night.outcome for record in night.outcome.records]
-    for (used, reason), count in Counter((record.used, record.reason) for record in records).items():
-        scenes.labels("used" if used else "rejected", reason).set(count)
-    alerts = gauge("alerts", "alerts of the sites judged", ("status", "kind"))
-    found = [
-        alert for night in nights if night.outcome and night.outcome.decision for alert in night.outcome.decision.alerts
-    ]
-    for (status, kind), count in Counter((alert.status.value, alert.kind.value) for alert in found).items():
-        alerts.labels(status, kind).set(count)
+    outcomes = Counter(_outcome(night) for night in nights)
+    for outcome in _OUTCOMES:
+        sites.labels(outcome).set(outcomes[outcome])
+    _write_counts(out, nights, gauge("scenes", "scenes of all sites, used or refused and why", ("outcome", "reason")),
+                  gauge("alerts", "alerts of all sites", ("status", "kind")))  # fmt: skip
     sent = gauge("told_alerts", "alerts told last night, each status of each alert once", ("channel",))
-    for channel, count in told.alerts.items():
-        sent.labels(channel).set(count)
+    for channel in (*_CHANNELS, *told.alerts):
+        sent.labels(channel).set(told.alerts[channel])
     gauge("untold_messages", "messages that a channel did not take; they are sent the next night").set(len(told.faults))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_to_textfile(str(path), registry)
+    failures = gauge("site_consecutive_failures", "nights in a row that a site failed", ("site",))
+    successes = gauge("site_last_success_timestamp_seconds", "when a site was last looked at; 0: never", ("site",))
+    scenes = gauge("site_last_scene_timestamp_seconds", "when its newest scene was acquired; 0: none", ("site",))
+    for site, entry in _entries(out, nights).items():
+        failures.labels(site).set(entry.failures)
+        successes.labels(site).set(_seconds(entry.success))
+        scenes.labels(site).set(_seconds(entry.last_scene))
+    out.mkdir(parents=True, exist_ok=True)
+    write_to_textfile(str(out / FILE), registry)
+
+
+def _write_counts(out: Path, nights: Sequence[NightOutcome], scenes: Gauge, alerts: Gauge) -> None:
+    used, found = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
+    for night in nights:
+        counts = _counted(out / night.question.site.id / "review.gpkg")
+        used.update(counts.scenes)
+        found.update(counts.alerts)
+    for key in {("used", ""), *(("rejected", reason.value) for reason in Reason), *used}:
+        scenes.labels(*key).set(used[key])
+    for pair in {*((status.value, kind.value) for status in Status for kind in Kind), *found}:
+        alerts.labels(*pair).set(found[pair])
+
+
+def _counted(path: Path) -> Counts:
+    """Of a review file; one that cannot be read is reported by its site and counts nothing here."""
+    try:
+        return count(path)
+    except GroundbreakError:
+        return Counts()
+
+
+def _entries(out: Path, nights: Sequence[NightOutcome]) -> Mapping[str, SiteEntry]:
+    ledger = Ledger(out / ".groundbreak" / "ledger.sqlite")
+    try:
+        known = ledger.sites()
+    finally:
+        ledger.close()
+    ids = [night.question.site.id for night in nights]
+    return {site: known.get(site) or SiteEntry(site=site) for site in ids}
+
+
+def _seconds(moment: str) -> float:
+    return datetime.fromisoformat(moment).timestamp() if moment else 0.0
+
+
+def _value_before(path: Path, name: str) -> float:
+    """What the file of the last night has, 0 where there is none."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        return float(next(line.split()[1] for line in lines if line.startswith(f"groundbreak_{name} ")))
+    except (OSError, ValueError, StopIteration, IndexError):
+        return 0.0
 
 
 def _outcome(night: NightOutcome) -> str:
-    if night.fault is not None or (night.outcome is not None and night.outcome.fault is not None):
+    if night.fault is not None:
         return "failed"
     return "idle" if night.outcome is None else "judged"

@@ -15,10 +15,15 @@ from pipeline.catalogue.scenes import Found
 from pipeline.model.errors import GroundbreakError, UsageError
 from pipeline.model.imagery import Rejection, Scene, SceneRecord
 from pipeline.model.settings import digest
+from pipeline.model.site import Site
+from pipeline.review.folder import Folder, clear_leftovers
 from pipeline.run.correcting import Progress
-from pipeline.run.detect import SiteOutcome, detect, told
+from pipeline.run.detect import SiteOutcome, judged, told
 from pipeline.run.judge import Question, scenes_of
-from pipeline.run.ledger import Ledger, SceneEntry
+from pipeline.run.ledger import Ledger, SceneEntry, SiteEntry
+from pipeline.run.outputs import REVIEW, differing, discard, measure
+from pipeline.run.resume import notes_of, resume
+from pipeline.run.searches import Searched, searched
 
 REVISIT_DAYS = 5.0
 """Two satellites over one relative orbit."""
@@ -28,27 +33,40 @@ QUIET_DAYS = 30.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Night:
-    """What a catalogue has against what the ledger knows of a site, as scene ids."""
+    """What a catalogue and the disk have against what the ledger knows of a site: scene ids, and names of outputs that
+    are missing or not as they were written.
+    """
 
-    new: tuple[str, ...]
-    changed: tuple[str, ...]
-    withdrawn: tuple[str, ...]
+    new: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    withdrawn: tuple[str, ...] = ()
+    damaged: tuple[str, ...] = ()
 
     @property
     def idle(self) -> bool:
         """True: nothing to do."""
-        return not (self.new or self.changed or self.withdrawn)
+        return not (self.new or self.changed or self.withdrawn or self.damaged)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class NightOutcome:
-    """One site's night: what was new, and what became of it; `outcome` is None where nothing was."""
+    """One site's night: what was new, and what became of it; `outcome` is None where nothing was.
+
+    notes: what was restored or changed in its results. failures: nights in a row that failed, this one included.
+    """
 
     question: Question
     night: Night
-    outcome: SiteOutcome | None
+    outcome: SiteOutcome | None = None
     warning: str = ""
-    fault: GroundbreakError | None = None
+    error: GroundbreakError | None = None
+    notes: tuple[str, ...] = ()
+    failures: int = 0
+
+    @property
+    def fault(self) -> GroundbreakError | None:
+        """Why the site was not looked at, or not published; None where all went well."""
+        return self.error or (self.outcome.fault if self.outcome else None)
 
 
 def scene_digest(scene: Scene | Rejection) -> str:
@@ -76,51 +94,129 @@ def reconcile(found: Found, known: dict[str, SceneEntry]) -> Night:
 
 
 def nightly(
-    questions: Sequence[Question], out: Path, workers: int, step: Progress, scheduler: str | None = None
-) -> Iterator[NightOutcome]:
-    """Every site, in the order given; what fails at one site is that site's outcome."""
+    questions: Sequence[Question], out: Path, workers: int, step: Progress, scheduler: str | None = None,
+    now: datetime | None = None,
+) -> Iterator[NightOutcome]:  # fmt: skip
+    """Every site once, those first whose catalogue answers; what fails at one site is that site's outcome.
+
+    Catalogues are searched while sites are judged. out/index.html is left to the caller.
+    now: when the night is, by default the end of its period.
+    """
     ledger = Ledger(out / ".groundbreak" / "ledger.sqlite")
+    clear_leftovers(out)
     try:
-        nights: dict[str, tuple[Question, Found, Night]] = {}
-        for question in questions:
-            try:
-                found = scenes_of(question)
-                night = _checked(question, found, ledger)
-            except Exception as fault:  # noqa: BLE001  (the boundary of a site: what breaks it stops no other)
-                nothing = Night(new=(), changed=(), withdrawn=())
-                yield NightOutcome(question=question, night=nothing, outcome=None, fault=told(fault, question.site))
-                continue
-            if night.idle:
-                warning = _silence(question, found)
-                yield NightOutcome(question=question, night=night, outcome=None, warning=warning)
-            else:
-                nights[question.site.id] = (question, found, night)
         # what the catalogue said is not asked again, and can't have changed in between
-        touched = [replace(question, found=found) for question, found, _ in nights.values()]
-        for outcome in detect(touched, out, workers, step, scheduler):
-            question, found, night = nights[outcome.site.id]
-            try:
-                _record(ledger, question, found, outcome)
-            except GroundbreakError as fault:
-                # published and not written down: the next night does it again, and changes nothing
-                yield NightOutcome(question=question, night=night, outcome=outcome, fault=fault)
-                continue
-            warning = _silence(question, found)
-            yield NightOutcome(question=question, night=night, outcome=outcome, warning=warning)
+        for batch in searched(questions, lambda question: scenes_of(question)):
+            ready: dict[str, _Ready] = {}
+            for each in batch:
+                looked = _looked_at(each, out, ledger)
+                if isinstance(looked, _Ready):
+                    ready[each.question.site.id] = looked
+                else:
+                    yield _noted(looked, each.found, ledger, now)
+            for outcome in judged([site.question for site in ready.values()], out, workers, step, scheduler):
+                site = ready[outcome.site.id]
+                yield _noted(_recorded(site, outcome, ledger), site.found, ledger, now)
     finally:
         ledger.close()
 
 
-def _checked(question: Question, found: Found, ledger: Ledger) -> Night:
-    site = question.site.id
-    last = ledger.until(site)
-    if last is not None and question.until.isoformat() < last and _newer(ledger, site, question.until):
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Ready:
+    """A site that is to be judged."""
+
+    question: Question
+    found: Found
+    night: Night
+    notes: tuple[str, ...]
+
+
+def _looked_at(each: Searched, out: Path, ledger: Ledger) -> _Ready | NightOutcome:
+    """What is to be done at a site."""
+    question, notes = each.question, tuple[str, ...]()
+    try:
+        if each.found is None:
+            raise each.error or LookupError(question.source)
+        found = each.found
+        resumed = resume(question, out)
+        question, notes = replace(resumed.question, found=found), resumed.notes
+        night, more = _checked(question, found, ledger, out)
+        notes = notes_of(notes, more)
+        if resumed.notes:
+            night = replace(night, damaged=tuple(sorted({*night.damaged, REVIEW})))
+        discard(Folder(out / question.site.id), night.damaged)
+    except Exception as fault:  # noqa: BLE001  (the boundary of a site: what breaks it stops no other)
+        return NightOutcome(question=question, night=Night(), error=told(fault, question.site.id), notes=notes)
+    if night.idle:
+        return NightOutcome(question=question, night=night, warning=_silence(question, found), notes=notes)
+    return _Ready(question=question, found=found, night=night, notes=notes)
+
+
+def _recorded(ready: _Ready, outcome: SiteOutcome, ledger: Ledger) -> NightOutcome:
+    """Write down what the night learnt of a site."""
+    question, error = ready.question, None
+    try:
+        _record(ledger, question, ready.found, outcome)
+    except (GroundbreakError, OSError) as fault:
+        # published and not written down: the next night does it again, and changes nothing
+        error = told(fault, question.site.id)
+    notes = notes_of(ready.notes, outcome.published.notes if outcome.published else ())
+    return NightOutcome(
+        question=question, night=ready.night, outcome=outcome, warning=_silence(question, ready.found), error=error,
+        notes=notes,
+    )  # fmt: skip
+
+
+def _noted(outcome: NightOutcome, found: Found | None, ledger: Ledger, now: datetime | None) -> NightOutcome:
+    """The outcome with how often in a row its site has failed, which the ledger counts."""
+    question, error = outcome.question, outcome.fault
+    moment = (now or question.until).astimezone(UTC).isoformat(timespec="seconds")
+    known = ledger.sites().get(question.site.id) or SiteEntry(site=question.site.id)
+    times = _times(found) if found else []
+    latest = max((each.astimezone(UTC).isoformat(timespec="seconds") for each in times), default=known.last_scene)
+    if error is None:
+        done = outcome.outcome is not None
+        place = place_digest(question.site) if done else known.place
+        entry = SiteEntry(site=known.site, place=place, success=moment, last_scene=latest)
+    else:
+        entry = replace(known, last_scene=latest, failures=known.failures + 1, failed=moment, error=str(error))
+    try:
+        ledger.note_site(entry)
+    except GroundbreakError as fault:
+        return replace(outcome, error=outcome.error or fault, failures=entry.failures)
+    return replace(outcome, failures=entry.failures)
+
+
+def _checked(question: Question, found: Found, ledger: Ledger, out: Path) -> tuple[Night, tuple[str, ...]]:
+    """What is new, and sentences on what has changed beside the scenes."""
+    site, folder = question.site, Folder(out / question.site.id)
+    last = ledger.until(site.id)
+    if last is not None and question.until.isoformat() < last and _newer(ledger, site.id, question.until):
         what = f"already judged until {last[:10]}, later than {question.until:%Y-%m-%d}"
-        raise UsageError(what, site, "replay a past night into a folder of its own with --out")
-    night = reconcile(found, ledger.scenes(site))
-    if night.idle and ledger.decided(site) != digest(question.settings):
-        return replace(night, changed=tuple(sorted(_digests(found))))
-    return night
+        raise UsageError(what, site.id, "replay a past night into a folder of its own with --out")
+    night, notes = reconcile(found, ledger.scenes(site.id)), list[str]()
+    place = ledger.place(site.id)
+    moved = bool(place) and place != place_digest(site)
+    if moved:
+        notes.append(f"{site.id}: its AOI or its entry in the AOI file has changed; judged again on the same grid")
+    known = ledger.outputs(site.id)
+    damaged = differing(folder, known) if last is not None else ()
+    if known and damaged:
+        notes.append(f"{site.id}: missing or not as written, made again: {_listed(damaged)}")
+    if night.idle and (moved or ledger.decided(site.id) != digest(question.settings)):
+        night = replace(night, changed=tuple(sorted(_digests(found))))
+    return replace(night, damaged=damaged), tuple(notes)
+
+
+def _listed(names: Sequence[str]) -> str:
+    rest = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(names[:5]) + rest
+
+
+def place_digest(site: Site) -> str:
+    """Changes with the AOI of a site and with what its entry in the AOI file asks for."""
+    facts = [site.name, site.aoi.wkb_hex, str(site.start), str(site.end), site.collection]
+    return hashlib.sha256(json.dumps([*facts, sorted(map(str, site.properties.items()))]).encode()).hexdigest()[:16]
 
 
 def _newer(ledger: Ledger, site: str, until: datetime) -> bool:
@@ -156,7 +252,8 @@ def _record(ledger: Ledger, question: Question, found: Found, outcome: SiteOutco
             )
         )
     alerts = len(outcome.decision.alerts) if outcome.decision else 0
-    ledger.record(question.site.id, entries, digest(question.settings), question.until.isoformat(), alerts)
+    written = measure(outcome.published.folder)
+    ledger.record(question.site.id, entries, digest(question.settings), question.until.isoformat(), alerts, written)
 
 
 def _outcome(record: SceneRecord | None) -> str:
@@ -167,8 +264,12 @@ def _outcome(record: SceneRecord | None) -> str:
 
 def _silence(question: Question, found: Found) -> str:
     """A sentence where the catalogue has gone quiet: no tool may take an empty archive for an empty place."""
-    times = [scene.time for scene in found.scenes] + [item.time for item in found.rejections]
+    times = _times(found)
     if not times or question.until - max(times) <= timedelta(days=QUIET_DAYS):
         return ""
     days = (question.until - max(times)).days
     return f"no new scene for {days} days, where about {days / REVISIT_DAYS:.0f} were expected"
+
+
+def _times(found: Found) -> list[datetime]:
+    return [scene.time for scene in found.scenes] + [item.time for item in found.rejections]

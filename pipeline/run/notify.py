@@ -17,6 +17,7 @@ from pipeline.review.contents import read
 from pipeline.review.feed import Entry, entry_id, read_feed, write_feed
 from pipeline.review.folder import Folder
 from pipeline.run.channels import Channel, Secrets, UndeliveredError, channels, read_secrets
+from pipeline.run.detect import told
 from pipeline.run.ledger import Ledger
 from pipeline.run.news import RANKS, Digest, standing, untold
 
@@ -74,8 +75,8 @@ def _digests(out: Path, sites: Sequence[str], faults: list[GroundbreakError]) ->
             continue
         try:
             yield standing(folder, read(folder.gpkg, WAIT_SECONDS))
-        except GroundbreakError as fault:
-            faults.append(fault)
+        except Exception as fault:  # noqa: BLE001  (the boundary of a site: what breaks it stops no other)
+            faults.append(told(fault, site))
 
 
 def _begin(ledger: Ledger, digests: Sequence[Digest], ways: Sequence[str], feed: tuple[Entry, ...] | None) -> None:

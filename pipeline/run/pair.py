@@ -19,11 +19,13 @@ from pipeline.correct.reference import Draft, build
 from pipeline.decide.pair import decide_pair
 from pipeline.model.alert import Decision
 from pipeline.model.bands import ANALYSIS, Band
-from pipeline.model.errors import DecisionError, UsageError
+from pipeline.model.errors import DecisionError, ReviewError, UsageError
 from pipeline.model.imagery import Alignment, Chip, Look, OffsetClaim, Reason, Rejection, Scene, SceneRecord
 from pipeline.model.settings import Settings
 from pipeline.model.site import Site, aoi_mask, covered_grid, site_grid, slug
+from pipeline.review.folder import Folder
 from pipeline.review.publish import Published, publish
+from pipeline.review.standing import read_standing
 from pipeline.run.correcting import Progress
 from pipeline.run.judge import quiet
 from pipeline.run.threads import one_thread
@@ -67,6 +69,7 @@ def _pair(before: Path, after: Path, aoi: Path | None, out: Path, settings: Sett
     bands = tuple(band for band in ANALYSIS if all(band in side.files for side in sides))
     step(site.id, 1, 4, "looks read")
     scenes = _scenes(*sides)
+    _refuse_others(Folder(out), scenes)
     chips = tuple(read_side(side, scene, site.grid, bands) for side, scene in zip(sides, scenes, strict=True))
     step(site.id, 2, 4, "looks corrected")
     looks = _looks(chips, site, bands, settings)
@@ -84,6 +87,14 @@ def _pair(before: Path, after: Path, aoi: Path | None, out: Path, settings: Sett
         notes=(*notes, *published.notes),
         seconds=time.monotonic() - began,
     )
+
+
+def _refuse_others(folder: Folder, scenes: tuple[Scene, Scene]) -> None:
+    """Raise ReviewError where the results of a watched site, or of two other images, are in the folder."""
+    standing = read_standing(folder.gpkg)
+    if standing is not None and standing.looks and standing.looks != {scene.id for scene in scenes}:
+        what = f"results of other images ({', '.join(sorted(standing.looks)[:2])}, …)"
+        raise ReviewError(what, str(folder.path), "give another folder with --out")
 
 
 def _few_pictures(settings: Settings) -> Settings:

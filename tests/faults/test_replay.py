@@ -18,11 +18,18 @@ FLAT = 1.25
 
 
 def standing(out: Path, place: Path = PLACE) -> list[tuple[Any, ...]]:
-    """Every alert that stands, without its id: a night mints it from what that night saw (docs/decisions/0061)."""
+    """Every alert that stands, without its id, which `ids` compares."""
     with contextlib.closing(sqlite3.connect(out / place / "review.gpkg")) as db:
         names = [row[1] for row in db.execute("PRAGMA table_info(changes)") if row[1] not in ("fid", "change_id")]
         query = f"SELECT {', '.join(names)} FROM changes WHERE status != 'withdrawn' ORDER BY first_seen, lon"
         return db.execute(query).fetchall()
+
+
+def ids(out: Path, place: Path = PLACE) -> dict[str, tuple[float, float]]:
+    """Of every alert that stands: its place, metres apart at most where the outline moved."""
+    with contextlib.closing(sqlite3.connect(out / place / "review.gpkg")) as db:
+        query = "SELECT change_id, lon, lat FROM changes WHERE status != 'withdrawn'"
+        return {change_id: (lon, lat) for change_id, lon, lat in db.execute(query)}
 
 
 def test_nights_one_by_one_and_all_at_once_agree(tmp_path: Path) -> None:
@@ -37,6 +44,7 @@ def test_nights_one_by_one_and_all_at_once_agree(tmp_path: Path) -> None:
     nights, at_once = standing(tmp_path / "out"), standing(tmp_path / "once")
     assert len(at_once) == 1
     assert nights == at_once
+    assert ids(tmp_path / "out") == ids(tmp_path / "once")
     again = run(tmp_path, "nightly", "--sites", "sites.geojson", "--workers", "1", "--until", until)
     assert again.code == 4, again.err
 
@@ -56,4 +64,7 @@ def test_two_simulated_years_with_every_nuisance_agree_and_memory_stays_flat(tmp
     at_once = standing(tmp_path / "once", Path(place))
     assert len(at_once) > 10
     assert standing(tmp_path / "out", Path(place)) == at_once
+    nightly, replayed = ids(tmp_path / "out", Path(place)), ids(tmp_path / "once", Path(place))
+    same = len(nightly.keys() & replayed.keys())
+    assert same == len(replayed), f"{same} of {len(replayed)} ids are equal"
     assert 0 < nights[-1] < FLAT * nights[1], nights

@@ -1,0 +1,119 @@
+"""What a night says: one JSON line a site for a journal, and each error once with the sites that have it."""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from secrets import token_hex
+
+from pipeline.cli.console import error, is_terminal, note, say
+from pipeline.model.alert import Status
+from pipeline.model.errors import GroundbreakError
+from pipeline.run.nightly import NightOutcome
+from pipeline.run.searches import PutOffError
+
+NAMED = 5
+"""Sites named in a line that stands for many."""
+
+
+class NightLog:
+    """The lines of one run, which all have its id."""
+
+    def __init__(self) -> None:
+        self.run = token_hex(4)
+        self._same: dict[tuple[str, str, str], list[str]] = {}
+        self._put_off: dict[str, list[str]] = {}
+
+    def site(self, night: NightOutcome) -> None:
+        """What became of a site."""
+        site = night.question.site.id
+        lost = night.outcome.faults if night.outcome else ()
+        for fault in (*lost, *((night.fault,) if night.fault else ())):
+            self._error(site, fault)
+        for remark in night.notes:
+            note(remark)
+        if night.warning:
+            note(f"{site}: {night.warning}")
+        if not is_terminal():
+            self._line(_level(night), _facts(night))
+        elif night.outcome is not None and night.outcome.published is not None:
+            say(f"{site}: {len(night.night.new)} new scenes, {night.outcome.published.changed} alerts changed")
+
+    def end(self, nights: Sequence[NightOutcome], seconds: float) -> None:
+        """The errors that several sites have, and a last line with the sums."""
+        for host, sites in self._put_off.items():
+            where = f"{len(sites)} site{'s' * (len(sites) != 1)}: {_listed(sites)}"
+            error(GroundbreakError(f"{host} does not answer", where, "put off; the next night searches them"))
+        for (what, where, mend), sites in self._same.items():
+            if len(sites) > 1:
+                more = f"{where}; {len(sites) - 1} more sites: {_listed(sites[1:])}"
+                error(GroundbreakError(what, more, mend))
+        if not is_terminal():
+            sums = {
+                "new": sum(len(night.night.new) for night in nights),
+                "changed": sum(len(night.night.changed) for night in nights),
+                "withdrawn": sum(len(night.night.withdrawn) for night in nights),
+                "alerts_changed": sum(_alerts_changed(night) for night in nights),
+            }
+            failed = sum(night.fault is not None for night in nights)
+            judged = sum(night.outcome is not None and night.fault is None for night in nights)
+            counts = {"sites": len(nights), "judged": judged, "failed": failed}
+            level = "error" if failed else "info"
+            self._line(level, {"event": "night ended", **counts, **sums, "seconds": round(seconds, 1)})
+
+    def _error(self, site: str, fault: GroundbreakError) -> None:
+        if isinstance(fault, PutOffError):
+            self._put_off.setdefault(fault.host, []).append(site)
+            return
+        sites = self._same.setdefault((fault.what, fault.where, fault.mend), [])
+        sites.append(site)
+        if len(sites) == 1:
+            error(_named(site, fault))
+
+    def _line(self, level: str, facts: dict[str, object]) -> None:
+        time = datetime.now(UTC).isoformat(timespec="milliseconds")
+        say(json.dumps({"time": time, "level": level, "run": self.run, **facts}))
+
+
+def _named(site: str, fault: GroundbreakError) -> GroundbreakError:
+    """The error with its site."""
+    if site in fault.what or site in fault.where:
+        return fault
+    named = GroundbreakError(fault.what, f"{site}, {fault.where}", fault.mend)
+    named.__cause__ = fault
+    return named
+
+
+def _listed(sites: Sequence[str]) -> str:
+    return ", ".join(sites[:NAMED]) + (", …" if len(sites) > NAMED else "")
+
+
+def _level(night: NightOutcome) -> str:
+    if night.fault:
+        return "error"
+    return "warning" if night.warning or night.notes else "info"
+
+
+def _alerts_changed(night: NightOutcome) -> int:
+    return night.outcome.published.changed if night.outcome and night.outcome.published else 0
+
+
+def _facts(night: NightOutcome) -> dict[str, object]:
+    outcome = night.outcome
+    records = outcome.records if outcome else ()
+    alerts = outcome.decision.alerts if outcome and outcome.decision else ()
+    return {
+        "site": night.question.site.id,
+        "new": len(night.night.new),
+        "changed": len(night.night.changed),
+        "withdrawn": len(night.night.withdrawn),
+        "damaged": len(night.night.damaged),
+        "alerts_changed": _alerts_changed(night),
+        "alerts_open": sum(alert.status is not Status.WITHDRAWN for alert in alerts) if outcome else None,
+        "scenes_used": sum(record.used for record in records),
+        "scenes_refused": sum(not record.used for record in records),
+        "seconds": round(outcome.seconds, 1) if outcome else 0.0,
+        "failures": night.failures,
+        "fault": str(night.fault) if night.fault else None,
+        "warning": night.warning or None,
+        "notes": list(night.notes),
+    }

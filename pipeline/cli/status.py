@@ -1,0 +1,43 @@
+"""`groundbreak status`: how each site fares."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import typer
+
+from pipeline.cli.console import narrow, out, say
+from pipeline.model.errors import Exit, ReviewError
+from pipeline.run.ledger import Ledger
+
+
+def status(
+    folder: Path = typer.Option(Path("out"), "--out", help="where the results are"),
+    as_json: bool = typer.Option(False, "--json", help="print one JSON document instead of a table"),
+) -> int:
+    r"""Show of each site when it was last looked at, its newest scene, and how many nights in a row it has failed.
+
+    \b
+    groundbreak status
+    groundbreak status --json
+    """
+    path = folder / ".groundbreak" / "ledger.sqlite"
+    if not path.exists():
+        raise ReviewError("no night yet", str(folder), "run `groundbreak nightly`, or name its folder with --out")
+    ledger = Ledger(path)
+    try:
+        entries = ledger.sites().values()
+    finally:
+        ledger.close()
+    if as_json:
+        hidden = ("place",)
+        say(json.dumps([{name: value for name, value in dataclasses.asdict(entry).items() if name not in hidden}
+                        for entry in entries], indent=1))  # fmt: skip
+        return Exit.DONE
+    table = narrow("Sites", "site", "last success", "last scene", "failed", "why", numbers=("failed",))
+    for entry in sorted(entries, key=lambda each: (-each.failures, each.site)):
+        success, scene = (moment[:10] or "never" for moment in (entry.success, entry.last_scene))
+        failed = str(entry.failures) if entry.failures else ""
+        table.add_row(entry.site, success, scene, failed, entry.error if entry.failures else "")
+    out.print(table)
+    return Exit.DONE

@@ -1,0 +1,114 @@
+"""What a review file holds before a run: of which place, over which period, and whether it is as it was written."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from odc.geo.geom import Geometry
+from shapely.geometry.base import BaseGeometry
+
+from pipeline.model.errors import ReviewError
+from pipeline.model.site import Site
+from pipeline.review.geoblob import ground
+from pipeline.review.gpkg import LOOK_COLUMNS, SCENE_COLUMNS, WAIT_SECONDS, opened
+from pipeline.review.schema import MACHINE
+
+COUNT_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Standing:
+    """What results rest on already. aoi: in `crs`, None where it cannot be read; looks: ids of the scenes used."""
+
+    site: str | None
+    aoi: BaseGeometry | None
+    crs: str
+    first: datetime | None
+    last: datetime | None
+    looks: frozenset[str]
+
+
+def read_standing(path: Path, wait: float = WAIT_SECONDS) -> Standing | None:
+    """What the results in a review file rest on; None where there is no file. Raises ReviewError as `opened`."""
+    if not path.exists():
+        return None
+    with opened(path, wait) as db:
+        aoi = db.execute("SELECT id, geom FROM aoi").fetchone()
+        srs = db.execute("SELECT srs_id FROM gpkg_contents WHERE table_name = 'aoi'").fetchone()
+        known = {str(key): str(value) for key, value in db.execute("SELECT key, value FROM provenance")}
+        looks = frozenset(str(scene) for (scene,) in db.execute("SELECT scene FROM scenes WHERE used"))
+    try:
+        outline = None if aoi is None else ground(aoi[1])
+    except ValueError:
+        outline = None
+    times = [_moment(known.get(key, "")) for key in ("first_look", "last_look")]
+    site, crs = (str(aoi[0]) if aoi else None), (f"EPSG:{srs[0]}" if srs else "")
+    return Standing(site=site, aoi=outline, crs=crs, first=times[0], last=times[1], looks=looks)
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def check_place(standing: Standing | None, site: Site, path: Path) -> None:
+    """Raise ReviewError where results are those of another place than the site's."""
+    if standing is None:
+        return
+    if standing.site is not None and standing.site != site.id:
+        what = f"these are the results of {standing.site}, not of {site.id}"
+        raise ReviewError(what, str(path), "give another folder with --out")
+    if standing.aoi is not None and standing.crs:
+        aoi = Geometry(site.aoi, "EPSG:4326").to_crs(standing.crs).geom
+        if not aoi.intersects(standing.aoi):
+            km = aoi.distance(standing.aoi) / 1000
+            what = f"the AOI of {site.id} has moved by {km:,.1f} km, off the ground of its results"
+            mend = "give the new place an id of its own; to keep these results, restore the AOI"
+            raise ReviewError(what, str(path), mend)
+
+
+def state(path: Path, wait: float = WAIT_SECONDS) -> str:
+    """Digest of all that the machine has written into a file: it changes with a run, an older copy, a hand edit of its
+    columns, and not with verdicts or outlines of the analyst. Raises ReviewError as `opened`.
+    """
+    facts = hashlib.sha256()
+    with opened(path, wait) as db:
+        for query in (
+            f"SELECT {', '.join(MACHINE)} FROM changes WHERE change_id IN (SELECT change_id FROM outlines_written)"
+            " ORDER BY change_id",
+            f"SELECT {', '.join(LOOK_COLUMNS)} FROM observations ORDER BY change_id, time, scene",
+            f"SELECT {', '.join(SCENE_COLUMNS[:-1])} FROM scenes ORDER BY time, scene",
+            "SELECT id, name, geom FROM aoi ORDER BY id",
+            "SELECT key, value FROM provenance ORDER BY key",
+        ):
+            for row in db.execute(query):
+                facts.update(repr(row).encode())
+    return facts.hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """Rows of a review file: scenes by (used or rejected, reason), alerts by (status, kind)."""
+
+    scenes: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    alerts: Mapping[tuple[str, str], int] = field(default_factory=dict)
+
+
+def count(path: Path) -> Counts:
+    """What a review file holds, in numbers; nothing where there is none. Raises ReviewError as `opened`."""
+    if not path.exists():
+        return Counts()
+    with opened(path, COUNT_SECONDS) as db:
+        scenes = db.execute("SELECT used, reason, count(*) FROM scenes GROUP BY 1, 2").fetchall()
+        alerts = db.execute(
+            "SELECT status, kind, count(*) FROM changes"
+            " WHERE change_id IN (SELECT change_id FROM outlines_written) GROUP BY 1, 2"
+        ).fetchall()
+    return Counts(
+        scenes={("used" if used else "rejected", str(reason or "")): number for used, reason, number in scenes},
+        alerts={(str(status), str(kind)): number for status, kind, number in alerts},
+    )

@@ -1,0 +1,80 @@
+"""The files of a site as the last night left them, so that the next one sees what is missing, older or altered."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from xxhash import xxh3_128
+
+from pipeline.review.folder import PICTURES, Folder
+from pipeline.review.standing import state
+
+REVIEW = "review.gpkg"
+PRESENT = ("report.html", "review.qgz")
+"""Files that only have to be there: the report is also written by `groundbreak report`, the project by QGIS."""
+WAIT_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One file. digest: of its content, empty for a file that only has to be there."""
+
+    size: int
+    mtime_ns: int
+    digest: str
+
+
+def measure(folder: Folder) -> dict[str, Output]:
+    """Every output there is, by its name inside the folder. Raises ReviewError where the review file cannot be read."""
+    found = {}
+    for path in _files(folder):
+        name, stat = str(path.relative_to(folder.path)), path.stat()
+        found[name] = Output(stat.st_size, stat.st_mtime_ns, "" if name in PRESENT else _digest(path))
+    for name in PRESENT:
+        if (folder.path / name).is_file():
+            found[name] = Output(0, 0, "")
+    if folder.gpkg.exists():
+        found[REVIEW] = Output(0, 0, state(folder.gpkg))
+    return found
+
+
+def differing(folder: Folder, known: Mapping[str, Output]) -> tuple[str, ...]:
+    """Names of outputs that are missing or not as they were written; all but the content of a sound file is cheap.
+
+    Raises ReviewError where the review file cannot be read.
+    """
+    wrong = [name for name, output in known.items() if name != REVIEW and _differs(folder.path / name, name, output)]
+    review = known.get(REVIEW)
+    if review is None or not folder.gpkg.is_file() or state(folder.gpkg, WAIT_SECONDS) != review.digest:
+        wrong.append(REVIEW)
+    return tuple(sorted(wrong))
+
+
+def discard(folder: Folder, names: tuple[str, ...]) -> None:
+    """Remove outputs that are to be written again; never the review file or the project."""
+    for name in names:
+        if name not in (REVIEW, *PRESENT):
+            (folder.path / name).unlink(missing_ok=True)
+
+
+def _files(folder: Folder) -> Iterator[Path]:
+    for raster in (folder.before, folder.after, folder.score):
+        yield from (path for path in (raster, raster.with_suffix(".qml")) if path.is_file())
+    for pictures in PICTURES:
+        yield from sorted((folder.path / pictures).glob("*.png"))
+
+
+def _differs(path: Path, name: str, output: Output) -> bool:
+    try:
+        stat = path.stat()
+        if name in PRESENT:
+            return False
+        if (stat.st_size, stat.st_mtime_ns) == (output.size, output.mtime_ns):
+            return False
+        return stat.st_size != output.size or _digest(path) != output.digest
+    except OSError:
+        return True
+
+
+def _digest(path: Path) -> str:
+    return xxh3_128(path.read_bytes()).hexdigest()

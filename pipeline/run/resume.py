@@ -1,0 +1,58 @@
+"""What a site's results, as they lie on the disk, demand of the next run: before any scene is looked for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pipeline.model.errors import GroundbreakError, UsageError
+from pipeline.model.site import site_grid
+from pipeline.review.folder import Folder
+from pipeline.review.qgis_style import styles
+from pipeline.review.repair import repair
+from pipeline.review.standing import Standing, check_place, read_standing
+from pipeline.run.judge import Question
+from pipeline.run.keep import restore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Resumed:
+    """A question on the grid of its results, and what was done to them. error: why the site cannot be judged."""
+
+    question: Question
+    notes: tuple[str, ...] = ()
+    error: GroundbreakError | None = None
+
+
+def resume(question: Question, out: Path) -> Resumed:
+    """Restore what is lost or damaged, keep the site's CRS, and refuse what would make less of its results.
+
+    Raises ReviewError for results of another place and for a review file that cannot be used, UsageError for a run
+    over a shorter period than that of the results.
+    """
+    site, folder = question.site, Folder(out / question.site.id)
+    notes = (*restore(out, site.id), *repair(folder.gpkg, styles()))
+    standing = read_standing(folder.gpkg)
+    if standing is None:
+        return Resumed(question=question, notes=notes)
+    check_place(standing, site, folder.gpkg)
+    _check_period(question, standing)
+    if standing.crs and standing.crs != str(site.grid.crs):
+        site = replace(site, grid=site_grid(site.aoi, crs=standing.crs))
+    return Resumed(question=replace(question, site=site), notes=notes)
+
+
+def _check_period(question: Question, standing: Standing) -> None:
+    """A shorter history would withdraw alerts that it cannot show; verdicts with them."""
+    mend = "write it into a folder of its own with --out"
+    last, first = standing.last, standing.first
+    if last is not None and question.until < last:
+        what = f"already judged until {last:%Y-%m-%d}, later than {question.until:%Y-%m-%d}"
+        raise UsageError(what, question.site.id, mend)
+    if first is not None and question.start is not None and question.start > first:
+        what = f"its results begin with {first:%Y-%m-%d}, earlier than {question.start:%Y-%m-%d}"
+        raise UsageError(what, question.site.id, mend)
+
+
+def notes_of(*parts: Sequence[str]) -> tuple[str, ...]:
+    """Every sentence once, in order."""
+    return tuple(dict.fromkeys(note for part in parts for note in part))

@@ -1,0 +1,159 @@
+"""Catalogue searches beside the judging: in threads, a few a host, and a host that does not answer is left alone."""
+
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from pipeline.catalogue.fetch import RefusedError
+from pipeline.catalogue.scenes import Found
+from pipeline.model.errors import CatalogueError
+from pipeline.run.judge import Question
+
+HOST_THREADS = 4
+"""Searches at once on one host: what the public providers answer without throttling."""
+BROKEN_AFTER = 2
+"""Searches in a row without an answer, after which a host counts as down."""
+SEARCH_SECONDS = 900.0
+"""Longest search of one site: a whole archive in pages takes about two minutes on a slow provider."""
+GATHER_SECONDS = 2.0
+"""How long a batch waits for further sites, so that they are judged side by side."""
+_POLL_SECONDS = 0.2
+
+
+class PutOffError(CatalogueError):
+    """A site that was not searched for, because its catalogue does not answer."""
+
+    def __init__(self, host: str, site: str) -> None:
+        super().__init__(f"{host} does not answer", site, "put off; the next night searches it")
+        self.host = host
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Searched:
+    """One site's search: what was found, or why nothing could be."""
+
+    question: Question
+    found: Found | None = None
+    error: Exception | None = None
+
+
+Search = Callable[[Question], Found]
+
+
+def searched(questions: Sequence[Question], search: Search) -> Iterator[list[Searched]]:
+    """Every question once, in batches of those that are ready; what is slow or fails delays no other host's sites."""
+    results: queue.Queue[Searched] = queue.Queue()
+    hosts: dict[str, _Host] = {}
+    for question in questions:
+        name = host_of(question.source)
+        hosts.setdefault(name, _Host(name, search, results)).waiting.append(question)
+    for host in hosts.values():
+        host.start()
+    left = {id(question) for question in questions}
+    while left:
+        batch = [each for each in _gathered(results, hosts, left) if id(each.question) in left]
+        left -= {id(each.question) for each in batch}
+        if batch:
+            yield batch
+
+
+def host_of(source: str) -> str:
+    """The server of a catalogue; empty for one on this machine's disks."""
+    return urlsplit(source).netloc if "://" in source else ""
+
+
+def _gathered(results: "queue.Queue[Searched]", hosts: "dict[str, _Host]", left: set[int]) -> list[Searched]:
+    """All that is ready, and what has taken too long; waits until there is something."""
+    batch: list[Searched] = []
+    until = 0.0
+    while True:
+        try:
+            batch.append(results.get(timeout=_POLL_SECONDS))
+            until = until or time.monotonic() + GATHER_SECONDS
+        except queue.Empty:
+            batch += [late for host in hosts.values() for late in host.overdue()]
+        missing = len(left) > len(batch)
+        if batch and (not missing or time.monotonic() > until) and results.empty():
+            return batch
+
+
+@dataclass(slots=True, eq=False)
+class _Host:
+    """One server's searches. down: it has not answered; running: question -> when its search began."""
+
+    name: str
+    search: Search
+    results: "queue.Queue[Searched]"
+    waiting: deque[Question] = field(default_factory=deque)
+    put_off: list[Question] = field(default_factory=list)
+    running: dict[int, tuple[Question, float]] = field(default_factory=dict)
+    silent: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def start(self) -> None:
+        """Begin to search, in threads that end with the process."""
+        count = min(len(self.waiting), HOST_THREADS if self.name else 1)
+        threads = [threading.Thread(target=self._work, daemon=True) for _ in range(count)]
+        for thread in threads:
+            thread.start()
+        threading.Thread(target=self._finish, args=[threads], daemon=True).start()
+
+    def overdue(self) -> list[Searched]:
+        """Searches that have taken too long; their threads are left to themselves."""
+        with self.lock:
+            late = [each for each, began in self.running.values() if time.monotonic() - began > SEARCH_SECONDS]
+            for question in late:
+                del self.running[id(question)]
+                self.silent = max(self.silent, BROKEN_AFTER)
+        what = f"the search was not done after {SEARCH_SECONDS:.0f} s"
+        return [
+            Searched(question=each, error=CatalogueError(what, each.source, "the next night tries again"))
+            for each in late
+        ]
+
+    def _work(self) -> None:
+        while (question := self._next()) is not None:
+            self._ask(question)
+
+    def _next(self) -> Question | None:
+        with self.lock:
+            if self.silent >= BROKEN_AFTER:
+                self.put_off += self.waiting
+                self.waiting.clear()
+            return self.waiting.popleft() if self.waiting else None
+
+    def _ask(self, question: Question) -> None:
+        with self.lock:
+            self.running[id(question)] = (question, time.monotonic())
+        try:
+            answer = Searched(question=question, found=self.search(question))
+        except Exception as error:  # noqa: BLE001  (it crosses a thread, and is raised or told on the other side)
+            answer = Searched(question=question, error=error)
+        with self.lock:
+            on_time = self.running.pop(id(question), None) is not None
+            if on_time:
+                self.silent = self.silent + 1 if _is_silence(answer.error) else 0
+        if on_time:
+            self.results.put(answer)
+
+    def _finish(self, threads: Sequence[threading.Thread]) -> None:
+        """Once all else is searched, try a host that was down with one site, and give up on the others or go on."""
+        for thread in threads:
+            thread.join(SEARCH_SECONDS)
+        with self.lock:
+            rest, self.put_off = self.put_off, []
+            self.silent = 0
+        for number, question in enumerate(rest):
+            if number and self.silent:
+                self.results.put(Searched(question=question, error=PutOffError(self.name, question.site.id)))
+            else:
+                self._ask(question)
+
+
+def _is_silence(error: Exception | None) -> bool:
+    """Whether a host did not answer; an answer that refuses one search says nothing of the others."""
+    return isinstance(error, RefusedError) and (error.status == 0 or error.status >= 500)

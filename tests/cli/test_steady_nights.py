@@ -1,0 +1,173 @@
+"""One slow, silent or broken part of a night: every other site is published, and nothing depends on the log."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from pipeline.catalogue import fetch
+from pipeline.catalogue.fetch import PatientIO, RefusedError
+from pipeline.catalogue.scenes import Found
+from pipeline.model.errors import CatalogueError
+from pipeline.model.settings import Settings
+from pipeline.run import searches
+from pipeline.run.judge import Question
+from pipeline.run.searches import PutOffError, searched
+from tests import world
+from tests.cli.conftest import Command
+from tests.review import made
+
+NOTHING = Found(scenes=(), rejections=(), faults=())
+RUN = "import sys; from pipeline.cli.main import run; run(sys.argv[1:])"
+
+
+def question(number: int, host: str) -> Question:
+    site = replace(made.site(), id=f"{host}-{number}")
+    until = datetime(2024, 1, 1, tzinfo=UTC)
+    source = f"https://{host}.invalid/v1"
+    return Question(site=site, source=source, collection=None, start=None, until=until, settings=Settings())
+
+
+def refused() -> RefusedError:
+    return RefusedError("no answer", "there", "try again later")
+
+
+def test_a_silent_host_is_left_alone_after_two_searches_and_tried_once_at_the_end() -> None:
+    asked: list[str] = []
+
+    def search(each: Question) -> Found:
+        asked.append(each.site.id)
+        if each.site.id.startswith("dead"):
+            time.sleep(0.05)
+            raise refused()
+        return NOTHING
+
+    questions = [*(question(n, "dead") for n in range(100)), *(question(n, "well") for n in range(20))]
+    answers = [each for batch in searched(questions, search) for each in batch]
+    assert len(answers) == 120 and len({each.question.site.id for each in answers}) == 120
+    dead = [each for each in answers if each.question.site.id.startswith("dead")]
+    assert sum(each.found is not None for each in answers) == 20
+    assert sum(isinstance(each.error, PutOffError) for each in dead) == 100 - sum(a.startswith("dead") for a in asked)
+    assert sum(each.startswith("dead") for each in asked) <= searches.HOST_THREADS + searches.BROKEN_AFTER + 1
+
+
+def test_a_host_that_answers_again_is_searched_to_the_end() -> None:
+    until = time.monotonic() + 0.4
+
+    def search(each: Question) -> Found:
+        if time.monotonic() < until:
+            time.sleep(0.1)
+            raise refused()
+        return NOTHING
+
+    answers = [each for batch in searched([question(n, "late") for n in range(30)], search) for each in batch]
+    assert len(answers) == 30
+    failed = sum(each.error is not None for each in answers)
+    assert failed <= 3 * searches.HOST_THREADS or failed == 30 - sum(each.found is not None for each in answers)
+
+
+def test_an_answer_that_refuses_one_search_says_nothing_of_the_host() -> None:
+    def search(each: Question) -> Found:
+        raise RefusedError("the server answers 400", "there", "ask otherwise", 400)
+
+    answers = [each for batch in searched([question(n, "picky") for n in range(9)], search) for each in batch]
+    assert [type(each.error) for each in answers] == [RefusedError] * 9
+
+
+def test_a_search_without_end_fails_alone_and_delays_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(searches, "SEARCH_SECONDS", 0.5)
+    monkeypatch.setattr(searches, "GATHER_SECONDS", 0.1)
+    hold = threading.Event()
+
+    def search(each: Question) -> Found:
+        if each.site.id.startswith("slow"):
+            hold.wait(20)
+        return NOTHING
+
+    began = time.monotonic()
+    batches = list(searched([question(0, "slow"), *(question(n, "well") for n in range(5))], search))
+    hold.set()
+    assert time.monotonic() - began < 5
+    assert {each.question.site.id for each in batches[0]} == {f"well-{n}" for n in range(5)}
+    (late,) = batches[-1]
+    assert isinstance(late.error, CatalogueError) and "not done after" in str(late.error)
+
+
+@contextmanager
+def dripping() -> Iterator[str]:
+    """A server that sends a byte of its headers every 50 ms, for ever."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        over = threading.Event()
+
+        def serve() -> None:
+            server.settimeout(0.1)
+            while not over.is_set():
+                try:
+                    peer, _ = server.accept()
+                except TimeoutError:
+                    continue
+                threading.Thread(target=drip, args=(peer,), daemon=True).start()
+
+        def drip(peer: socket.socket) -> None:
+            with peer:
+                try:
+                    peer.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+                    while not over.wait(0.05):
+                        peer.sendall(b"x")
+                except OSError:
+                    return
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.getsockname()[1]}/v1"
+        finally:
+            over.set()
+            thread.join()
+
+
+def test_an_answer_that_drips_is_given_up_after_its_whole_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetch, "DEADLINE_S", 0.6)
+    with dripping() as address:
+        began = time.monotonic()
+        with pytest.raises(RefusedError, match="no whole answer within"):
+            PatientIO().request(address)
+        assert time.monotonic() - began < 5
+
+
+def test_healthy_sites_are_published_beside_a_server_that_drips(
+    command: Command, catalogue: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch, "DEADLINE_S", 1.0)
+    with dripping() as address:
+        places = [
+            world.feature(address, id="far"),
+            world.feature(address, id="far-too"),
+            world.feature(str(catalogue), id="near"),
+        ]
+        done = command("nightly", "--sites", world.write_sites(tmp_path / "s.geojson", places), "--workers", 1)
+    assert done.code == 3 and Path("out/near/review.gpkg").exists()
+    sites = [json.loads(line)["site"] for line in done.out.splitlines() if '"site"' in line]
+    assert sorted(sites) == ["far", "far-too", "near"]
+
+
+@pytest.mark.parametrize("streams", [">&-", "2>&-", ">&- 2>&-", ">/dev/full", ">/dev/full 2>/dev/full", "<&- >&- 2>&-"])
+def test_results_do_not_depend_on_where_the_log_goes(sites: Path, tmp_path: Path, streams: str) -> None:
+    if "full" in streams and not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    script = f'exec "{sys.executable}" -c "{RUN}" nightly --sites sites.geojson --workers 1 {streams}'
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(["sh", "-c", script], cwd=tmp_path, env=environment, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out/place/report.html").exists() and (tmp_path / "out/index.html").exists()
+    assert (tmp_path / "out/groundbreak.prom").exists()
