@@ -1,20 +1,32 @@
 """How the command speaks: tables and progress on the terminal, errors as one line on stderr."""
 
+import json
+import math
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Protocol
+from datetime import date
+from typing import Any, Protocol
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-out = Console(highlight=False, soft_wrap=False)
+from pipeline.cli.general import general
+
+
+class _Out(Console):
+    """Standard output. Where the reader of a pipe has gone, rich would exit with 1; `main` exits with 0."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
+out = _Out(highlight=False, soft_wrap=False)
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
-_state = {"debug": False}
 TOLD_EVERY_S, SPEED_OF_S = 300.0, 300.0
 """How often a log hears of a long stage, and over how long a bar measures its speed: a cell of a wide site takes ten.
 """
@@ -33,16 +45,53 @@ def say(text: str) -> None:
     out.print(text, markup=False, soft_wrap=True)
 
 
+def summarise(*parts: str | Table) -> None:
+    """Lines and tables at the end of a piece of work; none of them with --quiet."""
+    if general.quiet:
+        return
+    for part in parts:
+        if isinstance(part, str):
+            say(part)
+        else:
+            out.print(part)
+
+
+def detail(text: str) -> None:
+    """A line on stderr that only --verbose shows."""
+    if general.verbose:
+        _err.print(" ".join(text.split()), markup=False)
+
+
+def as_text(value: Any) -> str:
+    """JSON in ASCII, so that it survives any encoding; NaN becomes null."""
+    return json.dumps(_plain(value), indent=1, default=str, allow_nan=False)
+
+
+def write_json(value: Any) -> None:
+    """One JSON document as the whole answer on stdout."""
+    print(as_text(value))  # noqa: T201
+
+
+def _plain(value: Any) -> Any:
+    """A value in the types of JSON: dates as ISO text, NaN and infinities as None."""
+    if hasattr(value, "tolist"):  # numbers and arrays of NumPy
+        return _plain(value.tolist())
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_plain(each) for each in value]
+    return value
+
+
 class Step(Protocol):
     """Tells how far a long piece of work is: `step(site, done, total, what)`."""
 
     def __call__(self, site: str, done: int, total: int, what: str) -> None:
         """Note that `done` of `total` pieces of `what` are ready."""
-
-
-def is_debugging(value: bool) -> None:
-    """Remember whether faults show their traceback."""
-    _state["debug"] = value
 
 
 def is_terminal() -> bool:
@@ -52,9 +101,9 @@ def is_terminal() -> bool:
 
 def error(fault: Exception | str) -> None:
     """One line, `error: WHAT (WHERE): MEND`; with --debug the traceback above it."""
-    if _state["debug"] and isinstance(fault, Exception):
+    if general.debug and isinstance(fault, Exception):
         traceback.print_exception(fault, file=sys.stderr)
-    elif _state["debug"] and sys.exc_info()[1] is not None:
+    elif general.debug and sys.exc_info()[1] is not None:
         traceback.print_exc(file=sys.stderr)
     line = " ".join(str(fault).split())
     _err.print(f"error: {line}", markup=False, style="red" if _err.is_terminal else None)
@@ -90,7 +139,7 @@ def progress() -> Iterator[Step]:
         TextColumn("{task.fields[what]}", markup=False),
         TimeRemainingColumn(compact=True),
         console=_err,
-        disable=not _err.is_terminal,
+        disable=general.quiet or not _err.is_terminal,
         transient=True,
         speed_estimate_period=SPEED_OF_S,
     )
@@ -98,6 +147,8 @@ def progress() -> Iterator[Step]:
     pace: dict[tuple[str, str], Pace] = {}
 
     def step(site: str, done: int, total: int, what: str) -> None:
+        if general.quiet:
+            return
         if not _err.is_terminal:
             if (site, what) not in pace:
                 pace[site, what] = Pace(time.monotonic(), done)

@@ -70,7 +70,7 @@ def _libraries() -> Iterator[Check]:
         try:
             yield Check(name=name, health=Health.OK, found=version(name))
         except PackageNotFoundError:
-            yield Check(name=name, health=Health.FAULT, found="missing", mend="rm -r .venv, then make detect")
+            yield Check(name=name, health=Health.FAULT, found="missing", mend="install groundbreak anew")
     for name, use in {"planetary-computer": "signing for Planetary Computer", "distributed": "--scheduler"}.items():
         try:
             yield Check(name=name, health=Health.OK, found=version(name))
@@ -126,6 +126,9 @@ def _channels(settings: Settings) -> Check:
 
 
 def _sites(path: Path) -> Check:
+    if not path.exists():
+        mend = "`groundbreak sites add` makes the folder; `groundbreak demo` needs none"
+        return Check(name="sites", health=Health.WARNING, found=f"no folder {path}/ here", mend=mend)
     read = read_sites((path,))
     if read.faults:
         return Check(
@@ -168,7 +171,7 @@ def _providers(settings: Settings, now: datetime) -> Iterator[Check]:
             stamp = reply.headers.get("Date")
     except (OSError, HTTPException, ValueError) as fault:
         reason = getattr(fault, "reason", fault)
-        mend = "check the connection and any proxy; the demonstration sites need none: make detect"
+        mend = "check the connection and any proxy; the demonstration needs none: groundbreak demo"
         yield Check(name="catalogue", health=Health.WARNING, found=f"{root} does not answer: {reason}", mend=mend)
         return
     yield Check(name="catalogue", health=Health.OK, found=f"{root} answers")

@@ -48,6 +48,8 @@ def test_every_change_is_printed_and_every_figure_written(review: Path, command:
     assert figures["sought"][0]["delay_looks"] == 3
     assert figures["kinds"] == {"new structure": {"new structure": 1}}
     assert figures["smart_f1"] is None
+    printed = json.loads(command("evaluate", review, tmp_path / "truth.geojson", "--json").out)
+    assert printed == figures
     assert "What it was called" in done.out
 
 

@@ -1,0 +1,1 @@
+"""groundbreak: construction in Sentinel-2 imagery. `python -m groundbreak` is the command."""
