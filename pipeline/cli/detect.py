@@ -71,7 +71,7 @@ def run_sites(
                 error(lost)
             reasons = Counter(record.reason for record in outcome.records if not record.used)
             split = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common()) or "none"
-            detail(f"{outcome.site.id}: {outcome.seconds:.1f} s to publish; scenes rejected: {split}")
+            detail(f"{outcome.site.id}: {outcome.seconds:.1f} s; scenes rejected: {split}")
     return outcomes
 
 

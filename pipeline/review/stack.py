@@ -59,7 +59,10 @@ def looks_dataset(
     for name in ("reflectance", "usable", "quality_flags", "inside"):
         dataset[name].encoding["grid_mapping"] = "spatial_ref"
     dataset["reflectance"].encoding |= {"_FillValue": np.float32("nan"), "zlib": True, "complevel": 4, "shuffle": True}
+    for name in ("x", "y", "wavelength"):
+        dataset[name].encoding["_FillValue"] = None  # CF 2.5.1: coordinates have no missing values
     for name in ("time", "rejected_time"):
+        dataset[name].attrs["units_metadata"] = "leap_seconds: none"
         dataset[name].encoding |= {"units": "seconds since 1970-01-01", "calendar": "proleptic_gregorian"}
     return dataset
 
