@@ -1,7 +1,7 @@
 """The packages; everything else about the distribution is in pyproject.toml.
 
-The AOI files and the embedded archive are data of the public package, so that `groundbreak demo` needs no checkout. They
-stay in `aois/`, where `--sites` finds them, and pyproject.toml cannot add one mapped folder to packages that are found.
+The AOI files and the embedded archive are data of the public package, so that `groundbreak demo` needs no checkout.
+They stay in `aois/`, and pyproject.toml cannot add one mapped folder to packages that are found.
 """
 
 from setuptools import find_packages, setup

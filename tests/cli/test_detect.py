@@ -1,5 +1,6 @@
 """`detect` as a user runs it, on a small made-up place."""
 
+import contextlib
 import json
 import shutil
 import sqlite3
@@ -20,7 +21,7 @@ COLUMNS = {
 
 def rows_of(path: Path) -> list[tuple[object, ...]]:
     """Every row of `changes`, its outline as stored, byte for byte."""
-    with sqlite3.connect(path) as db:
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
         return db.execute("SELECT * FROM changes ORDER BY change_id").fetchall()
 
 
