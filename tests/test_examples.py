@@ -38,7 +38,7 @@ def test_the_examples_for_python(folder: Path, capsys: pytest.CaptureFixture[str
     assert list(scope["rejected"].columns[:1]) == ["rejection_reason"]
     assert scope["brightness"].notnull().all() and scope["lazy"].reflectance.chunks is not None
     assert len(scope["found"]) and scope["strict"].decide.false_alarms_per_100km2_year == 1.0
-    assert scope["pair"].accepted and max(map(abs, scope["pair"].shift)) < 0.5
+    assert scope["pair"].accepted and max(map(abs, scope["pair"].shift)) < 0.2
     assert "32634" in capsys.readouterr().out
 
 
