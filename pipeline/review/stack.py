@@ -8,6 +8,7 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -196,23 +197,23 @@ def _attributes(site: Site, settings: Settings, provenance: Mapping[str, str]) -
     return facts | ({"simulated": simulated, "comment": f"Simulated: {simulated}"} if simulated else {})
 
 
+def _require(module: str) -> None:
+    try:
+        import_module(module)
+    except ImportError as fault:
+        raise UsageError(f"{module} cannot be imported: {fault}", "export", INSTALL) from fault
+
+
 def write_netcdf(dataset: "xarray.Dataset", path: Path) -> None:
     """One NetCDF-4 file. Raises UsageError where the library is missing, ReviewError where it cannot be written."""
-    try:
-        import netCDF4
-    except ImportError as fault:
-        raise UsageError("netCDF4 is not installed", "--format netcdf", INSTALL) from fault
-    assert netCDF4 is not None
+    _require("netCDF4")
     with replacing(path) as beside:
         dataset.to_netcdf(beside, engine="netcdf4", format="NETCDF4")
 
 
 def write_zarr(dataset: "xarray.Dataset", path: Path) -> None:
     """A Zarr store; an earlier one at `path` is replaced by a complete one. Raises like `write_netcdf`."""
-    try:
-        import zarr
-    except ImportError as fault:
-        raise UsageError("zarr is not installed", "--format zarr", INSTALL) from fault
+    _require("zarr")
     if path.exists() and not (path.is_dir() and any((path / name).is_file() for name in ("zarr.json", ".zgroup"))):
         raise UsageError("something else stands there", str(path), "give --to a new path or an earlier Zarr store")
     beside = path.with_name(f".{path.name}-new")
@@ -224,7 +225,7 @@ def write_zarr(dataset: "xarray.Dataset", path: Path) -> None:
     try:
         shutil.rmtree(beside, ignore_errors=True)
         # version 2 is read by GDAL and every zarr library; its metadata are consolidated for one request
-        plain.to_zarr(beside, mode="w", zarr_format=2, consolidated=True) if _is_new(zarr) else plain.to_zarr(beside)
+        plain.to_zarr(beside, mode="w", zarr_format=2, consolidated=True)
         if path.exists():
             shutil.rmtree(path)
         beside.rename(path)
@@ -232,7 +233,3 @@ def write_zarr(dataset: "xarray.Dataset", path: Path) -> None:
         raise ReviewError(f"cannot be written: {fault.strerror or fault}", str(path), "mend the rights") from fault
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-
-
-def _is_new(zarr: Any) -> bool:
-    return int(str(zarr.__version__).partition(".")[0]) >= 3

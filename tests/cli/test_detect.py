@@ -127,3 +127,21 @@ def test_two_workers_give_what_one_gives(command: Command, catalogue: Path, tmp_
         assert command("detect", "--sites", sites, "--out", out, "--workers", workers).code == 0
         tables.append(rows_of(out / "twin" / "review.gpkg"))
     assert tables[0] == tables[1] and tables[0]
+
+
+def test_the_demonstration_runs_in_any_folder(
+    command: Command, catalogue: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packaged = tmp_path / "packaged"
+    packaged.mkdir()
+    world.write_sites(packaged / "demo.geojson", [world.feature(str(catalogue))])
+    monkeypatch.setattr(demo, "packaged_aois", lambda: packaged)
+    done = command("demo", "--out", "tour")
+    assert done.code == 0 and (tmp_path / "tour" / "place" / "review.qgz").is_file()
+    assert "tour/place/report.html" in done.out and "groundbreak sites add" in done.out
+
+
+def test_the_package_brings_the_demonstration_and_the_watched_sites() -> None:
+    found = {path.name for path in packaged_aois().iterdir()}
+    assert {"demo.geojson", "watch.geojson", "demo"} <= found
+    assert (packaged_aois() / "demo" / "archive" / "catalog.json").is_file()

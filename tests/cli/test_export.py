@@ -1,6 +1,7 @@
 """`groundbreak export` of looks and of GeoParquet, read back by other libraries."""
 
 import json
+import sys
 from pathlib import Path
 
 import geopandas
@@ -86,3 +87,14 @@ def test_geoparquet_is_valid_and_typed_with_and_without_changes(
 def test_a_form_that_there_is_not_is_told_before_the_results_are_looked_for(command: Command) -> None:
     done = command("export", "nowhere", "--format", "foo")
     assert done.code == 2 and "no such form: foo" in done.errors[0] and "netcdf" in done.errors[0]
+
+
+@pytest.mark.parametrize(("form", "module"), [("netcdf", "netCDF4"), ("zarr", "zarr")])
+def test_a_missing_library_is_one_line_with_its_extra(
+    command: Command, sites: Path, monkeypatch: pytest.MonkeyPatch, form: str, module: str
+) -> None:  # fmt: skip
+    monkeypatch.setitem(sys.modules, module, None)
+    done = command("export", "place", "--format", form, "--sites", sites)
+    assert done.code == 2 and module in done.errors[0] and "groundbreak[xarray]" in done.errors[0]
+    monkeypatch.setitem(sys.modules, "xarray", None)
+    assert "groundbreak[xarray]" in command("export", "place", "--format", "netcdf", "--sites", sites).errors[0]
