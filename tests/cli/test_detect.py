@@ -7,8 +7,11 @@ import sqlite3
 from pathlib import Path
 
 import geopandas
+import pytest
 import rasterio
 
+from pipeline.cli import demo
+from pipeline.run.selection import packaged_aois
 from tests import world
 from tests.cli.conftest import Command
 
