@@ -27,7 +27,7 @@ test: .venv/.ready  ## unit, property, golden, structure and whole-command tests
 	@$(PY) -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: .venv/.ready  ## ruff, mypy and the floors
-	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy pipeline && .venv/bin/lint-imports
+	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy pipeline groundbreak && .venv/bin/lint-imports
 
 bench: .venv/.ready  ## every benchmark, into benchmarks/RESULTS.md
 	@$(PY) -m benchmarks.run $(ARGS)

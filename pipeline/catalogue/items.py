@@ -64,6 +64,7 @@ def parse_item(raw: Mapping[str, Any], fence: Fence) -> Product:
         scl=pick_scl(assets, row, fence, where) if level is Level.L2A else None,
         crs=stated_crs(properties, [asset.raw for asset in bands.values()], where),
         footprint=_footprint(raw, where),
+        href=_href(raw),
     )
     return Product(
         granule=granule,
@@ -173,6 +174,16 @@ def _sun(properties: Mapping[str, Any]) -> tuple[float, float] | None:
     elevation = number(properties.get("view:sun_elevation"), -90, 90)
     zenith = number(properties.get("s2:mean_solar_zenith"), 0, 180) if elevation is None else 90 - elevation
     return None if azimuth is None or zenith is None else (zenith, azimuth)
+
+
+def _href(raw: Mapping[str, Any]) -> str | None:
+    """The item's own address on a server, without a query: a signature in it would be a secret."""
+    links = raw.get("links")
+    for link in links if isinstance(links, list) else ():
+        href = link.get("href") if isinstance(link, dict) and link.get("rel") == "self" else None
+        if isinstance(href, str) and href.startswith(("https://", "http://")):
+            return href.partition("?")[0]
+    return None
 
 
 def _footprint(raw: Mapping[str, Any], where: str) -> BaseGeometry:

@@ -1,12 +1,15 @@
 """How the command speaks: tables and progress on the terminal, errors as one line on stderr."""
 
 import io
+import json
+import math
 import os
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from datetime import date
 from typing import Any, Protocol
 
 from rich.box import SIMPLE_HEAD
@@ -15,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.cli.general import general
 from pipeline.model.text import printable
 
 
@@ -34,10 +38,12 @@ class _Plain(Console):
         with suppress(OSError, ValueError):
             super().print(*objects, **options)
 
+    def on_broken_pipe(self) -> None:
+        """Lose the line, where rich would exit with 1: the reader of a pipe has gone."""
+
 
 out = _Plain(highlight=False, soft_wrap=False, markup=False, emoji=False)
 _err = _Plain(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
-_state = {"debug": False}
 TOLD_EVERY_S, SPEED_OF_S = 300.0, 300.0
 """How often a log hears of a long stage, and over how long a bar measures its speed: a cell of a wide site takes ten.
 """
@@ -77,6 +83,48 @@ def say(text: str) -> None:
     out.print(text, markup=False, soft_wrap=True)
 
 
+def summarise(*parts: str | Table) -> None:
+    """Lines and tables at the end of a piece of work; none of them with --quiet."""
+    if general.quiet:
+        return
+    for part in parts:
+        if isinstance(part, str):
+            say(part)
+        else:
+            out.print(part)
+
+
+def detail(text: str) -> None:
+    """A line on stderr that only --verbose shows."""
+    if general.verbose:
+        _err.print(" ".join(text.split()), markup=False)
+
+
+def as_text(value: Any) -> str:
+    """JSON in ASCII, so that it survives any encoding; NaN becomes null."""
+    return json.dumps(_plain(value), indent=1, default=str, allow_nan=False)
+
+
+def write_json(value: Any) -> None:
+    """One JSON document as the whole answer on stdout."""
+    print(as_text(value))  # noqa: T201
+
+
+def _plain(value: Any) -> Any:
+    """A value in the types of JSON: dates as ISO text, NaN and infinities as None."""
+    if hasattr(value, "tolist"):  # numbers and arrays of NumPy
+        return _plain(value.tolist())
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_plain(each) for each in value]
+    return value
+
+
 class Step(Protocol):
     """Tells how far a long piece of work is: `step(site, done, total, what)`."""
 
@@ -85,15 +133,10 @@ class Step(Protocol):
 
 
 def write_what_the_terminal_can() -> None:
-    """Let both streams replace letters that their encoding lacks: a name in another script ends no command."""
+    """Let both streams show the code of a letter that their encoding lacks: such a name ends no command."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
-
-
-def is_debugging(value: bool) -> None:
-    """Remember whether faults show their traceback."""
-    _state["debug"] = value
+            stream.reconfigure(errors="backslashreplace")
 
 
 def is_terminal() -> bool:
@@ -103,9 +146,9 @@ def is_terminal() -> bool:
 
 def error(fault: Exception | str) -> None:
     """One line, `error: WHAT (WHERE): MEND`; with --debug the traceback above it."""
-    if _state["debug"] and isinstance(fault, Exception):
+    if general.debug and isinstance(fault, Exception):
         sys.stderr.write(printable("".join(traceback.format_exception(fault))))
-    elif _state["debug"] and sys.exc_info()[1] is not None:
+    elif general.debug and sys.exc_info()[1] is not None:
         sys.stderr.write(printable(traceback.format_exc()))
     line = " ".join(str(fault).split())
     _err.print(f"error: {line}", markup=False, style="red" if _err.is_terminal else None)
@@ -141,7 +184,7 @@ def progress() -> Iterator[Step]:
         TextColumn("{task.fields[what]}", markup=False),
         TimeRemainingColumn(compact=True),
         console=_err,
-        disable=not _err.is_terminal,
+        disable=general.quiet or not _err.is_terminal,
         transient=True,
         speed_estimate_period=SPEED_OF_S,
     )
@@ -149,6 +192,8 @@ def progress() -> Iterator[Step]:
     pace: dict[tuple[str, str], Pace] = {}
 
     def step(site: str, done: int, total: int, what: str) -> None:
+        if general.quiet:
+            return
         if not _err.is_terminal:
             if (site, what) not in pace:
                 pace[site, what] = Pace(time.monotonic(), done)

@@ -1,23 +1,22 @@
 """`groundbreak detect`: judge a whole history, or one new scene against it."""
 
+import dataclasses
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import typer
 
 from pipeline.cli.asking import ask, day, question
-from pipeline.cli.console import error, narrow, out, progress, say
+from pipeline.cli.console import detail, error, narrow, note, progress, summarise, write_json
 from pipeline.model.alert import Status
 from pipeline.model.errors import Exit, GroundbreakError
 from pipeline.run.detect import SiteOutcome
 from pipeline.run.detect import detect as detect_sites
+from pipeline.run.judge import Question
 from pipeline.run.lock import alone
-
-FURTHER = """
-A real site needs a connection: make detect SITE=february-11-plant
-All sites: groundbreak sites list. What became of each scene: groundbreak scenes SITE"""
 
 
 def detect(
@@ -30,6 +29,7 @@ def detect(
     folder: Path = typer.Option(Path("out"), "--out", help="where results go"),
     workers: int = typer.Option(None, min=1, help="sites judged side by side; default: one a core"),
     scheduler: str = typer.Option(None, help="Dask scheduler whose workers judge, tcp://host:8786"),
+    as_json: bool = typer.Option(False, "--json", help="print the result as JSON instead of tables"),
 ) -> int:
     r"""Find, correct, compare and outline what changed; write polygons, pictures and a QGIS project.
 
@@ -51,17 +51,49 @@ def detect(
         except GroundbreakError as fault:
             error(fault)
             faults.append(fault)  # type: ignore[arg-type]
+    outcomes = run_sites(questions, folder, workers or os.cpu_count() or 1, scheduler)
+    if as_json:
+        write_json({"sites": [_facts(each, folder) for each in outcomes], "errors": [str(fault) for fault in faults]})
+    elif any(outcome.published for outcome in outcomes):
+        show(outcomes, folder)
+    return exit_code(outcomes, faults)
+
+
+def run_sites(
+    questions: Sequence[Question], folder: Path, workers: int, scheduler: str | None = None
+) -> list[SiteOutcome]:
+    """Judge and publish the sites with a progress bar; errors are printed as they occur."""
     outcomes: list[SiteOutcome] = []
     with alone(folder), progress() as step:
-        for outcome in detect_sites(questions, folder, workers or os.cpu_count() or 1, step, scheduler):
+        for outcome in detect_sites(questions, folder, workers, step, scheduler):
             outcomes.append(outcome)
             for lost in (*outcome.faults, *((outcome.fault,) if outcome.fault else ())):
                 error(lost)
-    if any(outcome.published for outcome in outcomes):
-        _summarise(outcomes, folder)
-        if not any("://" in question.source for question in questions):
-            say(FURTHER)
-    return exit_code(outcomes, faults)
+            reasons = Counter(record.reason for record in outcome.records if not record.used)
+            split = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common()) or "none"
+            detail(f"{outcome.site.id}: {outcome.seconds:.1f} s; scenes rejected: {split}")
+    return outcomes
+
+
+def _facts(outcome: SiteOutcome, folder: Path) -> dict[str, Any]:
+    """What --json gives for one site."""
+    facts: dict[str, Any] = {
+        "site": outcome.site.id,
+        "name": outcome.site.name,
+        "error": str(outcome.fault) if outcome.fault else None,
+        "warnings": [str(fault) for fault in outcome.faults],
+        "scenes": len(outcome.records),
+        "scenes_used": sum(record.used for record in outcome.records),
+        "folder": str(folder / outcome.site.id) if outcome.published else None,
+    }
+    if outcome.decision is not None:
+        facts["cautions"] = outcome.decision.cautions
+        facts["changes"] = [
+            {"change_id": alert.id, **{name: value for name, value in dataclasses.asdict(alert).items()
+                                       if name not in ("id", "outline")}}
+            for alert in outcome.decision.alerts
+        ]  # fmt: skip
+    return facts
 
 
 def exit_code(outcomes: Sequence[SiteOutcome], faults: Sequence[GroundbreakError]) -> int:
@@ -76,7 +108,8 @@ def exit_code(outcomes: Sequence[SiteOutcome], faults: Sequence[GroundbreakError
     return Exit.SOME_FAILED
 
 
-def _summarise(outcomes: Sequence[SiteOutcome], folder: Path) -> None:
+def show(outcomes: Sequence[SiteOutcome], folder: Path) -> None:
+    """The closing table, cautions, and the files to open."""
     table = narrow("What was found", "site", "used", "alerts", "kinds", numbers=("used",))
     for outcome in outcomes:
         if outcome.decision is None:
@@ -90,17 +123,18 @@ def _summarise(outcomes: Sequence[SiteOutcome], folder: Path) -> None:
             _counted(alert.status.value for alert in outcome.decision.alerts),
             _counted(alert.kind.value for alert in shown),
         )
-    out.print(table)
+    summarise(table)
     for outcome in outcomes:
         for caution in outcome.decision.cautions if outcome.decision else ():
-            say(f"{outcome.site.id}: {caution}")
+            note(f"{outcome.site.id}: {caution}")
         for remark in outcome.published.notes if outcome.published else ():
-            say(f"{outcome.site.id}: {remark}")
-    say("\nTo open:")
+            note(f"{outcome.site.id}: {remark}")
+    summarise("\nTo open:")
     for outcome in outcomes:
         if outcome.published:
-            say(f"  {folder / outcome.site.id}/review.qgz   in QGIS")
-            say(f"  {folder / outcome.site.id}/report.html  in a browser")
+            summarise(f"  {folder / outcome.site.id}/review.qgz   in QGIS")
+            summarise(f"  {folder / outcome.site.id}/report.html  in a browser")
+    summarise("\nWhat became of each scene: groundbreak scenes SITE")
 
 
 def _counted(words: Iterable[str]) -> str:

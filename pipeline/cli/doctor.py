@@ -6,25 +6,36 @@ from pathlib import Path
 import typer
 from rich.text import Text
 
-from pipeline.cli.asking import SETTINGS_FILE, default_sites
-from pipeline.cli.console import out
+from pipeline.cli.console import out, write_json
+from pipeline.cli.general import general
 from pipeline.model.errors import Exit
 from pipeline.model.text import printable
-from pipeline.run.doctor import Health, checks
+from pipeline.run.doctor import Check, Health, checks
+from pipeline.run.selection import AOIS
 
 STYLE = {Health.OK: "green", Health.WARNING: "yellow", Health.FAULT: "bold red"}
 
 
-def doctor(folder: Path = typer.Option(Path("out"), "--out", help="folder where results would go")) -> int:
+def doctor(
+    folder: Path = typer.Option(Path("out"), "--out", help="folder where results would go"),
+    as_json: bool = typer.Option(False, "--json", help="print the checks as JSON"),
+) -> int:
     r"""Check this machine line by line: versions, drivers, settings, sites, rights, disk, network, clock.
 
     \b
     groundbreak doctor
     """
-    worst = Exit.DONE
-    for check in checks(folder, SETTINGS_FILE, default_sites(), datetime.now(UTC)):
-        words = printable(f"{check.name}: {check.found}" + (f": {check.mend}" if check.mend else ""))
-        out.print(Text(f"{check.health.value:8}", style=STYLE[check.health]).append(words, "none"), soft_wrap=True)
-        if check.health is Health.FAULT:
-            worst = Exit.INPUT
-    return worst
+    done: list[Check] = []
+    for check in checks(folder, general.settings_file, AOIS, datetime.now(UTC)):
+        done.append(check)
+        if not as_json:
+            _print(check)
+    if as_json:
+        names = ("name", "health", "found", "mend")
+        write_json({"checks": [{name: getattr(check, name) for name in names} for check in done]})
+    return Exit.INPUT if any(check.health is Health.FAULT for check in done) else Exit.DONE
+
+
+def _print(check: Check) -> None:
+    words = printable(f"{check.name}: {check.found}" + (f": {check.mend}" if check.mend else ""))
+    out.print(Text(f"{check.health.value:8}", style=STYLE[check.health]).append(words, "none"), soft_wrap=True)

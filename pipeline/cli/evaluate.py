@@ -1,7 +1,6 @@
 """`groundbreak evaluate`: a review file against the truth, or against the analyst's verdicts."""
 
 import dataclasses
-import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 import typer
 
-from pipeline.cli.console import narrow, note, out
+from pipeline.cli.console import as_text, narrow, note, out, write_json
 from pipeline.model.errors import Exit, UsageError
 from pipeline.review.folder import begins_with, refuse_foreign, replacing
 from pipeline.study.evaluate import MISSED, Measures, Sought, reliability, wilson
@@ -23,7 +22,8 @@ def evaluate(
     review: Path = typer.Argument(..., metavar="REVIEW.gpkg", help="what detect wrote: out/<site>/review.gpkg"),
     truth: Path = typer.Argument(None, metavar="TRUTH.geojson", help="what happened; simulate writes one"),
     verdicts: bool = typer.Option(False, "--verdicts", help="against the verdicts in the review file instead"),
-    file: Path = typer.Option(None, "--json", help="write every figure into this file too"),
+    as_json: bool = typer.Option(False, "--json", help="print every figure as JSON instead of tables"),
+    file: Path = typer.Argument(None, metavar="FIGURES.json", help="with --json: write it here and print the tables"),
 ) -> int:
     r"""Score alerts: what was found, when and how well outlined, what was missed, what was claimed and never was.
 
@@ -33,14 +33,19 @@ def evaluate(
     """
     if verdicts == (truth is not None):
         raise UsageError("one of TRUTH.geojson and --verdicts is needed", "evaluate", "give either, not both")
+    if file is not None and not as_json:
+        raise UsageError("FIGURES.json goes with --json", str(file), "add --json, or leave the file out")
     if verdicts and file is not None:
-        raise UsageError("--json goes with TRUTH.geojson", "evaluate", "leave it out with --verdicts")
+        raise UsageError("FIGURES.json goes with TRUTH.geojson", "evaluate", "leave it out with --verdicts")
     if file is not None:
         refuse_foreign(file, _IS_OURS)
     reviewed = read_review(review)
     if verdicts:
-        return _verdicts(review, (*reviewed.claims, *reviewed.withdrawn))
+        return _verdicts(review, (*reviewed.claims, *reviewed.withdrawn), as_json)
     measures = measure(reviewed, read_truth(truth, reviewed.crs))
+    if as_json and file is None:
+        write_json(_figures(measures))
+        return Exit.DONE
     _each(measures.sought)
     _by_size(measures.sought)
     _by_kind(measures)
@@ -120,10 +125,14 @@ def _bins(rows: Sequence[tuple[float, float, int, int]]) -> None:
     out.print(table)
 
 
-def _verdicts(review: Path, claims: Any) -> int:
+def _verdicts(review: Path, claims: Any, as_json: bool) -> int:
     found = precision(claims)
     if not found.verdicts:
         raise UsageError("no verdict in it yet", str(review), "open review.qgz in QGIS and give some")
+    if as_json:
+        rows = [dict(zip(("confidence", "share", "right", "verdicts"), row, strict=True)) for row in found.rows]
+        write_json({**dataclasses.asdict(found), "rows": rows, "drift": found.drift, "drifts": found.drifts})
+        return Exit.DONE
     _bins(found.rows)
     out.print(
         f"{found.verdicts} verdicts ({found.uncertain} uncertain left out): {found.given} right,"
@@ -137,14 +146,15 @@ def _verdicts(review: Path, claims: Any) -> int:
     return Exit.DONE
 
 
-def _write(path: Path, measures: Measures) -> None:
-    # JSON knows no NaN: what cannot be told is null
+def _figures(measures: Measures) -> dict[str, Any]:
     rates = {"false_rate": measures.false_rate, "smart_f1": measures.smart_f1}
-    told = {name: value if np.isfinite(value) else None for name, value in rates.items()}
-    figures = {"generator": _GENERATOR} | dataclasses.asdict(measures) | {"kinds": measures.kinds} | told
-    with replacing(path, _IS_OURS) as beside:
-        beside.write_text(json.dumps(figures, indent=1, default=str) + "\n", encoding="utf-8")
+    return {"generator": _GENERATOR} | dataclasses.asdict(measures) | {"kinds": measures.kinds} | rates
 
 
 _GENERATOR = "groundbreak evaluate"
 _IS_OURS = begins_with(f'"generator": "{_GENERATOR}"'.encode())
+
+
+def _write(path: Path, measures: Measures) -> None:
+    with replacing(path, _IS_OURS) as beside:
+        beside.write_text(as_text(_figures(measures)) + "\n", encoding="utf-8")

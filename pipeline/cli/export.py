@@ -1,28 +1,62 @@
-"""`groundbreak export`: results in a form that others read."""
+"""`groundbreak export`: results and looks in forms that other programs read."""
 
 from pathlib import Path
 
 import typer
 
-from pipeline.cli.console import say
+from pipeline.cli.asking import ask, question
+from pipeline.cli.console import error, progress, summarise
 from pipeline.cli.report import site_folder
-from pipeline.model.errors import Exit
-from pipeline.review.export import KINDS
+from pipeline.model.errors import Exit, ReviewError
+from pipeline.review.export import KINDS, STACKS, check_form, export_stack
 from pipeline.review.export import export as write_export
+from pipeline.review.folder import Folder
+from pipeline.run.judge import Question
+from pipeline.run.lock import alone
+from pipeline.run.stack import open_stack
 
 
 def export(
-    site: str = typer.Argument(..., help="id of a site that has results"),
-    form: str = typer.Option("geojson", "--format", help=f"one of {', '.join(KINDS)}"),
-    to: Path = typer.Option(None, help="file to write (a folder for stac); default: beside the site's results"),
+    site: str = typer.Argument(..., help="id of the site"),
+    form: str = typer.Option("geojson", "--format", help=f"one of {', '.join((*KINDS, *STACKS))}"),
+    to: Path = typer.Option(None, help="file to write (stac, zarr: a folder); default: beside the site's results"),
     folder: Path = typer.Option(Path("out"), "--out", help="where the results are"),
+    sites: list[Path] = typer.Option(None, help="netcdf, zarr: AOI files; default: aois/"),
+    catalog: str = typer.Option(None, help="netcdf, zarr: STAC file or folder, API root, or folder of .SAFE products"),
+    start: str = typer.Option(None, help="netcdf, zarr: first day"),
+    end: str = typer.Option(None, help="netcdf, zarr: last day"),
 ) -> int:
-    r"""Write a site's changes as GeoJSON, KML with pictures, STAC items or CSV, or all of it as one zip.
+    r"""Write a site's changes as GeoJSON, GeoParquet, KML with pictures, STAC items or CSV, or all of it as one zip.
+
+    netcdf and zarr are the looks themselves: registered, masked and normalised reflectance on one grid, from the cache
+    of detect where that has them.
 
     \b
     groundbreak export february-11-plant --format kml
     groundbreak export february-11-plant --format zip --to plant.zip
+    groundbreak export february-11-plant --format netcdf --start 2023-01-01
     """
-    path = write_export(site_folder(folder, site), form, to)
-    say(str(path))
+    check_form(form)
+    if form in KINDS:
+        path = write_export(site_folder(folder, site), form, to)
+    else:
+        asked = ask([site], sites or ())
+        wanted = question(asked.sites[0], asked.settings, catalog=catalog, start=start, end=end, out=folder)
+        path = _looks(wanted, form, to, folder)
+    summarise(str(path))
     return Exit.DONE
+
+
+def _looks(wanted: Question, form: str, to: Path | None, out: Path) -> Path:
+    """Write the looks of a site; scenes and assets that were lost on the way are named."""
+    place = Folder(out / wanted.site.id)
+    with alone(out), progress() as step:
+        dataset = open_stack(wanted, step)
+        try:
+            place.path.mkdir(parents=True, exist_ok=True)
+        except OSError as fault:
+            raise ReviewError(f"cannot be written: {fault.strerror}", str(place.path), "mend the rights") from fault
+        path = export_stack(place, wanted.site.id, form, dataset, to)
+    for line in filter(None, str(dataset.attrs["warnings"]).splitlines()):
+        error(line)
+    return path

@@ -1,30 +1,18 @@
-"""The command `groundbreak`: registers one file a command and turns every fault into one line and an exit code."""
+"""The command `groundbreak`: imports a command when it is called; turns an error into one line and an exit code."""
 
 import os
 import signal
 import sys
-from importlib.metadata import version as installed_version
+from collections.abc import Iterator, Mapping
+from importlib import import_module
 from inspect import cleandoc
-from pathlib import Path
 from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
-from pipeline.catalogue.environment import share_network_settings
-from pipeline.cli.console import close_streams, error, is_debugging, open_streams, write_what_the_terminal_can
-from pipeline.cli.detect import detect
-from pipeline.cli.doctor import doctor
-from pipeline.cli.environment import read_environment
-from pipeline.cli.evaluate import evaluate
-from pipeline.cli.export import export
-from pipeline.cli.nightly import nightly
-from pipeline.cli.pair import pair
-from pipeline.cli.report import report
-from pipeline.cli.scenes import scenes
-from pipeline.cli.sensitivity import sensitivity
-from pipeline.cli.simulate import simulate
-from pipeline.cli.sites import app as sites
-from pipeline.cli.status import status
+from pipeline.cli.console import close_streams, error, open_streams, write_what_the_terminal_can
+from pipeline.cli.general import reset, shared
 from pipeline.model.errors import Exit, GroundbreakError
 
 HELP = """Watch places on public Sentinel-2 imagery: what was built, since when, how big, how surely.
@@ -32,66 +20,158 @@ HELP = """Watch places on public Sentinel-2 imagery: what was built, since when,
 Exit codes: 0 done; 1 unexpected fault; 2 wrong usage, settings or input; 3 some sites failed, the others are
 done; 4 nothing new; 130 interrupted.
 """
+COMMANDS: Mapping[str, str] = {
+    "demo": "the embedded demonstration: real pixels, no network",
+    "detect": "find what changed, over a history or in a new scene",
+    "nightly": "every site, only what is new",
+    "pair": "what was built between two acquisitions",
+    "scenes": "every scene of a site: used, or rejected and why",
+    "sites": "check, add and list the places that are watched",
+    "report": "report.html again, with the verdicts given since",
+    "export": "results and looks in forms that other programs read",
+    "simulate": "a catalogue of simulated looks, with its truth",
+    "evaluate": "score alerts against the truth or the verdicts",
+    "sensitivity": "which buildings would have been detected",
+    "status": "how each site fares: last success, newest scene, failures in a row",
+    "doctor": "check this machine, with a fix for each error",
+}
+"""Command -> the line that `groundbreak --help` shows, known without an import of the command.
+
+The module `pipeline.cli.<command>` has a function of the same name, or a Typer application `app` for a group.
+"""
+METAVARS: Mapping[str, str] = {
+    "site": "SITE", "sites": "FILE", "files": "FILE", "file": "FILE", "aoi": "FILE", "to": "PATH", "folder": "DIR",
+    "ground": "PATH", "catalog": "PATH_OR_URL", "scene": "ITEM_OR_SAFE", "start": "DAY", "end": "DAY", "until": "DAY",
+    "scheduler": "ADDRESS", "config": "FILE", "env_file": "FILE", "form": "FORMAT", "name": "NAME", "identity": "ID",
+    "before": "BEFORE", "after": "AFTER",
+}  # fmt: skip
+"""Parameter -> what stands for its value in help and error lines, in place of the type."""
 
 # typer brings a click of its own and names only some of its exceptions
 ClickException: Any = next(each for each in typer.BadParameter.__mro__ if each.__name__ == "ClickException")
 
+
+class _Commands(Mapping[str, Any]):
+    """The commands by name; each is imported when it is looked up."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in COMMANDS:
+            raise KeyError(name)
+        if name not in self._loaded:
+            self._loaded[name] = load(name)
+        return self._loaded[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
+
+class LazyGroup(TyperGroup):
+    """A group whose help and options need none of its commands."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands: Any = _Commands()
+
+    def list_commands(self, _context: Any) -> list[str]:
+        """The names of all commands, in the order of the table."""
+        return list(COMMANDS)
+
+    def format_commands(self, _context: Any, formatter: Any) -> None:
+        """Write the commands with their lines, none of them imported."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+def load(name: str) -> Any:
+    """A command, imported, with the general options added."""
+    import_module("pipeline.catalogue.environment").share_network_settings()
+    module = import_module(f"pipeline.cli.{name}")
+    application = getattr(module, "app", None)
+    if application is None:
+        application = _typer()
+        application.command(name)(getattr(module, name))
+    for each in application.registered_commands:
+        # docstrings are raw, so the sign that keeps the lines of an example apart stands in them as two letters
+        each.help = cleandoc(each.callback.__doc__ or "").replace("\\b", "\b")
+    command: Any = typer.main.get_command(application)
+    command.name = name
+    for each in getattr(command, "commands", {"": command}).values():
+        each.params += shared()
+        _name_values(each)
+    return command
+
+
+def _name_values(command: Any) -> None:
+    for parameter in command.params:
+        if parameter.metavar is None and parameter.name in METAVARS:
+            many = "..." if parameter.param_type_name == "argument" and parameter.nargs == -1 else ""
+            parameter.metavar = METAVARS[parameter.name] + many
+
+
+def _typer(**settings: Any) -> typer.Typer:
+    return typer.Typer(
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        **settings,
+    )
+
+
 app = typer.Typer(
     name="groundbreak",
+    cls=LazyGroup,
     help=HELP,
-    no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(detect)
-app.command()(nightly)
-app.command()(pair)
-app.command()(scenes)
-app.add_typer(sites, name="sites")
-app.command()(report)
-app.command()(export)
-app.command()(simulate)
-app.command()(evaluate)
-app.command()(sensitivity)
-app.command()(doctor)
-app.command()(status)
-for _each in (*app.registered_commands, *sites.registered_commands):
-    if _each.callback and _each.callback.__doc__:
-        # docstrings are raw, so the sign that keeps the lines of an example apart stands in them as two letters
-        _each.help = cleandoc(_each.callback.__doc__).replace("\\b", "\b")
 
 
 @app.callback(invoke_without_command=True)
 def _options(
-    version: bool = typer.Option(False, "--version", help="print the version and stop", is_eager=True),
-    debug: bool = typer.Option(False, "--debug", help="show the traceback of a fault"),
-    env_file: Path = typer.Option(None, "--env-file", help="file of NAME=value lines to add to the environment"),
+    context: typer.Context,
+    version: bool = typer.Option(False, "--version", "-V", help="print the version and stop", is_eager=True),
 ) -> None:
-    is_debugging(debug)
-    if env_file is not None:
-        os.environ.update(read_environment(env_file, os.environ))
     if version:
+        from importlib.metadata import version as installed_version
+
         typer.echo(f"groundbreak {installed_version('groundbreak')}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
         raise typer.Exit
 
 
+def root() -> Any:
+    """The whole command, with the general options before a command's name too."""
+    command: Any = typer.main.get_command(app)
+    command.params += shared()
+    _name_values(command)
+    return command
+
+
 def run(arguments: list[str] | None = None) -> None:
-    """Run the command line and leave with its exit code; the only place where a fault becomes text."""
+    """Run the command line and leave with its exit code; the only place where an error becomes text."""
     # not by way of SIGINT, which a script's background jobs inherit as ignored
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     open_streams()
     write_what_the_terminal_can()
-    share_network_settings()
     code = _run(sys.argv[1:] if arguments is None else arguments)
     close_streams()
     sys.exit(code)
 
 
 def _run(arguments: list[str]) -> int:
+    reset()
     try:
-        result = app(arguments, standalone_mode=False)
+        result = root().main(arguments, prog_name="groundbreak", standalone_mode=False)
         return int(result) if isinstance(result, int) else Exit.DONE
     except GroundbreakError as fault:
         error(fault)
@@ -99,8 +179,13 @@ def _run(arguments: list[str]) -> int:
     except typer.Exit as leave:
         return leave.exit_code
     except ClickException as wrong:
-        error(f"{wrong.format_message()}: see `groundbreak --help`")
+        place = getattr(getattr(wrong, "ctx", None), "command_path", "groundbreak")
+        error(f"{wrong.format_message().rstrip('.')}: see `{place} --help`")
         return Exit.INPUT
+    except BrokenPipeError:
+        # the reader of a pipe has gone (`groundbreak sites list | head`): what is left unprinted is not wanted
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.DONE
     except (KeyboardInterrupt, typer.Abort):
         error("interrupted: nothing half-written was left; the same command goes on")
         return Exit.INTERRUPTED

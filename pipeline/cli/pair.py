@@ -6,7 +6,7 @@ from pathlib import Path
 import typer
 
 from pipeline.cli.asking import read_settings
-from pipeline.cli.console import note, progress, say
+from pipeline.cli.console import note, progress, summarise
 from pipeline.model.errors import Exit
 from pipeline.run.pair import pair as compare
 
@@ -30,9 +30,9 @@ def pair(
     kinds = Counter(alert.kind.value for alert in outcome.decision.alerts)
     found = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "nothing"
     row, col = outcome.records[-1].shift or (0.0, 0.0)
-    say(f"{outcome.site.id}: {found} ({outcome.seconds:.1f} s)")
-    say(f"AFTER lay {row:+.2f} rows and {col:+.2f} columns of 10 m off BEFORE: corrected")
-    say("\nTo open:")
-    say(f"  {folder}/review.qgz   in QGIS")
-    say(f"  {folder}/report.html  in a browser")
+    summarise(f"{outcome.site.id}: {found} ({outcome.seconds:.1f} s)")
+    summarise(f"AFTER lay {row:+.2f} rows and {col:+.2f} columns of 10 m off BEFORE: corrected")
+    summarise("\nTo open:")
+    summarise(f"  {folder}/review.qgz   in QGIS")
+    summarise(f"  {folder}/report.html  in a browser")
     return Exit.DONE

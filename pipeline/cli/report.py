@@ -4,7 +4,7 @@ from pathlib import Path
 
 import typer
 
-from pipeline.cli.console import error, say
+from pipeline.cli.console import error, summarise
 from pipeline.model.errors import Exit, GroundbreakError, ReviewError
 from pipeline.review.folder import Folder
 from pipeline.review.report import write_index, write_report
@@ -23,7 +23,7 @@ def report(
     for name in dict.fromkeys(site):
         try:
             write_report(site_folder(folder, name))
-            say(str(folder / name / "report.html"))
+            summarise(str(folder / name / "report.html"))
         except GroundbreakError as fault:
             error(fault)
             faults.append(fault)

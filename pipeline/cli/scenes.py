@@ -1,14 +1,17 @@
 """`groundbreak scenes`: every scene of a site, used or rejected, and the number that decided."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import typer
 
-from pipeline.cli.asking import ask, held_whole, question
-from pipeline.cli.console import error, narrow, out, progress
+from pipeline.cli.asking import ask, question
+from pipeline.cli.console import error, narrow, out, progress, write_json
 from pipeline.model.errors import Exit
 from pipeline.model.imagery import SceneRecord
 from pipeline.run.judge import survey
+from pipeline.run.selection import require_whole
 
 
 def scenes(
@@ -17,6 +20,7 @@ def scenes(
     catalog: str = typer.Option(None, help="STAC file or folder, API root, or folder of .SAFE products"),
     start: str = typer.Option(None, help="first day"),
     end: str = typer.Option(None, help="last day"),
+    as_json: bool = typer.Option(False, "--json", help="print the scenes as JSON instead of a table"),
 ) -> int:
     r"""List every scene found over a site: used, or rejected and by which number.
 
@@ -24,21 +28,35 @@ def scenes(
     groundbreak scenes southern-carpathians --end 2017-12-31
     """
     asked = ask([site], sites or ())
-    held_whole(asked.sites[0])
+    require_whole(asked.sites[0])
     with progress() as step:
         records, faults = survey(question(asked.sites[0], asked.settings, catalog=catalog, start=start, end=end), step)
-    title = f"Scenes over {asked.sites[0].name} (shift: rows, columns of 10 m)"
-    table = narrow(title, "UTC", "scene", "clear", "shift", "reliable", "rejected for", numbers=("clear", "reliable"))
-    for record in records:
-        table.add_row(*_row(record))
-    out.print(table)
-    used = sum(record.used for record in records)
-    out.print(f"{used} used, {len(records) - used} rejected, {len(faults)} unreadable", markup=False)
+    if as_json:
+        write_json({"site": asked.sites[0].id, "scenes": [_facts(each) for each in records],
+                    "errors": [str(fault) for fault in faults]})  # fmt: skip
+    else:
+        _show(asked.sites[0].name, records, len(faults))
     for fault in faults:
         error(fault)
     if not records:
         return Exit.SOME_FAILED if faults else Exit.NOTHING_NEW
     return Exit.DONE
+
+
+def _facts(record: SceneRecord) -> dict[str, Any]:
+    """What --json gives for one scene: the columns of `scenes`, the footprint as WKT."""
+    facts = {name: getattr(record, name) for name in SceneRecord.__dataclass_fields__}
+    return facts | {"footprint": None if record.footprint is None else record.footprint.wkt}
+
+
+def _show(name: str, records: Sequence[SceneRecord], unreadable: int) -> None:
+    title = f"Scenes over {name} (shift: rows, columns of 10 m)"
+    table = narrow(title, "UTC", "scene", "clear", "shift", "reliable", "rejected for", numbers=("clear", "reliable"))
+    for record in records:
+        table.add_row(*_row(record))
+    out.print(table)
+    used = sum(record.used for record in records)
+    out.print(f"{used} used, {len(records) - used} rejected, {unreadable} unreadable", markup=False)
 
 
 def _row(record: SceneRecord) -> tuple[str, ...]:

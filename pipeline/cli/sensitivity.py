@@ -9,14 +9,15 @@ import numpy as np
 import typer
 from rich.table import Table
 
-from pipeline.cli.asking import ask, held_whole, question
-from pipeline.cli.console import Step, out, progress, say
+from pipeline.cli.asking import ask, question
+from pipeline.cli.console import Step, out, progress, summarise
 from pipeline.decide.alerts import decide_site
 from pipeline.model.errors import DecisionError, Exit
 from pipeline.review.detection import draw_detection
 from pipeline.review.folder import Folder, make, replacing
 from pipeline.run.correcting import correct_chips
 from pipeline.run.judge import Question, read_all, scenes_of, with_scenes
+from pipeline.run.selection import require_whole
 from pipeline.study.materials import ROOFS
 from pipeline.study.sensitivity import SIZES, WITHIN, Trial, drawn, judged, plan, sentence, within
 
@@ -39,7 +40,7 @@ def sensitivity(
     groundbreak sensitivity southern-carpathians --rounds 6
     """
     asked = ask([site], sites or ())
-    held_whole(asked.sites[0])
+    require_whole(asked.sites[0])
     wanted = question(asked.sites[0], asked.settings, catalog=catalog, start=start, end=end, out=folder)
     with progress() as step:
         trials = _trials(wanted, rounds, seed, step)
@@ -48,7 +49,7 @@ def sensitivity(
     out.print(words, markup=False)
     place = make(folder / wanted.site.id)
     _write(place, trials, words)
-    say(f"\nWritten: {place.detection}, {place.detection_picture}; the next report says it")
+    summarise(f"\nWritten: {place.detection}, {place.detection_picture}; the next report says it")
     return Exit.DONE
 
 

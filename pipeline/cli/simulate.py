@@ -4,9 +4,10 @@ from pathlib import Path
 
 import typer
 
-from pipeline.cli.asking import ask, day, default_sites
-from pipeline.cli.console import progress, say
+from pipeline.cli.asking import ask, day
+from pipeline.cli.console import progress, summarise
 from pipeline.model.errors import Exit, UsageError
+from pipeline.run.selection import packaged_aois
 from pipeline.study import plant
 from pipeline.study.ground import read_ground
 from pipeline.study.simulate import simulate as write_looks
@@ -17,7 +18,9 @@ from pipeline.study.stories import CHANGE, DISTRACTOR
 def simulate(
     folder: Path = typer.Argument(..., metavar="OUT", help="where the catalogue goes: a new or an empty folder"),
     seed: int = typer.Option(1, min=0, help="same seed, same bytes"),
-    ground: Path = typer.Option(None, help="real pixels: STAC folder, product or folder of bands; default: aois/demo"),
+    ground: Path = typer.Option(
+        None, help="real pixels: STAC folder, product, folder of bands; default: embedded ones"
+    ),
     looks: int = typer.Option(None, min=1, max=5000, help="passes; default: 60, seven years at the plant"),
     start: str = typer.Option(None, help="first day; default: 2020-01-05"),
     days: float = typer.Option(None, min=1, max=366, help="from pass to pass; default: 10"),
@@ -33,7 +36,7 @@ def simulate(
 
     \b
     groundbreak simulate sim --seed 7
-    groundbreak simulate quiet --undisturbed --looks 90 --ground aois/demo/archive
+    groundbreak simulate quiet --undisturbed --looks 90 --days 20
     groundbreak simulate plant --site february-11-plant
     """
     first = day(start, "--start")
@@ -51,14 +54,14 @@ def simulate(
     place = None if site is None else ask([site], sites or ()).sites[0]
     with progress() as step:
         step("ground", 0, 1, "being read")
-        real = read_ground(ground or default_sites() / "demo" / "archive")
+        real = read_ground(ground or packaged_aois() / "demo" / "archive")
         laid, plan = plant.story(real, place, wishes) if place and place.id == plant.ID else staged(real, place, wishes)
         file = write_looks(laid, plan, folder, lambda done, total, what: step(plan.place, done, total, what))
     count = {role: sum(event.role == role for event in plan.events) for role in (CHANGE, DISTRACTOR)}
-    say(f"{folder}: simulated looks, {count[CHANGE]} changes to find, {count[DISTRACTOR]} to let be")
-    say("\nNext:")
-    say(f"  groundbreak detect --sites {file}")
-    say(f"  groundbreak evaluate out/{plan.place}/review.gpkg {folder}/truth.geojson")
+    summarise(f"{folder}: simulated looks, {count[CHANGE]} changes to find, {count[DISTRACTOR]} to let be")
+    summarise("\nNext:")
+    summarise(f"  groundbreak detect --sites {file}")
+    summarise(f"  groundbreak evaluate out/{plan.place}/review.gpkg {folder}/truth.geojson")
     return Exit.DONE
 
 

@@ -6,20 +6,33 @@ from typing import Any
 
 import typer
 from odc.geo.geom import Geometry
-from rich.table import Table
 from shapely.geometry import Point, mapping
 
 from pipeline.catalogue.sites import SitesRead, read_sites
-from pipeline.cli.asking import default_sites, read_settings
-from pipeline.cli.console import error, note, out, say
+from pipeline.cli.asking import read_settings
+from pipeline.cli.console import error, narrow, note, out, say, summarise, write_json
 from pipeline.model.errors import Exit, SiteError, UsageError
 from pipeline.model.site import Site, slug, utm_epsg
 from pipeline.review.folder import replacing
 from pipeline.run.lock import in_turn
+from pipeline.run.selection import AOIS, read_aois
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Check, add and list the places that are watched.")
+app = typer.Typer(
+    invoke_without_command=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Check, add and list the places that are watched.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 OWN_FILE = "own.geojson"
-"""Where added sites go, beside the ones that ship."""
+"""File of the default folder that gets the sites that are added."""
+
+
+@app.callback()
+def _bare(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 @app.command()
@@ -38,21 +51,29 @@ def check(files: list[Path] = typer.Argument(None, help="AOI files or folders; d
 
 
 @app.command("list")
-def list_sites(files: list[Path] = typer.Argument(None, help="AOI files or folders; default: aois/")) -> int:
+def list_sites(
+    files: list[Path] = typer.Argument(None, help="AOI files or folders; default: aois/"),
+    as_json: bool = typer.Option(False, "--json", help="print the sites as JSON instead of a table"),
+) -> int:
     r"""Every site with its id, name, size and where it lies.
 
     \b
     groundbreak sites list
     """
     read = _read(files)
-    table = Table(title="Sites", title_justify="left")
-    for heading in ("id", "name", "kind", "km2", "lat, lon"):
-        table.add_column(heading, justify="right" if heading == "km2" else "left", no_wrap=heading in ("id", "km2"))
-    for site in read.sites:
-        point = site.aoi.centroid
-        kind = str(site.properties.get("kind", ""))
-        table.add_row(site.id, site.name, kind, f"{_area_km2(site):.2f}", f"{point.y:.4f}, {point.x:.4f}")
-    out.print(table)
+    rows = [_facts(site) for site in read.sites]
+    if as_json:
+        write_json({"sites": rows, "errors": [str(fault) for fault in read.faults]})
+    else:
+        table = narrow("Sites", "id", "km2", "lat, lon", "name", numbers=("km2",))
+        for column in table.columns:
+            # a row is a line: what does not fit is the end of the name, and --json has it whole
+            column.no_wrap, column.overflow = True, "ellipsis"
+        table.expand, table.columns[-1].ratio = True, 1
+        for row in rows:
+            where = f"{row['lat']:.4f}, {row['lon']:.4f}"
+            table.add_row(row["id"], f"{row['area_km2']:.2f}", where, row["name"])
+        out.print(table)
     return Exit.INPUT if read.faults and not read.sites else Exit.DONE
 
 
@@ -64,6 +85,7 @@ def add(
     radius_m: float = typer.Option(500.0, min=20, help="half the side of the square around it, metres"),
     name: str = typer.Option(None, help="what the place is called"),
     identity: str = typer.Option(None, "--id", help="its id: a to z, digits, hyphens; default: made of the name"),
+    catalog: str = typer.Option(None, help="catalogue of its own: STAC file or folder, API root, folder of .SAFE"),
     to: Path = typer.Option(None, help=f"GeoJSON file to add to; default: aois/{OWN_FILE}"),
 ) -> int:
     r"""Add sites from a file, or a square around a point; nothing is written unless all of it is good.
@@ -72,7 +94,7 @@ def add(
     groundbreak sites add places.kml
     groundbreak sites add --lon 127.6568 --lat 39.9209 --radius-m 1000 --name "February 11 plant"
     """
-    target = to or default_sites() / OWN_FILE
+    target = to or AOIS / OWN_FILE
     if file is not None:
         read = read_sites([file], read_settings())
         if read.faults:
@@ -82,19 +104,45 @@ def add(
         new = [_square(lon, lat, radius_m, name, identity)]
     else:
         raise UsageError("no place given", "sites add", "give a file, or --lon, --lat and --name")
-    _write(target, new)
+    if catalog is not None:
+        for each in new:
+            # a path in an AOI file is relative to that file, here it is relative to the working folder
+            each["properties"]["catalog"] = catalog if "://" in catalog else str(Path(catalog).resolve())
+    _write(target, new, is_default=to is None)
+    own = target.resolve().parent == AOIS.resolve()
     for each in new:
         added = each["properties"]["id"]
-        say(f"added {added} to {target}: groundbreak detect {added}")
+        summarise(f"added {added} to {target}: groundbreak detect {added}{'' if own else f' --sites {target}'}")
     return Exit.DONE
 
 
-def _write(target: Path, new: list[dict[str, Any]]) -> None:
+def _facts(site: Site) -> dict[str, Any]:
+    """What is listed of a site."""
+    point = site.aoi.centroid
+    return {
+        "id": site.id,
+        "name": site.name,
+        "area_km2": round(_area_km2(site), 4),
+        "lon": round(point.x, 6),
+        "lat": round(point.y, 6),
+        "crs": str(site.grid.crs),
+        "catalog": site.catalog,
+        "collection": site.collection,
+        "start": site.start,
+        "end": site.end,
+        "settings": dict(site.settings),
+        "properties": dict(site.properties),
+    }
+
+
+def _write(target: Path, new: list[dict[str, Any]], *, is_default: bool) -> None:
     """The file with these features added, or as it was.
 
     Raises SiteError where one of them, or what stands there, is no place to watch, UsageError where there is no such
     folder, ReviewError where it cannot be written.
     """
+    if is_default:
+        _make(target.parent)
     if not target.parent.is_dir():
         raise UsageError("no such folder", str(target.parent), "make it, or give --to a file in one that is there")
     with in_turn(target.parent):
@@ -103,6 +151,13 @@ def _write(target: Path, new: list[dict[str, Any]]) -> None:
             beside.write_text(json.dumps({**whole, "features": [*whole["features"], *new]}, indent=1) + "\n")
             for fault in read_sites([beside], read_settings()).faults:
                 raise SiteError(fault.what, fault.where.replace(str(beside), str(target)), fault.mend)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as fault:
+        raise UsageError(f"no folder can be made: {fault.strerror}", str(folder), "give --to another file") from fault
 
 
 def _standing(target: Path) -> dict[str, Any]:
@@ -122,7 +177,7 @@ def _standing(target: Path) -> dict[str, Any]:
 
 
 def _read(files: list[Path] | None) -> SitesRead:
-    read = read_sites(files or [default_sites()], read_settings())
+    read = read_aois((), files or (), read_settings())
     for fault in read.faults:
         error(fault)
     for remark in read.notes:

@@ -1,12 +1,11 @@
 """`groundbreak status`: how each site fares."""
 
 import dataclasses
-import json
 from pathlib import Path
 
 import typer
 
-from pipeline.cli.console import narrow, out, say
+from pipeline.cli.console import narrow, out, write_json
 from pipeline.model.errors import Exit, ReviewError
 from pipeline.run.ledger import Ledger
 
@@ -31,8 +30,12 @@ def status(
         ledger.close()
     if as_json:
         hidden = ("place",)
-        say(json.dumps([{name: value for name, value in dataclasses.asdict(entry).items() if name not in hidden}
-                        for entry in entries], indent=1))  # fmt: skip
+        write_json(
+            [
+                {name: value for name, value in dataclasses.asdict(entry).items() if name not in hidden}
+                for entry in entries
+            ]
+        )
         return Exit.DONE
     table = narrow("Sites", "site", "last success", "last scene", "failed", "why", numbers=("failed",))
     for entry in sorted(entries, key=lambda each: (-each.failures, each.site)):

@@ -41,6 +41,7 @@ class Granule:
 
     assets: href of every reflectance band found. scl: href of the scene classification, None for L1C.
     crs:    CRS by the item ("EPSG:32652"), for files that carry none; None if the item says nothing.
+    href:   address of the item, None where it has none on a server.
     """
 
     id: str
@@ -52,6 +53,7 @@ class Granule:
     scl: str | None
     crs: str | None
     footprint: BaseGeometry
+    href: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,8 +38,8 @@ def window(outline: Polygon | MultiPolygon, grid: GeoBox) -> Window:
     """The part of the grid that shows an outline with its surroundings, cut at the edges of the grid."""
     left, bottom, right, top = outline.bounds
     inverse = ~grid.affine
-    col0, row0 = inverse * (left, top)
-    col1, row1 = inverse * (right, bottom)
+    col0, row0 = inverse @ (left, top)
+    col1, row1 = inverse @ (right, bottom)
     half = max(row1 - row0, col1 - col0) / 2 + CONTEXT_PX
     half = min(max(half, MIN_HALF_PX), MAX_HALF_PX)
     row, col = (row0 + row1) / 2, (col0 + col1) / 2

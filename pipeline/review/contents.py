@@ -71,6 +71,11 @@ class Contents:
         return f"{'[simulated] ' if self.provenance.get('simulated') else ''}{words(change.facts)}"
 
     @property
+    def sources(self) -> Mapping[str, tuple[str, ...]]:
+        """Scene id -> addresses of the provider's items that its look was made of; nothing of local catalogues."""
+        return {scene: tuple(hrefs) for scene, hrefs in json.loads(self.provenance.get("items", "{}")).items()}
+
+    @property
     def cautions(self) -> tuple[str, ...]:
         """Sentences that the reader must know."""
         try:

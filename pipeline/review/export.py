@@ -1,4 +1,4 @@
-"""What is sent on: GeoJSON, KML with pictures, STAC, CSV, or the whole folder as a zip that opens elsewhere."""
+"""What is sent on: GeoJSON, GeoParquet, KML with pictures, STAC, CSV, or the whole folder as a zip."""
 
 import csv
 import io
@@ -7,9 +7,11 @@ import sqlite3
 import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
+from datetime import date, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 from shapely.geometry import mapping
 
 from pipeline.model.errors import UsageError
@@ -17,8 +19,12 @@ from pipeline.review.contents import Change, Contents, read
 from pipeline.review.folder import Folder, begins_with, replacing
 from pipeline.review.kml import document
 from pipeline.review.lonlat import bounds, to_lonlat
-from pipeline.review.schema import ANALYST, MACHINE
+from pipeline.review.schema import ANALYST, CHANGES, MACHINE
 from pipeline.review.stac import write_stac
+from pipeline.review.stack import write_netcdf, write_zarr
+
+if TYPE_CHECKING:
+    import xarray
 
 COLUMNS = (*MACHINE, *ANALYST)
 GENERATOR = "groundbreak export"
@@ -33,15 +39,34 @@ def export(folder: Folder, kind: str, target: Path | None = None) -> Path:
     Raises UsageError for an unknown kind and for a target that no export of this kind has written, ReviewError where
     the review file cannot be read or the target written.
     """
-    if kind not in KINDS:
-        raise UsageError(f"no such form: {kind}", "--format", f"one of {', '.join(KINDS)}")
+    check_form(kind)
     contents = read(folder.gpkg)
     ending, make = KINDS[kind]
-    usual = folder.path / f"{contents.site}{ending}"
+    path = _target(folder, f"{contents.site}{ending}", target)
+    make(folder, contents, path)
+    return path
+
+
+def export_stack(folder: Folder, site: str, kind: str, dataset: "xarray.Dataset", target: Path | None = None) -> Path:
+    """Write the looks of a site; returns the path. Raises like `export`."""
+    ending, make = STACKS[kind]
+    path = _target(folder, f"{site}{ending}", target)
+    make(dataset, path)
+    return path
+
+
+def check_form(kind: str) -> None:
+    """Raise UsageError for a form that there is not."""
+    if kind not in (*KINDS, *STACKS):
+        raise UsageError(f"no such form: {kind}", "--format", f"one of {', '.join((*KINDS, *STACKS))}")
+
+
+def _target(folder: Folder, name: str, target: Path | None) -> Path:
+    """The path to write; raises UsageError where it is one of the site's own files."""
+    usual = folder.path / name
     path = target or usual
     if path.exists() and path.resolve() != usual.resolve() and path.resolve().is_relative_to(folder.path.resolve()):
         raise UsageError("a file of the site's own results", str(path), "give --to another name")
-    make(folder, contents, path)
     return path
 
 
@@ -88,6 +113,32 @@ def _csv(_folder: Folder, contents: Contents, path: Path) -> None:
 
 def _plain(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+
+
+def _geoparquet(_folder: Folder, contents: Contents, path: Path) -> None:
+    """GeoParquet 1.1 in lon/lat, every change with the types of the review file, boxes for spatial filters."""
+    # heavy, and needed for this form alone
+    import geopandas
+    import pandas as pd
+
+    columns = {}
+    for name in COLUMNS:
+        kind = CHANGES[name]
+        values = [_typed(change[name], kind) for change in contents.changes]
+        columns[name] = pd.Series(pd.array(values, dtype=pd.ArrowDtype(kind)))
+    shapes = [to_lonlat(change.outline, contents.crs) for change in contents.changes]
+    frame = geopandas.GeoDataFrame(columns, geometry=shapes, crs="OGC:CRS84")
+    with replacing(path) as beside:
+        frame.to_parquet(beside, index=False, schema_version="1.1.0", write_covering_bbox=True, compression="zstd")
+
+
+def _typed(value: Any, kind: pa.DataType) -> Any:
+    """A value of the review file, which keeps dates and times as text, in the type of its column."""
+    if not isinstance(value, str):
+        return value
+    if pa.types.is_date(kind):
+        return date.fromisoformat(value)
+    return datetime.fromisoformat(value.replace("Z", "+00:00")) if pa.types.is_timestamp(kind) else value
 
 
 def _kml(folder: Folder, contents: Contents, path: Path) -> None:
@@ -146,9 +197,15 @@ def _stac(folder: Folder, contents: Contents, path: Path) -> None:
 
 KINDS: Mapping[str, tuple[str, Callable[[Folder, Contents, Path], None]]] = {
     "geojson": (".geojson", _geojson),
+    "geoparquet": (".parquet", _geoparquet),
     "kml": (".kmz", _kml),
     "stac": ("-stac", _stac),
     "csv": (".csv", _csv),
     "zip": (".zip", _zip),
 }
 """Form -> ending of its file and what writes it."""
+STACKS: Mapping[str, tuple[str, Callable[["xarray.Dataset", Path], None]]] = {
+    "netcdf": (".nc", write_netcdf),
+    "zarr": (".zarr", write_zarr),
+}
+"""The forms that hold the looks of a site: ending of the file and what writes it."""

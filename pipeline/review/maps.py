@@ -62,7 +62,7 @@ class Map:
     def spot(self, outline: BaseGeometry) -> tuple[float, float]:
         """(x, y) of a point inside an outline, in this map's pixels."""
         point = outline.representative_point()
-        x, y = self.to_pixel * (point.x, point.y)
+        x, y = self.to_pixel @ (point.x, point.y)
         return round(x, 1), round(y, 1)
 
     def path(self, outline: BaseGeometry) -> str:
@@ -70,7 +70,7 @@ class Map:
         parts = []
         for polygon in getattr(outline, "geoms", [outline]):
             for ring in (polygon.exterior, *polygon.interiors):
-                points = [self.to_pixel * point[:2] for point in ring.coords[:-1]]
+                points = [self.to_pixel @ point[:2] for point in ring.coords[:-1]]
                 parts.append("M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points) + "Z")
         return "".join(parts)
 
@@ -123,7 +123,7 @@ def _crop(seen: NDArray[np.bool_]) -> tuple[slice, slice]:
 
 
 def _moved(to_pixel: Affine, crop: tuple[slice, slice]) -> Affine:
-    return Affine.translation(-crop[1].start, -crop[0].start) * to_pixel
+    return Affine.translation(-crop[1].start, -crop[0].start) @ to_pixel
 
 
 def _uri(content: bytes, kind: str) -> str:
@@ -139,7 +139,7 @@ def _read(path: Path, bands: tuple[int, ...], longest_px: int) -> tuple[NDArray[
             method = Resampling.average if shrink > 1 else Resampling.nearest
             data = source.read(bands, out_shape=(len(bands), *shape), resampling=method).astype(float)
             scale = Affine.scale(shape[1] / source.width, shape[0] / source.height)
-            return data, scale * ~source.transform
+            return data, scale @ ~source.transform
     except rasterio.errors.RasterioError as fault:
         raise ReviewError(
             f"cannot be read: {fault}", str(path), "run `groundbreak detect` for this site again"

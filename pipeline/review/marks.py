@@ -4,11 +4,10 @@ from dataclasses import dataclass, replace
 
 from matplotlib.font_manager import FontProperties, findfont, get_font
 
+from pipeline.model.credit import ATTRIBUTION
 from pipeline.model.site import Site
 from pipeline.review.sheet import ABOVE, BELOW, PT, Letters, Sheet
 
-ATTRIBUTION = "Contains modified Copernicus Sentinel data"
-"""Credit of what a site names no other source for."""
 LENGTHS_M = (20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000)
 MAX_SHARE = 0.4
 """Part of a picture that its scale bar may take."""

@@ -60,7 +60,7 @@ class Mosaic:
 
     def add(self, piece: Piece) -> None:
         """Lay a piece where it belongs. Cells that have other bands than the first leave a hole in the pictures."""
-        col, row = (round(value) for value in ~self.grid.affine * (piece.core.affine.c, piece.core.affine.f))
+        col, row = (round(value) for value in ~self.grid.affine @ (piece.core.affine.c, piece.core.affine.f))
         place = Window(col, row, piece.core.shape[1], piece.core.shape[0])
         self._files[self.score].write(piece.score[None], window=place)
         if piece.bands == self.bands:

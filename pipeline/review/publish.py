@@ -190,7 +190,14 @@ def _facts(
         "simulated": caption.simulated,
         "attribution": caption.attribution,
         "source": str(site.properties.get("source") or ""),
+        "items": json.dumps(_items(looks)),
     }
+
+
+def _items(looks: Sequence[Look]) -> dict[str, list[str]]:
+    """Scene id -> addresses of the provider's items."""
+    hrefs = {look.scene.id: [granule.href for granule in look.scene.granules if granule.href] for look in looks}
+    return {scene: found for scene, found in hrefs.items() if found}
 
 
 def _said(matched: Matched) -> Sequence[str]:

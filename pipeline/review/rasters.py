@@ -21,6 +21,8 @@ from pipeline.model.imagery import Look
 from pipeline.review.folder import replacing
 
 NODATA_DN = 0
+REFLECTANCE_SCALE = 0.0001
+"""Reflectance of one DN in before.tif and after.tif."""
 _COG = {"driver": "COG", "COMPRESS": "DEFLATE", "BLOCKSIZE": "256", "OVERVIEWS": "AUTO", "STATISTICS": "YES"}
 
 

@@ -1,4 +1,4 @@
-"""A self-contained STAC collection: an item a change, each derived from the items of the looks it rests on."""
+"""A self-contained STAC catalogue: an item for each change, raster and look; looks lead to the provider's items."""
 
 import json
 import shutil
@@ -11,18 +11,29 @@ import pystac
 from pystac.layout import TemplateLayoutStrategy
 from shapely.geometry import mapping
 
+from pipeline.model.credit import LEGAL_NOTICE
 from pipeline.model.errors import ReviewError, UsageError
 from pipeline.review.contents import Change, Contents
 from pipeline.review.folder import Folder, safe
 from pipeline.review.lonlat import bounds, to_lonlat
+from pipeline.review.stac_rasters import ASSET, raster_items
 
-_RASTERS = {"before": "the site before", "after": "the site after", "score": "score of change"}
-_CHILDREN = {"changes": "What changed, one item a change", "scenes": "The looks that the changes were found in"}
-_COG = pystac.MediaType.COG
+_CHILDREN = {
+    "changes": "What changed, one item a change",
+    "scenes": "The looks that the changes were found in",
+    "rasters": "The site before and after, and the score of change of each pixel",
+}
+_PROVIDERS = (
+    pystac.Provider(
+        "European Space Agency", "Copernicus Sentinel-2 mission",
+        [pystac.ProviderRole.PRODUCER, pystac.ProviderRole.LICENSOR], "https://sentinels.copernicus.eu",
+    ),
+    pystac.Provider("groundbreak", "co-registration, masks and change detection", [pystac.ProviderRole.PROCESSOR]),
+)  # fmt: skip
 
 
 def write_stac(folder: Folder, contents: Contents, path: Path) -> None:
-    """A folder with catalog.json and a folder each of changes and scenes; an earlier one is replaced by a whole one.
+    """A folder with catalog.json and a folder each of changes, scenes and rasters. An earlier export is replaced.
 
     Raises UsageError where anything else stands at `path`, ReviewError where it cannot be written.
     """
@@ -35,15 +46,16 @@ def write_stac(folder: Folder, contents: Contents, path: Path) -> None:
     try:
         shutil.rmtree(beside, ignore_errors=True)
         catalog = _catalog(contents)
-        changes, scenes = (child for child in catalog.get_children())
+        changes, scenes, rasters = catalog.get_children()
         made = {str(scene["scene"]): _scene(scene, contents) for scene in contents.scenes if scene["used"]}
         scenes.add_items(made.values())
+        rasters.add_items(raster_items(folder, contents, made))
         for change in contents.shown:
             if not change.drawn:
                 changes.add_item(_change(change, contents, folder, made))
         strategy = TemplateLayoutStrategy(item_template="${id}")
         catalog.normalize_hrefs(str(beside), strategy=strategy)
-        _with_files(catalog, folder)
+        _with_files(catalog)
         catalog.save(catalog_type=pystac.CatalogType.SELF_CONTAINED)
         if place.exists():
             shutil.rmtree(place)
@@ -65,7 +77,7 @@ def _is_free(place: Path, site: str) -> bool:
         children = {link["href"] for link in catalog["links"] if link["rel"] == "child"}
     except (OSError, ValueError, KeyError, TypeError):
         return False
-    return children == {f"./{site}-{name}/collection.json" for name in _CHILDREN}
+    return bool(children) and children <= {f"./{site}-{name}/collection.json" for name in _CHILDREN}
 
 
 def _catalog(contents: Contents) -> pystac.Catalog:
@@ -74,11 +86,15 @@ def _catalog(contents: Contents) -> pystac.Catalog:
     first, last = (_time(contents.provenance[key]) for key in ("first_look", "last_look"))
     extent = pystac.Extent(pystac.SpatialExtent([box]), pystac.TemporalExtent([[first, last]]))
     facts = {key: contents.provenance[key] for key in ("software", "settings_digest", "threshold")}
+    facts["attribution"] = contents.provenance.get("attribution", "")
     for name, text in _CHILDREN.items():
         child = pystac.Collection(
-            id=f"{contents.site}-{name}", title=f"{contents.name}: {name}", description=text, extent=extent,
-            license="other", extra_fields={f"groundbreak:{key}": value for key, value in facts.items()},
+            id=f"{contents.site}-{name}", title=f"{contents.name}: {name}", extent=extent,
+            description=f"{text}. {facts['attribution']}", license="other", providers=list(_PROVIDERS),
+            keywords=["sentinel-2", "change detection", "construction"],
+            extra_fields={f"groundbreak:{key}": value for key, value in facts.items()},
         )  # fmt: skip
+        child.add_link(pystac.Link("license", LEGAL_NOTICE, title="Legal notice on the use of Sentinel data"))
         catalog.add_child(child)
     return catalog
 
@@ -86,10 +102,13 @@ def _catalog(contents: Contents) -> pystac.Catalog:
 def _scene(scene: Mapping[str, Any], contents: Contents) -> pystac.Item:
     shape = to_lonlat(contents.aoi, contents.crs)
     names = ("shift_row_px", "shift_col_px", "reliability", "clear_share", "boa_offset_dn", "offset_note")
-    return pystac.Item(
+    item = pystac.Item(
         id=safe(str(scene["scene"])), geometry=mapping(shape), bbox=list(bounds(shape)), datetime=_time(scene["time"]),
         properties={"title": scene["scene"], **{f"groundbreak:{name}": scene[name] for name in names}},
     )  # fmt: skip
+    for href in contents.sources.get(str(scene["scene"]), ()):
+        item.add_link(pystac.Link("derived_from", href, title="the item of the provider"))
+    return item
 
 
 def _change(change: Change, contents: Contents, folder: Folder, scenes: Mapping[str, pystac.Item]) -> pystac.Item:
@@ -111,23 +130,16 @@ def _change(change: Change, contents: Contents, folder: Folder, scenes: Mapping[
     return item
 
 
-def _with_files(catalog: pystac.Catalog, folder: Folder) -> None:
+def _with_files(catalog: pystac.Catalog) -> None:
     """Pictures and rasters copied beside the items that speak of them, and named relatively."""
     for item in catalog.get_items(recursive=True):
         place = Path(item.self_href).parent
         place.mkdir(parents=True, exist_ok=True)
         for name, asset in item.assets.items():
-            kept = place / f"{item.id}-{name}.png"
+            suffix = Path(asset.href).suffix
+            kept = place / (f"{item.id}{suffix}" if name == ASSET else f"{item.id}-{name}{suffix}")
             shutil.copyfile(asset.href, kept)
             asset.href = f"./{kept.name}"
-    changes = next(child for child in catalog.get_children() if child.id.endswith("-changes"))
-    place = Path(changes.self_href).parent
-    place.mkdir(parents=True, exist_ok=True)
-    for name, title in _RASTERS.items():
-        file = folder.path / f"{name}.tif"
-        if file.is_file() and isinstance(changes, pystac.Collection):
-            shutil.copyfile(file, place / file.name)
-            changes.add_asset(name, pystac.Asset(f"./{file.name}", title=title, media_type=_COG, roles=["data"]))
 
 
 def _time(text: str) -> datetime:

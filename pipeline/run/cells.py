@@ -114,7 +114,7 @@ def judge_cell(question: Question, step: Progress) -> CellAnswer:
 
 def place_of(part: GeoBox, grid: GeoBox) -> tuple[slice, slice]:
     """Rows and columns of a grid that a part of it takes."""
-    col, row = (round(value) for value in ~grid.affine * (part.affine.c, part.affine.f))
+    col, row = (round(value) for value in ~grid.affine @ (part.affine.c, part.affine.f))
     return slice(row, row + part.shape[0]), slice(col, col + part.shape[1])
 
 

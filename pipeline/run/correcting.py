@@ -102,16 +102,30 @@ class _Settled:
         self.reading.drop()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Corrected:
+    """Looks of all scenes that can be trusted in time order, and the refusals of the others.
+
+    marks:  of each look, the digest of all that it follows from. stored: of each look, the name under which the result
+            cache has its reflectance.
+    """
+
+    looks: tuple[Look, ...] = ()
+    marks: tuple[str, ...] = ()
+    stored: tuple[str, ...] = ()
+    refused: tuple[Rejection, ...] = ()
+
+
 def correct_readings(
     site: Site, readings: Sequence[Reading], settings: Settings, step: Progress, memory: Memory
-) -> tuple[tuple[Look, ...], tuple[str, ...], tuple[Rejection, ...]]:
-    """Looks of all scenes that can be trusted in time order, the mark of each, and the refusals of the others.
+) -> Corrected:
+    """Looks of all scenes that can be trusted.
 
     Raises LostError where a scene's pixels were there once and are wanted again in vain.
     """
     usable, refused = _drafted(site, readings, settings, memory)
     if not usable:
-        return (), (), tuple(refused)
+        return Corrected(refused=tuple(refused))
     chosen = [
         usable[index][0] for index in founders([(each.reading.scene, clear, level) for each, clear, level in usable])
     ]
@@ -127,7 +141,8 @@ def correct_readings(
         else:
             looks.append((look, mark))
     looks.sort(key=lambda pair: (pair[0].time, pair[0].scene.id))
-    return (*_released(looks, settings, memory), tuple(refused))
+    released, marks = _released(looks, settings, memory)
+    return Corrected(looks=released, marks=marks, stored=tuple(mark for _, mark in looks), refused=tuple(refused))
 
 
 def correct_chips(
@@ -135,8 +150,8 @@ def correct_chips(
 ) -> tuple[tuple[Look, ...], tuple[Rejection, ...]]:
     """Looks of all chips that can be trusted, and the refusals of the others. read: the chips of each scene."""
     readings = [Reading(chips[0].scene, str(number), lambda chips=chips: chips) for number, chips in enumerate(read)]  # type: ignore[misc]
-    looks, _, refused = correct_readings(site, readings, settings, step, Memory(None))
-    return looks, refused
+    corrected = correct_readings(site, readings, settings, step, Memory(None))
+    return corrected.looks, corrected.refused
 
 
 def bands_of(chips: Sequence[Chip]) -> tuple[Band, ...]:

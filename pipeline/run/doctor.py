@@ -76,7 +76,7 @@ def _libraries() -> Iterator[Check]:
         try:
             yield Check(name=name, health=Health.OK, found=version(name))
         except PackageNotFoundError:
-            yield Check(name=name, health=Health.FAULT, found="missing", mend="rm -r .venv, then make detect")
+            yield Check(name=name, health=Health.FAULT, found="missing", mend="install groundbreak anew")
     for name, use in {"planetary-computer": "signing for Planetary Computer", "distributed": "--scheduler"}.items():
         try:
             yield Check(name=name, health=Health.OK, found=version(name))
@@ -140,6 +140,9 @@ def _channels(settings: Settings) -> Check:
 
 
 def _sites(path: Path, settings: Settings) -> Check:
+    if not path.exists():
+        mend = "`groundbreak sites add` makes the folder; `groundbreak demo` needs none"
+        return Check(name="sites", health=Health.WARNING, found=f"no folder {path}/ here", mend=mend)
     read = read_sites((path,), settings)
     if read.faults:
         return Check(

@@ -1,10 +1,11 @@
 """One site from its catalogue to its decision: the straight line, stage by stage."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from odc.geo.geobox import GeoBox
@@ -22,6 +23,8 @@ from pipeline.run.deciding import decide_onwards
 from pipeline.run.memory import Memory
 from pipeline.run.store import Store, source_digest
 from pipeline.run.threads import one_thread
+
+T = TypeVar("T")
 
 
 def quiet(site: str, done: int, total: int, what: str) -> None:
@@ -102,32 +105,72 @@ def survey(question: Question, step: Progress) -> tuple[tuple[SceneRecord, ...],
     return _records(question.site, (*found.rejections, *refused, *more), looks), (*found.faults, *faults)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Built:
+    """The looks of a site before any decision. marks, stored: see `Corrected`. memory: the cache that they are in."""
+
+    site: Site
+    looks: tuple[Look, ...]
+    marks: tuple[str, ...]
+    stored: tuple[str, ...]
+    records: tuple[SceneRecord, ...]
+    faults: tuple[GroundbreakError, ...]
+    memory: Memory
+
+
 def judge(question: Question, step: Progress) -> Judged:
     """Find, read, correct, decide. Raises DecisionError where no look is left to decide on."""
+
+    def decided(built: Built) -> Judged:
+        site, memory = built.site, built.memory
+        step(site.id, len(built.looks), len(built.looks), "looks decided")
+        decision = decide_onwards(site, built.looks, built.marks, question.settings, memory)
+        memory.close()
+        told = (*built.faults, *_forgot(memory, site))
+        return Judged(site=site, decision=decision, looks=built.looks, records=built.records, faults=told)
+
+    return _with_looks(question, step, decided)
+
+
+def build_looks(question: Question, step: Progress) -> Built:
+    """Find, read and correct, from and into the same cache as `judge`. Raises DecisionError where no look is left."""
+
+    def saved(built: Built) -> Built:
+        built.memory.save()
+        return replace(built, faults=(*built.faults, *_forgot(built.memory, built.site)))
+
+    return _with_looks(question, step, saved)
+
+
+def _with_looks(question: Question, step: Progress, finish: Callable[[Built], T]) -> T:
     with one_thread():
         question = with_scenes(question)
         found, lost = scenes_of(question), dict[str, PixelError]()
         while True:
             memory = Memory.of(question.memory, question.results + _expected_bytes(question.site, found.scenes))
             try:
-                return _judge(question, found, lost, memory, step)
+                return finish(_build(question, found, lost, memory, step))
             except LostError as late:
                 lost[late.scene.id] = late.fault
 
 
-def _judge(question: Question, found: Found, lost: Mapping[str, PixelError], memory: Memory, step: Progress) -> Judged:
+def _build(question: Question, found: Found, lost: Mapping[str, PixelError], memory: Memory, step: Progress) -> Built:
     """lost: scenes whose pixels were there once, and could not be read again."""
     site, settings = question.site, question.settings
     readings, refused, faults = _readings(question, found.scenes, lost, memory, step)
-    looks, marks, more = correct_readings(site, readings, settings, step, memory)
-    records = _records(site, (*found.rejections, *refused, *more), looks)
-    if not looks:
+    corrected = correct_readings(site, readings, settings, step, memory)
+    records = _records(site, (*found.rejections, *refused, *corrected.refused), corrected.looks)
+    if not corrected.looks:
         raise DecisionError(*_nothing_usable(question, records, found))
-    step(site.id, len(looks), len(looks), "looks decided")
-    decision = decide_onwards(site, looks, marks, settings, memory)
-    memory.close()
-    told = (*found.faults, *faults, *_forgot(memory, site))
-    return Judged(site=site, decision=decision, looks=looks, records=records, faults=told)
+    return Built(
+        site=site,
+        looks=corrected.looks,
+        marks=corrected.marks,
+        stored=corrected.stored,
+        records=records,
+        faults=(*found.faults, *faults),
+        memory=memory,
+    )
 
 
 def _expected_bytes(site: Site, scenes: Sequence[Scene]) -> int:

@@ -85,11 +85,10 @@ class Memory:
         """A value with arrays from before; None where there is none that is whole."""
         if self.root is None or self.fault:
             return None
-        body = Files(self.root).read(mark)
-        if body is None:
-            return None
-        self.used.add(mark)
-        return _unpacked(body)
+        found = read_packed(self.root, mark)
+        if found is not None:
+            self.used.add(mark)
+        return found
 
     def keep(self, mark: str, value: Packed) -> None:
         """Remember a value. A disk that takes no more only ends the remembering: `fault` says so."""
@@ -98,6 +97,15 @@ class Memory:
         try:
             Files(self.root).write(mark, _parts(value))
             self.used.add(mark)
+        except OSError as fault:
+            self._give_up(fault)
+
+    def save(self) -> None:
+        """Write the facts beside those of earlier judgements, and remove nothing: for work that stops half-way."""
+        if self.root is None or self.fault:
+            return
+        try:
+            Files(self.root).write(FACTS, [json.dumps({**self.known, **self.asked}).encode()])
         except OSError as fault:
             self._give_up(fault)
 
@@ -120,6 +128,12 @@ class Memory:
             for path in self.root.glob("*"):
                 with suppress(OSError):
                     path.unlink()
+
+
+def read_packed(root: Path, mark: str) -> Packed | None:
+    """A value with arrays out of a site's folder; None where there is none that is whole."""
+    body = Files(root).read(mark)
+    return None if body is None else _unpacked(body)
 
 
 def mark_of(*facts: Any) -> str:

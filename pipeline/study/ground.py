@@ -59,7 +59,7 @@ class Ground:
 def native(grid: GeoBox, band: Band) -> GeoBox:
     """A band's own grid over a 10 m grid of even size."""
     step = 2 if band.native_m > 10 else 1
-    return GeoBox((grid.shape[0] // step, grid.shape[1] // step), grid.affine * Affine.scale(step), grid.crs)
+    return GeoBox((grid.shape[0] // step, grid.shape[1] // step), grid.affine @ Affine.scale(step), grid.crs)
 
 
 def read_ground(source: Path) -> Ground:
@@ -146,7 +146,7 @@ def even(grid: GeoBox) -> GeoBox:
     """The middle of a grid, at most MAX_SIDE_PX each way and even, on multiples of 20 m."""
     rows, cols = (min(size, MAX_SIDE_PX) // 2 * 2 for size in grid.shape)
     top, left = (grid.shape[0] - rows) // 2, (grid.shape[1] - cols) // 2
-    x, y = grid.affine * (left, top)
+    x, y = grid.affine @ (left, top)
     corner = Affine(10, 0, np.floor(x / 20) * 20, 0, -10, np.ceil(y / 20) * 20)
     return GeoBox((rows, cols), corner, grid.crs)
 

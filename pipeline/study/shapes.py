@@ -59,12 +59,12 @@ def coverage(shape: BaseGeometry, grid: GeoBox) -> tuple[tuple[slice, slice], ND
     """
     inverse = ~grid.affine
     west, south, east, north = shape.bounds
-    corners = [inverse * corner for corner in ((west, north), (east, south), (west, south), (east, north))]
+    corners = [inverse @ corner for corner in ((west, north), (east, south), (west, south), (east, north))]
     cols, rows = [corner[0] for corner in corners], [corner[1] for corner in corners]
     top, left = int(np.floor(min(rows))) - REACH_PX, int(np.floor(min(cols))) - REACH_PX
     bottom, right = int(np.ceil(max(rows))) + REACH_PX, int(np.ceil(max(cols))) + REACH_PX
     height, width = bottom - top, right - left
-    window = grid.affine * grid.affine.translation(left, top) * grid.affine.scale(1 / FINE)
+    window = grid.affine @ grid.affine.translation(left, top) @ grid.affine.scale(1 / FINE)
     fine = rasterize([shape], (height * FINE, width * FINE), transform=window, dtype="uint8").astype(np.float32)
     blurred = ndimage.gaussian_filter(fine, PSF_PX * FINE, truncate=3)
     share = blurred.reshape(height, FINE, width, FINE).mean(axis=(1, 3))

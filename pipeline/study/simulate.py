@@ -178,7 +178,7 @@ def _write(ground: Ground, plan: Plan, made: Pass, number: int, out: Path, south
         assets[band.role] = (dn, ground.native(band))
     classes = scene_classes(made.sky, index, planes[Band.B02], rng)
     classes[wedge] = 0
-    coarse = GeoBox(tuple(size // 2 for size in classes.shape), ground.grid.affine * Affine.scale(2), ground.grid.crs)
+    coarse = GeoBox(tuple(size // 2 for size in classes.shape), ground.grid.affine @ Affine.scale(2), ground.grid.crs)
     assets["scl"] = (classes[::2, ::2], coarse)
     stamp = f"{made.time:%Y%m%dT%H%M%S}"
     baseline = "05.00" if made.time >= BASELINE_0400 else "02.14"

@@ -233,7 +233,7 @@ def _place(
         if len(spots) == 0:
             return None
         row, col = spots[int(rng.integers(len(spots)))] + rng.uniform(0, 1, 2)
-        outline = make(ground.grid.affine * (col, row))
+        outline = make(ground.grid.affine @ (col, row))
         window = _pixels(outline, ground)
         if free[window].mean() > 0.8:
             free[_pixels(outline.buffer(GAP_M), ground)] = False
@@ -243,13 +243,13 @@ def _place(
 
 def _pixels(outline: BaseGeometry, ground: Ground) -> tuple[slice, slice]:
     west, south, east, north = outline.bounds
-    (left, top), (right, bottom) = ~ground.grid.affine * (west, north), ~ground.grid.affine * (east, south)
+    (left, top), (right, bottom) = ~ground.grid.affine @ (west, north), ~ground.grid.affine @ (east, south)
     return slice(max(int(top), 0), int(bottom) + 1), slice(max(int(left), 0), int(right) + 1)
 
 
 def _anywhere(ground: Ground, rng: np.random.Generator) -> tuple[float, float]:
     rows, cols = ground.grid.shape
-    x, y = ground.grid.affine * (rng.uniform(EDGE_PX, cols - EDGE_PX), rng.uniform(EDGE_PX, rows - EDGE_PX))
+    x, y = ground.grid.affine @ (rng.uniform(EDGE_PX, cols - EDGE_PX), rng.uniform(EDGE_PX, rows - EDGE_PX))
     return float(x), float(y)
 
 

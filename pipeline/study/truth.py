@@ -58,7 +58,7 @@ def write_site(path: Path, id: str, name: str, aoi: Mapping[str, Any], note: str
 def middle(grid: GeoBox, edge_px: int = EDGE_PX) -> Mapping[str, Any]:
     """A grid less its margin as a lon/lat geometry."""
     rows, cols = grid.shape
-    (left, top), (right, bottom) = grid.affine * (edge_px, edge_px), grid.affine * (cols - edge_px, rows - edge_px)
+    (left, top), (right, bottom) = grid.affine @ (edge_px, edge_px), grid.affine @ (cols - edge_px, rows - edge_px)
     return lonlat(box(left, bottom, right, top), str(grid.crs))
 
 

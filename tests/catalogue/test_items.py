@@ -339,3 +339,14 @@ def test_the_recorded_acquisition_filed_four_times_is_one(shared: Path) -> None:
     }  # fmt: skip
     assert by_provider["earth-search-v1-l1c"].level is Level.L1C
     assert by_provider["earth-search-v1-l2a"].time == datetime(2025, 7, 31, 13, 19, 22, 930000, tzinfo=UTC)
+
+
+def test_the_address_of_an_item_is_kept_without_a_signature() -> None:
+    raw = load("earth_search_v1_l2a/S2B_52SCH_20240305_0_L2A")
+    address = "https://stac.example.org/v1/collections/sentinel-2-l2a/items/S2B_52SCH_20240305_0_L2A"
+    for query in ("", "?sig=secret"):
+        raw["links"] = [{"rel": "root", "href": "https://stac.example.org"}, {"rel": "self", "href": address + query}]
+        assert parse(raw).granule.href == address
+    for links in ([{"rel": "self", "href": "./item.json"}], [{"rel": "self"}, 3], None):
+        raw["links"] = links
+        assert parse(raw).granule.href is None

@@ -55,11 +55,12 @@ AT_WORK = """
 import time
 from pipeline.cli import main
 
-def app(*_, **__):
-    print("at work", flush=True)
-    time.sleep(60)
+class Command:
+    def main(self, *_, **__):
+        print("at work", flush=True)
+        time.sleep(60)
 
-main.app = app
+main.root = Command
 main.run([])
 """
 

@@ -1,5 +1,6 @@
 """The same sites judged on a real Dask cluster: the same answer, also where workers die on the way."""
 
+import contextlib
 import sqlite3
 from pathlib import Path
 
@@ -25,7 +26,7 @@ def places(tmp_path: Path) -> Path:
 def results(out: Path) -> dict[str, object]:
     found: dict[str, object] = {}
     for name in PLACES:
-        with sqlite3.connect(out / name / "review.gpkg") as db:
+        with contextlib.closing(sqlite3.connect(out / name / "review.gpkg")) as db, db:
             for table in ("changes", "observations", "scenes"):
                 found[f"{name}/{table}"] = sorted(map(str, db.execute(f"SELECT * FROM {table}")))
         for raster in ("before.tif", "after.tif", "score.tif"):

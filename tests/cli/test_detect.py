@@ -1,13 +1,17 @@
 """`detect` as a user runs it, on a small made-up place."""
 
+import contextlib
 import json
 import shutil
 import sqlite3
 from pathlib import Path
 
 import geopandas
+import pytest
 import rasterio
 
+from pipeline.cli import demo
+from pipeline.run.selection import packaged_aois
 from tests import world
 from tests.cli.conftest import Command
 
@@ -20,7 +24,7 @@ COLUMNS = {
 
 def rows_of(path: Path) -> list[tuple[object, ...]]:
     """Every row of `changes`, its outline as stored, byte for byte."""
-    with sqlite3.connect(path) as db:
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
         return db.execute("SELECT * FROM changes ORDER BY change_id").fetchall()
 
 
@@ -126,3 +130,21 @@ def test_two_workers_give_what_one_gives(command: Command, catalogue: Path, tmp_
         assert command("detect", "--sites", sites, "--out", out, "--workers", workers).code == 0
         tables.append(rows_of(out / "twin" / "review.gpkg"))
     assert tables[0] == tables[1] and tables[0]
+
+
+def test_the_demonstration_runs_in_any_folder(
+    command: Command, catalogue: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packaged = tmp_path / "packaged"
+    packaged.mkdir()
+    world.write_sites(packaged / "demo.geojson", [world.feature(str(catalogue))])
+    monkeypatch.setattr(demo, "packaged_aois", lambda: packaged)
+    done = command("demo", "--out", "tour")
+    assert done.code == 0 and (tmp_path / "tour" / "place" / "review.qgz").is_file()
+    assert "tour/place/report.html" in done.out and "groundbreak sites add" in done.out
+
+
+def test_the_package_brings_the_demonstration_and_the_watched_sites() -> None:
+    found = {path.name for path in packaged_aois().iterdir()}
+    assert {"demo.geojson", "watch.geojson", "demo"} <= found
+    assert (packaged_aois() / "demo" / "archive" / "catalog.json").is_file()

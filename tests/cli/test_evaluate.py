@@ -1,5 +1,6 @@
 """`evaluate`, on a review file that `detect` wrote."""
 
+import contextlib
 import json
 import sqlite3
 from pathlib import Path
@@ -48,6 +49,8 @@ def test_every_change_is_printed_and_every_figure_written(review: Path, command:
     assert figures["sought"][0]["delay_looks"] == 3
     assert figures["kinds"] == {"new structure": {"new structure": 1}}
     assert figures["smart_f1"] is None
+    printed = json.loads(command("evaluate", review, tmp_path / "truth.geojson", "--json").out)
+    assert printed == figures
     assert "What it was called" in done.out
 
 
@@ -78,7 +81,7 @@ def test_what_cannot_be_scored_is_one_line(
 def judged(review: Path, folder: Path, change: str) -> Path:
     """A copy of a review file, every alert of it changed."""
     copy = folder / "review.gpkg"
-    with sqlite3.connect(review) as source, sqlite3.connect(copy) as target:
+    with contextlib.closing(sqlite3.connect(review)) as source, contextlib.closing(sqlite3.connect(copy)) as target:
         source.backup(target)
         register(target)
         target.execute(f"UPDATE changes SET {change}")
@@ -94,7 +97,7 @@ def test_verdicts_are_read_from_the_review_file(review: Path, command: Command, 
 
 def test_an_outline_that_the_analyst_drew_is_no_claim_of_ours(review: Path, command: Command, tmp_path: Path) -> None:
     copy = judged(review, tmp_path, "verdict = 'construction'")
-    with sqlite3.connect(copy) as db:
+    with contextlib.closing(sqlite3.connect(copy)) as db, db:
         register(db)
         db.execute("INSERT INTO changes (geom, verdict) SELECT geom, 'construction' FROM changes LIMIT 1")
     done = command("evaluate", "--verdicts", copy)

@@ -1,5 +1,6 @@
 """`nightly`: only what is new, quiet else, whole again after what went wrong."""
 
+import contextlib
 import json
 import shutil
 import sqlite3
@@ -17,7 +18,7 @@ from tests.run.servers import webhook
 
 
 def rows_of(path: Path) -> list[tuple[object, ...]]:
-    with sqlite3.connect(path) as db:
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
         return db.execute("SELECT * FROM changes ORDER BY change_id").fetchall()
 
 

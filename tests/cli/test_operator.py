@@ -8,8 +8,6 @@ from pathlib import Path
 import pytest
 
 from pipeline.catalogue.fetch import RefusedError
-from pipeline.cli.environment import read_environment
-from pipeline.model.errors import UsageError
 from pipeline.run import nightly
 from pipeline.run.judge import Question
 from tests import world
@@ -175,13 +173,3 @@ def test_a_file_of_variables_is_read_as_it_stands(
         assert [path for _, path, _, _ in hook.requests] == ["/T0K3N?a=1&b=$HOME"]
     os.environ.pop("GROUNDBREAK_WEBHOOK_URL")
     assert os.environ.pop("OTHER") == "a b"
-
-
-def test_variables_that_are_set_stay_and_a_bad_line_is_named_without_its_value(tmp_path: Path) -> None:
-    file = tmp_path / "e"
-    file.write_text("A=1\nB=2\n")
-    assert read_environment(file, {"A": "0"}) == {"B": "2"}
-    file.write_text("A=1\nS3CRET\n")
-    with pytest.raises(UsageError, match="line 2") as error:
-        read_environment(file, {})
-    assert "S3CRET" not in str(error.value)

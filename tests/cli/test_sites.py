@@ -124,3 +124,30 @@ def test_the_sites_that_ship_are_all_good(command: Command) -> None:
     done = command("sites", "check", aois)
     assert done.code == 0 and "february-11-plant" in done.out
     assert "february-11-plant" in command("sites", "list", aois).out
+
+
+def test_the_first_site_makes_the_default_folder_and_the_advised_command_finds_it(
+    command: Command, tmp_path: Path
+) -> None:
+    missing = command("sites", "list")
+    assert missing.code == 2 and "groundbreak sites add" in missing.errors[0]
+    done = command(*POINT, "--name", "x", "--catalog", "archive")
+    assert done.code == 0 and (tmp_path / "aois" / "own.geojson").is_file()
+    assert done.out.strip().endswith("groundbreak detect x")
+    (site,) = json.loads(command("sites", "list", "--json").out)["sites"]
+    assert site["id"] == "x" and site["catalog"] == str(tmp_path / "archive")
+    assert (
+        command(*POINT, "--name", "y", "--to", "other.geojson").out.strip().endswith("detect y --sites other.geojson")
+    )
+
+
+def test_a_named_site_of_the_package_is_found_in_any_folder(command: Command, catalogue: Path) -> None:
+    done = command("scenes", "february-11-plant", "--catalog", catalogue)
+    assert done.code == 0 and "10 rejected" in done.out and not done.errors
+    assert "did you mean february-11-plant?" in command("scenes", "february-11-plan").errors[0]
+
+
+def test_the_largest_area_is_that_of_the_settings(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "groundbreak.toml").write_text("[search]\nmax_area_km2 = 0.05\n")
+    done = command("sites", "check", world.write_sites(tmp_path / "s.geojson", [world.feature()]))
+    assert done.code == 2 and "above the limit" in done.errors[0]

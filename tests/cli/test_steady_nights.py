@@ -140,7 +140,7 @@ def test_an_answer_that_drips_is_given_up_after_its_whole_time(monkeypatch: pyte
     monkeypatch.setattr(fetch, "DEADLINE_S", 0.6)
     with dripping() as address:
         began = time.monotonic()
-        with pytest.raises(RefusedError, match="no whole answer within"):
+        with pytest.raises(RefusedError, match="no complete answer within"):
             PatientIO().request(address)
         assert time.monotonic() - began < 5
 

@@ -1,5 +1,6 @@
 """The same items out of a folder and through a real STAC API give the same polygons, byte for byte."""
 
+import contextlib
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -31,7 +32,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path
 
 
 def _rows(file: Path) -> list[tuple[Any, ...]]:
-    with sqlite3.connect(file) as review:
+    with contextlib.closing(sqlite3.connect(file)) as review, review:
         names = [row[1] for row in review.execute("PRAGMA table_info(changes)") if row[1] != "fid"]
         return review.execute(f"SELECT {', '.join(names)} FROM changes ORDER BY change_id").fetchall()
 

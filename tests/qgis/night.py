@@ -1,5 +1,6 @@
 """The nightly writer as a process of its own: reads `night SEED` or `rows` from stdin, answers one line each."""
 
+import contextlib
 import hashlib
 import json
 import random
@@ -34,7 +35,7 @@ def night(path: Path, seed: int) -> None:
 
 
 def rows(path: Path) -> dict[str, list]:
-    with sqlite3.connect(path, timeout=60) as db:
+    with contextlib.closing(sqlite3.connect(path, timeout=60)) as db, db:
         found = db.execute("SELECT change_id, verdict, note, geom FROM changes ORDER BY fid").fetchall()
         state = db.execute("PRAGMA integrity_check").fetchone()[0]
         logged = db.execute("SELECT count(*) FROM review_log").fetchone()[0]

@@ -1,3 +1,4 @@
+import contextlib
 import re
 import sqlite3
 
@@ -54,7 +55,7 @@ def test_one_verdict_is_given_to_many_and_each_is_signed_stamped_and_logged(even
     expected = {f"a{n:015d}": "uncertain" for n in surest[1:4]} | {f"a{surest[0]:015d}": "no change"}
     assert evening["saved"] and words == expected and evening["stamped"] == 4
     assert all(row["reviewer"] for row in evening["after"].values() if row["verdict"])
-    with sqlite3.connect(folder / "review.gpkg") as db:
+    with contextlib.closing(sqlite3.connect(folder / "review.gpkg")) as db, db:
         logged = dict(db.execute("SELECT change_id, verdict FROM review_log").fetchall())
         stamps = [row[0] for row in db.execute("SELECT reviewed_at FROM changes WHERE verdict IS NOT NULL")]
     db.close()

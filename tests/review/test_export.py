@@ -1,3 +1,4 @@
+import contextlib
 import csv
 import io
 import json
@@ -165,7 +166,7 @@ def test_a_zip_opens_elsewhere_with_the_verdicts_even_from_an_open_session(judge
     session.close()
     there = tmp_path / "there" / "made-place"
     assert {"review.gpkg", "review.qgz", "report.html", "before.tif"} <= {file.name for file in there.iterdir()}
-    with sqlite3.connect(there / "review.gpkg") as db:
+    with contextlib.closing(sqlite3.connect(there / "review.gpkg")) as db, db:
         assert db.execute("SELECT note FROM review_log").fetchone()[0] == "in the wal"
     db.close()
     assert not put(there, TWO).notes

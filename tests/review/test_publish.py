@@ -1,3 +1,4 @@
+import contextlib
 import hashlib
 import json
 import os
@@ -6,6 +7,7 @@ import struct
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,8 +29,16 @@ from tests.review.conftest import put
 TWO = (made.alert(1), made.alert(2, row=30, col=30, confidence=0.6))
 
 
+class Closing(sqlite3.Connection):
+    """A connection whose `with` block ends with it: Python 3.13 warns of those left open."""
+
+    def __exit__(self, *fault: Any) -> Any:
+        super().__exit__(*fault)
+        self.close()
+
+
 def connect(path: Path) -> sqlite3.Connection:
-    db = sqlite3.connect(path / "review.gpkg", isolation_level=None)
+    db = sqlite3.connect(path / "review.gpkg", isolation_level=None, factory=Closing)
     db.row_factory = sqlite3.Row
     register(db)
     return db
@@ -224,7 +234,7 @@ def test_a_foreign_or_damaged_review_file_stops_everything_before_any_file_is_to
     path = folder / "review.gpkg"
     path.unlink()
     if content is None:
-        with sqlite3.connect(path) as db:
+        with contextlib.closing(sqlite3.connect(path)) as db, db:
             db.execute("CREATE TABLE changes (change_id TEXT, mine TEXT)")
     else:
         path.write_bytes(content)

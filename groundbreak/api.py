@@ -1,0 +1,213 @@
+"""The functions of the public package; import them from `groundbreak`."""
+
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import geopandas
+import numpy as np
+import pyogrio
+from numpy.typing import ArrayLike, NDArray
+
+from pipeline.correct.alignment import Options, estimate
+from pipeline.model.errors import ReviewError, UsageError
+from pipeline.model.imagery import Alignment
+from pipeline.model.settings import Settings, override
+from pipeline.model.site import Site
+from pipeline.review.folder import Folder
+from pipeline.review.gpkg import read_provenance
+from pipeline.run.detect import detect as detect_sites
+from pipeline.run.judge import Question, quiet
+from pipeline.run.lock import alone
+from pipeline.run.selection import question, read_aois, read_settings, select_sites
+from pipeline.run.stack import open_stack as stack_of
+
+if TYPE_CHECKING:
+    import xarray
+
+Pathish = str | PathLike[str]
+Files = Pathish | Sequence[Pathish] | None
+SETTINGS_FILE = Path("groundbreak.toml")
+
+
+def settings(file: Pathish | None = None, **changes: object) -> Settings:
+    """The settings of a file, with single keys replaced.
+
+    file:    a TOML file; None = `groundbreak.toml` of the working folder, or the defaults where there is none.
+    changes: keys with two underscores for the dot, such as `decide__min_history=5`.
+    Raises GroundbreakError for an unknown key or a value out of range.
+
+        groundbreak.settings(decide__false_alarms_per_100km2_year=1.0)
+    """
+    base = read_settings(Path(file) if file is not None else SETTINGS_FILE, required=file is not None)
+    return override(base, {name.replace("__", "."): value for name, value in changes.items()}, "settings()")
+
+
+def sites(files: Files = None) -> geopandas.GeoDataFrame:
+    """The sites of AOI files, one row each, indexed by id, in lon/lat.
+
+    files: GeoJSON, GeoPackage or KML files or folders; None = `./aois`.
+    Raises GroundbreakError where a file or a feature of it cannot be used.
+
+        groundbreak.sites("aois").area_km2.sum()
+    """
+    read = read_aois((), _paths(files), settings())
+    for fault in read.faults:
+        raise fault
+    rows = [
+        {"id": site.id, "name": site.name, "area_km2": _area_km2(site), "catalog": site.catalog,
+         "collection": site.collection, "start": site.start, "end": site.end}
+        for site in read.sites
+    ]  # fmt: skip
+    shapes = [site.aoi for site in read.sites]
+    columns = ["id", "name", "area_km2", "catalog", "collection", "start", "end"]
+    return geopandas.GeoDataFrame(rows, columns=columns, geometry=shapes, crs="EPSG:4326").set_index("id")
+
+
+def open_stack(
+    site: str,
+    *,
+    sites: Files = None,
+    catalog: Pathish | None = None,
+    start: str | None = None,
+    end: str | None = None,
+    scenes: Sequence[Pathish] = (),
+    out: Pathish = "out",
+    settings: Settings | None = None,
+    chunks: Mapping[str, int] | None = None,
+) -> "xarray.Dataset":
+    """The looks of a site: registered, offset-checked, masked and normalised, on one grid.
+
+    site:     id of a site of the AOI files.
+    sites:    AOI files; None = `./aois`, then those of the package.
+    catalog:  STAC file or folder, API root, or folder of .SAFE products; None = the site's own, then the default.
+    start, end: first and last day, `2024-03-27`.
+    scenes:   further scenes: STAC items or .SAFE products.
+    out:      folder whose cache is used and filled, the same as that of the command.
+    settings: see `settings()`; None = `groundbreak.toml`. Settings of the site have priority.
+    chunks:   chunk sizes by dimension, such as `{"time": 1}`: reflectance is then a Dask array, read from the cache.
+    Returns reflectance (time, band, y, x), NaN = nodata; usable and quality_flags (time, y, x); shift, offset, noise,
+        gain and more by look; rejected scenes with reason, value and limit along the dimension `rejected`.
+    Raises GroundbreakError where the site or the catalogue cannot be read, or no scene can be used.
+
+        looks = groundbreak.open_stack("southern-carpathians", sites="aois/demo.geojson")
+        ndvi = ...  # docs/python.md
+    """
+    (job,) = _questions([site], sites, catalog, start, end, scenes, Path(out), settings)
+    with alone(Path(out)):
+        return stack_of(job, quiet, chunks)
+
+
+def detect(
+    site: str,
+    *,
+    sites: Files = None,
+    catalog: Pathish | None = None,
+    start: str | None = None,
+    end: str | None = None,
+    scenes: Sequence[Pathish] = (),
+    out: Pathish = "out",
+    settings: Settings | None = None,
+) -> geopandas.GeoDataFrame:
+    """Detect construction at a site and publish its files, as `groundbreak detect` does; returns the table `changes`.
+
+    Parameters as in `open_stack`. The files are in `<out>/<site>/`; verdicts in an existing review file are kept.
+    Raises GroundbreakError where the site cannot be processed.
+
+        changes = groundbreak.detect("southern-carpathians-simulated", sites="aois/demo.geojson")
+        changes[changes.confidence > 0.9].explore()
+    """
+    folder = Path(out)
+    jobs = _questions([site], sites, catalog, start, end, scenes, folder, settings)
+    with alone(folder):
+        for outcome in detect_sites(jobs, folder, 1, quiet):
+            if outcome.fault is not None:
+                raise outcome.fault
+    return changes(folder / site)
+
+
+def changes(folder: Pathish) -> geopandas.GeoDataFrame:
+    """The table `changes` of a site's results, indexed by change_id; the columns are explained in docs/review.md.
+
+    folder: results of one site, `out/my-site`, or its `review.gpkg`.
+    Attributes of the frame (`.attrs`) say which software, settings and looks it comes from.
+    Raises GroundbreakError where there are no results.
+
+        groundbreak.changes("out/my-site").query("status == 'confirmed'")
+    """
+    path = Path(folder)
+    file = path if path.suffix == ".gpkg" else Folder(path).gpkg
+    if not file.is_file():
+        raise ReviewError("no results", str(path), "run groundbreak.detect or `groundbreak detect` for this site first")
+    facts = read_provenance(file)
+    frame: geopandas.GeoDataFrame = pyogrio.read_dataframe(file, layer="changes")
+    frame = frame.set_index("change_id")
+    frame.attrs |= facts
+    return frame
+
+
+def register(
+    reference: ArrayLike, target: ArrayLike, usable: ArrayLike | None = None, options: Options | None = None
+) -> Alignment:
+    """The translation between two images of the same ground, and whether to trust it.
+
+    reference, target: (row, col), one shape, any unit; NaN = nodata.
+    usable: (row, col) bool, True = both images measured the ground there; None = where both are finite.
+    Returns Alignment: `shift` (row, col) in pixels such that target sampled at x + shift matches reference at x,
+        `accepted`, `reliability` 0..1, `sigma_px`, and `reason` where it is not accepted.
+    Raises GroundbreakError if the shapes differ.
+
+        groundbreak.register(red_2020, red_2024).shift
+    """
+    first, second = _plane(reference), _plane(target)
+    clear = np.isfinite(first) if usable is None else np.asarray(usable, bool)
+    if usable is None and first.shape == second.shape:
+        clear = clear & np.isfinite(second)
+    return estimate(first, second, clear, options or Options())
+
+
+def _plane(values: ArrayLike) -> NDArray[Any]:
+    array = np.asarray(values)
+    return array if np.issubdtype(array.dtype, np.floating) else array.astype(np.float64)
+
+
+def _questions(
+    ids: Sequence[str],
+    files: Files,
+    catalog: Pathish | None,
+    start: str | None,
+    end: str | None,
+    scenes: Sequence[Pathish],
+    out: Path,
+    chosen: Settings | None,
+) -> list[Question]:
+    known = chosen or settings()
+    paths = _paths(files)
+    found = select_sites(ids, paths, read_aois(ids, paths, known))
+    return [
+        question(
+            site,
+            known,
+            catalog=None if catalog is None else str(catalog),
+            start=start,
+            end=end,
+            scenes=[str(scene) for scene in scenes],
+            out=out,
+        )
+        for site in found
+    ]
+
+
+def _paths(files: Files) -> tuple[Path, ...]:
+    if files is None:
+        return ()
+    if isinstance(files, str | PathLike):
+        return (Path(files),)
+    if not files:
+        raise UsageError("no AOI file given", "sites", "name a file or folder, or None for ./aois")
+    return tuple(map(Path, files))
+
+
+def _area_km2(site: Site) -> float:
+    return float(geopandas.GeoSeries([site.aoi], crs="EPSG:4326").to_crs(str(site.grid.crs)).area.iloc[0]) / 1e6

@@ -1,0 +1,65 @@
+"""The looks of a site as an xarray dataset, through the same checked cache as `detect`."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.model.errors import DecisionError, UsageError
+from pipeline.review.stack import INSTALL, looks_dataset
+from pipeline.run.correcting import Progress
+from pipeline.run.judge import Built, Question, build_looks
+from pipeline.run.memory import read_packed
+from pipeline.run.selection import require_whole
+
+if TYPE_CHECKING:
+    import xarray
+
+Chunks = Mapping[str, int]
+
+
+def open_stack(question: Question, step: Progress, chunks: Chunks | None = None) -> "xarray.Dataset":
+    """The corrected looks of a site.
+
+    chunks: sizes by dimension; then reflectance is a Dask array whose looks are read from the cache when they are
+            needed. None = all in memory.
+    Raises UsageError for a site that is processed in cells, DecisionError where no look can be used.
+    """
+    require_whole(question.site)
+    built = build_looks(question, step)
+    provenance = {
+        "catalogue": question.source,
+        "collection": question.collection or question.settings.search.collection,
+        "warnings": "\n".join(str(fault) for fault in built.faults),
+    }
+    lazy = None if chunks is None else _lazy(built)
+    dataset = looks_dataset(built.site, built.looks, built.records, question.settings, provenance, lazy)
+    return dataset if chunks is None else dataset.chunk(dict(chunks))
+
+
+def _lazy(built: Built) -> Any:
+    """Reflectance as one Dask task a look; in memory where the cache has no room for the looks."""
+    try:
+        import dask.array
+        from dask.delayed import delayed
+    except ImportError as fault:
+        raise UsageError("dask is not installed", "chunks", INSTALL) from fault
+    array: Any = dask.array
+    if built.memory.root is None or built.memory.fault:
+        return array.from_array(np.stack([look.reflectance for look in built.looks]), (1, -1, -1, -1))
+    read = delayed(_stored, pure=True)
+    planes: Sequence[Any] = [
+        array.from_delayed(read(built.memory.root, name, look.scene.id), look.reflectance.shape, np.float32)
+        for look, name in zip(built.looks, built.stored, strict=True)
+    ]
+    return array.stack(planes)
+
+
+def _stored(root: Path, name: str, scene: str) -> NDArray[np.float32]:
+    """The reflectance of one look. Raises DecisionError where a later run has removed it from the cache."""
+    packed = read_packed(root, name)
+    if packed is None:
+        raise DecisionError("a look is no longer in the cache", scene, "open the stack again")
+    return np.asarray(packed.arrays["reflectance"], np.float32)

@@ -1,0 +1,160 @@
+"""The public package: what it exports, what it returns, and that it and the command give the same."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import geopandas
+import numpy as np
+import pytest
+import xarray as xr
+from scipy import ndimage
+
+import groundbreak
+from pipeline.model.imagery import Why
+from pipeline.run import correcting
+from tests import world
+from tests.cli.conftest import Command, catalogue, command, sites  # noqa: F401  (fixtures)
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def spoilt(tmp_path: Path, catalogue: Path) -> Path:  # noqa: F811
+    """The catalogue with one item that lacks a band."""
+    copy = tmp_path / "catalogue"
+    shutil.copytree(catalogue.parent, copy)
+    item = next(copy.glob("place-20200411/*.json"))
+    document = json.loads(item.read_text())
+    del document["assets"]["red"]
+    item.write_text(json.dumps(document))
+    return world.write_sites(tmp_path / "spoilt.geojson", [world.feature(str(copy / "catalog.json"))])
+
+
+def test_every_name_is_there_and_documented() -> None:
+    for name in groundbreak.__all__:
+        assert name == "__version__" or getattr(groundbreak, name).__doc__, name
+    assert set(groundbreak.__all__) == set(dir(groundbreak))
+    with pytest.raises(AttributeError, match="no attribute 'nope'"):
+        _ = groundbreak.nope
+
+
+def test_the_import_loads_no_numeric_library() -> None:
+    code = "import sys, groundbreak; groundbreak.__version__; sys.exit(bool({'numpy', 'pandas'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_the_module_is_the_command() -> None:
+    words = [sys.executable, "-m", "groundbreak", "--version"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == f"groundbreak {groundbreak.__version__}\n"
+
+
+def test_a_stack_holds_the_looks_and_names_the_scenes_that_it_lacks(spoilt: Path, tmp_path: Path) -> None:
+    stack = groundbreak.open_stack("place", sites=spoilt, out=tmp_path / "out")
+    assert stack.sizes["time"] == 9 and list(stack.rejected.values) == ["place-20200411"]
+    table = stack[["rejection_reason", "rejection_note"]].to_dataframe()
+    assert list(table.rejection_reason) == ["missing asset"] and "B04" in table.rejection_note.iloc[0]
+    assert stack.reflectance.dims == ("time", "band", "y", "x") and stack.reflectance.dtype == np.float32
+    red = stack.reflectance.swap_dims(band="common_name").sel(common_name="red")
+    assert 0.03 < float(red.where(stack.usable).mean()) < 0.12
+    nodata = (stack.quality_flags & int(Why.NODATA)) > 0
+    assert bool((stack.reflectance.isnull().all("band") == nodata).all())
+    assert bool((stack.usable == (stack.quality_flags == 0)).all())
+    assert list(stack.offset.values) == [0] * 9 and stack.offset_reason.values[0]
+    assert float(abs(stack["shift"]).max()) < 0.1
+    assert bool((stack.clear_share > 0.99).all())
+    assert stack.attrs["Conventions"] == "CF-1.11" and stack.attrs["catalogue"].endswith("catalog.json")
+    assert "Copernicus" in stack.attrs["attribution"] and len(stack.attrs["settings_digest"]) == 16
+
+
+def test_the_grid_is_found_by_odc_geo(sites: Path, tmp_path: Path) -> None:  # noqa: F811
+    stack = groundbreak.open_stack("place", sites=sites, out=tmp_path / "out")
+    box = stack.odc.geobox
+    assert box.crs.epsg == 32634 and box.resolution.x == 10 and tuple(box.shape) == stack.reflectance.shape[2:]
+    # an image is where it is said to be: the building is bright in the last look and not in the first
+    rows, cols = world.BUILDING
+    x, y = world.LEFT + 5 * (cols.start + cols.stop), world.TOP - 5 * (rows.start + rows.stop)
+    blue = stack.reflectance.sel(band="B02").sel(x=x, y=y, method="nearest")
+    assert float(blue[-1]) > 0.2 > 0.1 > float(blue[0])
+    assert bool(stack.inside.sel(x=x, y=y, method="nearest"))
+
+
+def test_a_second_stack_comes_from_the_cache_of_the_command(
+    command: Command, sites: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+) -> None:  # fmt: skip
+    assert command("detect", "place", "--sites", sites, "--out", tmp_path / "out").code == 0
+
+    def made(*_: object) -> None:
+        raise AssertionError("a look was made again")
+
+    monkeypatch.setattr(correcting, "make_look", made)
+    known = set((tmp_path / "out" / ".groundbreak" / "memory" / "place").iterdir())
+    stack = groundbreak.open_stack("place", sites=sites, out=tmp_path / "out")
+    assert stack.sizes["time"] == 10
+    # and what the command remembers for its next night is not removed
+    assert known <= set((tmp_path / "out" / ".groundbreak" / "memory" / "place").iterdir())
+
+
+def test_a_dask_stack_reads_a_look_when_it_is_needed(sites: Path, tmp_path: Path) -> None:  # noqa: F811
+    out = tmp_path / "out"
+    whole = groundbreak.open_stack("place", sites=sites, out=out)
+    lazy = groundbreak.open_stack("place", sites=sites, out=out, chunks={"time": 1})
+    assert lazy.reflectance.chunks is not None and len(lazy.reflectance.chunks[0]) == 10
+    xr.testing.assert_identical(lazy.compute(), whole)
+    shutil.rmtree(out / ".groundbreak")
+    with pytest.raises(groundbreak.GroundbreakError, match=r"no longer in the cache .*open the stack again"):
+        lazy.reflectance.compute()
+
+
+def test_detect_returns_the_table_that_it_publishes(sites: Path, tmp_path: Path) -> None:  # noqa: F811
+    found = groundbreak.detect("place", sites=str(sites), out=str(tmp_path / "out"))
+    assert isinstance(found, geopandas.GeoDataFrame) and found.crs.to_epsg() == 32634
+    assert list(found.kind) == ["new structure"] and found.index.name == "change_id"
+    assert found.first_seen.iloc[0].strftime("%Y-%m-%d") == "2020-05-31"
+    again = groundbreak.changes(tmp_path / "out" / "place")
+    assert again.equals(found) and again.attrs["software"] == f"groundbreak {groundbreak.__version__}"
+    assert (tmp_path / "out" / "place" / "review.qgz").is_file()
+
+
+def test_errors_are_those_of_the_command(sites: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(groundbreak.GroundbreakError, match="did you mean place"):
+        groundbreak.open_stack("plaice", sites=sites)
+    with pytest.raises(groundbreak.GroundbreakError, match="no results"):
+        groundbreak.changes("out/place")
+    with pytest.raises(groundbreak.GroundbreakError, match="no scene found between"):
+        groundbreak.open_stack("place", sites=sites, start="2021-01-01")
+    with pytest.raises(groundbreak.GroundbreakError, match="sites add"):
+        groundbreak.sites()
+
+
+def test_sites_are_a_table_in_lon_lat(sites: Path) -> None:  # noqa: F811
+    table = groundbreak.sites(sites)
+    assert list(table.index) == ["place"] and table.crs.to_epsg() == 4326
+    assert table.area_km2.iloc[0] == pytest.approx(0.1296, rel=0.01)
+
+
+def test_settings_are_the_files_with_single_keys_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "groundbreak.toml").write_text("[decide]\nmin_history = 5\n")
+    found = groundbreak.settings(correct__cloud_buffer_m=20.0)
+    assert found.decide.min_history == 5 and found.correct.cloud_buffer_m == 20
+    with pytest.raises(groundbreak.GroundbreakError, match=r"did you mean decide\.min_history"):
+        groundbreak.settings(decide__min_histry=5)
+    with pytest.raises(groundbreak.GroundbreakError, match="cannot be read"):
+        groundbreak.settings("none.toml")
+
+
+def test_a_known_shift_is_found_and_nodata_is_left_out() -> None:
+    rng = np.random.default_rng(4)
+    ground = ndimage.gaussian_filter(rng.normal(size=(160, 160)), 1.2)
+    target = ndimage.shift(ground, (0.4, -0.7), order=5, mode="nearest")[10:-10, 10:-10]
+    reference = ground[10:-10, 10:-10].copy()
+    reference[:30, :30] = np.nan
+    found = groundbreak.register(reference, target)
+    assert found.accepted and found.shift == pytest.approx((0.4, -0.7), abs=0.03)
+    with pytest.raises(groundbreak.GroundbreakError, match="one shape"):
+        groundbreak.register(reference, target[1:])
