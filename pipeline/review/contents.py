@@ -1,6 +1,7 @@
 """What a site's review.gpkg holds, read once into values: what reports and exports are made from."""
 
 import json
+import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +12,8 @@ from shapely.geometry.base import BaseGeometry
 from pipeline.model.errors import ReviewError
 from pipeline.review.geoblob import decode
 from pipeline.review.gpkg import WAIT_SECONDS, opened
-from pipeline.review.phrases import words
-from pipeline.review.schema import ANALYST, MACHINE
+from pipeline.review.phrases import label_of, words
+from pipeline.review.schema import ANALYST, MACHINE, has_column
 
 GONE = "withdrawn"
 
@@ -32,6 +33,11 @@ class Change:
     def id(self) -> str:
         """The change_id, or a name made of the row number for an outline of the analyst's."""
         return str(self.facts["change_id"] or f"drawn-{self.facts['fid']}")
+
+    @property
+    def label(self) -> str:
+        """The short name in maps, lists and file names; the id where an older review file has no label."""
+        return label_of(self.facts) or self.id
 
     def __getitem__(self, column: str) -> Any:
         return self.facts[column]
@@ -71,6 +77,47 @@ class Contents:
         return tuple(json.loads(self.provenance.get("cautions", "[]")))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Overview:
+    """What the index needs of a review file. changes: rows of `changes` without outlines."""
+
+    name: str
+    crs: str
+    aoi: BaseGeometry
+    changes: tuple[Mapping[str, Any], ...]
+    last_look: str
+    provenance: Mapping[str, str]
+
+
+def read_overview(path: Path, wait: float = WAIT_SECONDS) -> Overview:
+    """The overview of a review file, without its observations and outlines; raises ReviewError like `read`."""
+    with opened(path, wait) as db:
+        db.execute("BEGIN")
+        columns = ", ".join(("fid", *_machine(db), *ANALYST))
+        last = db.execute("SELECT max(time) FROM scenes WHERE used").fetchone()[0]
+        db.row_factory = _row
+        changes = db.execute(f"SELECT {columns} FROM changes WHERE geom IS NOT NULL").fetchall()
+        aoi, crs, provenance = _frame(db)
+        db.execute("COMMIT")
+    return Overview(
+        name=aoi["name"], crs=crs, aoi=decode(aoi["geom"]), changes=tuple(changes), last_look=(last or "")[:10],
+        provenance=provenance,
+    )  # fmt: skip
+
+
+def _machine(db: sqlite3.Connection) -> list[str]:
+    """The machine's columns for a SELECT; one that an older file lacks is NULL."""
+    return [name if has_column(db, name) else f"NULL AS {name}" for name in MACHINE]
+
+
+def _frame(db: sqlite3.Connection) -> tuple[Mapping[str, Any], str, dict[str, str]]:
+    """The row of the AOI, the reference system and the provenance."""
+    aoi = db.execute("SELECT id, name, geom FROM aoi").fetchone()
+    srs = db.execute("SELECT srs_id FROM gpkg_contents WHERE table_name = 'changes'").fetchone()["srs_id"]
+    provenance = {row["key"]: row["value"] for row in db.execute("SELECT key, value FROM provenance")}
+    return aoi, f"EPSG:{srs}", provenance
+
+
 def read(path: Path, wait: float = WAIT_SECONDS) -> Contents:
     """The contents of a review file; raises ReviewError where there is none, or none of ours.
 
@@ -79,23 +126,21 @@ def read(path: Path, wait: float = WAIT_SECONDS) -> Contents:
     if not path.exists():
         raise ReviewError("no review file", str(path), "run `groundbreak detect` for this site first")
     with opened(path, wait) as db:
-        db.row_factory = _row
         # one transaction, so that all tables are of the same moment
         db.execute("BEGIN")
-        columns = ", ".join(("fid", *MACHINE, *ANALYST, "geom"))
+        columns = ", ".join(("fid", *_machine(db), *ANALYST, "geom"))
+        db.row_factory = _row
         changes = [_change(row) for row in db.execute(f"SELECT {columns} FROM changes") if row["geom"] is not None]
         looks: dict[str, list[Mapping[str, Any]]] = {}
         for row in db.execute("SELECT * FROM observations ORDER BY time, scene"):
             looks.setdefault(row["change_id"], []).append(row)
         scenes = db.execute("SELECT * FROM scenes ORDER BY time, scene").fetchall()
         news = db.execute("SELECT * FROM news WHERE latest ORDER BY fid").fetchall()
-        aoi = db.execute("SELECT id, name, geom FROM aoi").fetchone()
-        srs = db.execute("SELECT srs_id FROM gpkg_contents WHERE table_name = 'changes'").fetchone()["srs_id"]
-        provenance = {row["key"]: row["value"] for row in db.execute("SELECT key, value FROM provenance")}
+        aoi, crs, provenance = _frame(db)
         db.execute("COMMIT")
     changes.sort(key=lambda c: (c["status"] == GONE, -(c["confidence"] or 0.0), c.id))
     return Contents(
-        path=path, crs=f"EPSG:{srs}", site=aoi["id"], name=aoi["name"], aoi=decode(aoi["geom"]),
+        path=path, crs=crs, site=aoi["id"], name=aoi["name"], aoi=decode(aoi["geom"]),
         changes=tuple(changes), looks={key: tuple(rows) for key, rows in looks.items()}, scenes=tuple(scenes),
         news=tuple(news), provenance=provenance,
     )  # fmt: skip

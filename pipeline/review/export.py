@@ -10,17 +10,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from shapely.geometry import mapping
-
 from pipeline.model.errors import UsageError
-from pipeline.review.contents import Change, Contents, read
+from pipeline.review.contents import Contents, read
+from pipeline.review.features import COLUMNS, geojson_feature
 from pipeline.review.folder import Folder, replacing
 from pipeline.review.kml import document
-from pipeline.review.lonlat import bounds, to_lonlat
-from pipeline.review.schema import ANALYST, MACHINE
+from pipeline.review.lonlat import to_lonlat
 from pipeline.review.stac import write_stac
 
-COLUMNS = (*MACHINE, *ANALYST)
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _EPOCH = (2020, 1, 1, 0, 0, 0)
 
@@ -45,23 +42,12 @@ def export(folder: Folder, kind: str, target: Path | None = None) -> Path:
 
 def geojson(contents: Contents) -> dict[str, Any]:
     """RFC 7946: longitude and latitude, no CRS member, every change that stands with all its columns."""
-    features = [_feature(change, contents) for change in contents.shown]
+    features = [geojson_feature(change, contents) for change in contents.shown]
     return {
         "type": "FeatureCollection",
         "name": contents.name,
         "attribution": contents.provenance.get("attribution", ""),
         "features": features,
-    }
-
-
-def _feature(change: Change, contents: Contents) -> dict[str, Any]:
-    shape = to_lonlat(change.outline, contents.crs)
-    return {
-        "type": "Feature",
-        "id": change.id,
-        "bbox": list(bounds(shape)),
-        "geometry": mapping(shape),
-        "properties": {**{name: change[name] for name in COLUMNS}, "description": contents.told(change)},
     }
 
 
@@ -100,7 +86,8 @@ def _zip(folder: Folder, contents: Contents, path: Path) -> None:
     """Everything an analyst needs elsewhere; the review file as a consistent copy, even while QGIS has it open."""
     files = [folder.project, folder.report, folder.before, folder.after, folder.score]
     files += [file.with_suffix(".qml") for file in (folder.before, folder.after, folder.score)]
-    files += [file for change in contents.changes for file in (folder.timeline(change.id), folder.pair(change.id))]
+    pictures = (folder.timeline, folder.pair, folder.strip)
+    files += [picture(change.id) for change in contents.changes for picture in pictures]
     members = {str(file.relative_to(folder.path)): file.read_bytes() for file in files if file.is_file()}
     members["review.gpkg"] = _backup(folder.gpkg)
     with replacing(path) as beside:

@@ -11,7 +11,7 @@ from pathlib import Path
 from pipeline.model.errors import ReviewError
 
 _STAGE = ".staging-"
-PICTURES = ("timeline", "pair")
+PICTURES = ("timeline", "pair", "looks")
 _MEND = "free some disk space or mend the rights, then run again"
 
 
@@ -68,6 +68,10 @@ class Folder:
     def pair(self, change_id: str) -> Path:
         """The small picture of one alert: before beside after."""
         return self.path / "pair" / f"{safe(change_id)}.png"
+
+    def strip(self, change_id: str) -> Path:
+        """The clear looks of one alert, one below the other: review/strips.py."""
+        return self.path / "looks" / f"{safe(change_id)}.jpg"
 
 
 def safe(change_id: str) -> str:

@@ -8,7 +8,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from pipeline.model.imagery import SceneRecord
 from pipeline.model.site import Site
 from pipeline.review.geoblob import digest, encode, ground, register
 from pipeline.review.matching import REJECTIONS, Row
-from pipeline.review.schema import ANALYST, MACHINE, create
+from pipeline.review.schema import ANALYST, LATER, MACHINE, add_columns, create, has_column
 
 WAIT_SECONDS = 60.0
 """How long a writer waits for an analyst's save; then the site is left for the next run."""
@@ -38,7 +38,8 @@ Styles = Mapping[tuple[str, str], str]
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Night:
     """Everything that one run writes into the file. as_of: time of the last look, so that a replay says the same. over:
-    ids of rows that stay as they are though no alert of the decision is theirs: their change ended.
+    ids of rows that stay as they are though no alert of the decision is theirs: their change ended. labels: change_id
+    -> label, for every row.
     """
 
     site: Site
@@ -47,6 +48,7 @@ class Night:
     as_of: datetime
     provenance: Mapping[str, str]
     over: frozenset[str] = frozenset()
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_rows(path: Path) -> tuple[Row, ...]:
@@ -54,17 +56,18 @@ def read_rows(path: Path) -> tuple[Row, ...]:
     if not path.exists():
         return ()
     with opened(path) as db:
+        label = "label" if has_column(db, "label") else "NULL"
         rows = db.execute(
-            "SELECT fid, change_id, status, verdict, confidence, area_m2, first_seen, last_seen, geom FROM changes "
-            "WHERE geom IS NOT NULL ORDER BY fid"
+            f"SELECT fid, change_id, {label}, status, verdict, confidence, area_m2, first_seen, last_seen, geom "
+            "FROM changes WHERE geom IS NOT NULL ORDER BY fid"
         ).fetchall()
         return tuple(
             Row(
-                fid=fid, change_id=change_id, status=status, verdict=verdict, confidence=confidence, area_m2=area,
-                outline=ground(blob), first_seen=first and date.fromisoformat(first),
+                fid=fid, change_id=change_id, label=label, status=status, verdict=verdict, confidence=confidence,
+                area_m2=area, outline=ground(blob), first_seen=first and date.fromisoformat(first),
                 last_seen=last and date.fromisoformat(last),
             )
-            for fid, change_id, status, verdict, confidence, area, first, last, blob in rows
+            for fid, change_id, label, status, verdict, confidence, area, first, last, blob in rows
         )  # fmt: skip
 
 
@@ -123,8 +126,9 @@ def opened(path: Path, wait: float = WAIT_SECONDS) -> Iterator[sqlite3.Connectio
         db = sqlite3.connect(path, timeout=wait, isolation_level=None)
         register(db)
         known = {name for _, name, *_ in db.execute("PRAGMA table_info(changes)")}
-        if not known.issuperset((*MACHINE, *ANALYST)):
-            missing = next(name for name in (*MACHINE, *ANALYST) if name not in known)
+        expected = [name for name in (*MACHINE, *ANALYST) if name not in LATER]
+        if not known.issuperset(expected):
+            missing = next(name for name in expected if name not in known)
             raise ReviewError(f"review file is not ours: no column changes.{missing}", str(path), FOREIGN)
         yield db
     except sqlite3.OperationalError as fault:
@@ -160,9 +164,12 @@ def _fill(db: sqlite3.Connection, night: Night, before_commit: Callable[[], None
     outline = encode(Geometry(site.aoi, "EPSG:4326").to_crs(crs).geom, srs)
     # all is ready: from here on others wait for us, so only rows are moved
     db.execute("BEGIN IMMEDIATE")
+    add_columns(db)
     events = [event for alert, values, blob in alerts if (event := _put(db, alert, values, blob))]
     kept = {alert.id for alert in decision.alerts}
     events += _withdraw(db, kept | night.over)
+    unnamed = [(label, change_id) for change_id, label in night.labels.items()]
+    db.executemany("UPDATE changes SET label = ? WHERE change_id = ? AND label IS NULL", unnamed)
     ours = " WHERE change_id IN (SELECT value FROM json_each(?))"
     changed = _bring(db, "observations", _LOOK_COLUMNS, looks, ours, (_json(sorted(kept)),))
     changed |= _bring(db, "scenes", _SCENE_COLUMNS, scenes)

@@ -22,6 +22,7 @@ from pipeline.review.qgis_layout import layouts
 from pipeline.review.qgis_raster import stretches
 from pipeline.review.qgis_xml import VERSION, Element, document, element, reference_system
 from pipeline.review.rasters import picture_order
+from pipeline.review.stretch import Stretch
 
 TEMPLATE = 2
 """Version of this project's form; written into it, and survives a save by QGIS."""
@@ -43,14 +44,19 @@ def has_been_saved(path: Path) -> bool:
         return True
 
 
-def write_project(path: Path, site: Site, decision: Decision, looks: Sequence[Look], period: tuple[date, date]) -> None:
+def write_project(
+    path: Path, site: Site, decision: Decision, looks: Sequence[Look], period: tuple[date, date], tone: Stretch
+) -> None:
     """The project beside review.gpkg and the COGs of the same folder. period: days of the first and last look."""
     box = site.grid.extent.boundingbox
+    pair = (decision.before_scene, decision.after_scene)
+    shown = {look.scene.id: look for look in looks if look.scene.id in pair}
     frame = Frame(
         epsg=int(str(site.grid.crs).rsplit(":", 1)[-1]),
         extent=(box.left, box.bottom, box.right, box.top),
         bands=picture_order(looks[0].bands),
-        stretches=stretches([look for look in looks if look.scene.id in (decision.before_scene, decision.after_scene)]),
+        stretches=stretches(list(shown.values()), tone),
+        taken=(shown[decision.before_scene].time, shown[decision.after_scene].time),
     )
     text = document(_project(site, decision, period, frame))
     with replacing(path) as beside, zipfile.ZipFile(beside, "w") as archive:
