@@ -14,13 +14,14 @@ from pipeline.review.export import export as write_export
 def export(
     site: str = typer.Argument(..., help="id of a site that has results"),
     form: str = typer.Option("geojson", "--format", help=f"one of {', '.join(KINDS)}"),
-    to: Path = typer.Option(None, help="file to write (a folder for stac); default: beside the site's results"),
+    to: Path = typer.Option(None, help="file or folder to write; default: beside the site's results"),
     folder: Path = typer.Option(Path("out"), "--out", help="where the results are"),
 ) -> int:
-    r"""Write a site's changes as GeoJSON, KML with pictures, STAC items or CSV, or all of it as one zip.
+    r"""Write a site's changes as GeoJSON, KML with pictures, STAC items, CSV, figures or films, or all as one zip.
 
     \b
     groundbreak export february-11-plant --format kml
+    groundbreak export february-11-plant --format film
     groundbreak export february-11-plant --format zip --to plant.zip
     """
     path = write_export(site_folder(folder, site), form, to)

@@ -1,4 +1,4 @@
-"""What is sent on: GeoJSON, KML with pictures, STAC, CSV, or the whole folder as a zip that opens elsewhere."""
+"""What is sent on: GeoJSON, KML with pictures, STAC, CSV, figures, films, or the whole folder as a zip."""
 
 import csv
 import io
@@ -13,6 +13,7 @@ from typing import Any
 from pipeline.model.errors import UsageError
 from pipeline.review.contents import Contents, read
 from pipeline.review.features import COLUMNS, geojson_feature
+from pipeline.review.figures import write_figures, write_films
 from pipeline.review.folder import Folder, replacing
 from pipeline.review.kml import document
 from pipeline.review.lonlat import to_lonlat
@@ -125,5 +126,7 @@ KINDS: Mapping[str, tuple[str, Callable[[Folder, Contents, Path], None]]] = {
     "stac": ("-stac", _stac),
     "csv": (".csv", _csv),
     "zip": (".zip", _zip),
+    "figure": ("-figures", write_figures),
+    "film": ("-films", write_films),
 }
 """Form -> ending of its file and what writes it."""

@@ -7,9 +7,11 @@ import zipfile
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pystac
 import pytest
 from defusedxml.ElementTree import fromstring
+from PIL import Image
 from shapely.geometry import Polygon, box, shape
 
 from pipeline.model.errors import GroundbreakError, ReviewError, UsageError
@@ -99,6 +101,29 @@ def test_stac_says_from_which_looks_a_change_was_derived(judged):
     for asset in change.assets.values():
         assert not asset.href.startswith("/")
     assert TWO[1].id not in items
+
+
+def test_a_figure_stands_alone_in_print_and_is_the_same_every_time(judged, tmp_path):
+    place = export(judged, "figure")
+    assert sorted(file.name for file in place.iterdir()) == ["A1.png", "A1.svg"]
+    with Image.open(place / "A1.png") as picture:
+        assert picture.size[0] == 1600
+    text = (place / "A1.svg").read_text(encoding="utf-8")
+    for said in ("2023-03-06", "2023-08-03", "39.100000, 129.000000", "Copernicus", "A1: Construction", "grid north"):
+        assert f"<!-- {said}" in text or said in text, said
+    first = contents_of(place)
+    assert contents_of(export(judged, "figure")) == first
+
+
+def test_a_film_shows_every_clear_look_once(judged):
+    place = export(judged, "film")
+    with Image.open(place / "A1.webp") as film:
+        assert film.n_frames == 14, "one of the 15 looks is half under cloud"
+        before = np.asarray(film.convert("RGB")).astype(int)
+        film.seek(13)
+        after = np.asarray(film.convert("RGB")).astype(int)
+    middle = slice(150, 250)
+    assert after[middle, middle].mean() > before[middle, middle].mean() + 5
 
 
 def contents_of(place):
