@@ -16,6 +16,7 @@ from pipeline.cli.export import export
 from pipeline.cli.nightly import nightly
 from pipeline.cli.pair import pair
 from pipeline.cli.report import report
+from pipeline.cli.review import review
 from pipeline.cli.scenes import scenes
 from pipeline.cli.sensitivity import sensitivity
 from pipeline.cli.simulate import simulate
@@ -47,6 +48,7 @@ app.command()(scenes)
 app.add_typer(sites, name="sites")
 app.command()(report)
 app.command()(export)
+app.command()(review)
 app.command()(simulate)
 app.command()(evaluate)
 app.command()(sensitivity)

@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+UNJUDGED = "; no verdict yet"
+
 
 def words(facts: Mapping[str, Any]) -> str:
     """A change in one sentence: label, verdict or change type, area, bracket, confidence.
@@ -31,7 +33,7 @@ def details(facts: Mapping[str, Any]) -> str:
     since = f"not there on {facts['last_clear_before']}, " if facts["last_clear_before"] else ""
     seen = f"seen in {facts['looks_seen']} of {facts['looks_clear']} clear looks"
     machine = f"classified as {facts['kind']}, " if facts["verdict"] else ""
-    unjudged = "" if facts["verdict"] else "; no verdict yet"
+    unjudged = "" if facts["verdict"] else UNJUDGED
     return (
         f" of about {rounded(facts['area_m2'])} m²: {since}there on {facts['first_seen']}, {status(facts)}, {seen}; "
         f"{machine}{strength(facts['confidence'])}{unjudged}"
