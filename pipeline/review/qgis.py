@@ -24,7 +24,7 @@ from pipeline.review.qgis_xml import VERSION, Element, document, element, refere
 from pipeline.review.rasters import picture_order
 from pipeline.review.stretch import Stretch
 
-TEMPLATE = 2
+TEMPLATE = 3
 """Version of this project's form; written into it, and survives a save by QGIS."""
 BEFORE_VIEW = "Before view"
 VIEW_MARGIN = 0.04
@@ -210,7 +210,8 @@ def _clusters(decision: Decision) -> list[tuple[str, str, tuple[float, float, fl
     found = []
     for index, inside in list(members.items())[:MAX_BOOKMARKS]:
         many = f"{len(inside)} changes, newest {max(alert.first_seen for alert in inside)}"
-        name = many if len(inside) > 1 else f"{inside[0].kind.value}, {inside[0].first_seen}"
+        labels = ", ".join(alert.label for alert in inside[:3] if alert.label)
+        name = f"{labels}: {many}" if len(inside) > 1 else f"{labels}: {inside[0].kind.value}, {inside[0].first_seen}"
         left, bottom, right, top = (float(edge) for edge in joined[index].bounds)
         found.append((inside[0].id, name, (left, bottom, right, top)))
     return found

@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.model.bands import Band
 from pipeline.review.qgis_raster import Stretches, evidence, false_colour, pipe, true_colour
-from pipeline.review.qgis_style import STYLES, change_style, single
+from pipeline.review.qgis_style import STYLES, change_style, labelled, single
 from pipeline.review.qgis_xml import Element, element, option, reference_system
 
 LAYERS = (
@@ -180,7 +180,9 @@ def _vector(
         element(
             "map-layer-style",
             {"name": name},
-            None if body is None else element("qgis", {"styleCategories": "AllStyleCategories"}, *body),
+            None
+            if body is None
+            else element("qgis", {"styleCategories": "AllStyleCategories", **labelled(body)}, *body),
         )
         for name, body in styles
     ]
@@ -190,6 +192,7 @@ def _vector(
         "wkbType": "MultiPolygon" if spatial else "NoGeometry",
         "readOnly": int(read_only),
         "styleCategories": "AllStyleCategories",
+        **labelled(style),
     }
     return element(
         "maplayer",
