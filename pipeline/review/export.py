@@ -61,10 +61,11 @@ def _csv(_folder: Folder, contents: Contents, path: Path) -> None:
     """One line a change, outlines as WKT; texts that a spreadsheet would run as a formula are made plain."""
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer, lineterminator="\r\n")
-    writer.writerow((*COLUMNS, "outline_wkt"))
+    writer.writerow((*COLUMNS, "outline_wkt", "attribution"))
+    credit = _plain(contents.provenance.get("attribution", ""))
     for change in contents.changes:
         row = [_plain(change[name]) for name in COLUMNS]
-        writer.writerow((*row, to_lonlat(change.outline, contents.crs).wkt))
+        writer.writerow((*row, to_lonlat(change.outline, contents.crs).wkt, credit))
     with replacing(path) as beside:
         # the mark tells spreadsheets that this is UTF-8
         beside.write_text(buffer.getvalue(), encoding="utf-8-sig", newline="")

@@ -53,7 +53,8 @@ def write_report(folder: Folder) -> None:
     cards = {change.id: _card(folder, contents, change) for change in (*first, *folded)[:MAX_PICTURES]}
     fresh = _fresh(contents)
     sentences = summary(contents, observed)
-    hero = next((card for change in first if (card := cards.get(change.id)) and card.strip), None)
+    shown = (cards[change.id] for change in (*first, *folded) if change.id in cards)
+    hero = next((card for card in shown if card.strip), None)
     page = render(
         "report.html.j2",
         script="report.js",

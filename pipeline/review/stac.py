@@ -18,6 +18,7 @@ from pipeline.review.lonlat import bounds, to_lonlat
 
 _RASTERS = {"before": "the site before", "after": "the site after", "score": "score of change"}
 _CHILDREN = {"changes": "What changed, one item a change", "scenes": "The looks that the changes were found in"}
+_IMAGES = {".png": pystac.MediaType.PNG, ".jpg": pystac.MediaType.JPEG}
 _COG = pystac.MediaType.COG
 
 
@@ -74,10 +75,11 @@ def _catalog(contents: Contents) -> pystac.Catalog:
     first, last = (_time(contents.provenance[key]) for key in ("first_look", "last_look"))
     extent = pystac.Extent(pystac.SpatialExtent([box]), pystac.TemporalExtent([[first, last]]))
     facts = {key: contents.provenance[key] for key in ("software", "settings_digest", "threshold")}
+    credit = {key: contents.provenance.get(key, "") for key in ("attribution", "simulated")}
     for name, text in _CHILDREN.items():
         child = pystac.Collection(
             id=f"{contents.site}-{name}", title=f"{contents.name}: {name}", description=text, extent=extent,
-            license="other", extra_fields={f"groundbreak:{key}": value for key, value in facts.items()},
+            license="other", extra_fields={f"groundbreak:{key}": value for key, value in (facts | credit).items()},
         )  # fmt: skip
         catalog.add_child(child)
     return catalog
@@ -105,9 +107,10 @@ def _change(change: Change, contents: Contents, folder: Folder, scenes: Mapping[
     for name, role, file in (
         ("timeline", "overview", folder.timeline(change.id)),
         ("pair", "thumbnail", folder.pair(change.id)),
+        ("looks", "overview", folder.strip(change.id)),
     ):
         if file.is_file():
-            item.add_asset(name, pystac.Asset(str(file), media_type=pystac.MediaType.PNG, roles=[role]))
+            item.add_asset(name, pystac.Asset(str(file), media_type=_IMAGES[file.suffix], roles=[role]))
     return item
 
 
@@ -117,7 +120,7 @@ def _with_files(catalog: pystac.Catalog, folder: Folder) -> None:
         place = Path(item.self_href).parent
         place.mkdir(parents=True, exist_ok=True)
         for name, asset in item.assets.items():
-            kept = place / f"{item.id}-{name}.png"
+            kept = place / f"{item.id}-{name}{Path(asset.href).suffix}"
             shutil.copyfile(asset.href, kept)
             asset.href = f"./{kept.name}"
     changes = next(child for child in catalog.get_children() if child.id.endswith("-changes"))

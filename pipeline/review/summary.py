@@ -128,7 +128,9 @@ def _sureness(changes: Sequence[Change], contents: Contents) -> str:
     aside = f" {rejected} other{'s were' if rejected != 1 else ' was'} rejected by a person." if rejected else ""
     sure = sorted(float(c["confidence"]) for c in changes if c["confidence"] is not None)
     if not changes:
-        return f"Nothing to judge.{aside}"
+        waiting = sum(change["verdict"] is None for change in contents.shown)
+        others = f"No person has looked at {waiting} folded change{'s' * (waiting != 1)} yet." if waiting else ""
+        return f"No new structure to judge. {others}{aside}".strip()
     machine = ""
     if sure:
         low, high = certainty(sure[0]), certainty(sure[-1])

@@ -88,6 +88,8 @@ def test_csv_runs_no_formula_and_reads_back(judged):
     assert [row["change_id"] for row in rows] == [alert.id for alert in TWO]
     assert rows[0]["note"] == "'" + HOSTILE and rows[1]["verdict"] == "no change"
     assert rows[0]["outline_wkt"].startswith("POLYGON")
+    assert [row["label"] for row in rows] == ["A1", "A2"]
+    assert rows[0]["attribution"] == "Contains modified Copernicus Sentinel data"
 
 
 def test_stac_says_from_which_looks_a_change_was_derived(judged):
@@ -98,8 +100,11 @@ def test_stac_says_from_which_looks_a_change_was_derived(judged):
     assert len(sources) == 15
     assert pystac.Item.from_file(sources[0]).id == "scene-00"
     assert change.properties["groundbreak:verdict"] == "construction"
+    assert change.properties["groundbreak:label"] == "A1" and set(change.assets) == {"timeline", "pair", "looks"}
     for asset in change.assets.values():
         assert not asset.href.startswith("/")
+    assert change.assets["looks"].href.endswith(".jpg") and change.assets["looks"].media_type == "image/jpeg"
+    assert change.get_collection().extra_fields["groundbreak:attribution"].startswith("Contains modified")
     assert TWO[1].id not in items
 
 
