@@ -56,6 +56,12 @@ def test_an_outline_across_the_antimeridian_is_cut():
     assert max(part.bounds[2] - part.bounds[0] for part in both.geoms) < 1
 
 
+def test_an_outline_that_crosses_itself_is_passed_on_as_the_ground_it_encloses():
+    knot = Polygon([(500_000, 4_330_000), (500_080, 4_329_940), (500_080, 4_330_000), (500_000, 4_329_940)])
+    found = to_lonlat(knot, "EPSG:32652")
+    assert found.is_valid and len(found.geoms) == 2 and bounds(found)[0] < bounds(found)[2]
+
+
 def test_kml_holds_names_dates_and_pictures_in_one_file(judged):
     with zipfile.ZipFile(export(judged, "kml")) as archive:
         names = archive.namelist()
