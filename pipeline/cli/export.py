@@ -19,20 +19,21 @@ from pipeline.run.stack import open_stack
 def export(
     site: str = typer.Argument(..., help="id of the site"),
     form: str = typer.Option("geojson", "--format", help=f"one of {', '.join((*KINDS, *STACKS))}"),
-    to: Path = typer.Option(None, help="file to write (stac, zarr: a folder); default: beside the site's results"),
+    to: Path = typer.Option(None, help="file or folder to write; default: beside the site's results"),
     folder: Path = typer.Option(Path("out"), "--out", help="where the results are"),
     sites: list[Path] = typer.Option(None, help="netcdf, zarr: AOI files; default: aois/"),
     catalog: str = typer.Option(None, help="netcdf, zarr: STAC file or folder, API root, or folder of .SAFE products"),
     start: str = typer.Option(None, help="netcdf, zarr: first day"),
     end: str = typer.Option(None, help="netcdf, zarr: last day"),
 ) -> int:
-    r"""Write a site's changes as GeoJSON, GeoParquet, KML with pictures, STAC items or CSV, or all of it as one zip.
+    r"""Write a site's changes as GeoJSON, GeoParquet, KML with pictures, STAC items, CSV, figures, films or a zip.
 
     netcdf and zarr are the looks themselves: registered, masked and normalised reflectance on one grid, from the cache
     of detect where that has them.
 
     \b
     groundbreak export february-11-plant --format kml
+    groundbreak export february-11-plant --format film
     groundbreak export february-11-plant --format zip --to plant.zip
     groundbreak export february-11-plant --format netcdf --start 2023-01-01
     """

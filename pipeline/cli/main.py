@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, str] = {
     "scenes": "every scene of a site: used, or rejected and why",
     "sites": "check, add and list the places that are watched",
     "report": "report.html again, with the verdicts given since",
+    "review": "a local page to give verdicts by single keys",
     "export": "results and looks in forms that other programs read",
     "simulate": "a catalogue of simulated looks, with its truth",
     "evaluate": "score alerts against the truth or the verdicts",

@@ -12,7 +12,7 @@ from pipeline.cli.asking import ask, day, question
 from pipeline.cli.console import error, note, progress
 from pipeline.cli.night_log import NightLog
 from pipeline.model.errors import Exit, GroundbreakError
-from pipeline.review.report import write_index
+from pipeline.review.index import write_index
 from pipeline.run.channels import ping, read_secrets
 from pipeline.run.escalation import escalate
 from pipeline.run.keep import keep

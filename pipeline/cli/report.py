@@ -7,7 +7,8 @@ import typer
 from pipeline.cli.console import error, summarise
 from pipeline.model.errors import Exit, GroundbreakError, ReviewError
 from pipeline.review.folder import Folder
-from pipeline.review.report import write_index, write_report
+from pipeline.review.index import write_index
+from pipeline.review.report import write_report
 
 
 def report(

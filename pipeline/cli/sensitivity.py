@@ -49,7 +49,7 @@ def sensitivity(
     out.print(words, markup=False)
     place = make(folder / wanted.site.id)
     _write(place, trials, words)
-    summarise(f"\nWritten: {place.detection}, {place.detection_picture}; the next report says it")
+    summarise(f"\nWritten: {place.detection}, {place.detection_picture}; `groundbreak report` shows it")
     return Exit.DONE
 
 
@@ -84,9 +84,12 @@ def _print(trials: Sequence[Trial]) -> None:
 
 
 def _write(place: Folder, trials: Sequence[Trial], words: str) -> None:
-    record = {"sentence": words, "trials": [dataclasses.asdict(trial) for trial in trials]}
-    with replacing(place.detection) as beside:
-        beside.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     groups = {size: [within([t for t in trials if t.size == size], count) for count in WITHIN] for size in SIZES}
     rows = {size: [(each.value, *each.interval) for each in shares] for size, shares in groups.items()}
+    # JSON has no NaN: a share of no trial is null
+    known = {size: [[v if v == v else None for v in share] for share in shares] for size, shares in rows.items()}
+    tried = [dataclasses.asdict(trial) for trial in trials]
+    record = {"sentence": words, "within": WITHIN, "rows": known, "trials": tried}
+    with replacing(place.detection) as beside:
+        beside.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     draw_detection(place.detection_picture, WITHIN, rows)

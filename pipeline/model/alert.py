@@ -59,6 +59,7 @@ class Alert:
     outline: in the grid's CRS, metres. confidence: 0..1, rises with the evidence.
     last_clear_before, first_seen: last clear look without it, first look with it.
     looks_seen, looks_clear: of the looks since first_seen, how many saw it, how many could have.
+    label: short name within the site, given when the alert is first published.
     """
 
     id: str
@@ -78,6 +79,7 @@ class Alert:
     after_scene: str
     lon: float
     lat: float
+    label: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

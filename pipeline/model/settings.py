@@ -53,6 +53,14 @@ class Review(_Section):
     max_timelines: int = Field(300, ge=0, description="alerts that get a timeline picture, surest first")
 
 
+class Report(_Section):
+    """What a reader of the report sees first."""
+
+    kinds: tuple[Literal["new structure", "cleared ground", "resurfaced", "demolished"], ...] = Field(
+        ("new structure",), description="change types shown at first; others are folded unless judged construction"
+    )
+
+
 class Notify(_Section):
     """Who is told of news, and how. Addresses that are secret come from the environment alone: docs/nightly.md."""
 
@@ -83,12 +91,16 @@ class Settings(_Section):
     correct: Correct = Correct()
     decide: Decide = Decide()
     review: Review = Review()
+    report: Report = Report()
     notify: Notify = Notify()
     keep: Keep = Keep()
 
 
 WHOLE = ("notify", "keep")
 """Sections of the run as a whole: they bear on no result, and an AOI file, which may come from anybody, sets none."""
+
+SHOWN = ("report",)
+"""Sections that change how results are shown and no result; a site may set them."""
 
 
 OWNER_ONLY = ("search.catalog", "search.asset_hosts", "search.asset_folders", "search.max_area_km2")
@@ -127,7 +139,7 @@ def names() -> tuple[str, ...]:
 
 def digest(settings: Settings) -> str:
     """16 hex digits that change with any value that a result depends on; stored with every result."""
-    facts = settings.model_dump(exclude=set(WHOLE))
+    facts = settings.model_dump(exclude={*WHOLE, *SHOWN})
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -1,26 +1,29 @@
-"""Small pictures of an alert: true colour around its outline, one stretch for all that stand beside each other."""
+"""Small pictures of an alert: true colour around its outline."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
-from PIL import Image
-from rasterio.features import rasterize
+from PIL import Image, ImageDraw
 from shapely.geometry import MultiPolygon, Polygon
 
 from pipeline.model.bands import VISIBLE
 from pipeline.model.imagery import Look
+from pipeline.review.sheet import CASING, font
+from pipeline.review.stretch import Stretch
 
 CONTEXT_PX = 12
 """Ground shown around an outline on each side, pixels."""
 MIN_HALF_PX, MAX_HALF_PX = 18, 90
-GAMMA = 0.8
-OUTLINE = (255, 217, 47)
+OUTLINE, INK = (255, 217, 47), (34, 34, 34)
+CORNER_PX = 2.0
+"""Distance of the corner marks from the outline, ground pixels: a mark must not cover what it points at."""
 PAIR_PX = 240
 """Side of each half of a pair picture: what a map tip can show."""
+FOOT_PX = 14
+"""Room for the credit below."""
 
 Picture = NDArray[np.float32]
 
@@ -56,37 +59,56 @@ def true_colour(look: Look, part: Window) -> Picture:
     return np.stack([look.reflectance[look.bands.index(band), part.rows, part.cols] for band in bands], axis=-1)
 
 
-def stretch(pictures: Sequence[Picture], usable: Sequence[NDArray[np.bool_]]) -> tuple[float, float]:
-    """Reflectance shown as black and as white: one pair for all, else unchanged ground would differ."""
-    values = [picture[mask] for picture, mask in zip(pictures, usable, strict=True) if mask.any()]
-    if not values:
-        return 0.0, 0.3
-    low, high = np.nanpercentile(np.concatenate(values), (1, 99))
-    return float(low), float(max(high, low + 0.03))
-
-
-def rendered(picture: Picture, limits: tuple[float, float]) -> NDArray[np.uint8]:
-    """(row, col, 3) bytes; ground that was never measured is light grey."""
-    low, high = limits
-    shown = np.clip((picture - low) / (high - low), 0, 1) ** GAMMA
-    return np.round(np.where(np.isfinite(shown), shown, 0.85) * 255).astype(np.uint8)
-
-
-def write_pair(path: Path, outline: Polygon | MultiPolygon, before: Look, after: Look) -> None:
-    """Before beside after, both with the outline: the picture of map tips, feeds and maps."""
+def write_pair(
+    path: Path, outline: Polygon | MultiPolygon, before: Look, after: Look, tone: Stretch, credit: str
+) -> None:
+    """Before beside after with their dates and the credit: the picture of map tips, feeds and maps."""
     part = window(outline, before.grid)
-    pictures = [true_colour(look, part) for look in (before, after)]
-    limits = stretch(pictures, [look.usable[part.rows, part.cols] for look in (before, after)])
-    halves = [_with_outline(rendered(picture, limits), outline, part) for picture in pictures]
+    halves = []
+    for look in (before, after):
+        half = _enlarged(tone.rendered(true_colour(look, part)))
+        image = Image.fromarray(half)
+        pencil = ImageDraw.Draw(image)
+        times = half.shape[1] / part.grid.shape[1]
+        for box in boxes(outline, part):
+            for line in corners(*box):
+                points = [(x * times, y * times) for x, y in line]
+                pencil.line(points, CASING, 4)
+                pencil.line(points, OUTLINE, 2)
+        pencil.text((5, 4), f"{look.time:%Y-%m-%d}", "white", font(8), stroke_width=2, stroke_fill=CASING)
+        halves.append(np.asarray(image))
     gap = np.full((halves[0].shape[0], 6, 3), 255, np.uint8)
-    Image.fromarray(np.concatenate([halves[0], gap, halves[1]], axis=1)).save(path, "png")
+    pair = np.concatenate([halves[0], gap, halves[1]], axis=1)
+    image = Image.fromarray(np.pad(pair, ((0, FOOT_PX), (0, 0), (0, 0)), constant_values=255))
+    ImageDraw.Draw(image).text((3, pair.shape[0] + 2), credit, INK, font(5.5))
+    image.save(path, "png")
 
 
-def _with_outline(shown: NDArray[np.uint8], outline: Polygon | MultiPolygon, part: Window) -> NDArray[np.uint8]:
-    """Enlarged by whole pixels, the outline drawn on top."""
+def _enlarged(shown: NDArray[np.uint8]) -> NDArray[np.uint8]:
     times = max(1, round(PAIR_PX / max(shown.shape[:2])))
-    large = np.repeat(np.repeat(shown, times, axis=0), times, axis=1)
-    fine = part.grid.zoom_to(large.shape[:2])
-    line = rasterize([outline.boundary.buffer(abs(fine.affine.a) * 0.7)], large.shape[:2], transform=fine.affine)
-    large[line > 0] = OUTLINE
-    return large
+    return np.repeat(np.repeat(shown, times, axis=0), times, axis=1)
+
+
+def boxes(outline: Polygon | MultiPolygon, part: Window) -> list[tuple[float, float, float, float]]:
+    """(left, top, right, bottom) around each part of an outline, in pixels of a chip and inside it."""
+    rows, cols = part.grid.shape
+    found = []
+    for polygon in getattr(outline, "geoms", [outline]):
+        west, south, east, north = polygon.bounds
+        left, top = ~part.grid.affine * (west, north)
+        right, bottom = ~part.grid.affine * (east, south)
+        box = (left - CORNER_PX, top - CORNER_PX, right + CORNER_PX, bottom + CORNER_PX)
+        low, high = np.clip(box[:2], 0.3, None), np.clip(box[2:], None, (cols - 0.3, rows - 0.3))
+        if low[0] < high[0] and low[1] < high[1]:
+            found.append((float(low[0]), float(low[1]), float(high[0]), float(high[1])))
+    return found
+
+
+def corners(left: float, top: float, right: float, bottom: float) -> list[list[tuple[float, float]]]:
+    """Four open angles at the corners of a box."""
+    reach = min(max(0.25 * min(right - left, bottom - top), 1.0), 5.0)
+    return [
+        [(x, y + dy * reach), (x, y), (x + dx * reach, y)]
+        for x, dx in ((left, 1), (right, -1))
+        for y, dy in ((top, 1), (bottom, -1))
+    ]

@@ -1,6 +1,7 @@
 """What a site's review.gpkg holds, read once into values: what reports and exports are made from."""
 
 import json
+import sqlite3
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,9 @@ from shapely.geometry.base import BaseGeometry
 from pipeline.model.errors import ReviewError
 from pipeline.review.geoblob import polygons
 from pipeline.review.gpkg import WAIT_SECONDS, opened
-from pipeline.review.phrases import words
+from pipeline.review.phrases import label_of, words
 from pipeline.review.rows import clean, clean_table, is_complete
-from pipeline.review.schema import ANALYST, MACHINE, NEWS, OBSERVATIONS, SCENES
+from pipeline.review.schema import ANALYST, MACHINE, NEWS, OBSERVATIONS, SCENES, has_column
 
 GONE = "withdrawn"
 _LOOK, _NEWS = ("change_id", "scene", "time", "seen"), ("as_of", "change_id", "event")
@@ -37,6 +38,11 @@ class Change:
     def id(self) -> str:
         """The change_id; of an outline of the analyst's its own id, or a name made of the row number."""
         return str(self.facts["change_id"] or self.own_id or f"drawn-{self.facts['fid']}")
+
+    @property
+    def label(self) -> str:
+        """The short name in maps, lists and file names; the id where an older review file has no label."""
+        return label_of(self.facts) or self.id
 
     def __getitem__(self, column: str) -> Any:
         return self.facts[column]
@@ -84,6 +90,51 @@ class Contents:
             return ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Overview:
+    """What the index needs of a review file. changes: rows of `changes` without outlines."""
+
+    name: str
+    crs: str
+    aoi: BaseGeometry
+    changes: tuple[Mapping[str, Any], ...]
+    last_look: str
+    provenance: Mapping[str, str]
+
+
+def read_overview(path: Path, wait: float = WAIT_SECONDS) -> Overview:
+    """The overview of a review file, without its observations and outlines; raises ReviewError like `read`."""
+    with opened(path, wait) as db:
+        db.execute("BEGIN")
+        columns = ", ".join(("fid", *_machine(db), *ANALYST))
+        last = db.execute("SELECT max(time) FROM scenes WHERE used").fetchone()[0]
+        ours = {change_id for (change_id,) in db.execute("SELECT change_id FROM outlines_written")}
+        db.row_factory = _row
+        changes = [clean(row) for row in db.execute(f"SELECT {columns} FROM changes WHERE geom IS NOT NULL")]
+        aoi, crs, provenance = _frame(db, path)
+        db.execute("COMMIT")
+    known = [row if row["change_id"] in ours and is_complete(row) else {**row, "change_id": None} for row in changes]
+    return Overview(
+        name=str(aoi["name"]), crs=crs, aoi=_aoi(aoi["geom"], path), changes=tuple(known),
+        last_look=str(last or "")[:10], provenance=provenance,
+    )  # fmt: skip
+
+
+def _machine(db: sqlite3.Connection) -> list[str]:
+    """The machine's columns for a SELECT; one that an older file lacks is NULL."""
+    return [name if has_column(db, name) else f"NULL AS {name}" for name in MACHINE]
+
+
+def _frame(db: sqlite3.Connection, path: Path) -> tuple[Mapping[str, Any], str, dict[str, str]]:
+    """The row of the AOI, the reference system and the provenance."""
+    aoi = db.execute("SELECT id, name, geom FROM aoi").fetchone()
+    srs = db.execute("SELECT srs_id FROM gpkg_contents WHERE table_name = 'changes'").fetchone()
+    if srs is None or aoi is None:
+        raise ReviewError("the site's outline is missing", str(path), "run `groundbreak nightly`: it is written again")
+    provenance = {str(row["key"]): str(row["value"]) for row in db.execute("SELECT key, value FROM provenance")}
+    return aoi, f"EPSG:{srs['srs_id']}", provenance
+
+
 def read(path: Path, wait: float = WAIT_SECONDS) -> Contents:
     """The contents of a review file; raises ReviewError where there is none, or none of ours.
 
@@ -92,28 +143,24 @@ def read(path: Path, wait: float = WAIT_SECONDS) -> Contents:
     if not path.exists():
         raise ReviewError("no review file", str(path), "run `groundbreak detect` for this site first")
     with opened(path, wait) as db:
-        db.row_factory = _row
         # one transaction, so that all tables are of the same moment
         db.execute("BEGIN")
-        columns = ", ".join(("fid", *MACHINE, *ANALYST, "geom"))
+        columns = ", ".join(("fid", *_machine(db), *ANALYST, "geom"))
+        db.row_factory = _row
         ours = {row["change_id"] for row in db.execute("SELECT change_id FROM outlines_written")}
         rows = db.execute(f"SELECT {columns} FROM changes").fetchall()
         seen = clean_table(db.execute("SELECT * FROM observations ORDER BY time, scene"), OBSERVATIONS, _LOOK)
         scenes = clean_table(db.execute("SELECT * FROM scenes ORDER BY time, scene"), SCENES, ("scene", "time", "used"))
         news = clean_table(db.execute("SELECT * FROM news WHERE latest ORDER BY fid"), NEWS, _NEWS)
-        aoi = db.execute("SELECT id, name, geom FROM aoi").fetchone()
-        srs = db.execute("SELECT srs_id FROM gpkg_contents WHERE table_name = 'changes'").fetchone()
-        provenance = {str(row["key"]): str(row["value"]) for row in db.execute("SELECT key, value FROM provenance")}
+        aoi, crs, provenance = _frame(db, path)
         db.execute("COMMIT")
-    if srs is None or aoi is None:
-        raise ReviewError("the site's outline is missing", str(path), "run `groundbreak nightly`: it is written again")
     changes = [change for row in rows if (change := _change(row, ours)) is not None]
     looks: dict[str, list[Mapping[str, Any]]] = {}
     for row in seen:
         looks.setdefault(row["change_id"], []).append(row)
     changes.sort(key=lambda c: (c["status"] == GONE, -(c["confidence"] or 0.0), c.id))
     return Contents(
-        path=path, crs=f"EPSG:{srs['srs_id']}", site=str(aoi["id"]), name=str(aoi["name"]), aoi=_aoi(aoi["geom"], path),
+        path=path, crs=crs, site=str(aoi["id"]), name=str(aoi["name"]), aoi=_aoi(aoi["geom"], path),
         changes=tuple(changes), looks={key: tuple(rows) for key, rows in looks.items()}, scenes=tuple(scenes),
         news=tuple(news), provenance=provenance,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What is sent on: GeoJSON, GeoParquet, KML with pictures, STAC, CSV, or the whole folder as a zip."""
+"""What is sent on: GeoJSON, GeoParquet, KML with pictures, STAC, CSV, figures, films, or the whole folder as a zip."""
 
 import csv
 import io
@@ -12,21 +12,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from shapely.geometry import mapping
 
 from pipeline.model.errors import UsageError
-from pipeline.review.contents import Change, Contents, read
+from pipeline.review.contents import Contents, read
+from pipeline.review.features import COLUMNS, geojson_feature
+from pipeline.review.figures import write_figures, write_films
 from pipeline.review.folder import Folder, begins_with, replacing
 from pipeline.review.kml import document
-from pipeline.review.lonlat import bounds, to_lonlat
-from pipeline.review.schema import ANALYST, CHANGES, MACHINE
+from pipeline.review.lonlat import to_lonlat
+from pipeline.review.schema import CHANGES
 from pipeline.review.stac import write_stac
 from pipeline.review.stack import write_netcdf, write_zarr
 
 if TYPE_CHECKING:
     import xarray
 
-COLUMNS = (*MACHINE, *ANALYST)
 GENERATOR = "groundbreak export"
 """Stands in a file, so that the next export knows it for its own."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -72,24 +72,13 @@ def _target(folder: Folder, name: str, target: Path | None) -> Path:
 
 def geojson(contents: Contents) -> dict[str, Any]:
     """RFC 7946: longitude and latitude, no CRS member, every change that stands with all its columns."""
-    features = [_feature(change, contents) for change in contents.shown]
+    features = [geojson_feature(change, contents) for change in contents.shown]
     return {
         "type": "FeatureCollection",
         "generator": GENERATOR,
         "name": contents.name,
         "attribution": contents.provenance.get("attribution", ""),
         "features": features,
-    }
-
-
-def _feature(change: Change, contents: Contents) -> dict[str, Any]:
-    shape = to_lonlat(change.outline, contents.crs)
-    return {
-        "type": "Feature",
-        "id": change.id,
-        "bbox": list(bounds(shape)),
-        "geometry": mapping(shape),
-        "properties": {**{name: change[name] for name in COLUMNS}, "description": contents.told(change)},
     }
 
 
@@ -102,10 +91,11 @@ def _csv(_folder: Folder, contents: Contents, path: Path) -> None:
     """One line a change, outlines as WKT; texts that a spreadsheet would run as a formula are made plain."""
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer, lineterminator="\r\n")
-    writer.writerow((*COLUMNS, "outline_wkt"))
+    writer.writerow((*COLUMNS, "outline_wkt", "attribution"))
+    credit = _plain(contents.provenance.get("attribution", ""))
     for change in contents.changes:
         row = [_plain(change[name]) for name in COLUMNS]
-        writer.writerow((*row, to_lonlat(change.outline, contents.crs).wkt))
+        writer.writerow((*row, to_lonlat(change.outline, contents.crs).wkt, credit))
     with replacing(path, begins_with(",".join(COLUMNS).encode())) as beside:
         # the mark tells spreadsheets that this is UTF-8
         beside.write_text(buffer.getvalue(), encoding="utf-8-sig", newline="")
@@ -154,7 +144,8 @@ def _zip(folder: Folder, contents: Contents, path: Path) -> None:
     """Everything an analyst needs elsewhere; the review file as a consistent copy, even while QGIS has it open."""
     files = [folder.project, folder.report, folder.before, folder.after, folder.score]
     files += [file.with_suffix(".qml") for file in (folder.before, folder.after, folder.score)]
-    files += [file for change in contents.changes for file in (folder.timeline(change.id), folder.pair(change.id))]
+    pictures = (folder.timeline, folder.pair, folder.strip)
+    files += [picture(change.id) for change in contents.changes for picture in pictures]
     members = {str(file.relative_to(folder.path)): file.read_bytes() for file in files if file.is_file()}
     members["review.gpkg"] = _backup(folder.gpkg)
     with replacing(path, _is_our_zip) as beside:
@@ -202,6 +193,8 @@ KINDS: Mapping[str, tuple[str, Callable[[Folder, Contents, Path], None]]] = {
     "stac": ("-stac", _stac),
     "csv": (".csv", _csv),
     "zip": (".zip", _zip),
+    "figure": ("-figures", write_figures),
+    "film": ("-films", write_films),
 }
 """Form -> ending of its file and what writes it."""
 STACKS: Mapping[str, tuple[str, Callable[["xarray.Dataset", Path], None]]] = {

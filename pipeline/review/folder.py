@@ -14,7 +14,7 @@ from pipeline.model.errors import ReviewError, UsageError
 
 _STAGE, _BESIDE = ".staging-", ".writing-"
 """Names of what is being written begin so and end in random letters: a process id is 1 in every container."""
-PICTURES = ("timeline", "pair")
+PICTURES = ("timeline", "pair", "looks")
 _MEND = "free some disk space or mend the rights, then run again"
 
 
@@ -71,6 +71,10 @@ class Folder:
     def pair(self, change_id: str) -> Path:
         """The small picture of one alert: before beside after."""
         return self.path / "pair" / f"{safe(change_id)}.png"
+
+    def strip(self, change_id: str) -> Path:
+        """The clear looks of one alert, one below the other: review/strips.py."""
+        return self.path / "looks" / f"{safe(change_id)}.jpg"
 
 
 def safe(change_id: str) -> str:

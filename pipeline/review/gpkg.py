@@ -9,7 +9,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from pipeline.review.folder import unused
 from pipeline.review.geoblob import covers_ground, digest, encode, register
 from pipeline.review.matching import REJECTIONS, Row
 from pipeline.review.rows import clean, outline_of
-from pipeline.review.schema import ANALYST, MACHINE, TABLES, Styles, create
+from pipeline.review.schema import ANALYST, LATER, MACHINE, TABLES, Styles, add_columns, create, has_column
 
 WAIT_SECONDS = 60.0
 """How long a writer waits for an analyst's save; then the site is left for the next run."""
@@ -40,7 +40,8 @@ JUDGED = ("area_m2", "area_error_m2", "lon", "lat")
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Night:
     """Everything that one run writes into the file. as_of: time of the last look, so that a replay says the same. over:
-    ids of rows that stay as they are though no alert of the decision is theirs: their change ended.
+    ids of rows that stay as they are though no alert of the decision is theirs: their change ended. labels: change_id
+    -> label, for every row.
     """
 
     site: Site
@@ -49,6 +50,7 @@ class Night:
     as_of: datetime
     provenance: Mapping[str, str]
     over: frozenset[str] = frozenset()
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -73,8 +75,9 @@ def survey_rows(path: Path) -> Rows:
     if not path.exists():
         return Rows()
     with opened(path) as db:
+        columns = [name if name != "label" or has_column(db, name) else "NULL" for name in _ROW_COLUMNS]
         ours = {change_id for (change_id,) in db.execute("SELECT change_id FROM outlines_written")}
-        found = db.execute(f"SELECT {', '.join(_ROW_COLUMNS)} FROM changes ORDER BY fid").fetchall()
+        found = db.execute(f"SELECT {', '.join(columns)} FROM changes ORDER BY fid").fetchall()
         srs = db.execute("SELECT srs_id FROM gpkg_contents WHERE table_name = 'changes'").fetchone()
     rows, own, remarks = list[Row](), set[str](), list[str]()
     for fid, *values, blob in found:
@@ -91,8 +94,8 @@ def survey_rows(path: Path) -> Rows:
             continue
         rows.append(
             Row(
-                fid=fid, change_id=change_id if is_ours else None, status=facts["status"], verdict=facts["verdict"],
-                confidence=facts["confidence"], area_m2=facts["area_m2"], outline=outline,
+                fid=fid, change_id=change_id if is_ours else None, label=facts["label"], status=facts["status"],
+                verdict=facts["verdict"], confidence=facts["confidence"], area_m2=facts["area_m2"], outline=outline,
                 first_seen=facts["first_seen"] and date.fromisoformat(facts["first_seen"]),
                 last_seen=facts["last_seen"] and date.fromisoformat(facts["last_seen"]),
             )
@@ -100,8 +103,8 @@ def survey_rows(path: Path) -> Rows:
     return Rows(rows=tuple(rows), own_ids=frozenset(own), remarks=tuple(remarks))
 
 
-_ROW_COLUMNS = ("fid", "change_id", "status", "verdict", "confidence", "area_m2", "first_seen", "last_seen", "lon",
-                "lat", "geom")  # fmt: skip
+_ROW_COLUMNS = ("fid", "change_id", "label", "status", "verdict", "confidence", "area_m2", "first_seen", "last_seen",
+                "lon", "lat", "geom")  # fmt: skip
 
 
 def read_provenance(path: Path) -> dict[str, str]:
@@ -173,9 +176,9 @@ def opened(path: Path, wait: float = WAIT_SECONDS) -> Iterator[sqlite3.Connectio
 
 def _check_ours(db: sqlite3.Connection, path: Path) -> None:
     known = {name for _, name, *_ in db.execute("PRAGMA table_info(changes)")}
-    if not known.issuperset((*MACHINE, *ANALYST)):
-        missing = next(name for name in (*MACHINE, *ANALYST) if name not in known)
-        raise ReviewError(f"review file is not ours: no column changes.{missing}", str(path), FOREIGN)
+    missing = [name for name in (*MACHINE, *ANALYST) if name not in known and name not in LATER]
+    if missing:
+        raise ReviewError(f"review file is not ours: no column changes.{missing[0]}", str(path), FOREIGN)
     require_tables(db, TABLES)
 
 
@@ -196,9 +199,12 @@ def _fill(db: sqlite3.Connection, night: Night, before_commit: Callable[[], None
     outline = encode(Geometry(site.aoi, "EPSG:4326").to_crs(crs).geom, srs)
     # all is ready: from here on others wait for us, so only rows are moved
     db.execute("BEGIN IMMEDIATE")
+    add_columns(db)
     events = [event for alert, values, blob in alerts if (event := _put(db, alert, values, blob))]
     kept = {alert.id for alert in decision.alerts}
     events += _withdraw(db, kept | night.over)
+    unnamed = [(label, change_id) for change_id, label in night.labels.items()]
+    db.executemany("UPDATE changes SET label = ? WHERE change_id = ? AND label IS NULL", unnamed)
     ours = " WHERE change_id IN (SELECT value FROM json_each(?))"
     changed = _bring(db, "observations", LOOK_COLUMNS, looks, ours, (json.dumps(sorted(kept)),))
     changed |= _bring(db, "scenes", SCENE_COLUMNS, scenes)

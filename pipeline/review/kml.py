@@ -10,16 +10,16 @@ from shapely.geometry import Polygon
 
 from pipeline.review.contents import Change, Contents
 from pipeline.review.lonlat import to_lonlat
-from pipeline.review.phrases import place
+from pipeline.review.phrases import heading, place
 from pipeline.review.qgis_xml import Element, element
 
 NAMESPACE = "http://www.opengis.net/kml/2.2"
 _STYLES = {"confirmed": "ff2bd9ff", "finished": "ff2bd9ff", "provisional": "ffffffff", "drawn": "ff1c26c2"}
 """Line colours by status, as KML writes them: alpha, blue, green, red."""
 _SHOWN = {
-    "status": "Status", "kind": "Kind", "last_clear_before": "Last clear look without", "first_seen": "First look with",
-    "confirmed_at": "Confirmed", "last_seen": "Last seen", "verdict": "Verdict", "note": "Note", "reviewer": "Reviewer",
-    "change_id": "Change",
+    "verdict": "Verdict", "note": "Note", "reviewer": "Reviewer", "kind": "Program", "status": "Status",
+    "last_clear_before": "Last clear look without", "first_seen": "First look with", "confirmed_at": "Persistent since",
+    "last_seen": "Last seen", "change_id": "Change",
 }  # fmt: skip
 """Rows of a balloon. Area and confidence stand in the sentence above them, rounded to what they carry."""
 
@@ -48,7 +48,8 @@ def _style(name: str, colour: str) -> Element:
 
 def _placemark(change: Change, contents: Contents, picture: str | None) -> Element:
     facts = change.facts
-    title = f"{facts['kind']}, {facts['first_seen']}" if not change.drawn else "drawn by the analyst"
+    since = f", {facts['first_seen']}" if facts["first_seen"] else ""
+    title = f"{change.label}: {heading(facts)}{since}"
     when = None
     if facts["first_seen"]:
         when = element("TimeSpan", None, element("begin", text=facts["first_seen"]))

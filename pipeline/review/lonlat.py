@@ -1,5 +1,7 @@
 """Outlines as the web wants them: longitude and latitude, counter-clockwise, cut where the date line runs."""
 
+from collections.abc import Iterator
+
 import shapely
 from odc.geo.geom import Geometry
 from shapely import affinity
@@ -13,13 +15,23 @@ Bounds = tuple[float, float, float, float]
 
 def to_lonlat(outline: BaseGeometry, crs: str) -> Polygon | MultiPolygon:
     """RFC 7946: WGS 84, outer rings counter-clockwise, nothing across the antimeridian."""
-    found = Geometry(outline, crs).to_crs("EPSG:4326").geom
+    # an outline that an analyst drew may cross itself
+    found = Geometry(outline if outline.is_valid else shapely.make_valid(outline), crs).to_crs("EPSG:4326").geom
     left, _, right, _ = found.bounds
     if right - left > 180:
         found = _cut(found)
     rounded = shapely.transform(found, lambda points: points.round(DECIMALS))
-    parts = [shapely.geometry.polygon.orient(part) for part in shapely.get_parts(rounded) if part.area > 0]
+    parts = [shapely.geometry.polygon.orient(part) for part in _polygons(rounded) if part.area > 0]
     return parts[0] if len(parts) == 1 else MultiPolygon(parts)
+
+
+def _polygons(shape: BaseGeometry) -> Iterator[Polygon]:
+    """The polygons in a geometry of any type; lines and points are left out."""
+    for part in shapely.get_parts(shape):
+        if part.geom_type == "Polygon":
+            yield part
+        elif part.geom_type == "MultiPolygon":
+            yield from _polygons(part)
 
 
 def bounds(shape: BaseGeometry) -> Bounds:

@@ -15,12 +15,12 @@ from rasterio.enums import Resampling
 from shapely.geometry.base import BaseGeometry
 
 from pipeline.model.errors import ReviewError
+from pipeline.review.stretch import Stretch
 
 SCREEN_PX = 1200
 """Longest side of a picture in a page; larger rasters are read from their overviews."""
 PHOTO_PX = 400_000
 """Pixels from which a picture is stored as JPEG: 4 MB of PNG would be worth nothing on a screen."""
-GAMMA = 0.8
 EVIDENCE = ((2.0, (255, 255, 178, 110)), (6.0, (253, 141, 60, 200)), (12.0, (189, 0, 38, 235)))
 """Nats and the colour they are shown in."""
 
@@ -75,18 +75,14 @@ class Map:
         return "".join(parts)
 
 
-def read_pair(before: Path, after: Path, longest_px: int = SCREEN_PX) -> tuple[Map, Map]:
-    """Both looks in true colour with one stretch, so that unchanged ground looks unchanged."""
+def read_pair(before: Path, after: Path, tone: Stretch, longest_px: int = SCREEN_PX) -> tuple[Map, Map]:
+    """Both looks in true colour with the tone curve of the site, so that unchanged ground looks unchanged."""
     planes, shapes = zip(*(_read(path, (1, 2, 3), longest_px) for path in (before, after)), strict=True)
-    known = np.concatenate([plane[:, (plane > 0).all(axis=0)] for plane in planes], axis=1)
-    low, high = np.percentile(known, (1, 99.3)) if known.size else (0.0, 3000.0)
-    seen = np.any([(plane > 0).any(axis=0) for plane in planes], axis=0)
-    crop = _crop(seen)
+    crop = _crop(np.any([(plane > 0).any(axis=0) for plane in planes], axis=0))
     maps = []
     for plane, to_pixel in zip(planes, shapes, strict=True):
-        shown = np.clip((plane - low) / max(high - low, 200.0), 0, 1) ** GAMMA * 255
-        shown[:, (plane == 0).all(axis=0)] = 216
-        pixels = np.round(shown).astype(np.uint8).transpose(1, 2, 0)[crop]
+        known = np.where((plane == 0).all(axis=0), np.nan, plane / 10_000)
+        pixels = tone.rendered(known).transpose(1, 2, 0)[crop]
         maps.append(Map(pixels=pixels, to_pixel=_moved(to_pixel, crop), crop=crop))
     return maps[0], maps[1]
 

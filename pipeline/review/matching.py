@@ -29,6 +29,7 @@ class Row:
 
     fid: int
     change_id: str | None
+    label: str | None = None
     status: str | None
     verdict: str | None
     confidence: float | None

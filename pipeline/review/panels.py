@@ -190,4 +190,4 @@ def _name_days(panel: _Panel, alert: Alert) -> None:
     panel.sheet.write(first, over, f"first seen {alert.first_seen} ", replace(words, across="r"))
     if alert.confirmed_at is not None:
         at = float(panel.x(_noon(alert.confirmed_at)))
-        panel.sheet.write(at, over, f" confirmed {alert.confirmed_at}", words)
+        panel.sheet.write(at, over, f" persistent since {alert.confirmed_at}", words)

@@ -4,21 +4,54 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+UNJUDGED = "; no verdict yet"
+
 
 def words(facts: Mapping[str, Any]) -> str:
-    """A change as a sentence, the way the trade writes it: what, how big, both ends of the bracket, how sure.
+    """A change in one sentence: label, verdict or change type, area, bracket, confidence.
 
-    facts: a row of `changes`. An outline that the analyst drew has few facts; it is called hers.
+    A verdict comes first; without one the sentence ends by saying so. `facts` is a row of `changes`.
     """
+    label = f"{label_of(facts)}: " if label_of(facts) else ""
+    return f"{label}{heading(facts)}{details(facts)}"
+
+
+def heading(facts: Mapping[str, Any]) -> str:
+    """What a change is: the verdict of a person where there is one, else the change type."""
     if facts["change_id"] is None:
         return f"Drawn by the analyst: {facts['verdict'] or 'no verdict yet'}"
+    if facts["verdict"]:
+        day = f" of {facts['reviewed_at'][:10]}" if facts["reviewed_at"] else ""
+        return f"{str(facts['verdict']).capitalize()} (verdict{day})"
+    return str(facts["kind"]).capitalize()
+
+
+def details(facts: Mapping[str, Any]) -> str:
+    """The rest of the sentence that begins with `heading`; empty for an outline of the analyst."""
+    if facts["change_id"] is None:
+        return ""
     since = f"not there on {facts['last_clear_before']}, " if facts["last_clear_before"] else ""
-    sure = f"confirmed {facts['confirmed_at']}, seen in" if facts["confirmed_at"] else "not yet confirmed, seen in"
-    seen = f"{facts['looks_seen']} of {facts['looks_clear']} clear looks"
+    seen = f"seen in {facts['looks_seen']} of {facts['looks_clear']} clear looks"
+    machine = f"classified as {facts['kind']}, " if facts["verdict"] else ""
+    unjudged = "" if facts["verdict"] else UNJUDGED
     return (
-        f"{str(facts['kind']).capitalize()} of about {rounded(facts['area_m2'])} m²: "
-        f"{since}there on {facts['first_seen']}, {sure} {seen}; {strength(facts['confidence'])}"
+        f" of about {rounded(facts['area_m2'])} m²: {since}there on {facts['first_seen']}, {status(facts)}, {seen}; "
+        f"{machine}{strength(facts['confidence'])}{unjudged}"
     )
+
+
+def status(facts: Mapping[str, Any]) -> str:
+    """The status of an alert in words that cannot be read as the verdict of a person."""
+    if facts["status"] == "withdrawn":
+        return "withdrawn after later looks"
+    if facts["confirmed_at"]:
+        return f"persistent in later looks since {facts['confirmed_at']}"
+    return "not yet persistent"
+
+
+def label_of(facts: Mapping[str, Any]) -> str:
+    """The label of a change; `D` and the row number for an outline that the analyst drew."""
+    return f"D{facts['fid']}" if facts["change_id"] is None else str(facts.get("label") or "")
 
 
 def strength(confidence: float) -> str:
@@ -32,19 +65,6 @@ def certainty(confidence: float) -> str:
     if confidence >= 0.995:
         return "above 0.99"
     return "below 0.01" if confidence < 0.005 else f"{confidence:.2f}"
-
-
-def sentence(changes: Sequence[Mapping[str, Any]], scenes: Sequence[Mapping[str, Any]]) -> str:
-    """What stands open at a site, in one sentence. changes: rows that are neither withdrawn nor rejected."""
-    used = [scene["time"][:10] for scene in scenes if scene["used"]]
-    span = f"from {used[0]} to {used[-1]}" if used else "of no date"
-    stands = [change for change in changes if change["change_id"]]
-    confirmed = sum(change["status"] in ("confirmed", "finished") for change in stands)
-    structures = sum(change["kind"] == "new structure" for change in stands)
-    many = f"{len(stands)} change{'s' * (len(stands) != 1)} stand{'s' * (len(stands) == 1)}"
-    new = f"{structures} new structure{'s' * (structures != 1)}"
-    what = f"{many}: {confirmed} confirmed, {new}" if stands else "No change stands"
-    return f"{what}. Judged on {len(used)} clear looks {span}."
 
 
 def brought(news: Sequence[Mapping[str, Any]]) -> str:

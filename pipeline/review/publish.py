@@ -17,6 +17,7 @@ from pipeline.model.settings import Settings
 from pipeline.model.site import PIXEL_M, Site
 from pipeline.review.folder import Folder, clear_leftovers, make, staging
 from pipeline.review.gpkg import Night, read_provenance, survey_rows, write
+from pipeline.review.labels import assign_labels, with_labels
 from pipeline.review.marks import site_caption
 from pipeline.review.matching import Matched, Row, match
 from pipeline.review.mosaic import Mosaic
@@ -27,6 +28,7 @@ from pipeline.review.rasters import write_look, write_mosaic, write_score
 from pipeline.review.repair import repair
 from pipeline.review.report import write_report
 from pipeline.review.standing import check_place, read_standing
+from pipeline.review.stretch import Stretch, ground_stretch
 from pipeline.review.timeline import Pictures, write_pictures
 
 
@@ -77,19 +79,23 @@ def publish(
     ordered = sorted(looks, key=lambda look: (look.time, look.scene.id))
     held = survey_rows(folder.gpkg)
     matched = match(held.rows, decision, held.own_ids)
-    decision = matched.decision
+    labels = assign_labels(held.rows, matched.decision)
+    decision = with_labels(matched.decision, labels)
     notes = [*repaired, *held.remarks, *_said(matched)]
     with staging(folder) as stage:
         pictured = [alert for alert in decision.alerts if alert.status is not Status.WITHDRAWN]
+        tone = _tone(decision, ordered)
         source = Pictures(
-            caption=site_caption(site), decision=decision, looks_of=wide.looks_of if wide else lambda _: ordered
-        )
+            caption=site_caption(site), stretch=tone, decision=decision,
+            looks_of=wide.looks_of if wide else lambda _: ordered,
+        )  # fmt: skip
         with ThreadPoolExecutor(1) as beside:
-            rasters = beside.submit(_write_rasters, stage.files, folder, decision, ordered, wide)
+            rasters = beside.submit(_write_rasters, stage.files, folder, decision, ordered, wide, tone)
             write_pictures(stage.files, folder, source, pictured[: settings.review.max_timelines])
             rasters.result()
-        facts = _facts(site, decision, ordered, records, _sensitivity(folder))
-        facts["project_digest"], note = _project(stage.files, folder, site, decision, ordered, records)
+        facts = _facts(site, decision, ordered, records, settings)
+        facts["stretch"] = str(tone)
+        facts["project_digest"], note = _project(stage.files, folder, site, decision, ordered, records, tone)
         notes += note
         night = Night(
             site=site,
@@ -98,6 +104,7 @@ def publish(
             as_of=_times(records)[-1],
             provenance=facts,
             over=matched.over | _unwatched(held.rows, site),
+            labels=labels,
         )
         changed = write(folder.gpkg, night, styles(), stage.release)
     write_report(folder)
@@ -116,7 +123,9 @@ def _times(records: Sequence[SceneRecord]) -> list[datetime]:
     return sorted(record.time for record in records if record.used)
 
 
-def _write_rasters(files: Folder, folder: Folder, decision: Decision, looks: Sequence[Look], wide: Wide | None) -> None:
+def _write_rasters(
+    files: Folder, folder: Folder, decision: Decision, looks: Sequence[Look], wide: Wide | None, tone: Stretch
+) -> None:
     """Into `files`, but for what `folder` has already."""
     by_id = {look.scene.id: look for look in looks}
     before, after = by_id[decision.before_scene], by_id[decision.after_scene]
@@ -128,7 +137,7 @@ def _write_rasters(files: Folder, folder: Folder, decision: Decision, looks: Seq
         write_mosaic(files.before, wide.mosaic.before)
         write_mosaic(files.after, wide.mosaic.after)
         write_mosaic(files.score, wide.mosaic.score)
-    for name, qml in raster_styles(before.bands, stretches([before, after])).items():
+    for name, qml in raster_styles(before.bands, stretches([before, after], tone)).items():
         (files.path / name).write_text(qml, encoding="utf-8")
 
 
@@ -139,6 +148,7 @@ def _project(
     decision: Decision,
     looks: Sequence[Look],
     records: Sequence[SceneRecord],
+    tone: Stretch,
 ) -> tuple[str, tuple[str, ...]]:
     """Stage review.qgz, unless the analyst has changed it; the digest to remember, and what to tell."""
     known = read_provenance(folder.gpkg).get("project_digest")
@@ -147,7 +157,8 @@ def _project(
         if found != known and (known is not None or has_been_saved(folder.project)):
             kept = f"{folder.project} is not as it was written here and is left alone; delete it to get a new one"
             return known or found, (kept,)
-    write_project(staged.project, site, decision, looks, (_times(records)[0].date(), _times(records)[-1].date()))
+    period = _times(records)[0].date(), _times(records)[-1].date()
+    write_project(staged.project, site, decision, looks, period, tone)
     return _digest(staged.project), ()
 
 
@@ -155,20 +166,14 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _sensitivity(folder: Folder) -> str:
-    """The sentence that `groundbreak sensitivity` left; a file that does not hold one says nothing."""
-    try:
-        return str(json.loads(folder.detection.read_text(encoding="utf-8"))["sentence"])
-    except FileNotFoundError:
-        return ""
-    except (OSError, ValueError, KeyError, TypeError):
-        return (
-            "The probability of detection is unknown: sensitivity.json cannot be read; run `groundbreak sensitivity`."
-        )
+def _tone(decision: Decision, looks: Sequence[Look]) -> Stretch:
+    """The tone curve of the site's pictures, from the ground of before and after that did not change."""
+    pair = [look for look in looks if look.scene.id in (decision.before_scene, decision.after_scene)]
+    return ground_stretch(pair, [alert.outline for alert in decision.alerts])
 
 
 def _facts(
-    site: Site, decision: Decision, looks: Sequence[Look], records: Sequence[SceneRecord], sensitivity: str
+    site: Site, decision: Decision, looks: Sequence[Look], records: Sequence[SceneRecord], settings: Settings
 ) -> dict[str, str]:
     """Where all this comes from, as stored in `provenance`."""
     period = _times(records)
@@ -186,11 +191,12 @@ def _facts(
         "last_look": period[-1].isoformat(),
         "bands": " ".join(looks[0].bands),
         "cautions": json.dumps(list(decision.cautions), ensure_ascii=False),
-        "sensitivity": sensitivity,
         "simulated": caption.simulated,
         "attribution": caption.attribution,
         "source": str(site.properties.get("source") or ""),
         "items": json.dumps(_items(looks)),
+        "report_kinds": json.dumps(settings.report.kinds),
+        "page": f"{settings.notify.base_url.rstrip('/')}/{site.id}/" if settings.notify.base_url else "",
     }
 
 

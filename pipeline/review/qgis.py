@@ -22,8 +22,9 @@ from pipeline.review.qgis_layout import layouts
 from pipeline.review.qgis_raster import stretches
 from pipeline.review.qgis_xml import VERSION, Element, document, element, reference_system
 from pipeline.review.rasters import picture_order
+from pipeline.review.stretch import Stretch
 
-TEMPLATE = 2
+TEMPLATE = 3
 """Version of this project's form; written into it, and survives a save by QGIS."""
 BEFORE_VIEW = "Before view"
 VIEW_MARGIN = 0.04
@@ -43,14 +44,19 @@ def has_been_saved(path: Path) -> bool:
         return True
 
 
-def write_project(path: Path, site: Site, decision: Decision, looks: Sequence[Look], period: tuple[date, date]) -> None:
+def write_project(
+    path: Path, site: Site, decision: Decision, looks: Sequence[Look], period: tuple[date, date], tone: Stretch
+) -> None:
     """The project beside review.gpkg and the COGs of the same folder. period: days of the first and last look."""
     box = site.grid.extent.boundingbox
+    pair = (decision.before_scene, decision.after_scene)
+    shown = {look.scene.id: look for look in looks if look.scene.id in pair}
     frame = Frame(
         epsg=int(str(site.grid.crs).rsplit(":", 1)[-1]),
         extent=(box.left, box.bottom, box.right, box.top),
         bands=picture_order(looks[0].bands),
-        stretches=stretches([look for look in looks if look.scene.id in (decision.before_scene, decision.after_scene)]),
+        stretches=stretches(list(shown.values()), tone),
+        taken=(shown[decision.before_scene].time, shown[decision.after_scene].time),
     )
     text = document(_project(site, decision, period, frame))
     with replacing(path) as beside, zipfile.ZipFile(beside, "w") as archive:
@@ -204,7 +210,8 @@ def _clusters(decision: Decision) -> list[tuple[str, str, tuple[float, float, fl
     found = []
     for index, inside in list(members.items())[:MAX_BOOKMARKS]:
         many = f"{len(inside)} changes, newest {max(alert.first_seen for alert in inside)}"
-        name = many if len(inside) > 1 else f"{inside[0].kind.value}, {inside[0].first_seen}"
+        labels = ", ".join(alert.label for alert in inside[:3] if alert.label)
+        name = f"{labels}: {many}" if len(inside) > 1 else f"{labels}: {inside[0].kind.value}, {inside[0].first_seen}"
         left, bottom, right, top = (float(edge) for edge in joined[index].bounds)
         found.append((inside[0].id, name, (left, bottom, right, top)))
     return found

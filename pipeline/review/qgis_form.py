@@ -11,7 +11,7 @@ NULL = "{2839923C-8B7D-419E-B84B-CA2FE9B80EC7}"
 _LACKS = "not file_exists(@project_folder || '/{folder}/' || \"change_id\" || '.png')"
 PICTURE = "if(\"change_id\" is null, null, 'timeline/' || \"change_id\" || '.png')"
 NO_PICTURE = "No timeline picture: withdrawn, or beyond the number that is drawn a site"
-FIELDS = ("fid", *MACHINE, *ANALYST, "picture", "no_picture")
+FIELDS = ("fid", *MACHINE, *ANALYST, "picture", "no_picture", "sureness")
 TO_DO = '"verdict" is null and "status" is not \'withdrawn\''
 """What waits for a verdict: a change that the evidence has withdrawn does not."""
 FILTERS = {
@@ -36,42 +36,57 @@ _WIDGETS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "picture": ("ExternalResource", _VIEWER),
 }  # fmt: skip
 _ALIASES = {
-    "change_id": "Change", "verdict": "Verdict", "note": "Note", "reviewer": "Reviewer",
-    "reviewed_at": "Reviewed (UTC)", "area_m2": "Area (m²)", "area_error_m2": "Area error, 1 sigma (m²)",
-    "last_clear_before": "Last clear look without", "first_seen": "First look with", "confirmed_at": "Confirmed",
+    "change_id": "Change", "label": "Label", "sureness": "Confidence", "verdict": "Verdict", "note": "Note",
+    "reviewer": "Reviewer", "reviewed_at": "Reviewed (UTC)", "area_m2": "Area (m²)",
+    "area_error_m2": "Area error, 1 sigma (m²)",
+    "last_clear_before": "Last clear look without", "first_seen": "First look with", "confirmed_at": "Persistent since",
     "last_seen": "Last seen", "confidence": "Confidence", "looks_seen": "Looks that saw it",
     "looks_clear": "Looks that could have", "picture": "Timeline", "before_scene": "Scene before",
     "after_scene": "Scene after", "lon": "Longitude", "lat": "Latitude", "status": "Status", "kind": "Kind",
 }  # fmt: skip
 _FACTS = (
-    "kind", "status", "confidence", "area_m2", "area_error_m2", "last_clear_before", "first_seen", "confirmed_at",
-    "last_seen", "looks_seen", "looks_clear",
+    "label", "kind", "status", "sureness", "area_m2", "area_error_m2", "last_clear_before", "first_seen",
+    "confirmed_at", "last_seen", "looks_seen", "looks_clear",
 )  # fmt: skip
 _TABS = {
     "Machine": ("change_id", "site", "before_scene", "after_scene", "lon", "lat"),
     "Stamp": ("reviewer", "reviewed_at"),
 }
-_HIDDEN = ("fid", "site", "picture", "no_picture")
-_FIRST_COLUMNS = ("verdict", "note", "status", "kind", "confidence")
+_HIDDEN = ("fid", "site", "picture", "no_picture", "confidence")
+_FIRST_COLUMNS = ("label", "verdict", "note", "kind", "sureness", "area_m2", "first_seen", "status")
 _REVIEWER = 'if("verdict" is null and "note" is null, null, @user_account_name)'
 _WANTS_NOTE = (
     "\"verdict\" is null or \"verdict\" not in ('no change','other change') or length(trim(coalesce(\"note\",''))) > 0"
 )
-# the list of the form view is sorted by its text, so that text begins with the doubt, and no verdict moves a row
+NAME = """coalesce("label", if("change_id" is null, 'D' || "fid", "change_id"))"""
+"""How a change is called: its label; D and the row number where the analyst drew it."""
+SURENESS = (
+    "if(\"confidence\" >= 0.995, 'above 0.99', if(\"confidence\" < 0.005, 'below 0.01', "
+    'format_number("confidence", 2)))'
+)
+"""Confidence as it is printed: never 1.00 and never 0.00."""
+# the list of the form view is sorted by its text, so that text begins with the class of confidence, and no verdict
+# moves a row; a comma stands only before the verdict
 _PREVIEW = (
-    "coalesce(lpad(to_string(min(99, round(100 - 100 * \"confidence\"))), 2, '0') || ' % doubt: ', '') "
-    "|| coalesce(\"kind\", 'drawn by the analyst') || coalesce(', ' || \"verdict\", '')"
+    f"case when \"change_id\" is null then '0 drawn by the analyst · ' || {NAME} "
+    f"when \"status\" = 'withdrawn' then '4 withdrawn · ' || {NAME} || ' · ' || \"kind\" "
+    "else case when \"confidence\" >= 0.8 then '1 high' when \"confidence\" >= 0.5 then '2 moderate' else '3 low' end "
+    f"|| ' · ' || {NAME} || ' · ' || \"kind\" || ' · ' || to_string(round(\"area_m2\")) || ' m² · ' "
+    "|| coalesce(format_date(\"first_seen\", 'MMM yyyy'), '') end || coalesce(', ' || \"verdict\", '')"
 )
 # simple tags and 240 pixels: QGIS 3.40 shows tips in a plain text browser of that width
-_TIP = """<b>[% coalesce("kind", 'drawn by the analyst') %]</b>, [% coalesce("status", '') %]\
- [% coalesce('(' || round("confidence", 2) || ')', '') %]<br>\
+_TIP = """<b>[% {name} %]: [% coalesce("verdict" || ' (verdict)', "kind", 'drawn by the analyst') %]</b>\
+[% if("verdict" is null or "change_id" is null, '', '<br>classified as ' || "kind") %]\
+[% coalesce(', confidence ' || {sure}, '') %]<br>\
 [% coalesce('not there ' || "last_clear_before" || ', ', '') || coalesce('there ' || "first_seen" || ', ', '') %]\
-[% coalesce(round("area_m2") || ' ± ' || round("area_error_m2") || ' m²', '') %]
+[% coalesce(round("area_m2") || ' ± ' || round("area_error_m2") || ' m²', '') %]\
+[% if("status" = 'withdrawn', ', withdrawn after later looks', if("confirmed_at" is null, '', ', persistent')) %]
 [% if("change_id" is null, '', if({no_pair}, '', '<br><img src="file:///' || @project_folder || '/pair/' ||\
  "change_id" || '.png" width="240">') || if({no_timeline}, '<br><i>{words}</i>', '<br><img src="file:///' ||\
  @project_folder || '/timeline/' || "change_id" || '.png" width="240">')) %]""".format(
-    no_pair=_LACKS.format(folder="pair"), no_timeline=_LACKS.format(folder="timeline"), words=NO_PICTURE
-)
+    name=NAME, sure=SURENESS, no_pair=_LACKS.format(folder="pair"), no_timeline=_LACKS.format(folder="timeline"),
+    words=NO_PICTURE,
+)  # fmt: skip
 
 
 def form() -> list[Element]:
@@ -84,7 +99,8 @@ def form() -> list[Element]:
         element("defaults", None, element("default", {"field": "reviewer", "expression": _REVIEWER,
                                                       "applyOnUpdate": 1})),
         *_constraint(),
-        element("expressionfields", None, _computed("picture", PICTURE), _computed("no_picture", f"'{NO_PICTURE}'")),
+        element("expressionfields", None, _computed("picture", PICTURE), _computed("no_picture", f"'{NO_PICTURE}'"),
+                _computed("sureness", SURENESS)),
         _table(),
         element("editorlayout", text="tablayout"),
         element("storedexpressions", None, *[element("storedexpression", {"name": name, "expression": rule, "tag": 1})

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from pipeline.model.bands import Band
 from pipeline.review.qgis_raster import Stretches, evidence, false_colour, pipe, true_colour
-from pipeline.review.qgis_style import STYLES, change_style, single
+from pipeline.review.qgis_style import STYLES, change_style, labelled, single
 from pipeline.review.qgis_xml import Element, element, option, reference_system
 
 LAYERS = (
@@ -37,12 +38,16 @@ START = "After"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
-    """What every part of a project shares: its reference system, (left, bottom, right, top), bands as in the files."""
+    """What every part of a project shares: its reference system, (left, bottom, right, top), bands as in the files.
+
+    taken: times of the looks before and after.
+    """
 
     epsg: int
     extent: tuple[float, float, float, float]
     bands: tuple[Band, ...]
     stretches: Stretches
+    taken: tuple[datetime, datetime]
 
     def attributes(self) -> dict[str, float]:
         """The extent as attributes."""
@@ -61,19 +66,16 @@ def layer_id(name: str) -> str:
 def layer_elements(frame: Frame) -> list[Element]:
     """Every layer, in the order of LAYERS."""
     named = [(STYLES[0], None), *((name, change_style(name)) for name in STYLES[1:])]
+    true, false = (make(frame.bands, frame.stretches) for make in (true_colour, false_colour))
     made = {
         "changes": _vector(frame, "changes", "Changes", change_style(STYLES[0]), styles=named),
         "aoi": _vector(frame, "aoi", "Site outline", [single("#ffffff", "dash", 0.5)], read_only=True),
-        "score": _raster(frame, "score", "Evidence", "score.tif", evidence()),
+        "score": _raster(frame, "score", "Evidence", "score.tif", evidence(), gamma=1.0),
         "scenes": _vector(frame, "scenes", "Scenes", [single("#7f7f7f", "dot", 0.3)], read_only=True),
-        "after": _raster(frame, "after", "After", "after.tif", true_colour(frame.bands, frame.stretches)),
-        "after_fc": _raster(
-            frame, "after_fc", "After, false colour", "after.tif", false_colour(frame.bands, frame.stretches)
-        ),
-        "before": _raster(frame, "before", "Before", "before.tif", true_colour(frame.bands, frame.stretches)),
-        "before_fc": _raster(
-            frame, "before_fc", "Before, false colour", "before.tif", false_colour(frame.bands, frame.stretches)
-        ),
+        "after": _raster(frame, "after", "After", "after.tif", true),
+        "after_fc": _raster(frame, "after_fc", "After, false colour", "after.tif", false),
+        "before": _raster(frame, "before", "Before", "before.tif", true),
+        "before_fc": _raster(frame, "before_fc", "Before, false colour", "before.tif", false),
         "observations": _vector(frame, "observations", "Observations", [], spatial=False, read_only=True),
         "review_log": _vector(frame, "review_log", "Verdict log", [], spatial=False, read_only=True),
         "news": _vector(frame, "news", "News by night", [], spatial=False, read_only=True),
@@ -132,7 +134,9 @@ def themes() -> Element:
     return element("visibility-presets", None, *presets)
 
 
-def _raster(frame: Frame, name: str, title: str, file: str, renderer: Element) -> Element:
+def _raster(
+    frame: Frame, name: str, title: str, file: str, renderer: Element, *, gamma: float | None = None
+) -> Element:
     manager = element(
         "map-layer-style-manager", {"current": "default"}, element("map-layer-style", {"name": "default"})
     )
@@ -145,8 +149,21 @@ def _raster(frame: Frame, name: str, title: str, file: str, renderer: Element) -
         element("srs", None, reference_system(frame.epsg)),
         element("provider", text="gdal"),
         manager,
-        pipe(renderer),
+        _shown_while(frame, name),
+        pipe(renderer, frame.stretches.gamma if gamma is None else gamma),
     )
+
+
+def _shown_while(frame: Frame, name: str) -> Element:
+    """The time in which a raster is shown under the time slider.
+
+    A picture is shown from the day it was taken on, never earlier: it would show buildings before they were built.
+    The look before gives way to the look after, and the score belongs to the latter.
+    """
+    before, after = (f"{time:%Y-%m-%dT%H:%M:%SZ}" for time in frame.taken)
+    start, end = (before, after) if name.startswith("before") else (after, "")
+    reach = element("fixedRange", None, element("start", text=start), element("end", text=end))
+    return element("temporal", {"enabled": 1, "mode": 0, "fetchMode": 0}, reach)
 
 
 def _vector(
@@ -163,7 +180,9 @@ def _vector(
         element(
             "map-layer-style",
             {"name": name},
-            None if body is None else element("qgis", {"styleCategories": "AllStyleCategories"}, *body),
+            None
+            if body is None
+            else element("qgis", {"styleCategories": "AllStyleCategories", **labelled(body)}, *body),
         )
         for name, body in styles
     ]
@@ -173,6 +192,7 @@ def _vector(
         "wkbType": "MultiPolygon" if spatial else "NoGeometry",
         "readOnly": int(read_only),
         "styleCategories": "AllStyleCategories",
+        **labelled(style),
     }
     return element(
         "maplayer",

@@ -3,24 +3,25 @@
 from collections.abc import Mapping
 from typing import Any
 
+from pipeline.review.qgis_form import NAME, SURENESS
 from pipeline.review.qgis_layers import Frame, layer_id
 from pipeline.review.qgis_xml import Element, defined, element, outline_symbol
 
 _PAGE, _MAP, _PICTURE, _LABEL, _SCALE = 65638, 65639, 65640, 65641, 65646
 _FACTS = (
-    '[% coalesce(upper(left("kind", 1)) || substr("kind", 2), \'Drawn by the analyst\') %], '
-    "[% coalesce(\"status\", '') %]. "
+    f"[% {NAME} %]: [% coalesce(\"verdict\" || ' (verdict of ' || coalesce(\"reviewer\", '') || ')', \"kind\", "
+    "'drawn by the analyst') %]. [% if(\"verdict\" is null, 'No verdict yet. ', 'Classified as ' || coalesce(\"kind\", "
+    "'nothing') || '. ') %]"
     "[% coalesce(format_number(\"area_m2\", 0) || ' ± ' || format_number(\"area_error_m2\", 0) || ' m². ', '') %]"
     "Not there [% coalesce(to_string(\"last_clear_before\"), 'before the first look') %], "
     "there [% coalesce(to_string(\"first_seen\"), 'at no look') %]"
-    "[% coalesce(', confirmed ' || to_string(\"confirmed_at\"), ', not confirmed') %]; "
+    "[% coalesce(', persistent since ' || to_string(\"confirmed_at\"), ', not yet persistent') %]; "
     'seen in [% coalesce("looks_seen", 0) %] of [% coalesce("looks_clear", 0) %] clear looks, '
     "last [% coalesce(to_string(\"last_seen\"), '') %].\n"
     "Latitude, longitude: [% coalesce(format_number(\"lat\", 6) || ', ' || format_number(\"lon\", 6), '') %].   "
-    "Confidence: [% coalesce(if(\"confidence\" >= 0.995, 'above 0.99', format_number(\"confidence\", 2)), 'none') %]. "
+    f"Confidence: [% coalesce({SURENESS}, 'none') %]. "
     "Change [% coalesce(\"change_id\", '') %].\n"
-    "Verdict: [% coalesce(\"verdict\", 'none') %][% coalesce(' by ' || \"reviewer\", '') %]"
-    "[% coalesce('. ' || \"note\", '') %]"
+    "[% coalesce('Note: ' || \"note\", '') %]"
 )
 _LOOKS = (
     "Looks (● saw it, ○ did not; clear ones only): [% aggregate('groundbreak_observations', 'concatenate', "
@@ -91,8 +92,8 @@ def _atlas() -> Element:
             # ascending always: descending, QGIS compares equal keys wrongly and crashes from 17 alerts on
             "sortKey": '-coalesce("confidence", -1)',
             "sortAscending": 1,
-            "pageNameExpression": '"change_id"',
-            "filenamePattern": '"change_id"',
+            "pageNameExpression": NAME,
+            "filenamePattern": NAME,
         },
     )
 

@@ -9,9 +9,12 @@ from pipeline.model.bands import VISIBLE, Band
 from pipeline.model.imagery import Look
 from pipeline.review.qgis_xml import VERSION, Element, document, element
 from pipeline.review.rasters import picture_order
+from pipeline.review.stretch import GAMMA, Stretch
 
 LOW, HIGH = 1.0, 99.0
-"""Percentiles shown from black to white."""
+"""Percentiles of the infrared bands shown from black to white."""
+HEADROOM = 1.3
+"""QGIS has no shoulder: its white lies so far above the one of `Stretch`."""
 MIN_SPAN = 400
 RAMP = ((0.0, "#ffffff", 0), (2.0, "#ffffb2", 120), (6.0, "#fd8d3c", 220), (12.0, "#bd0026", 255))
 """Nats, colour, alpha; nothing at the low end lets the image through."""
@@ -22,30 +25,30 @@ class Stretches:
     """DN shown as black and as white, by band: one for before and after, else unchanged ground would differ."""
 
     limits: Mapping[Band, tuple[int, int]]
+    gamma: float = 1.0
 
     def of(self, band: Band) -> tuple[int, int]:
         """(low, high) of a band."""
         return self.limits.get(band, (0, 3000))
 
 
-def stretches(looks: Sequence[Look]) -> Stretches:
-    """One stretch for all the looks that are shown: the visible bands share theirs, so that colours stay true."""
-    found: dict[Band, tuple[int, int]] = {}
-    for group in (VISIBLE, *((band,) for band in looks[0].bands if band not in VISIBLE)):
-        values = [
-            look.reflectance[look.bands.index(b)][look.usable] for look in looks for b in group if b in look.bands
-        ]
+def stretches(looks: Sequence[Look], tone: Stretch) -> Stretches:
+    """One stretch for all the looks that are shown. tone: that of the site's other pictures, for the visible bands."""
+    white = tone.low + HEADROOM * (tone.high - tone.low)
+    found = dict.fromkeys(VISIBLE, (round(tone.low * 10_000), round(white * 1000) * 10))
+    for band in (band for band in looks[0].bands if band not in VISIBLE):
+        values = [look.reflectance[look.bands.index(band)][look.usable] for look in looks if band in look.bands]
         known = np.concatenate([*values, np.zeros(0, np.float32)])
         low, high = np.percentile(known, (LOW, HIGH)) * 10_000 if known.size else (0.0, 3000.0)
-        limits = round(low / 10) * 10, round(max(high, low + MIN_SPAN) / 10) * 10
-        found.update(dict.fromkeys(group, limits))
-    return Stretches(limits=found)
+        found[band] = round(low / 10) * 10, round(max(high, low + MIN_SPAN) / 10) * 10
+    return Stretches(limits=found, gamma=1 / GAMMA)
 
 
 def raster_styles(bands: Sequence[Band], stretch: Stretches) -> dict[str, str]:
     """File name -> QML: what QGIS takes by itself for the raster of that name. bands: of the looks."""
     true = true_colour(picture_order(bands), stretch)
-    return {"before.qml": _qml(true), "after.qml": _qml(true), "score.qml": _qml(evidence())}
+    look = _qml(true, stretch.gamma)
+    return {"before.qml": look, "after.qml": look, "score.qml": _qml(evidence())}
 
 
 def true_colour(bands: Sequence[Band], stretch: Stretches) -> Element:
@@ -61,14 +64,14 @@ def false_colour(bands: Sequence[Band], stretch: Stretches) -> Element:
     return _rgb(bands, (near, *VISIBLE[:2]), stretch)
 
 
-def pipe(renderer: Element) -> Element:
-    """A renderer in the form that layers and styles hold it."""
-    plain = element("brightnesscontrast", {"brightness": 0, "contrast": 0, "gamma": 1})
+def pipe(renderer: Element, gamma: float = 1.0) -> Element:
+    """A renderer in the form that layers and styles hold it. gamma: as QGIS counts it, above 1 is brighter."""
+    plain = element("brightnesscontrast", {"brightness": 0, "contrast": 0, "gamma": f"{gamma:.2f}"})
     return element("pipe", None, renderer, plain, element("rasterresampler", {"maxOversampling": 2}))
 
 
-def _qml(renderer: Element) -> str:
-    root = element("qgis", {"version": VERSION, "styleCategories": "AllStyleCategories"}, pipe(renderer))
+def _qml(renderer: Element, gamma: float = 1.0) -> str:
+    root = element("qgis", {"version": VERSION, "styleCategories": "AllStyleCategories"}, pipe(renderer, gamma))
     return document(root)
 
 

@@ -3,11 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pipeline.review.qgis_form import NAME, form
 from pipeline.review.qgis_form import TO_DO as TO_DO_RULE
-from pipeline.review.qgis_form import form
 from pipeline.review.qgis_xml import VERSION, Element, document, element, outline_symbol
 from pipeline.review.schema import VERDICTS
 
+_BY_KIND = (
+    "case when \"kind\" = 'cleared ground' and '{style}' = 'solid' then 'dash' "
+    "when \"kind\" = 'resurfaced' and '{style}' = 'solid' then 'dash dot' else '{style}' end"
+)
+"""New structures and demolitions solid, cleared ground dashed, resurfaced dash and dot."""
 VERDICT_COLOURS = dict(zip(VERDICTS, ("#e6194b", "#f58231", "#3cb44b", "#911eb4"), strict=True))
 TO_DO, GONE = "#ffe119", "#9aa0a6"
 CONFIDENCE_STEPS = ((0.0, 0.5, "#2c7bb6"), (0.5, 0.7, "#abd9e9"), (0.7, 0.85, "#fdae61"), (0.85, 1.0, "#d7191c"))
@@ -16,7 +21,8 @@ STYLES = ("verdict", "confidence", "last night")
 _IS_NEWS = """if(coalesce(array_contains(aggregate('groundbreak_news', 'array_agg', "change_id", "latest"),\
  "change_id"), false), 'new', 'known')"""
 _VERDICT = """if("verdict" is null and "status" = 'withdrawn', 'withdrawn', "verdict")"""
-_ON_ITS_PAGE = "if(coalesce(@atlas_featureid, $id) = $id, {width}, 0.2)"
+_LABEL = f"if(\"status\" = 'withdrawn' and \"verdict\" is null, '', {NAME})"
+_ON_ITS_PAGE = "if(coalesce(@atlas_featureid, $id) = $id, {width} * if(\"kind\" = 'cleared ground', 0.6, 1), 0.2)"
 """Thin on the pages of others: a page shows which outline it is about."""
 _TO_DO_ROW = {"rule": TO_DO_RULE, "name": "to do", "background_color": "#fff7c2",
               "background_color_alpha": 255}  # fmt: skip
@@ -37,7 +43,22 @@ def change_style(by: str) -> list[Element]:
     symbols = {"verdict": _by_verdict, "confidence": _by_confidence, "last night": _by_news}[by]
     rows = element("conditionalstyles", None, element("rowstyles", None, element("style", _TO_DO_ROW)),
                    element("fieldstyles"))  # fmt: skip
-    return [_time(), symbols(), rows, *form()]
+    return [_time(), symbols(), _labels(), rows, *form()]
+
+
+def _labels() -> Element:
+    """The label of each change beside its outline, so that it covers nothing; none where a change is withdrawn."""
+    buffer = {"bufferDraw": 1, "bufferSize": 0.8, "bufferSizeUnits": "MM", "bufferColor": "27,28,31,255",
+              "bufferOpacity": 1}  # fmt: skip
+    text = {"fieldName": _LABEL, "isExpression": 1, "fontFamily": "Sans", "fontSize": 9, "fontSizeUnit": "Point",
+            "fontWeight": 75, "textColor": "255,255,255,255", "textOpacity": 1}  # fmt: skip
+    # 8: outside of polygons
+    place = {"placement": 8, "polygonPlacementFlags": 2, "dist": 0.5, "distUnits": "MM", "priority": 5}
+    shown = {"obstacle": 1, "displayAll": 0, "upsidedownLabels": 0, "fontMinPixelSize": 3, "fontMaxPixelSize": 10000}
+    style = element("text-style", text, element("text-buffer", buffer))
+    where = element("placement", place), element("rendering", shown)
+    settings = element("settings", {"calloutType": "simple"}, style, *where)
+    return element("labeling", {"type": "simple"}, settings)
 
 
 def single(code: str, style: str, width: float) -> Element:
@@ -95,7 +116,14 @@ def _categorised(attribute: str, classes: Sequence[_Class]) -> Element:
         for index, c in enumerate(classes)
     ]
     symbols = [
-        outline_symbol(str(i), c.code, style=c.style, width=c.width, width_if=_ON_ITS_PAGE.format(width=c.width))
+        outline_symbol(
+            str(i),
+            c.code,
+            style=c.style,
+            width=c.width,
+            width_if=_ON_ITS_PAGE.format(width=c.width),
+            style_if=_BY_KIND.format(style=c.style),
+        )
         for i, c in enumerate(classes)
     ]
     parts = element("categories", None, *categories), element("symbols", None, *symbols)
@@ -111,4 +139,10 @@ def _renderer(kind: str, attribute: str | None, *parts: Element) -> Element:
 
 
 def _qml(children: Sequence[Element]) -> str:
-    return document(element("qgis", {"version": VERSION, "styleCategories": "AllStyleCategories"}, *children))
+    root = {"version": VERSION, "styleCategories": "AllStyleCategories", **labelled(children)}
+    return document(element("qgis", root, *children))
+
+
+def labelled(children: Sequence[Element]) -> dict[str, int]:
+    """The attribute that switches labels on, for the root of a style that has some."""
+    return {"labelsEnabled": 1} if any(child.tag == "labeling" for child in children) else {}

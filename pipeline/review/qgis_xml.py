@@ -50,9 +50,16 @@ def defined(properties: Mapping[str, str]) -> Element:
 
 
 def outline_symbol(
-    name: str, code: str, *, style: str = "solid", width: float = 0.7, fill: str = "no", width_if: str = ""
+    name: str,
+    code: str,
+    *,
+    style: str = "solid",
+    width: float = 0.7,
+    fill: str = "no",
+    width_if: str = "",
+    style_if: str = "",
 ) -> Element:
-    """A polygon symbol drawn by its outline. width, mm; width_if: an expression that takes its place."""
+    """A polygon symbol drawn by its outline. width, mm; width_if, style_if: expressions that take their places."""
     look = {
         "style": fill,
         "color": colour(code),
@@ -62,7 +69,8 @@ def outline_symbol(
         "outline_width_unit": "MM",
         "joinstyle": "miter",
     }
-    by = element("data_defined_properties", None, defined({"outlineWidth": width_if})) if width_if else None
+    rules = {name: rule for name, rule in (("outlineWidth", width_if), ("outlineStyle", style_if)) if rule}
+    by = element("data_defined_properties", None, defined(rules)) if rules else None
     layer = element("layer", {"class": "SimpleFill", "enabled": 1, "locked": 0, "pass": 0}, option(look), by)
     return element("symbol", {"type": "fill", "name": name, "alpha": 1, "clip_to_extent": 1, "force_rhr": 0}, layer)
 

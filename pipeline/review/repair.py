@@ -18,7 +18,7 @@ from odc.geo.geom import Geometry
 from pipeline.review.geoblob import encode, polygons
 from pipeline.review.gpkg import opened
 from pipeline.review.rows import clean, is_complete, reader_of
-from pipeline.review.schema import ANALYST, CHANGES, COLUMNS, Styles, add_styles, create
+from pipeline.review.schema import ANALYST, CHANGES, COLUMNS, LATER, Styles, add_styles, create
 
 _REGISTRIES = ("gpkg_contents", "gpkg_geometry_columns", "gpkg_extensions", "gpkg_ogr_contents")
 """Tables of the GeoPackage standard, and of GDAL, that have rows about a layer."""
@@ -86,7 +86,9 @@ def _defects(db: sqlite3.Connection) -> dict[str, str]:
 
 def _has_types(db: sqlite3.Connection, name: str, table: _Table) -> bool:
     known = {row[1]: str(row[2]).upper() for row in db.execute(f'PRAGMA table_info("{name}")')}
-    return all(known.get(column) == kind.upper() for column, kind in table.columns.items())
+    # a column of LATER that is missing is added when the file is written
+    needed = {column: kind for column, kind in table.columns.items() if column in known or column not in LATER}
+    return all(known.get(column) == kind.upper() for column, kind in needed.items())
 
 
 def _is_registered(db: sqlite3.Connection, name: str, srs: int, names: Mapping[str, str]) -> bool:

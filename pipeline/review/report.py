@@ -1,30 +1,50 @@
-"""report.html of a site and index.html over all: self-contained pages, no library, every text escaped."""
+"""report.html of a site: one self-contained page, every text escaped, made from the review file and its pictures."""
 
 import base64
-import hashlib
+import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, UndefinedError
-from markupsafe import Markup
-from odc.geo.geom import Geometry
+from jinja2 import UndefinedError
 
 from pipeline.model.errors import ReviewError
 from pipeline.review.contents import Change, Contents, read
-from pipeline.review.folder import Folder, begins_with, replacing
-from pipeline.review.maps import compact, read_evidence, read_pair
+from pipeline.review.features import geojson_feature
+from pipeline.review.folder import Folder, replacing
+from pipeline.review.maps import Map, compact, read_evidence, read_pair
 from pipeline.review.marks import scale_bar
-from pipeline.review.phrases import brought, certainty, place, sentence, words
+from pipeline.review.observed import read_observed
+from pipeline.review.pages import render
+from pipeline.review.phrases import brought, certainty, details, heading, place, strength
+from pipeline.review.stretch import parse_stretch
+from pipeline.review.strips import Strip, read_strip
+from pipeline.review.summary import bracket_words, counted, day_words, split, summary, unseen_words
 
 MAX_PICTURES = 24
-"""Timelines in one page, surest first: a page has to open at once and fit into a letter."""
-MAX_NUMBERS = 60
-"""Outlines that carry their number on the map, surest first: more would hide the ground."""
-_PAGES = Environment(
-    loader=PackageLoader("pipeline.review", "templates"), autoescape=True, undefined=StrictUndefined,
-    trim_blocks=True, lstrip_blocks=True,
-)  # fmt: skip
+"""Changes with pictures in one page, those shown first before the folded ones: a page has to open at once."""
+MAX_LABELS = 60
+"""Outlines that carry their label on the map: more would hide the ground."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """One change with its pictures. bar: (part of the width, label) of a scale bar. geojson: a data URI."""
+
+    change: Change
+    strip: Strip | None
+    bar: tuple[float, str]
+    timeline: str
+    geojson: str
+
+    @property
+    def frames(self) -> str:
+        """What the script needs to know of the strip, as JSON."""
+        strip = self.strip
+        if strip is None:
+            return "{}"
+        frames = [[frame.day, int(frame.seen)] for frame in strip.frames]
+        return json.dumps({"frames": frames, "before": strip.before, "after": strip.after, "bar": self.bar})
 
 
 def write_report(folder: Folder) -> None:
@@ -38,42 +58,46 @@ def write_report(folder: Folder) -> None:
 
 def _write_report(folder: Folder) -> None:
     contents = read(folder.gpkg)
-    before, after = read_pair(folder.before, folder.after)
-    shown = contents.shown
-    pictures = [
-        (change, compact(path))
-        for change in shown
-        if not change.drawn and (path := folder.timeline(change.id)).is_file()
-    ][:MAX_PICTURES]
+    before, after = read_pair(folder.before, folder.after, parse_stretch(contents.provenance.get("stretch")))
+    observed = read_observed(folder, contents)
+    first, folded = split(contents)
+    cards = {change.id: _card(folder, contents, change) for change in (*first, *folded)[:MAX_PICTURES]}
     fresh = _fresh(contents)
-    page = _page(
+    sentences = summary(contents, observed)
+    shown = (cards[change.id] for change in (*first, *folded) if change.id in cards)
+    hero = next((card for card in shown if card.strip), None)
+    page = render(
         "report.html.j2",
         script="report.js",
         contents=contents,
         facts=contents.provenance,
-        summary=sentence([change.facts for change in shown], contents.scenes),
+        sentences=sentences,
+        social=_social(folder, contents, sentences, hero),
         news=brought(contents.news) if fresh else "",
         fresh=fresh,
+        hero=hero,
+        cards=cards,
+        first=first,
+        folded=folded,
+        rest=[change for change in first if change.id not in cards],
+        dropped=[change for change in contents.changes if change not in contents.shown],
+        overview=_overview(contents, before, after, first, folded),
         before=before,
         after=after,
         evidence=read_evidence(folder.score, before),
-        outlines=[before.path(change.outline) for change in shown],
-        spots=[before.spot(change.outline) for change in shown[:MAX_NUMBERS]],
-        numbers={change.id: number for number, change in enumerate(shown, 1)},
-        scale=scale_bar(before.width_m),
-        aoi=before.path(contents.aoi),
-        shown=shown,
-        dropped=[change for change in contents.changes if change not in shown],
-        pictures=pictures,
-        pictured={change.id for change, _ in pictures},
+        observed=observed,
         used=[scene for scene in contents.scenes if scene["used"]],
         rejected=[scene for scene in contents.scenes if not scene["used"]],
-        words=words,
-        place=place,
-        certainty=certainty,
+        say=_PHRASES,
     )
     with replacing(folder.report) as beside:
         beside.write_text(page, encoding="utf-8")
+
+
+_PHRASES = {
+    "heading": heading, "details": details, "place": place, "certainty": certainty, "strength": strength,
+    "day": day_words, "bracket": bracket_words, "counted": counted, "unseen": unseen_words,
+}  # fmt: skip
 
 
 def _fresh(contents: Contents) -> set[str]:
@@ -82,79 +106,47 @@ def _fresh(contents: Contents) -> set[str]:
     return set() if told >= {change.id for change in contents.changes} else told
 
 
-def write_index(out: Path) -> Path:
-    """out/index.html over every site folder, newest change first; a folder that cannot be read says so there."""
-    rows = [_row(path.parent) for path in sorted(out.glob("*/review.gpkg"))]
-    ordered = sorted(rows, key=lambda row: row["id"])
-    ordered.sort(key=lambda row: row["newest"], reverse=True)
-    page = _page("index.html.j2", script=None, rows=ordered, dots=[row for row in ordered if row["point"]])
-    with replacing(out / "index.html", begins_with(b"groundbreak")) as beside:
-        beside.write_text(page, encoding="utf-8")
-    return out / "index.html"
+def _card(folder: Folder, contents: Contents, change: Change) -> Card:
+    strip = None if change.drawn else read_strip(folder.strip(change.id))
+    timeline = folder.timeline(change.id)
+    feature = json.dumps(geojson_feature(change, contents), ensure_ascii=False)
+    return Card(
+        change=change,
+        strip=strip,
+        bar=scale_bar(strip.width * strip.pixel_m) if strip else (0.0, ""),
+        timeline=compact(timeline) if not change.drawn and timeline.is_file() else "",
+        geojson="data:application/geo+json;base64," + base64.b64encode(feature.encode()).decode(),
+    )
 
 
-def _row(path: Path) -> Mapping[str, Any]:
-    """What the index says of one site."""
-    folder = Folder(path)
-    empty = {
-        "id": path.name,
-        "name": path.name,
-        "newest": "",
-        "point": None,
-        "picture": None,
-        "open": 0,
-        "to_do": 0,
-        "simulated": "",
-    }
-    try:
-        contents = read(folder.gpkg)
-        picture = _thumbnail(folder, contents)
-    except (ReviewError, UndefinedError, ValueError, TypeError, LookupError, ArithmeticError, OSError) as fault:
-        return {**empty, "note": str(fault) if isinstance(fault, ReviewError) else f"cannot be read: {fault}"}
-    shown = [change for change in contents.shown if not change.drawn]
-    centre = Geometry(contents.aoi.centroid, contents.crs).to_crs("EPSG:4326").geom
+def _overview(
+    contents: Contents, before: Map, after: Map, first: Sequence[Change], folded: Sequence[Change]
+) -> Mapping[str, Any]:
+    """The vector layer over the picture of the whole site."""
     return {
-        "id": path.name,
-        "name": contents.name,
-        "newest": max((change["first_seen"] for change in shown), default=""),
-        "note": sentence([change.facts for change in contents.shown], contents.scenes),
-        "point": (centre.x, centre.y),
-        "picture": picture,
-        "open": len(shown),
-        "to_do": sum(change["verdict"] is None for change in shown),
-        "simulated": contents.provenance.get("simulated", ""),
+        "aoi": before.path(contents.aoi),
+        "new": [before.path(change.outline) for change in first],
+        "other": [before.path(change.outline) for change in folded],
+        "labels": [(*before.spot(change.outline), change.label) for change in first[:MAX_LABELS]],
+        "scale": scale_bar(after.width_m),
     }
 
 
-def _thumbnail(folder: Folder, contents: Contents) -> Mapping[str, Any] | None:
-    if not folder.report.is_file():
-        return None
-    _, after = read_pair(folder.before, folder.after, THUMBNAIL_PX)
-    paths: Sequence[tuple[Change, str]] = [(change, after.path(change.outline)) for change in contents.shown]
-    return {"map": after, "paths": [path for _, path in paths[:MAX_PICTURES]]}
-
-
-THUMBNAIL_PX = 320
-
-
-def _page(template: str, *, script: str | None, **values: Any) -> str:
-    """A page whose policy allows its own style and script, by their digests, and nothing else."""
-    style = _source("report.css")
-    code = _source(script) if script else Markup()
-    policy = f"default-src 'none'; img-src data:; style-src {_allowed(style)}; base-uri 'none'; form-action 'none'"
-    if script:
-        policy += f"; script-src {_allowed(code)}"
-    # the policy is our own text: its quotes must stay quotes
-    return _PAGES.get_template(template).render(style=style, script=code, policy=Markup(policy), **values)
-
-
-def _source(name: str) -> Markup:
-    """A part of the page that is ours and therefore not escaped."""
-    loader = _PAGES.loader
-    if loader is None:
-        raise LookupError(name)
-    return Markup(loader.get_source(_PAGES, name)[0])
-
-
-def _allowed(text: str) -> str:
-    return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() + "'"
+def _social(
+    folder: Folder, contents: Contents, sentences: Sequence[tuple[str, str]], hero: Card | None
+) -> Mapping[str, str]:
+    """The Open Graph properties of the page: what a chat or a newsroom shows of its link."""
+    page = contents.provenance.get("page", "")
+    simulated = "Simulated. " if contents.provenance.get("simulated") else ""
+    said = {
+        "og:type": "article",
+        "og:site_name": "groundbreak",
+        "og:title": f"{contents.name}: what was built",
+        "og:description": simulated + " ".join(answer for _, answer in sentences[:4]),
+    }
+    if page:
+        said["og:url"] = f"{page}{folder.report.name}"
+    if hero is not None and folder.pair(hero.change.id).is_file():
+        said["og:image"] = f"{page}pair/{folder.pair(hero.change.id).name}"
+        said["og:image:alt"] = f"{contents.name} before and after, {hero.change.label}"
+    return said

@@ -16,7 +16,7 @@ from shapely.geometry.base import BaseGeometry
 
 from pipeline.model.alert import Kind, Status
 from pipeline.review.geoblob import ground
-from pipeline.review.schema import CHANGES
+from pipeline.review.schema import CHANGES, LATER
 
 _RANGES = {"confidence": (0.0, 1.0), "lon": (-180.0, 180.0), "lat": (-90.0, 90.0), "area_m2": (0.0, 1e12),
            "area_error_m2": (0.0, 1e12), "looks_seen": (0, 1e6), "looks_clear": (0, 1e6)}  # fmt: skip
@@ -24,7 +24,7 @@ _WORDS: Mapping[str, frozenset[str]] = {
     "status": frozenset(each.value for each in Status),
     "kind": frozenset(each.value for each in Kind),
 }
-OPTIONAL = ("last_clear_before", "confirmed_at")
+OPTIONAL = ("last_clear_before", "confirmed_at", *LATER)
 """Machine columns that may be empty in a complete row."""
 COMPLETE = tuple(name for name in CHANGES if name not in (*OPTIONAL, "verdict", "note", "reviewer", "reviewed_at"))
 

@@ -8,17 +8,19 @@ import pyarrow as pa
 import pyogrio
 
 MACHINE = (
-    "change_id", "site", "status", "kind", "confidence", "area_m2", "area_error_m2", "last_clear_before",
+    "change_id", "label", "site", "status", "kind", "confidence", "area_m2", "area_error_m2", "last_clear_before",
     "first_seen", "confirmed_at", "last_seen", "looks_seen", "looks_clear", "before_scene", "after_scene", "lon", "lat",
 )  # fmt: skip
 """Columns of `changes` that the machine writes; it writes no other."""
+LATER = {"label": "TEXT"}
+"""Machine columns that older review files lack, with their SQLite type; `add_columns` adds them."""
 ANALYST = ("verdict", "note", "reviewer", "reviewed_at")
 VERDICTS = ("construction", "other change", "no change", "uncertain")
 
 _STAMP = pa.timestamp("ms", tz="UTC")
 _GEOMETRY = {"ARROW:extension:name": "ogc.wkb"}
 CHANGES = {
-    "change_id": pa.string(), "site": pa.string(), "status": pa.string(), "kind": pa.string(),
+    "change_id": pa.string(), "label": pa.string(), "site": pa.string(), "status": pa.string(), "kind": pa.string(),
     "confidence": pa.float64(), "area_m2": pa.float64(), "area_error_m2": pa.float64(),
     "last_clear_before": pa.date32(), "first_seen": pa.date32(), "confirmed_at": pa.date32(),
     "last_seen": pa.date32(), "looks_seen": pa.int32(), "looks_clear": pa.int32(), "before_scene": pa.string(),
@@ -77,6 +79,18 @@ _TRIGGERS = (
     """CREATE TRIGGER changes_kept BEFORE DELETE ON changes WHEN OLD.change_id IS NOT NULL
  BEGIN SELECT RAISE(ABORT, 'alerts are kept: give a verdict instead'); END""",
 )
+
+
+def has_column(db: sqlite3.Connection, name: str) -> bool:
+    """Whether `changes` has a column."""
+    return any(row[1] == name for row in db.execute("PRAGMA table_info(changes)"))
+
+
+def add_columns(db: sqlite3.Connection) -> None:
+    """Add to an older review file the columns of LATER that it lacks."""
+    for name, kind in LATER.items():
+        if not has_column(db, name):
+            db.execute(f"ALTER TABLE changes ADD COLUMN {name} {kind}")
 
 
 def create(path: Path, crs: str, styles: Styles) -> None:

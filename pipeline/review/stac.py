@@ -30,6 +30,7 @@ _PROVIDERS = (
     ),
     pystac.Provider("groundbreak", "co-registration, masks and change detection", [pystac.ProviderRole.PROCESSOR]),
 )  # fmt: skip
+_IMAGES = {".png": pystac.MediaType.PNG, ".jpg": pystac.MediaType.JPEG}
 
 
 def write_stac(folder: Folder, contents: Contents, path: Path) -> None:
@@ -86,7 +87,7 @@ def _catalog(contents: Contents) -> pystac.Catalog:
     first, last = (_time(contents.provenance[key]) for key in ("first_look", "last_look"))
     extent = pystac.Extent(pystac.SpatialExtent([box]), pystac.TemporalExtent([[first, last]]))
     facts = {key: contents.provenance[key] for key in ("software", "settings_digest", "threshold")}
-    facts["attribution"] = contents.provenance.get("attribution", "")
+    facts |= {key: contents.provenance.get(key, "") for key in ("attribution", "simulated")}
     for name, text in _CHILDREN.items():
         child = pystac.Collection(
             id=f"{contents.site}-{name}", title=f"{contents.name}: {name}", extent=extent,
@@ -124,9 +125,10 @@ def _change(change: Change, contents: Contents, folder: Folder, scenes: Mapping[
     for name, role, file in (
         ("timeline", "overview", folder.timeline(change.id)),
         ("pair", "thumbnail", folder.pair(change.id)),
+        ("looks", "overview", folder.strip(change.id)),
     ):
         if file.is_file():
-            item.add_asset(name, pystac.Asset(str(file), media_type=pystac.MediaType.PNG, roles=[role]))
+            item.add_asset(name, pystac.Asset(str(file), media_type=_IMAGES[file.suffix], roles=[role]))
     return item
 
 

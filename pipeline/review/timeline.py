@@ -7,17 +7,19 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.model.alert import Alert, Decision, Observation
+from pipeline.model.alert import Alert, Decision, Observation, Status
 from pipeline.model.imagery import Look
-from pipeline.review.chips import CONTEXT_PX, Window, rendered, stretch, true_colour, window, write_pair
+from pipeline.review.chips import CONTEXT_PX, Window, boxes, corners, true_colour, window, write_pair
 from pipeline.review.curves import curves
 from pipeline.review.folder import Folder
 from pipeline.review.marks import Caption, mark_scale, write_caption
 from pipeline.review.panels import BRACKET, INK, QUIET, SEEN, draw_panels
 from pipeline.review.phrases import certainty
 from pipeline.review.sheet import ABOVE, BELOW, PT, Letters, Sheet
+from pipeline.review.stretch import Stretch
+from pipeline.review.strips import write_strip
 
-FORM = 3
+FORM = 4
 """Raise it when the picture's form changes: pictures of the old form are then drawn anew."""
 CHIPS = 10
 CLEAR_SHARE = 0.6
@@ -25,6 +27,11 @@ CLEAR_SHARE = 0.6
 WIDTH_PX, HEIGHT_PX, LOW_PX = 1392, 672, 288
 """The low one is that of a pair, whose two points make no curve."""
 MARGIN = 0.012
+STATUS = {
+    Status.PROVISIONAL: "not yet persistent", Status.CONFIRMED: "persistent in later looks",
+    Status.FINISHED: "persistent, finished", Status.WITHDRAWN: "withdrawn after later looks",
+}  # fmt: skip
+"""The machine's status in words that cannot be read as a person's verdict."""
 STRIP_PX = 75.6
 """Where the strip begins, below title and facts."""
 GAP, OVER = 0.06, 0.16
@@ -36,27 +43,43 @@ class Pictures:
     """What the pictures of a site are made from. looks_of: an alert -> the looks that show it, in time order."""
 
     caption: Caption
+    stretch: Stretch
     decision: Decision
     looks_of: Callable[[Alert], Sequence[Look]]
 
 
 def write_pictures(staged: Folder, folder: Folder, source: Pictures, alerts: Sequence[Alert]) -> None:
-    """Both pictures of each alert into `staged`, but for those that `folder` has already, made of the same facts."""
+    """The pictures of each alert into `staged`, but for those that `folder` has already, made of the same facts."""
     seen: dict[str, list[Observation]] = {}
     for each in source.decision.observations:
         seen.setdefault(each.change_id, []).append(each)
     for alert in alerts:
         # a look that shows nothing of the alert changes nothing in its picture
         mine = [each for each in seen.get(alert.id, ()) if each.score is not None or each.clear_share >= CLEAR_SHARE]
-        facts = f"{FORM} {CONTEXT_PX} {source.caption} {source.decision.settings_digest} {alert} {mine}"
+        facts = (
+            f"{FORM} {CONTEXT_PX} {source.caption} {source.stretch} {source.decision.settings_digest} {alert} {mine}"
+        )
         mark = hashlib.sha256(facts.encode()).hexdigest()
         place = folder.timeline(alert.id)
-        if place.is_file() and mark.encode() in place.read_bytes()[:512] and folder.pair(alert.id).is_file():
+        others = folder.pair(alert.id), folder.strip(alert.id)
+        if place.is_file() and mark.encode() in place.read_bytes()[:512] and all(each.is_file() for each in others):
             continue
         looks = {look.scene.id: look for look in source.looks_of(alert)}
-        write_timeline(staged.timeline(alert.id), alert, tuple(looks.values()), mine, source.caption, mark)
+        shown, stretch = tuple(looks.values()), source.stretch
+        write_timeline(staged.timeline(alert.id), alert, shown, mine, source.caption, stretch, mark)
+        clear = _clear(shown, mine)
+        if clear:
+            write_strip(staged.strip(alert.id), alert, clear, mine, stretch)
         if alert.before_scene in looks and alert.after_scene in looks:
-            write_pair(staged.pair(alert.id), alert.outline, looks[alert.before_scene], looks[alert.after_scene])
+            pair = looks[alert.before_scene], looks[alert.after_scene]
+            credit = source.caption.attribution
+            write_pair(staged.pair(alert.id), alert.outline, *pair, stretch, credit)
+
+
+def _clear(looks: Sequence[Look], observations: Sequence[Observation]) -> list[Look]:
+    """The looks in which most of the outline is clear."""
+    shares = {each.scene: each.clear_share for each in observations}
+    return [look for look in looks if shares.get(look.scene.id, 0.0) >= CLEAR_SHARE]
 
 
 def write_timeline(
@@ -65,6 +88,7 @@ def write_timeline(
     looks: Sequence[Look],
     observations: Sequence[Observation],
     caption: Caption,
+    stretch: Stretch,
     mark: str = "",
 ) -> None:
     """Small multiples of clear looks around the change over the curves of score, brightness and NDVI.
@@ -73,13 +97,13 @@ def write_timeline(
     picture can stand alone. mark: kept in the PNG's comment.
     """
     mine = {seen.scene: seen for seen in observations}
-    clear = [look for look in looks if look.scene.id in mine and mine[look.scene.id].clear_share >= CLEAR_SHARE]
+    clear = _clear(looks, observations)
     curved = len(looks) > 2
     sheet = Sheet(WIDTH_PX, HEIGHT_PX if curved else LOW_PX)
     _title(sheet, alert)
     write_caption(sheet, caption, alert.id)
     if clear:
-        _strip(sheet, alert, _chosen(clear, alert), mine)
+        _strip(sheet, alert, _chosen(clear, alert), mine, stretch)
     if curved:
         lines = curves(alert, clear) if clear else ()
         draw_panels(sheet, alert, [mine[look.scene.id] for look in looks if look.scene.id in mine], lines)
@@ -87,7 +111,8 @@ def write_timeline(
 
 
 def _title(sheet: Sheet, alert: Alert) -> None:
-    kind = f"{alert.kind.value.capitalize()}, {alert.status.value}"
+    label = f"{alert.label}  ·  " if alert.label else ""
+    kind = f"{label}{alert.kind.value.capitalize()}, {STATUS[alert.status]}"
     left = MARGIN * WIDTH_PX
     sheet.write(left, (10 + ABOVE * 12) * PT, kind, Letters(size=12, colour=INK, bold=True))
     since = f"not there {alert.last_clear_before}, " if alert.last_clear_before else ""
@@ -137,10 +162,11 @@ def _spread(looks: Sequence[Look], count: int, *, first: int = 0, last: int = 0)
     return [*head, *[middle[index] for index in sorted(set(even))], *tail]
 
 
-def _strip(sheet: Sheet, alert: Alert, looks: Sequence[Look], mine: Mapping[str, Observation]) -> None:
+def _strip(
+    sheet: Sheet, alert: Alert, looks: Sequence[Look], mine: Mapping[str, Observation], stretch: Stretch
+) -> None:
     part = window(alert.outline, looks[0].grid)
     pictures = [true_colour(look, part) for look in looks]
-    limits = stretch(pictures, [look.usable[part.rows, part.cols] for look in looks])
     height, width = pictures[0].shape[:2]
     chip = (1 - 2 * MARGIN) * WIDTH_PX / (CHIPS * (1 + GAP) - GAP + 0.02)
     unit, top = chip / max(height, width), STRIP_PX + OVER * chip
@@ -148,8 +174,8 @@ def _strip(sheet: Sheet, alert: Alert, looks: Sequence[Look], mine: Mapping[str,
     for index, (look, picture) in enumerate(zip(looks, pictures, strict=True)):
         left = MARGIN * WIDTH_PX + (index * (1 + GAP) + 0.01) * chip
         right = left + width * unit
-        sheet.picture(left, top, right, bottom, rendered(picture, limits))
-        _rings(sheet, alert, part, (left, top), unit)
+        sheet.picture(left, top, right, bottom, stretch.rendered(picture))
+        _mark_corners(sheet, alert, part, (left, top), unit)
         seen = mine[look.scene.id].seen
         edge = SEEN if seen else QUIET
         around = [left, right, right, left, left], [bottom, bottom, top, top, bottom]
@@ -162,16 +188,12 @@ def _strip(sheet: Sheet, alert: Alert, looks: Sequence[Look], mine: Mapping[str,
     mark_scale(sheet, abs(part.grid.affine.a) / unit, (MARGIN * WIDTH_PX + 0.01 * chip, top, bottom), chip)
 
 
-def _rings(sheet: Sheet, alert: Alert, part: Window, corner: tuple[float, float], unit: float) -> None:
-    """The outline over a chip. unit: pixels of the sheet to one of the chip, whose upper left corner is given."""
-    inverse = ~part.grid.affine
-    for polygon in getattr(alert.outline, "geoms", [alert.outline]):
-        for ring in (polygon.exterior, *polygon.interiors):
-            x, y = np.asarray(ring.coords).T[:2]
-            col, row = inverse.a * x + inverse.c, inverse.e * y + inverse.f
-            inside = (col >= 0) & (row >= 0) & (col <= part.grid.shape[1]) & (row <= part.grid.shape[0])
-            line = np.where(inside, 1.0, np.nan)
-            sheet.line(corner[0] + col * unit * line, corner[1] + row * unit, BRACKET, 1.3, cased=True)
+def _mark_corners(sheet: Sheet, alert: Alert, part: Window, corner: tuple[float, float], unit: float) -> None:
+    """Angles around the outline in a chip. unit: pixels of the sheet to one of the chip, whose corner is given."""
+    for box in boxes(alert.outline, part):
+        for line in corners(*box):
+            x, y = np.asarray(line).T
+            sheet.line(corner[0] + x * unit, corner[1] + y * unit, BRACKET, 1.3, cased=True)
 
 
 def _role(look: Look, alert: Alert) -> str:
@@ -182,5 +204,5 @@ def _role(look: Look, alert: Alert) -> str:
     if day == alert.first_seen:
         return "first with"
     if day == alert.confirmed_at:
-        return "confirmed"
+        return "persistent"
     return "last seen" if day == alert.last_seen else ""

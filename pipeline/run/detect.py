@@ -11,8 +11,8 @@ from pipeline.model.errors import GroundbreakError
 from pipeline.model.imagery import SceneRecord
 from pipeline.model.site import Site
 from pipeline.review.folder import clear_leftovers
+from pipeline.review.index import write_index
 from pipeline.review.publish import Published, Wide, publish
-from pipeline.review.report import write_index
 from pipeline.run.cells import is_wide
 from pipeline.run.correcting import Progress
 from pipeline.run.judge import Judged, Question, judge

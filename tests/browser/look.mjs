@@ -32,7 +32,8 @@ found.images = await page.evaluate(() => [...document.querySelectorAll("img")].f
 
 const slider = page.locator("#slider");
 if (await slider.count()) {
-  const share = () => page.evaluate(() => document.querySelector(".before").style.clipPath);
+  await slider.scrollIntoViewIfNeeded();
+  const share = () => page.evaluate(() => document.querySelector("#slider .before").style.clipPath);
   const box = await slider.boundingBox();
   found.at_first = await share();
   await page.mouse.move(box.x + box.width / 2, box.y + 60);
@@ -54,14 +55,53 @@ if (await slider.count()) {
   found.outline = await page.evaluate(() => { const o = document.querySelector(".outline"); return o && getComputedStyle(o).display; });
   await page.locator("#outlines").check();
 }
+const swipe = page.locator("article .swipe").first();
+if (await swipe.count()) {
+  await swipe.scrollIntoViewIfNeeded();
+  const state = () => swipe.evaluate((figure) => ({
+    share: figure.querySelector(".before").style.clipPath,
+    days: [...figure.querySelectorAll(".tag")].map((tag) => tag.textContent),
+    rolls: [...figure.querySelectorAll(".roll")].map((roll) => roll.getAttribute("transform")),
+  }));
+  found.swipe = { at_first: await state() };
+  await swipe.locator(".handle").focus();
+  await page.keyboard.press("Home");
+  found.swipe.by_keyboard = await state();
+  await swipe.locator(".from").selectOption("0");
+  found.swipe.chosen = await state();
+  await swipe.locator(".play").click();
+  found.swipe.playing = await state();
+  await swipe.locator(".play").click();
+  const download = page.waitForEvent("download");
+  await page.locator("article .save").first().click();
+  const file = await download;
+  found.saved = file.suggestedFilename();
+  await file.saveAs(`${shots}/saved.png`);
+}
+const search = page.locator("#search");
+if (await search.count()) {
+  const listed = () => page.evaluate(() => [...document.querySelectorAll("#table tbody tr")].filter((row) => !row.hidden).map((row) => row.cells[0].querySelector("a").getAttribute("href")));
+  found.listed = { at_first: await listed() };
+  await page.locator("#table thead button").first().click();
+  found.listed.by_name = await listed();
+  await page.locator("#table thead button").first().click();
+  found.listed.backwards = await listed();
+  await search.fill("plain");
+  found.listed.searched = await listed();
+  await search.fill("");
+  await page.locator("#show").selectOption("bad");
+  found.listed.bad = await listed();
+  await page.locator("#show").selectOption("");
+}
 for (const scheme of ["light", "dark"]) {
   await page.emulateMedia({ colorScheme: scheme });
-  for (const width of [1600, 400]) {
+  for (const width of [1600, 1024, 400]) {
     await page.setViewportSize({ width, height: 1000 });
     found.overflow[`${scheme} ${width}`] = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+    for (const part of await page.locator("details").all()) await part.evaluate((e) => { e.open = true; });
     found.timeline[`${scheme} ${width}`] = await page.evaluate(() => document.querySelector(".timeline")?.getBoundingClientRect().width ?? null);
     await page.screenshot({ path: `${shots}/${scheme}-${width}.png` });
-    for (const part of await page.locator("details").all()) await part.evaluate((e) => { e.open = true; });
+    if (width === 1024) continue;
     const report = await page.evaluate(async (source) => { (0, eval)(source); return axe.run(document, { resultTypes: ["violations"] }); }, axe).catch((fault) => ({ failed: String(fault) }));
     found.axe[`${scheme} ${width}`] = report.failed ?? report.violations.map((v) => [v.impact, v.id, v.nodes[0].html.slice(0, 120)]);
   }

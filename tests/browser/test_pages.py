@@ -1,9 +1,11 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from pipeline.review.report import write_index
+from pipeline.review.index import write_index
 from tests.review import made
 from tests.review.conftest import put
 
@@ -24,6 +26,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     judge(out / "hostile", alerts[0].id, "construction", HOSTILE)
     judge(out / "hostile", alerts[1].id, "no change", HOSTILE)
     put(out / "hostile", alerts, site=hostile, cautions=(HOSTILE,))
+    (out / "torn").mkdir()
+    (out / "torn" / "review.gpkg").write_bytes(b"noise" * 500)
     write_index(out)
     return out
 
@@ -52,10 +56,37 @@ def test_the_slider_obeys_mouse_and_keyboard_and_the_switches_work(look, pages):
     assert seen["veil"] == "visible" and seen["outline"] == "none"
 
 
+def test_a_swipe_shows_any_two_looks_of_a_change_and_its_film(look, pages):
+    swipe = look(pages / "plain" / "report.html")["swipe"]
+    assert share(swipe["at_first"]["share"]) == 50 and share(swipe["by_keyboard"]["share"]) == 0
+    assert swipe["at_first"]["days"] == ["before 2023-03-06", "after 2023-08-03"]
+    assert swipe["chosen"]["days"] == ["before 2023-01-05", "after 2023-08-03"]
+    assert swipe["chosen"]["rolls"][0] == "translate(0 0)" != swipe["at_first"]["rolls"][0]
+    assert swipe["playing"]["days"][1] == "after 2023-01-05"
+
+
+def test_a_change_is_saved_as_a_picture_that_can_stand_alone(look, pages):
+    seen = look(pages / "plain" / "report.html")
+    assert seen["saved"] == "made-place-A1.png"
+    with Image.open(seen["shots"] / "saved.png") as picture:
+        pixels = np.asarray(picture.convert("RGB")).astype(int)
+    assert picture.size[0] == 1600
+    halves = [pixels[300:700, left : left + 700].mean() for left in (40, 840)]
+    assert halves[1] > halves[0] + 3, "the roof is on the right"
+    assert (pixels[-70:] < 120).any(axis=2).sum() > 500, "scale, place and credit stand below"
+
+
+def test_the_index_is_searched_sorted_and_filtered(look, pages):
+    listed = look(pages / "index.html")["listed"]
+    assert len(listed["at_first"]) == 3
+    assert listed["by_name"] == listed["backwards"][::-1]
+    assert listed["searched"] == ["plain/report.html"] and listed["bad"] == ["torn/report.html"]
+
+
 def test_a_timeline_keeps_its_letters_readable_on_a_narrow_screen(look, pages):
     seen = look(pages / "plain" / "report.html")
     # 928 of the 1,392 pixels it was drawn with: letters of 8 points stay above 8 pixels
-    assert len(seen["timeline"]) == 4 and min(seen["timeline"].values()) >= 920
+    assert len(seen["timeline"]) == 6 and min(seen["timeline"].values()) >= 920
 
 
 def test_on_paper_before_stands_beside_after_uncut(look, pages):

@@ -18,9 +18,10 @@ FLAT = 1.25
 
 
 def standing(out: Path, place: Path = PLACE) -> list[tuple[Any, ...]]:
-    """Every alert that stands, without its id, which `ids` compares."""
+    """Every alert that stands, without its id, which `ids` compares, and without its label, which a night assigns."""
     with contextlib.closing(sqlite3.connect(out / place / "review.gpkg")) as db:
-        names = [row[1] for row in db.execute("PRAGMA table_info(changes)") if row[1] not in ("fid", "change_id")]
+        given = ("fid", "change_id", "label")
+        names = [row[1] for row in db.execute("PRAGMA table_info(changes)") if row[1] not in given]
         query = f"SELECT {', '.join(names)} FROM changes WHERE status != 'withdrawn' ORDER BY first_seen, lon"
         return db.execute(query).fetchall()
 

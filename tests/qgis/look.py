@@ -12,6 +12,7 @@ import time
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 from qgis.core import (
     QgsApplication,
+    QgsDateTimeRange,
     QgsExpression,
     QgsExpressionContext,
     QgsExpressionContextUtils,
@@ -23,9 +24,10 @@ from qgis.core import (
     QgsProjectBadLayerHandler,
     QgsRasterLayer,
     QgsRenderContext,
+    QgsSymbolLayer,
     QgsVectorLayer,
 )
-from qgis.PyQt.QtCore import QSize
+from qgis.PyQt.QtCore import QDateTime, QSize, Qt
 
 folder, pictures = (pathlib.Path(part).resolve() for part in sys.argv[1:3])
 app = QgsApplication([], True)
@@ -143,6 +145,36 @@ alone = QgsVectorLayer(f"{folder}/review.gpkg|layername=changes", "alone", "ogr"
 alone.loadDefaultStyle()
 found["alone"] = behaviour(alone)
 
+found["labels"] = {}
+for name, layer in (("in project", changes), ("alone", alone)):
+    settings = layer.labeling().settings() if layer.labelsEnabled() and layer.labeling() else None
+    rule = QgsExpression(settings.fieldName) if settings and settings.isExpression else None
+    words = []
+    for feature in layer.getFeatures() if rule else ():
+        scopes.setFeature(feature)
+        scopes.setFields(layer.fields())
+        words.append(rule.evaluate(scopes))
+    found["labels"][name] = words
+found["lines"] = {}
+render = QgsRenderContext()
+render.setExpressionContext(QgsExpressionContext(QgsExpressionContextUtils.globalProjectLayerScopes(changes)))
+changes.renderer().startRender(render, changes.fields())
+for feature in changes.getFeatures():
+    render.expressionContext().setFeature(feature)
+    symbol = changes.renderer().symbolForFeature(feature, render)
+    rule = symbol.symbolLayer(0).dataDefinedProperties().property(QgsSymbolLayer.PropertyStrokeStyle)
+    found["lines"][feature["change_id"]] = rule.value(render.expressionContext())[0] if rule.isActive() else None
+changes.renderer().stopRender(render)
+found["slider"] = {}
+for day in ("2023-02-01", "2023-02-25", "2023-04-15", "2023-07-25", "2023-08-20"):
+    begin = QDateTime.fromString(day + "T00:00:00Z", Qt.ISODate)
+    span = QgsDateTimeRange(begin, begin.addDays(1))
+    found["slider"][day] = [
+        name
+        for name in ("before", "before_fc", "after", "after_fc", "score")
+        if project.mapLayer(f"groundbreak_{name}").temporalProperties().isActive()
+        and project.mapLayer(f"groundbreak_{name}").temporalProperties().isVisibleInTemporalRange(span)
+    ]
 found["bookmarks"] = [mark.name() for mark in project.bookmarkManager().bookmarks()]
 found["time"] = project.timeSettings().temporalRange().begin().toString("yyyy-MM-dd")
 found["relations"] = [each.isValid() for each in project.relationManager().relations().values()]

@@ -39,8 +39,11 @@ def test_words_stand_in_the_form_where_there_is_no_picture(evening, folder):
 
 
 def test_next_and_previous_go_by_confidence_and_the_map_follows(evening):
-    doubts = [int(re.match(r"(\d\d) % doubt", line).group(1)) for line in evening["list"]]
-    assert doubts == sorted(doubts) == sorted(min(99, round(100 - 100 * sure)) for sure in SURE)
+    # the last of them is withdrawn
+    words = ["1 high" if sure >= 0.8 else "2 moderate" if sure >= 0.5 else "3 low" for sure in SURE]
+    begun = [line.split(" · ")[0] for line in evening["list"]]
+    assert begun == sorted(begun) and begun.count("4 withdrawn") == 1 and set(begun) <= {*words, "4 withdrawn"}
+    assert all(re.search(r" · A\d · new structure · \d+ m² · [A-Z][a-z]+ 2023$", line) for line in evening["list"][:-1])
     assert evening["walked"] == [1, 2, 1]
 
 

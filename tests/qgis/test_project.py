@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.model.alert import Kind
 from pipeline.review.qgis_form import TO_DO
 from tests.review import made
 from tests.review.conftest import put
@@ -15,7 +16,11 @@ HOSTILE = "<script>alert(1)</script> [% env('HOME') %] \"룡성\" & 'ŏ'"
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twenty alerts of one confidence, one of them first: more than QGIS sorts without comparing equals."""
     path = tmp_path_factory.mktemp("out") / "made-place"
-    alerts = [made.alert(n, row=8 * (n // 5), col=11 * (n % 5), confidence=0.95 if n == 0 else 0.7) for n in range(20)]
+    kinds = [Kind.NEW_STRUCTURE, Kind.CLEARED_GROUND]
+    alerts = [
+        made.alert(n, row=8 * (n // 5), col=11 * (n % 5), confidence=0.95 if n == 0 else 0.7, kind=kinds[n % 2])
+        for n in range(20)
+    ]
     put(path, alerts, site=made.site(HOSTILE), max_timelines=18)
     return path
 
@@ -107,6 +112,23 @@ def test_the_atlas_makes_a_page_an_alert_even_where_confidences_are_equal(seen):
 def test_bookmarks_time_and_relation_are_there(seen):
     assert HOSTILE in seen["bookmarks"] and len(seen["bookmarks"]) > 1
     assert seen["time"] == "2023-01-05" and seen["relations"] == [True]
+
+
+def test_the_time_slider_shows_no_picture_before_the_day_it_was_taken(seen):
+    # before.tif is of 19 February, after.tif of 3 August; the roof came in March
+    assert seen["slider"] == {
+        "2023-02-01": [],
+        "2023-02-25": ["before", "before_fc"],
+        "2023-04-15": ["before", "before_fc"],
+        "2023-07-25": ["before", "before_fc"],
+        "2023-08-20": ["after", "after_fc", "score"],
+    }
+
+
+def test_each_outline_has_its_label_and_a_line_for_its_change_type(seen):
+    for layer in ("in project", "alone"):
+        assert sorted(filter(None, seen["labels"][layer])) == sorted(f"A{n}" for n in range(1, 21))
+    assert set(seen["lines"].values()) == {"solid", "dash"}
 
 
 def test_the_rasters_look_right_at_a_double_click_with_one_stretch(seen):

@@ -10,10 +10,13 @@ from pipeline.review.publish import Published, publish
 from tests.review import made
 
 
-def put(path: Path, alerts, looks=None, *, site=None, max_timelines=300, **changes) -> Published:
+def put(
+    path: Path, alerts, looks=None, *, site=None, max_timelines=300, kinds=("new structure",), base_url="", **changes
+) -> Published:
     looks = made.looks([alert.outline for alert in alerts]) if looks is None else looks
     decision = made.decision(alerts, looks, **changes)
-    settings = override(Settings(), {"review.max_timelines": max_timelines}, "test")
+    settings = override(Settings(), {"review.max_timelines": max_timelines, "report.kinds": kinds}, "test")
+    settings = settings.model_copy(update={"notify": settings.notify.model_copy(update={"base_url": base_url})})
     return publish(path, site or made.site(), decision, looks, made.records(looks), settings)
 
 

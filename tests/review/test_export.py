@@ -2,14 +2,17 @@ import contextlib
 import csv
 import io
 import json
+import re
 import sqlite3
 import zipfile
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pystac
 import pytest
 from defusedxml.ElementTree import fromstring
+from PIL import Image
 from shapely.geometry import Polygon, box, shape
 
 from pipeline.model.errors import GroundbreakError, ReviewError, UsageError
@@ -54,13 +57,19 @@ def test_an_outline_across_the_antimeridian_is_cut():
     assert max(part.bounds[2] - part.bounds[0] for part in both.geoms) < 1
 
 
+def test_an_outline_that_crosses_itself_is_passed_on_as_the_ground_it_encloses():
+    knot = Polygon([(500_000, 4_330_000), (500_080, 4_329_940), (500_080, 4_330_000), (500_000, 4_329_940)])
+    found = to_lonlat(knot, "EPSG:32652")
+    assert found.is_valid and len(found.geoms) == 2 and bounds(found)[0] < bounds(found)[2]
+
+
 def test_kml_holds_names_dates_and_pictures_in_one_file(judged):
     with zipfile.ZipFile(export(judged, "kml")) as archive:
         names = archive.namelist()
         root = fromstring(archive.read("doc.kml"))
     space = {"k": "http://www.opengis.net/kml/2.2"}
     (mark,) = root.findall(".//k:Placemark", space)
-    assert mark.find("k:name", space).text == "new structure, 2023-03-21"
+    assert re.fullmatch(r"A1: Construction \(verdict of [-0-9]{10}\), 2023-03-21", mark.find("k:name", space).text)
     page = mark.find("k:description", space).text
     assert f"files/{TWO[0].id}.png" in page and f"files/{TWO[0].id}.png" in names
     assert "<script>" not in page and "&lt;script&gt;" in page
@@ -71,10 +80,10 @@ def test_what_is_simulated_says_so_wherever_it_is_sent(tmp_path):
     put(tmp_path / "x", TWO, site=made.site(simulated="drawn by a program"))
     folder = Folder(tmp_path / "x")
     features = json.loads(export(folder, "geojson").read_text(encoding="utf-8"))["features"]
-    assert all(f["properties"]["description"].startswith("[simulated] New structure") for f in features)
+    assert all(f["properties"]["description"].startswith("[simulated] A") for f in features)
     with zipfile.ZipFile(export(folder, "kml")) as archive:
         text = archive.read("doc.kml").decode()
-    assert "Simulated: drawn by a program" in text and text.count("[simulated] New structure") == len(TWO)
+    assert "Simulated: drawn by a program" in text and text.count("[simulated] A") == len(TWO)
     catalog = pystac.Catalog.from_file(str(export(folder, "stac") / "catalog.json"))
     titles = [i.properties["title"] for i in catalog.get_items(recursive=True) if i.id.startswith("a")]
     assert len(titles) == len(TWO) and all(title.startswith("[simulated]") for title in titles)
@@ -86,6 +95,8 @@ def test_csv_runs_no_formula_and_reads_back(judged):
     assert [row["change_id"] for row in rows] == [alert.id for alert in TWO]
     assert rows[0]["note"] == "'" + HOSTILE and rows[1]["verdict"] == "no change"
     assert rows[0]["outline_wkt"].startswith("POLYGON")
+    assert [row["label"] for row in rows] == ["A1", "A2"]
+    assert rows[0]["attribution"] == "Contains modified Copernicus Sentinel data"
 
 
 def test_stac_says_from_which_looks_a_change_was_derived(judged):
@@ -96,9 +107,35 @@ def test_stac_says_from_which_looks_a_change_was_derived(judged):
     assert len(sources) == 15
     assert pystac.Item.from_file(sources[0]).id == "scene-00"
     assert change.properties["groundbreak:verdict"] == "construction"
+    assert change.properties["groundbreak:label"] == "A1" and set(change.assets) == {"timeline", "pair", "looks"}
     for asset in change.assets.values():
         assert not asset.href.startswith("/")
+    assert change.assets["looks"].href.endswith(".jpg") and change.assets["looks"].media_type == "image/jpeg"
+    assert change.get_collection().extra_fields["groundbreak:attribution"].startswith("Contains modified")
     assert TWO[1].id not in items
+
+
+def test_a_figure_stands_alone_in_print_and_is_the_same_every_time(judged, tmp_path):
+    place = export(judged, "figure")
+    assert sorted(file.name for file in place.iterdir()) == ["A1.png", "A1.svg"]
+    with Image.open(place / "A1.png") as picture:
+        assert picture.size[0] == 1600
+    text = (place / "A1.svg").read_text(encoding="utf-8")
+    for said in ("2023-03-06", "2023-08-03", "39.100000, 129.000000", "Copernicus", "A1: Construction", "grid north"):
+        assert f"<!-- {said}" in text or said in text, said
+    first = contents_of(place)
+    assert contents_of(export(judged, "figure")) == first
+
+
+def test_a_film_shows_every_clear_look_once(judged):
+    place = export(judged, "film")
+    with Image.open(place / "A1.webp") as film:
+        assert film.n_frames == 14, "one of the 15 looks is half under cloud"
+        before = np.asarray(film.convert("RGB")).astype(int)
+        film.seek(13)
+        after = np.asarray(film.convert("RGB")).astype(int)
+    middle = slice(150, 250)
+    assert after[middle, middle].mean() > before[middle, middle].mean() + 5
 
 
 def contents_of(place):

@@ -22,6 +22,7 @@ from pipeline.review.geoblob import decode, encode, register
 from pipeline.review.marks import caption
 from pipeline.review.rasters import write_look
 from pipeline.review.schema import ANALYST, MACHINE
+from pipeline.review.stretch import Stretch
 from pipeline.review.timeline import Pictures, write_pictures
 from tests.review import made
 from tests.review.conftest import put
@@ -67,7 +68,8 @@ def test_all_promised_files_are_there_and_nothing_else_is_left(published):
     names = {str(file.relative_to(published)) for file in published.rglob("*") if file.is_file()}
     rasters = {f"{name}.{end}" for name in ("before", "after", "score") for end in ("tif", "qml")}
     pictures = {f"{kind}/{alert.id}.png" for kind in ("timeline", "pair") for alert in TWO}
-    assert names == {"review.gpkg", "review.qgz", "report.html", *rasters, *pictures}
+    strips = {f"looks/{alert.id}.jpg" for alert in TWO}
+    assert names == {"review.gpkg", "review.qgz", "report.html", *rasters, *pictures, *strips}
 
 
 def test_changes_has_the_columns_that_are_promised(published):
@@ -93,7 +95,7 @@ def test_a_picture_is_drawn_anew_for_a_look_that_saw_something_and_for_no_other(
     def drawn(upto):
         with staging(folder) as stage:
             decision = made.decision([alert], looks[:upto])
-            shown = Pictures(caption=words, decision=decision, looks_of=lambda _: looks[:upto])
+            shown = Pictures(caption=words, stretch=Stretch(), decision=decision, looks_of=lambda _: looks[:upto])
             write_pictures(stage.files, folder, shown, [alert])
             names = [file.name for file in stage.files.path.rglob("*.png")]
             stage.release()
@@ -172,7 +174,7 @@ def test_an_outline_that_crosses_itself_stays_as_drawn_and_stops_nothing(folder)
         db.execute("INSERT INTO changes (geom, verdict) VALUES (?, 'construction')", [hers])
     put(folder, [*TWO, made.alert(3, row=45, col=10)])
     assert rows(folder)[None]["geom"] == hers
-    assert "drawn by the analyst" in (folder / "report.html").read_text()
+    assert "Drawn by the analyst" in (folder / "report.html").read_text()
 
 
 def test_an_alert_that_is_gone_is_withdrawn_and_comes_back_under_its_id(folder):

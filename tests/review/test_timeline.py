@@ -7,9 +7,10 @@ import pytest
 from PIL import Image
 from shapely.geometry import MultiPolygon
 
-from pipeline.review.chips import stretch, true_colour, window, write_pair
+from pipeline.review.chips import PAIR_PX, boxes, corners, window, write_pair
 from pipeline.review.curves import curves
 from pipeline.review.marks import caption
+from pipeline.review.stretch import Stretch
 from pipeline.review.timeline import CHIPS, _chosen, write_timeline
 from tests.review import made
 
@@ -18,7 +19,7 @@ CAPTION = caption("Made Place", "made-place", "Contains modified Copernicus Sent
 
 
 def draw(path, alert, looks, words=CAPTION):
-    write_timeline(path, alert, looks, made.observations([alert], looks), words)
+    write_timeline(path, alert, looks, made.observations([alert], looks), words, Stretch())
     return read(path)
 
 
@@ -73,14 +74,14 @@ def test_every_outline_can_be_drawn(alert, tmp_path):
     looks = made.looks(count=9)
     picture = draw(tmp_path / "a.png", alert, looks)
     assert picture.std() > 10
-    write_pair(tmp_path / "pair.png", alert.outline, looks[0], looks[-1])
+    write_pair(tmp_path / "pair.png", alert.outline, looks[0], looks[-1], Stretch(), "credit")
     assert min(read(tmp_path / "pair.png").shape[:2]) > 60
 
 
 def test_an_alert_without_one_clear_look_still_gets_its_curve(tmp_path):
     looks = made.looks(count=8)
     cloudy = [replace(seen, clear_share=0.1) for seen in made.observations([ALERT], looks)]
-    write_timeline(tmp_path / "a.png", ALERT, looks, cloudy, CAPTION)
+    write_timeline(tmp_path / "a.png", ALERT, looks, cloudy, CAPTION, Stretch())
     assert (tmp_path / "a.png").stat().st_size > 5000
 
 
@@ -101,10 +102,17 @@ def test_a_history_of_two_looks_gets_no_band():
     assert all(curve.band is None for curve in curves(early, looks))
 
 
-def test_what_was_not_measured_does_not_set_the_stretch():
-    looks = made.looks()
-    part = window(made.outline(1, 1), made.GRID)
-    picture = true_colour(looks[0], part)
-    low, high = stretch([picture], [looks[0].usable[part.rows, part.cols]])
-    assert 0 < low < 0.1 < high < 0.2
-    assert stretch([picture], [np.zeros(picture.shape[:2], bool)]) == (0.0, 0.3)
+def test_a_mark_does_not_cover_the_object_it_points_at(tmp_path):
+    small = made.outline(20, 20, 2, 2)
+    part = window(small, made.GRID)
+    (box,) = boxes(small, part)
+    assert (box[2] - box[0], box[3] - box[1]) == (6.0, 6.0)
+    looks = made.looks([small])
+    write_pair(tmp_path / "pair.png", small, looks[0], looks[-1], Stretch(), "credit")
+    picture = read(tmp_path / "pair.png")
+    times = round(PAIR_PX / max(part.grid.shape))
+    left, top, right, bottom = (round(edge * times) for edge in (box[0] + 2, box[1] + 2, box[2] - 2, box[3] - 2))
+    inside = picture[top:bottom, left:right].reshape(-1, 3)
+    assert len(np.unique(inside, axis=0)) <= 4, "the four pixels of the object are free of lines"
+    assert (abs(picture - [255, 217, 47]).sum(axis=2) < 30).sum() > 40
+    assert all(len(line) == 3 for line in corners(*box))

@@ -1,0 +1,29 @@
+"""A change as a GeoJSON feature, complete enough to be sent on alone."""
+
+from typing import Any
+
+from shapely.geometry import mapping
+
+from pipeline.review.contents import Change, Contents
+from pipeline.review.lonlat import bounds, to_lonlat
+from pipeline.review.schema import ANALYST, MACHINE
+
+COLUMNS = (*MACHINE, *ANALYST)
+
+
+def geojson_feature(change: Change, contents: Contents) -> dict[str, Any]:
+    """RFC 7946, with every column, a sentence, the credit and what is simulated."""
+    shape = to_lonlat(change.outline, contents.crs)
+    return {
+        "type": "Feature",
+        "id": change.id,
+        **({} if shape.is_empty else {"bbox": list(bounds(shape))}),
+        "geometry": mapping(shape),
+        "properties": {
+            **{name: change[name] for name in COLUMNS},
+            "label": change.label,
+            "description": contents.told(change),
+            "attribution": contents.provenance.get("attribution", ""),
+            "simulated": contents.provenance.get("simulated", ""),
+        },
+    }

@@ -1,0 +1,87 @@
+"""index.html over all sites: a table to search, sort and filter, for one site or a thousand."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from odc.geo.geom import Geometry
+
+from pipeline.model.errors import ReviewError
+from pipeline.review.contents import GONE, Overview, read_overview
+from pipeline.review.folder import Folder, begins_with, replacing
+from pipeline.review.maps import compact
+from pipeline.review.matching import REJECTIONS
+from pipeline.review.pages import render
+from pipeline.review.phrases import words
+from pipeline.review.summary import kinds_of
+
+MAX_CARDS = 6
+"""Newest changes shown with their picture, one per site: the page stays below 2 MB whatever the number of sites."""
+
+
+def write_index(out: Path) -> Path:
+    """out/index.html over every site folder, newest change first; a folder that cannot be read says so there."""
+    rows = [_row(path.parent) for path in sorted(out.glob("*/review.gpkg"))]
+    rows.sort(key=lambda row: str(row["id"]))
+    rows.sort(key=lambda row: str(row["newest"]), reverse=True)
+    page = render(
+        "index.html.j2",
+        script="index.js",
+        rows=rows,
+        dots=[row for row in rows if row["point"]],
+        cards=[row for row in rows if row["picture"]][:MAX_CARDS],
+        compact=lambda row: compact(row["picture"]),
+        to_do=sum(row["to_do"] for row in rows),
+        failed=sum(bool(row["error"]) for row in rows),
+    )
+    with replacing(out / "index.html", begins_with(b"groundbreak")) as beside:
+        beside.write_text(page, encoding="utf-8")
+    return out / "index.html"
+
+
+def _row(path: Path) -> Mapping[str, Any]:
+    """What the index says about one site."""
+    empty: dict[str, Any] = {
+        "id": path.name, "name": path.name, "error": "", "newest": "", "label": "", "words": "", "picture": None,
+        "point": None, "structures": 0, "others": 0, "to_do": 0, "last_look": "", "simulated": "",
+    }  # fmt: skip
+    folder = Folder(path)
+    try:
+        site = read_overview(folder.gpkg)
+        centre = Geometry(site.aoi.centroid, site.crs).to_crs("EPSG:4326").geom
+        return {
+            **empty,
+            "name": site.name,
+            "point": (centre.x, centre.y),
+            "last_look": site.last_look,
+            "simulated": site.provenance.get("simulated", ""),
+            **_counts(site, folder),
+        }
+    except ReviewError as error:
+        return {**empty, "error": str(error)}
+    except (ValueError, TypeError, LookupError, ArithmeticError, OSError) as error:
+        return {**empty, "error": f"cannot be read: {error}"}
+
+
+def _counts(site: Overview, folder: Folder) -> dict[str, Any]:
+    shown = [c for c in site.changes if c["status"] != GONE and c["verdict"] not in REJECTIONS]
+    machine = [change for change in shown if change["change_id"]]
+    kinds = kinds_of(site.provenance)
+    first = [c for c in shown if not c["change_id"] or c["verdict"] == "construction" or c["kind"] in kinds]
+    dated = [change for change in first if change["first_seen"]] or machine
+    newest = max(dated, key=lambda c: (c["first_seen"] or "", c["confidence"] or 0.0), default=None)
+    found = {
+        "structures": len(first),
+        "others": len(shown) - len(first),
+        "to_do": sum(change["verdict"] is None for change in machine),
+    }
+    if newest is None:
+        return found
+    picture = folder.pair(str(newest["change_id"]))
+    return {
+        **found,
+        "newest": newest["first_seen"] or "",
+        "label": newest["label"] or "",
+        "words": words(newest),
+        "picture": picture if newest in first and picture.is_file() else None,
+    }
