@@ -21,6 +21,8 @@ SEEN_SIGMAS = 3.0
 """Spreads of its own past at which a look has seen the object."""
 RECENT = 8
 """Looks before an object that show the ground as it was."""
+YEAR_DAYS = 365
+"""Days before the first sight into which no phase of building is taken to reach."""
 TRANSITION_DAYS = 60
 """Days before a step in which a gradual change shows neither state: the past ends there, if RECENT looks are left."""
 
@@ -42,6 +44,7 @@ class Candidates:
     progress: NDArray[np.float64]
     past: NDArray[np.float64]
     series: NDArray[np.float64]
+    days: NDArray[np.int64]
 
     @property
     def best(self) -> int:
@@ -67,11 +70,13 @@ class Candidates:
 class Episode:
     """What the looks saw of an object. Indices of looks, -1 = none.
 
-    first, last: first and last look that saw it. before: last clear look before the first. ended: it was gone in the
+    first, last: first and last look that saw it. onset: first look with the object as it stayed, after slab or frame;
+    usually `first`. before: last clear look before the first. ended: it was gone in the
     latest clear looks. seen: (look,) bool. looks_seen, looks_clear: from `first` on, until `last` where it has ended.
     """
 
     first: int
+    onset: int
     before: int
     last: int
     ended: bool
@@ -128,6 +133,7 @@ def candidates(
         progress=progress,
         past=past,
         series=series / np.sqrt(np.diag(noise)),
+        days=times.days,
     )
 
 
@@ -146,12 +152,11 @@ def episode_of(found: Candidates, index: int) -> Episode | None:
     sights = clear[(clear >= start) & seen[clear]]
     if not sights.size:
         return None
-    first, before = int(sights[0]), -1
-    for look in clear[clear < first][::-1]:
-        if not seen[look]:
-            before = int(look)
-            break
-        first = int(look)
+    first = _run_back(seen, clear, int(sights[0]))
+    onset = first
+    seen[_phases_before(found, first, clear[clear < first])] = True
+    first = _run_back(seen, clear, first)
+    before = int(max(clear[clear < first], default=-1))
     last, ended = int(sights[-1]), False
     since = clear[clear >= first]
     for begin, stop in _gaps(seen[since]):
@@ -161,8 +166,30 @@ def episode_of(found: Candidates, index: int) -> Episode | None:
         last, ended = int(shown[-1]), True
         break
     span = clear[(clear >= first) & (clear <= (last if ended else clear[-1]))]
-    return Episode(first=first, before=before, last=last, ended=ended, seen=seen, looks_seen=int(seen[span].sum()),
-                   looks_clear=int(span.size))  # fmt: skip
+    return Episode(
+        first=first, onset=onset, before=before, last=last, ended=ended, seen=seen,
+        looks_seen=int(seen[span].sum()), looks_clear=int(span.size),
+    )  # fmt: skip
+
+
+def _run_back(seen: NDArray[np.bool_], clear: NDArray[np.intp], first: int) -> int:
+    """The first of the clear looks in a row that see an object, back from one of them."""
+    unseen = clear[(clear < first) & ~seen[clear]]
+    return int(clear[clear > (unseen[-1] if unseen.size else -1)][0])
+
+
+def _phases_before(found: Candidates, first: int, past: NDArray[np.intp]) -> NDArray[np.intp]:
+    """The clear looks before the first sight, in a row, that show neither the old ground nor the object: slab, frame.
+
+    They are farther from the old ground, in all bands, than nearly every look of a past of more than a year before, by
+    the factor LARGEST. past: clear looks before the first sight.
+    """
+    settled = past[found.days[past] < found.days[first] - YEAR_DAYS]
+    if settled.size < RECENT:
+        return past[:0]
+    away = np.linalg.norm(found.series - np.median(found.series[settled], axis=0), axis=1)
+    still = np.flatnonzero(~(away[past] > LARGEST * float(np.quantile(away[settled], PAST_SHARE))))
+    return past[still[-1] + 1 :] if still.size else past[:0]
 
 
 def _gaps(seen: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
@@ -191,7 +218,7 @@ def confirmed_at(found: Candidates, episode: Episode, limit: float) -> int:
     """The first look at which a window of the episode had reached a score, -1 = none."""
     own = (
         (found.start > episode.before)
-        & (found.start <= max(episode.first, episode.before + 1))
+        & (found.start <= max(episode.onset, episode.before + 1))
         & (found.score >= limit)
     )
     if not own.any():

@@ -123,6 +123,22 @@ def test_a_change_that_returns_in_later_years_has_ended_in_the_first() -> None:
     assert (episode.first, episode.last, episode.ended) == (10, 19, True)
 
 
+def test_a_slab_before_the_roof_dates_the_object_where_a_year_is_known() -> None:
+    slab = np.array([-0.02, -0.03, -0.01])
+    values = with_step(50)
+    values[46:50] += slab
+    found = found_in(values)
+    index = int(np.flatnonzero((found.start == 50) & (found.stop == LOOKS))[0])
+    episode = episode_of(found, index)
+    assert episode is not None
+    assert (episode.before, episode.first, episode.onset) == (45, 46, 50)
+    assert confirmed_at(found, episode, 1.0) == 48
+    short = found_in(values[30:])
+    episode = episode_of(short, int(np.flatnonzero((short.start == 20) & (short.stop == 30))[0]))
+    assert episode is not None
+    assert (episode.before, episode.first) == (19, 20)
+
+
 def test_a_cloud_missed_for_two_looks_ends_nothing() -> None:
     values = with_step(24)
     values[40:42] -= STEP

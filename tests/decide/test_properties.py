@@ -149,7 +149,7 @@ def _detection(outline: Polygon, score: float) -> Detection:
         where=where, core=where, outline=outline, area_m2=outline.area, area_error_m2=100.0, window=whole
     )  # fmt: skip
     seen = np.ones(1, bool)
-    episode = Episode(first=0, before=-1, last=0, ended=False, seen=seen, looks_seen=1, looks_clear=1)
+    episode = Episode(first=0, onset=0, before=-1, last=0, ended=False, seen=seen, looks_seen=1, looks_clear=1)
     return Detection(
         shape=shape, episode=episode, confirmed=0, progress=np.ones(1), kind=Kind.NEW_STRUCTURE, score=score
     )
