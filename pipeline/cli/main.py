@@ -33,7 +33,7 @@ COMMANDS: Mapping[str, str] = {
     "simulate": "a catalogue of simulated looks, with its truth",
     "evaluate": "score alerts against the truth or the verdicts",
     "sensitivity": "which buildings would have been detected",
-    "status": "how each site fares: last success, newest scene, failures in a row",
+    "status": "each site: last success, newest scene, failures in a row",
     "doctor": "check this machine, with a fix for each error",
 }
 """Command -> the line that `groundbreak --help` shows, known without an import of the command.

@@ -149,6 +149,7 @@ def test_healthy_sites_are_published_beside_a_server_that_drips(
     command: Command, catalogue: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fetch, "DEADLINE_S", 1.0)
+    Path("groundbreak.toml").write_text('[search]\nasset_hosts = ["127.0.0.1"]\n')
     with dripping() as address:
         places = [
             world.feature(address, id="far"),

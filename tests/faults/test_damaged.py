@@ -103,6 +103,8 @@ def test_a_server_that_never_answers_delays_no_other_site(
     staged: tuple[Stage, dict[str, object]], tmp_path: Path
 ) -> None:
     struck = staged[0].copy(tmp_path)
+    # a catalogue on this machine needs the operator's consent
+    (struck.folder / "groundbreak.toml").write_text('[search]\nasset_hosts = ["127.0.0.1"]\n')
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}/v1"
         (near,) = json.loads((struck.folder / "sites.geojson").read_text())["features"]
