@@ -98,7 +98,7 @@ def test_linear_algebra_has_one_thread_until_the_last_judgement_is_done() -> Non
 
 
 def test_a_full_disk_is_told_as_one_and_not_as_a_fault_of_ours(tmp_path: Path) -> None:
-    site = asked(tmp_path, 1)[0].site
+    site = asked(tmp_path, 1)[0].site.id
     line = str(told(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "x.chip"), site))
     assert line.startswith("No space left on device: x.chip (s0): see to the disk")
     assert str(told(ValueError("of nothing"), site)).startswith("unexpected ValueError: of nothing (s0)")
