@@ -13,8 +13,8 @@ from tests import world
 from tests.faults.served import items_of
 from tests.peer import range_server, stac_api
 
-LEAST_PER_ASSET = 3
-"""Requests for one block of a COG: its head, its tile index, the block (a file this small is one head)."""
+LEAST_PER_ASSET = 2
+"""Requests for one block of a COG: its head with the tile index, the block (a file this small is one head)."""
 NIGHTS = ((9, "the first night, 9 scenes"), (10, "one new scene"), (10, "nothing new"))
 
 
@@ -31,6 +31,8 @@ def main() -> str:
     ]
     with tempfile.TemporaryDirectory() as scratch, contextlib.chdir(scratch):
         folder = Path(scratch)
+        # a catalogue on this machine needs the operator's consent
+        (folder / "groundbreak.toml").write_text('[search]\nasset_hosts = ["127.0.0.1"]\n')
         world.catalogue(folder / "files", dates=10, built_from=5)
         with range_server.serve(folder / "files") as files:
             items = items_of(folder / "files", files.url)
