@@ -10,6 +10,7 @@ import numpy as np
 import pyogrio
 from numpy.typing import ArrayLike, NDArray
 
+from pipeline.catalogue.environment import check_certificates, check_proj, share_network_settings
 from pipeline.correct.alignment import Options, estimate
 from pipeline.model.errors import ReviewError, UsageError
 from pipeline.model.imagery import Alignment
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 Pathish = str | PathLike[str]
 Files = Pathish | Sequence[Pathish] | None
-SETTINGS_FILE = Path("groundbreak.toml")
 
 
 def settings(file: Pathish | None = None, **changes: object) -> Settings:
@@ -40,7 +40,7 @@ def settings(file: Pathish | None = None, **changes: object) -> Settings:
 
         groundbreak.settings(decide__false_alarms_per_100km2_year=1.0)
     """
-    base = read_settings(Path(file) if file is not None else SETTINGS_FILE, required=file is not None)
+    base = read_settings(None if file is None else Path(file))
     return override(base, {name.replace("__", "."): value for name, value in changes.items()}, "settings()")
 
 
@@ -182,6 +182,9 @@ def _questions(
     out: Path,
     chosen: Settings | None,
 ) -> list[Question]:
+    check_proj()
+    check_certificates()
+    share_network_settings()
     known = chosen or settings()
     paths = _paths(files)
     found = select_sites(ids, paths, read_aois(ids, paths, known))

@@ -240,7 +240,7 @@ def _stated(path: Path) -> OffsetClaim | None:
 def _claim(names: Sequence[str], time: datetime | None) -> OffsetClaim:
     baseline = _baseline(names)
     if baseline is None and any(_BASELINE.search(name) for name in names):
-        return OffsetClaim(dn=None, reason="made by a user, with a baseline number that tells nothing")
+        return OffsetClaim(dn=None, reason="made by a user, whose baseline number says nothing of the offset")
     if baseline is not None:
         return OffsetClaim(dn=1000 if baseline >= "04.00" else 0, reason=f"baseline {baseline} by its name")
     if time is not None and time < FIRST_OFFSET_DAY:

@@ -73,7 +73,7 @@ def _json(text: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
-        return None  # told as an item without assets
+        return None  # reported later as an item without assets
 
 
 def _geometry(value: Any) -> Any:

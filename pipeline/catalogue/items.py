@@ -126,7 +126,7 @@ def _time(properties: Mapping[str, Any], where: str) -> datetime:
 
 
 def _generated(properties: Mapping[str, Any], name: ProductName | None) -> datetime | None:
-    """When the product was made, None where nothing that can be read tells."""
+    """When the product was made, None if no readable field says."""
     made = _moment(_first(properties, "s2:generation_time", "processing:datetime"))
     if made is None and name is not None:
         return name.generated

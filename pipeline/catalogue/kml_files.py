@@ -95,7 +95,7 @@ def _placemark(mark: Element, where: str) -> Feature:
 
 
 def _kml_polygon(element: Element) -> Polygon:
-    """A polygon with all its rings. Raises ValueError for what is none, and for what would have to be left out."""
+    """A polygon with all its rings. Raises ValueError if it is no polygon, or if a part of it would be lost."""
     rings: dict[str, list[list[tuple[float, float]]]] = {"outerBoundaryIs": [], "innerBoundaryIs": []}
     for side in element:
         if _tag(side) in rings:

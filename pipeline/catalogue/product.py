@@ -17,7 +17,7 @@ _TILE = re.compile(r"^(?:MGRS-)?T?(\d{1,2})([C-X])([A-Z]{2})$")
 MAX_ID = 200
 _PATH = re.compile(r"[/\\]|\.\.")
 UNKNOWN_BASELINES = frozenset({"99.99"})
-"""What products are numbered that a user made with Sen2Cor at home: with or without the offset, nobody knows."""
+"""Baseline number of products that a user made with Sen2Cor: it does not say whether the offset was added."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -121,7 +121,7 @@ def _products_in(folder: Path, depth: int) -> list[Path]:
     found = [path for path in inside if path.suffix.lower() == ".zip" and (depth == DEPTH or parse_name(path.name))]
     if depth > 0:
         found += [each for path in inside if path.is_dir() for each in _products_in(path, depth - 1)]
-    # a folder that says that it is a product and is none is told as such
+    # a folder that is named like a product and cannot be read as one is reported
     return sorted(found) or ([folder] if folder.suffix.lower() == ".safe" else [])
 
 

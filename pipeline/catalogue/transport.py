@@ -61,7 +61,7 @@ def _onward(url: str, target: str) -> str:
         before, after = urlsplit(url), urlsplit(onward)
         same = after.hostname == before.hostname and after.scheme in (before.scheme, "https")
     except ValueError as fault:
-        raise RedirectError("an address that is none") from fault
+        raise RedirectError("an invalid address") from fault
     if not same:
         raise RedirectError(str(after.hostname) if after.hostname != before.hostname else f"{after.scheme}:")
     return onward

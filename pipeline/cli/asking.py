@@ -51,4 +51,4 @@ def ask(ids: Sequence[str], files: Sequence[Path]) -> Asked:
 
 def read_settings() -> Settings:
     """The file of --config or GROUNDBREAK_CONFIG, else groundbreak.toml of the working directory, else the defaults."""
-    return selection.read_settings(general.settings_file, required=general.config is not None)
+    return selection.read_settings(general.config)

@@ -9,22 +9,15 @@ import typer
 
 from pipeline.model.errors import UsageError
 
-SETTINGS_FILE = Path("groundbreak.toml")
-
 
 @dataclass(slots=True)
 class General:
-    """The general options of this process. config: the settings file that was named; None = `groundbreak.toml`."""
+    """The general options of this process. config: the settings file that was named, None = the default one."""
 
     verbose: int = 0
     quiet: bool = False
     debug: bool = False
     config: Path | None = None
-
-    @property
-    def settings_file(self) -> Path:
-        """The settings file to read."""
-        return self.config or SETTINGS_FILE
 
 
 general = General()

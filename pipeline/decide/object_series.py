@@ -22,7 +22,7 @@ SEEN_SIGMAS = 3.0
 RECENT = 8
 """Looks before an object that show the ground as it was."""
 YEAR_DAYS = 365
-"""Days before the first sight into which no phase of building is taken to reach."""
+"""Days before the first detection into which no phase of building is taken to reach."""
 TRANSITION_DAYS = 60
 """Days before a step in which a gradual change shows neither state: the past ends there, if RECENT looks are left."""
 
@@ -120,7 +120,7 @@ def candidates(
     inside = clear[:, None] & (look >= start) & (look < stop)
     reached = np.nan_to_num(progress)
     shown = (inside & (reached > SEEN[1]) & (reached < LARGEST)).sum(axis=0)
-    past = _upper(np.where(_settled_past(clear, times, start), progress, np.nan))
+    past = _upper(np.where(_past_before_transition(clear, times, start), progress, np.nan))
     lasting = times.duration_class(start, stop) == len(natural) - 1
     novel = 1 - np.clip(past, 0, 1) ** np.where(lasting, 2, 1)
     score = length * novel * np.minimum(1, shown / np.maximum(inside.sum(axis=0), 1) / SEEN_SHARE)
@@ -149,15 +149,15 @@ def episode_of(found: Candidates, index: int) -> Episode | None:
     spread = 1.4826 * float(np.median(np.abs(past - np.median(past))))
     limit = float(np.clip(max(SEEN_SIGMAS * spread, float(found.past[index])), *SEEN))
     seen = np.nan_to_num(progress, nan=-np.inf) > limit
-    sights = clear[(clear >= start) & seen[clear]]
-    if not sights.size:
+    detections = clear[(clear >= start) & seen[clear]]
+    if not detections.size:
         return None
-    first = _run_back(seen, clear, int(sights[0]))
+    first = _run_back(seen, clear, int(detections[0]))
     onset = first
     seen[_phases_before(found, first, clear[clear < first])] = True
     first = _run_back(seen, clear, first)
     before = int(max(clear[clear < first], default=-1))
-    last, ended = int(sights[-1]), False
+    last, ended = int(detections[-1]), False
     since = clear[clear >= first]
     for begin, stop in _gaps(seen[since]):
         gap, shown = since[begin:stop], since[:begin][seen[since[:begin]]]
@@ -179,17 +179,17 @@ def _run_back(seen: NDArray[np.bool_], clear: NDArray[np.intp], first: int) -> i
 
 
 def _phases_before(found: Candidates, first: int, past: NDArray[np.intp]) -> NDArray[np.intp]:
-    """The clear looks before the first sight, in a row, that show neither the old ground nor the object: slab, frame.
+    """The run of clear looks up to the first detection that show neither the old ground nor the object: slab, frame.
 
-    They are farther from the old ground, in all bands, than nearly every look of a past of more than a year before, by
-    the factor LARGEST. past: clear looks before the first sight.
+    Their distance from the old ground, over all bands, exceeds the quantile PAST_SHARE of the looks more than a year
+    before by the factor LARGEST. past: clear looks before the first detection.
     """
-    settled = past[found.days[past] < found.days[first] - YEAR_DAYS]
-    if settled.size < RECENT:
+    reference = past[found.days[past] < found.days[first] - YEAR_DAYS]
+    if reference.size < RECENT:
         return past[:0]
-    away = np.linalg.norm(found.series - np.median(found.series[settled], axis=0), axis=1)
-    still = np.flatnonzero(~(away[past] > LARGEST * float(np.quantile(away[settled], PAST_SHARE))))
-    return past[still[-1] + 1 :] if still.size else past[:0]
+    distance = np.linalg.norm(found.series - np.median(found.series[reference], axis=0), axis=1)
+    unchanged = np.flatnonzero(~(distance[past] > LARGEST * float(np.quantile(distance[reference], PAST_SHARE))))
+    return past[unchanged[-1] + 1 :] if unchanged.size else past[:0]
 
 
 def _gaps(seen: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
@@ -208,7 +208,7 @@ def _as_before(
     """True where the old ground is back, in all bands: another roof is not the old ground."""
     if float(np.mean(progress[gap])) > SEEN[0]:
         return False
-    if not past.size or not shown.size:
+    if not past.size:
         return True
     was, state, now = (np.median(series[each], axis=0) for each in (past[-RECENT:], shown, gap))
     return bool(np.linalg.norm(now - was) < SEEN[1] * np.linalg.norm(state - was))
@@ -223,10 +223,10 @@ def confirmed_at(found: Candidates, episode: Episode, limit: float) -> int:
     )
     if not own.any():
         return -1
-    sights = np.flatnonzero(episode.seen & (np.arange(episode.seen.size) >= episode.first))
-    if sights.size < LEAST_LOOKS:
+    detections = np.flatnonzero(episode.seen & (np.arange(episode.seen.size) >= episode.first))
+    if detections.size < LEAST_LOOKS:
         return -1
-    return max(int(found.stop[own].min()) - 1, int(sights[LEAST_LOOKS - 1]))
+    return max(int(found.stop[own].min()) - 1, int(detections[LEAST_LOOKS - 1]))
 
 
 def _without_spikes(values: NDArray[np.float64], clear: NDArray[np.intp]) -> NDArray[np.float64]:
@@ -275,11 +275,11 @@ def _lengths(
     return length, filtered
 
 
-def _settled_past(clear: NDArray[np.bool_], times: Times, start: NDArray[np.intp]) -> NDArray[np.bool_]:
+def _past_before_transition(clear: NDArray[np.bool_], times: Times, start: NDArray[np.intp]) -> NDArray[np.bool_]:
     """(look, window): the clear looks before each window, without those of the transition if enough are left."""
     before = clear[:, None] & (np.arange(len(clear))[:, None] < start)
-    settled = before & (times.days[:, None] < times.days[start] - TRANSITION_DAYS)
-    return np.asarray(np.where(settled.sum(axis=0) >= RECENT, settled, before))
+    earlier = before & (times.days[:, None] < times.days[start] - TRANSITION_DAYS)
+    return np.asarray(np.where(earlier.sum(axis=0) >= RECENT, earlier, before))
 
 
 def _upper(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -20,7 +20,7 @@ Point = tuple[float, float]
 
 
 def flat(wkb: bytes) -> BaseGeometry:
-    """The geometry of a WKB, 2-D, with arcs as chords. Raises ValueError or shapely's errors where it is none."""
+    """The geometry of a WKB, 2-D, with arcs as chords. Raises ValueError or shapely's errors if it is damaged."""
     try:
         return shapely.force_2d(shapely.from_wkb(wkb))
     except NotImplementedError:
@@ -58,7 +58,7 @@ class _Bytes:
         return kind % 1000, 2 + extra + (0, 1, 1, 2)[min(kind // 1000, 3)]
 
     def count(self, least: int) -> int:
-        """How many parts follow, of so many bytes at least. Raises ValueError where there is no room for them."""
+        """The number of parts that follow, each of a least size in bytes. Raises ValueError if they do not fit."""
         (count,) = self.take("I")
         if count * least > len(self.data) - self.at:
             raise ValueError("WKB states more parts than it holds")

@@ -131,7 +131,7 @@ def _write_around(figure: Figure, height: float, change: Change, contents: Conte
 
 
 def _wrapped(text: str, width: int) -> str:
-    """Text on at most two lines of so many letters."""
+    """Text on at most two lines, each with a limited number of letters."""
     return "\n".join(textwrap.wrap(text, width, max_lines=2, placeholder=" …"))
 
 

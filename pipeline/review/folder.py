@@ -171,7 +171,7 @@ def refuse_foreign(path: Path, made_here: Callable[[Path], bool] | None) -> None
 
 
 def begins_with(*marks: bytes) -> Callable[[Path], bool]:
-    """Tells a file by marks that are all among its first bytes; an empty file is nobody's."""
+    """A test for files whose first bytes contain all marks, or that are empty."""
 
     def told(path: Path) -> bool:
         try:

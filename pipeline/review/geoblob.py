@@ -33,7 +33,7 @@ def encode(geometry: BaseGeometry, srs: int) -> bytes:
 
 
 def decode(blob: object) -> BaseGeometry:
-    """The geometry of a blob, 2-D, arcs straightened. Raises ValueError for what is none."""
+    """The geometry of a blob, 2-D, arcs straightened. Raises ValueError if it cannot be decoded."""
     if not isinstance(blob, bytes):
         raise ValueError("no geometry")
     if blob[:2] != b"GP" or len(blob) < 8 or (blob[3] >> 1) & 7 >= len(_ENVELOPE_BYTES):

@@ -1,7 +1,7 @@
 """Rows of `changes` as anybody may have left them, read into values that can be relied on.
 
-SQLite stores any value in any column, and other programs rewrite types. A value that is none of its column's is read
-as missing; the next run writes the machine's columns anew.
+SQLite stores any value in any column, and other programs rewrite types. A value of another type than its column's is
+read as missing. The next run writes the machine's columns again.
 """
 
 import math

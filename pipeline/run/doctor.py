@@ -76,7 +76,7 @@ def _libraries() -> Iterator[Check]:
         try:
             yield Check(name=name, health=Health.OK, found=version(name))
         except PackageNotFoundError:
-            yield Check(name=name, health=Health.FAULT, found="missing", mend="install groundbreak anew")
+            yield Check(name=name, health=Health.FAULT, found="missing", mend="install groundbreak again")
     for name, use in {"planetary-computer": "signing for Planetary Computer", "distributed": "--scheduler"}.items():
         try:
             yield Check(name=name, health=Health.OK, found=version(name))

@@ -15,6 +15,8 @@ from pipeline.run.cells import is_wide
 from pipeline.run.judge import Question
 from pipeline.run.keep import CHIPS, MEMORY
 
+SETTINGS_FILE = Path("groundbreak.toml")
+"""Settings that are read by default, in the working directory."""
 AOIS = Path("aois")
 """Folder of the AOI files that are read by default, in the working directory."""
 
@@ -60,9 +62,13 @@ def select_sites(ids: Sequence[str], files: Sequence[Path], read: SitesRead) -> 
     return sites
 
 
-def read_settings(path: Path, *, required: bool = False) -> Settings:
-    """The settings file, or the defaults where there is none and it is not required. Raises SettingsError."""
-    if not required and not path.exists():
+def read_settings(file: Path | None) -> Settings:
+    """The settings of a file; without a name those of SETTINGS_FILE if it exists, else the defaults.
+
+    Raises SettingsError if the file cannot be read, or a key or value in it is wrong.
+    """
+    path = file or SETTINGS_FILE
+    if file is None and not path.exists():
         return Settings()
     try:
         text = path.read_text(encoding="utf-8")

@@ -1,6 +1,7 @@
 """The public package: what it exports, what it returns, and that it and the command give the same."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -158,3 +159,25 @@ def test_a_known_shift_is_found_and_nodata_is_left_out() -> None:
     assert found.accepted and found.shift == pytest.approx((0.4, -0.7), abs=0.03)
     with pytest.raises(groundbreak.GroundbreakError, match="one shape"):
         groundbreak.register(reference, target[1:])
+
+
+def test_certificates_of_the_environment_serve_every_library(
+    tmp_path: Path,
+    catalogue: Path,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import certifi
+
+    monkeypatch.chdir(tmp_path)
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        # set first, so that it is restored after the test
+        monkeypatch.setenv(name, "x")
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("SSL_CERT_FILE", certifi.where())
+    file = world.write_sites(tmp_path / "s.geojson", [world.feature(str(catalogue))])
+    site = groundbreak.sites(file).index[0]
+    groundbreak.open_stack(site, sites=file)
+    assert os.environ["REQUESTS_CA_BUNDLE"] == os.environ["CURL_CA_BUNDLE"] == certifi.where()
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
+    with pytest.raises(groundbreak.GroundbreakError, match="certificates cannot be read"):
+        groundbreak.open_stack(site, sites=file)

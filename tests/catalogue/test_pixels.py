@@ -32,16 +32,6 @@ def ramp(grid: GeoBox, seed: int = 0) -> NDArray[np.uint16]:
     return np.random.default_rng(seed).integers(1, 4000, tuple(grid.shape)).astype(np.uint16)
 
 
-@pytest.fixture(scope="module")
-def tile(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two bands and classes of a small tile."""
-    folder = tmp_path_factory.mktemp("tile")
-    write_cog(folder / "red.tif", ramp(TILE10, 1), TILE10)
-    write_cog(folder / "swir.tif", ramp(TILE20, 2), TILE20)
-    write_cog(folder / "scl.tif", np.full(TILE20.shape, 4, np.uint8), TILE20)
-    return folder
-
-
 def scene(folder: Path | str, crs: str | None = CRS, red: str = "red.tif", id: str = "S2B_X") -> Scene:
     granule = Granule(
         id="granule", tile="52SCH", baseline=None, generated=None, offset_claim=OffsetClaim(dn=0, reason="made up"),

@@ -22,7 +22,7 @@ from pipeline.catalogue.rasters import open_raster
 from pipeline.model.bands import Band
 from pipeline.model.errors import PixelError, UsageError
 from pipeline.study.catalogue_writer import write_cog
-from tests.catalogue.test_pixels import BANDS, CRS, GRID, TILE10, TILE20, ramp, scene, with_red
+from tests.catalogue.test_pixels import BANDS, CRS, GRID, TILE10, ramp, scene, with_red
 from tests.peer.range_server import serve
 
 VRT = """<VRTDataset rasterXSize="300" rasterYSize="300"><SRS>EPSG:32652</SRS>
@@ -38,15 +38,6 @@ DISGUISES = {
 }
 
 
-@pytest.fixture(scope="module")
-def tile(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tile")
-    write_cog(folder / "red.tif", ramp(TILE10, 1), TILE10)
-    write_cog(folder / "swir.tif", ramp(TILE20, 2), TILE20)
-    write_cog(folder / "scl.tif", np.full(TILE20.shape, 4, np.uint8), TILE20)
-    return folder
-
-
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pixels, "PAUSE_S", 0.01)
@@ -54,6 +45,17 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ranges, "PAUSE_S", 0.01)
     monkeypatch.setattr(ranges, "TRIES", 2)
     monkeypatch.setattr(ranges, "TIMEOUT_S", (1, 1))
+
+
+def send_range(handler: BaseHTTPRequestHandler, data: bytes, size: int) -> None:
+    """Answer a range request from `data`, in a file that is said to have `size` bytes."""
+    start, _, end = handler.headers["Range"].removeprefix("bytes=").partition("-")
+    part = data[int(start) : int(end) + 1]
+    handler.send_response(206)
+    handler.send_header("Content-Range", f"bytes {start}-{int(start) + len(part) - 1}/{size}")
+    handler.send_header("Content-Length", str(len(part)))
+    handler.end_headers()
+    handler.wfile.write(part)
 
 
 @contextmanager
@@ -219,13 +221,7 @@ def test_a_server_that_refuses_head_is_read_by_get(tile: Path) -> None:
         if handler.command == "HEAD":
             handler.send_error(403)
             return
-        start, _, end = handler.headers["Range"].removeprefix("bytes=").partition("-")
-        part = data[int(start) : int(end) + 1]
-        handler.send_response(206)
-        handler.send_header("Content-Range", f"bytes {start}-{int(start) + len(part) - 1}/{len(data)}")
-        handler.send_header("Content-Length", str(len(part)))
-        handler.end_headers()
-        handler.wfile.write(part)
+        send_range(handler, data, len(data))
 
     with answering(reply) as (url, _):
         (chip,) = read_chips(with_red(tile, f"{url}/red.tif"), GRID, BANDS)
@@ -259,13 +255,7 @@ def test_a_file_that_is_replaced_while_it_is_read_is_no_mixture(tile: Path) -> N
     sizes = chain((len(data),), repeat(999_999))
 
     def reply(handler: BaseHTTPRequestHandler) -> None:
-        start, _, end = handler.headers["Range"].removeprefix("bytes=").partition("-")
-        part = data[int(start) : int(end) + 1]
-        handler.send_response(206)
-        handler.send_header("Content-Range", f"bytes {start}-{int(start) + len(part) - 1}/{next(sizes)}")
-        handler.send_header("Content-Length", str(len(part)))
-        handler.end_headers()
-        handler.wfile.write(part)
+        send_range(handler, data, next(sizes))
 
     with (
         answering(reply) as (url, _),
@@ -296,13 +286,7 @@ def test_a_store_that_asks_for_a_pause_gets_it(tile: Path, monkeypatch: pytest.M
             handler.send_header("Content-Length", "0")
             handler.end_headers()
             return
-        start, _, end = handler.headers["Range"].removeprefix("bytes=").partition("-")
-        part = data[int(start) : int(end) + 1]
-        handler.send_response(206)
-        handler.send_header("Content-Range", f"bytes {start}-{int(start) + len(part) - 1}/{len(data)}")
-        handler.send_header("Content-Length", str(len(part)))
-        handler.end_headers()
-        handler.wfile.write(part)
+        send_range(handler, data, len(data))
 
     with answering(reply) as (url, _), open_raster(f"{url}/red.tif") as source:
         np.testing.assert_array_equal(source.read(1), ramp(TILE10, 1))
