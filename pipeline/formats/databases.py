@@ -39,9 +39,26 @@ class _Budget:
 def connected(path: Path, *, write: bool, wait: float) -> Iterator[sqlite3.Connection]:
     """A connection to a file that is there, within limits; closed, and rolled back, at the end of the block.
 
-    wait: seconds given to whoever holds it. Raises sqlite3.Error.
+    wait: seconds to wait for a program that holds the file. Raises sqlite3.Error.
     """
-    db = _connect(path, write, wait)
+    with _text_faults():
+        db = _connect(path, write, wait)
+        with _limited(db, write):
+            yield db
+
+
+@contextmanager
+def _text_faults() -> Iterator[None]:
+    """Names and messages of a damaged file that are no UTF-8, as errors of the database: Python raises its own."""
+    try:
+        yield
+    except UnicodeDecodeError as fault:
+        raise sqlite3.DatabaseError(f"it holds a name that is no text ({fault.reason})") from fault
+
+
+@contextmanager
+def _limited(db: sqlite3.Connection, write: bool) -> Iterator[None]:
+    """The limits of a connection, which is closed at the end of the block."""
     budget = _Budget()
     try:
         db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
@@ -56,7 +73,7 @@ def connected(path: Path, *, write: bool, wait: float) -> Iterator[sqlite3.Conne
         else:
             # functions that a schema names are not called; GDAL's own triggers need theirs when a file is written
             db.execute("PRAGMA trusted_schema = OFF")
-        yield db
+        yield
     except sqlite3.OperationalError as fault:
         if budget.left < 0:
             raise UntrustedError("it asks for more work than any file of its kind") from fault
@@ -82,7 +99,7 @@ def _connect(path: Path, write: bool, wait: float) -> sqlite3.Connection:
         if write or "unable to open" not in str(fault) or path.with_name(f"{path.name}-wal").exists():
             raise
         return sqlite3.connect(f"{address}?immutable=1", uri=True, timeout=wait, isolation_level=None)
-    except sqlite3.Error:
+    except (sqlite3.Error, UnicodeDecodeError):
         db.close()
         raise
     return db

@@ -43,6 +43,7 @@ def test_a_folder_and_an_api_give_the_same_polygons(
     tmp_path: Path,
 ) -> None:
     url, folder = served
+    (tmp_path / "groundbreak.toml").write_text('[search]\nasset_hosts = ["127.0.0.1"]\n')
     for name, source in (("local", str(folder / "catalog.json")), ("remote", url)):
         feature = world.feature(source, collection="made-up", end="2020-12-31")
         sites = world.write_sites(tmp_path / f"{name}.geojson", [feature])

@@ -16,7 +16,8 @@ from pipeline.model.errors import GroundbreakError
 from pipeline.model.settings import Keep, Notify, Settings
 from pipeline.review.folder import Folder
 from pipeline.review.geoblob import register
-from pipeline.review.report import write_index, write_report
+from pipeline.review.index import write_index
+from pipeline.review.report import write_report
 from pipeline.review.standing import count, state
 from pipeline.run.channels import Secrets
 from pipeline.run.judge import Question
