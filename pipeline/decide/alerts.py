@@ -41,16 +41,7 @@ def decide_site(site: Site, looks: Sequence[Look], settings: Settings) -> Decisi
     Raises DecisionError where there are fewer looks than `decide.min_history` and one to judge.
     """
     ordered = in_order(looks)
-    known = founding_looks(site, len(ordered), settings)
-    baseline = build_baseline(ordered[:known])
-    residuals = [residual_of(look, baseline) for look in ordered]
-    times = times_between(ordered, residuals, known)
-    natural = natural_steps(
-        baseline, residuals[:known], first_times(times, known), leaf_to_soil(baseline, ordered[0].bands)
-    )
-    screening = advance(begin(baseline), baseline, natural, residuals, times)
-    stack = Stack(baseline=baseline, natural=natural, residuals=residuals, times=times, screening=screening)
-    return decide(site, ordered, stack, settings)
+    return decide(site, ordered, stack_of(site, ordered, settings), settings)
 
 
 def in_order(looks: Iterable[Look]) -> tuple[Look, ...]:
@@ -87,13 +78,8 @@ def first_times(times: Times, count: int) -> Times:
 def decide(site: Site, looks: Sequence[Look], stack: Stack, settings: Settings) -> Decision:
     """The decision on looks in time order. stack: what was made of them."""
     limit = limit_of(settings.decide.false_alarms_per_100km2_year)
-    inside, found = aoi_mask(site), list[Detection]()
-    for made in objects(stack, PROVISIONAL * limit):
-        for each in detections(looks, stack, made, limit, settings.decide.min_area_m2):
-            if (each.shape.where & inside[each.shape.window]).any():
-                found.append(each)
     alerts, observations = list[Alert](), list[Observation]()
-    for each in _apart(found, settings.decide.min_area_m2):
+    for each in found_in(site, looks, stack, settings):
         alert = _alert(site, looks, each, limit)
         while any(alert.id == other.id for other in alerts):
             alert = replace(alert, id=_hashed(alert.id))
@@ -111,6 +97,28 @@ def decide(site: Site, looks: Sequence[Look], stack: Stack, settings: Settings) 
         cautions=_cautions(looks),
         settings_digest=digest(settings),
     )
+
+
+def found_in(site: Site, looks: Sequence[Look], stack: Stack, settings: Settings) -> list[Detection]:
+    """What the looks of a site show that is reported, surest first."""
+    limit, inside, found = limit_of(settings.decide.false_alarms_per_100km2_year), aoi_mask(site), list[Detection]()
+    for made in objects(stack, PROVISIONAL * limit):
+        for each in detections(looks, stack, made, limit, settings.decide.min_area_m2):
+            if (each.shape.where & inside[each.shape.window]).any():
+                found.append(each)
+    return _apart(found, settings.decide.min_area_m2)
+
+
+def stack_of(site: Site, looks: Sequence[Look], settings: Settings) -> Stack:
+    """Baseline, residuals, natural steps and screening of looks in time order; raises DecisionError for too few."""
+    known = founding_looks(site, len(looks), settings)
+    baseline = build_baseline(looks[:known])
+    residuals = [residual_of(look, baseline) for look in looks]
+    times = times_between(looks, residuals, known)
+    axis = leaf_to_soil(baseline, looks[0].bands)
+    natural = natural_steps(baseline, residuals[:known], first_times(times, known), axis)
+    screening = advance(begin(baseline), baseline, natural, residuals, times)
+    return Stack(baseline=baseline, natural=natural, residuals=residuals, times=times, screening=screening)
 
 
 def _apart(found: Sequence[Detection], min_area_m2: float) -> list[Detection]:

@@ -1,7 +1,10 @@
 """What is reported of an object: its outline, its dates, its type of change and how sure it is."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,8 +40,8 @@ LEAST_FIELD_M2 = 2000.0
 """Bare ground that is green again was a field, if it is not smaller."""
 STAYS_CONFIRMED = 1.6
 """Of the limit: score from which a change stays confirmed though it has ended."""
-SURE, SLOPE = -1.1, 2.8
-"""Log-odds that an alert at the limit is right, and their rise per unit of score (the same semi-real series)."""
+SATURATED = 4.2
+"""Score above the limit beyond which an alert becomes no surer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -65,8 +68,24 @@ def limit_of(rate: float) -> float:
 
 
 def confidence_of(found: Detection, limit: float) -> float:
-    """Probability that an alert is construction or another lasting change, 0..1."""
-    return float(1 / (1 + np.exp(-(SURE + SLOPE * (found.score - limit)))))
+    """Probability that an alert is construction or another lasting change, 0..1.
+
+    Logistic regression on `features_of`, learned by benchmarks/learn_confidence.py (`confidence.json`).
+    """
+    return float(1 / (1 + np.exp(-(_weights() @ features_of(found, limit)))))
+
+
+def features_of(found: Detection, limit: float) -> NDArray[np.float64]:
+    """(4,): 1, score above the limit, whether it is confirmed, and whether the ground is built now."""
+    during = [each.state for each in found.phases if each.first <= found.episode.last]
+    built = during[-1] is State.BUILT if during else found.kind is Kind.RESURFACED
+    return np.array([1.0, min(found.score - limit, SATURATED), found.confirmed >= 0, built])
+
+
+@lru_cache(maxsize=1)
+def _weights() -> NDArray[np.float64]:
+    record = json.loads(Path(__file__).with_name("confidence.json").read_text(encoding="utf-8"))
+    return np.array(record["weights"], np.float64)
 
 
 def detections(
