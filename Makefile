@@ -3,12 +3,13 @@ SHELL   := /bin/bash
 PYTHON  ?= python3
 PY      := .venv/bin/python
 BREAK   := .venv/bin/groundbreak
+FAST    := not (slow or command or peer or faults or qgis or browser)
 
 .DEFAULT_GOAL := help
-.PHONY: help detect nightly test lint bench peers faults fuzz qgis browser archive clean
+.PHONY: help detect nightly test test-fast lint coverage docs bench peers faults fuzz qgis browser archive clean
 
 help:  ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */\1\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 12
 
 .venv/.ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'error: Python 3.11 or newer is needed (PYTHON=$(PYTHON)): call make with PYTHON=python3.12, say'; exit 2; }
@@ -26,8 +27,19 @@ nightly: .venv/.ready  ## every site, only what is new [ARGS='...']
 test: .venv/.ready  ## unit, property, golden, structure and whole-command tests [ARGS='...']
 	@$(PY) -m pytest -n 2 --dist loadfile $(ARGS)
 
-lint: .venv/.ready  ## ruff, mypy and the floors
+test-fast: lint  ## lint, and the tests without servers, whole commands and minutes [ARGS='...']
+	@$(PY) -m pytest -n 2 --dist worksteal -m '$(FAST)' $(ARGS)
+
+lint: .venv/.ready  ## ruff, mypy, layers, spelling, dependencies, and that every test is importable
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy pipeline groundbreak && .venv/bin/lint-imports
+	@.venv/bin/codespell && .venv/bin/deptry pipeline groundbreak
+	@out=$$($(PY) -m pytest --collect-only -qq -m '' 2>&1) || { echo "$$out"; exit 1; }
+
+coverage: .venv/.ready  ## what the tests of `make test` execute, as a table and in htmlcov/ [ARGS='...']
+	@$(PY) -m pytest -n 2 --dist loadfile --cov --cov-report=term --cov-report=html $(ARGS)
+
+docs: .venv/.ready  ## the documentation site, in site/; a warning is an error
+	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
 
 bench: .venv/.ready  ## every benchmark, into benchmarks/RESULTS.md
 	@$(PY) -m benchmarks.run $(ARGS)
@@ -52,4 +64,4 @@ archive: .venv/.ready  ## the embedded archive again, from its package, and the 
 	@$(PY) aois/demo/make_archive.py && $(PY) aois/demo/make_simulated.py
 
 clean:  ## everything that can be made again, results excepted
-	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .coverage* htmlcov site

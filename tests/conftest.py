@@ -1,15 +1,31 @@
-"""What every test stands on: no network but loopback, an empty environment, the recorded data where they are."""
+"""For every test: no network but loopback, an empty environment, marks by folder, and the profiles of Hypothesis."""
 
 import os
 import socket
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 KEPT = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "CI", "PYTHONPATH", "VIRTUAL_ENV", "SYSTEMROOT")
+COMMANDS = ("api/", "cli/", "test_examples.py", "test_notebooks.py")
+"""Tests of whole commands, below tests/: they get the mark `command`, and `make test-fast` leaves them out."""
 ARITHMETIC = ("PYTEST", "OPENBLAS_")
 """What starts so is kept too: another BLAS kernel adds up in another order, and last bits are compared here."""
+
+settings.register_profile("dev", max_examples=20, deadline=None)
+settings.register_profile("ci", max_examples=50, deadline=None, derandomize=True)
+settings.register_profile("nightly", max_examples=500, deadline=None, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") == "true" else "dev"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of whole commands."""
+    folder = Path(__file__).parent
+    for item in items:
+        if item.path.relative_to(folder).as_posix().startswith(COMMANDS):
+            item.add_marker("command")
 
 
 @pytest.fixture(autouse=True)
