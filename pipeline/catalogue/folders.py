@@ -32,7 +32,7 @@ MARGIN_M = 120.0
 FIRST_OFFSET_DAY = datetime(2022, 1, 25, tzinfo=UTC)
 """Processing baseline 04.00 began here; no product made earlier has the +1000 in its DN."""
 UNDATED = datetime(1970, 1, 1, tzinfo=UTC)
-"""Time of a side whose names and tags tell none."""
+"""Time of a side whose names and tags state none."""
 MAX_REFLECTANCE = 4.0
 """Floating-point values below it are reflectances, not DN."""
 _DATE = re.compile(
@@ -54,7 +54,7 @@ class BandFile:
 class Side:
     """What a folder or file holds, before any pixel is read.
 
-    footprint: lon/lat, the ground that every band covers. dated: False = no name or tag tells the day.
+    footprint: lon/lat, the ground that every band covers. dated: False = no name or tag states the day.
     """
 
     path: Path
@@ -161,7 +161,7 @@ def _bands_of_file(path: Path, role: str) -> tuple[dict[Band, BandFile], None]:
         named = bands_of_descriptions(source.descriptions)
     if named is None:
         raise UsageError(
-            "cannot tell which band is which",
+            "the bands cannot be identified",
             f"{role} {path}",
             "give the bands descriptions B02, B03, … or a folder with one file a band",
         )
@@ -245,11 +245,11 @@ def _claim(names: Sequence[str], time: datetime | None) -> OffsetClaim:
         return OffsetClaim(dn=1000 if baseline >= "04.00" else 0, reason=f"baseline {baseline} by its name")
     if time is not None and time < FIRST_OFFSET_DAY:
         return OffsetClaim(dn=0, reason=f"acquired before {FIRST_OFFSET_DAY:%Y-%m-%d}")
-    return OffsetClaim(dn=None, reason="the names tell no processing baseline")
+    return OffsetClaim(dn=None, reason="the names state no processing baseline")
 
 
 def _id(path: Path) -> str:
-    """Folder and name, as `before`, `paris/before` and a product name all tell a reader most."""
+    """Folder and name: informative for `before`, `paris/before` and a product name alike."""
     stem = path.resolve().stem if path.is_file() else path.resolve().name
     return re.sub(r"[^A-Za-z0-9._+-]+", "-", f"{path.resolve().parent.name}-{stem}").strip("-.")[-100:] or "scene"
 

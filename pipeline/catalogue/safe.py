@@ -115,7 +115,9 @@ def _products_in(folder: Path, depth: int) -> list[Path]:
     try:
         inside = files_of(folder)
     except OSError as fault:
-        raise CatalogueError(f"cannot be listed: {fault.strerror or fault}", str(folder), "mend its rights") from fault
+        raise CatalogueError(
+            f"cannot be listed: {fault.strerror or fault}", str(folder), "fix its permissions"
+        ) from fault
     if any(_PRODUCT_XML.match(path.name) for path in inside):
         return [folder]
     found = [path for path in inside if path.suffix.lower() == ".zip" and (depth == DEPTH or parse_name(path.name))]
@@ -126,7 +128,7 @@ def _products_in(folder: Path, depth: int) -> list[Path]:
 
 
 def read_products(paths: Sequence[Path]) -> Walk:
-    """Every product that can be read; a broken one is a fault and takes no other with it."""
+    """Every product that can be read; a broken one becomes an error and does not affect the others."""
     walk = Walk()
     for path in paths:
         try:

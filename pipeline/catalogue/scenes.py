@@ -1,4 +1,4 @@
-"""Every scene of a site: picks the reader for a source, merges twins, orders by time."""
+"""Every scene of a site: select the reader for a source, merge duplicate products, order by time."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ def find(
 
     source: a static STAC document or folder, the root of a STAC API, or a folder of .SAFE products.
     collection: the only one to take; None: of an API the one of the settings, elsewhere whatever there is.
-    Raises CatalogueError where the source as a whole cannot be read; an item that cannot is one of the faults.
+    Raises CatalogueError where the source as a whole cannot be read; an item that cannot is one of `faults`.
     """
     source = local_or_remote(source)
     if _is_searched(source):

@@ -1,4 +1,4 @@
-"""`groundbreak doctor`: is everything there, and how to mend what is not."""
+"""`groundbreak doctor`: checks of this machine, with a fix for each problem."""
 
 from datetime import UTC, datetime
 from pathlib import Path

@@ -56,7 +56,7 @@ def _looks(wanted: Question, form: str, to: Path | None, out: Path) -> Path:
         try:
             place.path.mkdir(parents=True, exist_ok=True)
         except OSError as fault:
-            raise ReviewError(f"cannot be written: {fault.strerror}", str(place.path), "mend the rights") from fault
+            raise ReviewError(f"cannot be written: {fault.strerror}", str(place.path), "fix the permissions") from fault
         path = export_stack(place, wanted.site.id, form, dataset, to)
     for line in filter(None, str(dataset.attrs["warnings"]).splitlines()):
         error(line)

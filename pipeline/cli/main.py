@@ -17,7 +17,7 @@ from pipeline.model.errors import Exit, GroundbreakError
 
 HELP = """Watch places on public Sentinel-2 imagery: what was built, since when, how big, how surely.
 
-Exit codes: 0 done; 1 unexpected fault; 2 wrong usage, settings or input; 3 some sites failed, the others are
+Exit codes: 0 done; 1 unexpected error; 2 wrong usage, settings or input; 3 some sites failed, the others are
 done; 4 nothing new; 130 interrupted.
 """
 COMMANDS: Mapping[str, str] = {
@@ -46,7 +46,7 @@ METAVARS: Mapping[str, str] = {
     "scheduler": "ADDRESS", "config": "FILE", "env_file": "FILE", "form": "FORMAT", "name": "NAME", "identity": "ID",
     "before": "BEFORE", "after": "AFTER",
 }  # fmt: skip
-"""Parameter -> what stands for its value in help and error lines, in place of the type."""
+"""Parameter -> name of its value in help and error lines, in place of the type."""
 
 # typer brings a click of its own and names only some of its exceptions
 ClickException: Any = next(each for each in typer.BadParameter.__mro__ if each.__name__ == "ClickException")

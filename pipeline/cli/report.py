@@ -15,7 +15,7 @@ def report(
     site: list[str] = typer.Argument(..., help="ids of sites that have results"),
     folder: Path = typer.Option(Path("out"), "--out", help="where the results are"),
 ) -> int:
-    r"""Write report.html of a site anew from its review file, with the verdicts given since the last run.
+    r"""Write report.html of a site again from its review file, with the latest verdicts.
 
     \b
     groundbreak report february-11-plant

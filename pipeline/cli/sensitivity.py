@@ -70,7 +70,7 @@ def _trials(wanted: Question, rounds: int, seed: int, step: Step) -> tuple[Trial
 
 
 def _print(trials: Sequence[Trial]) -> None:
-    table = Table(title="Confirmed within so many clear looks", title_justify="left")
+    table = Table(title="Share confirmed, by number of clear looks", title_justify="left")
     for column in ("", *(f"{count} looks" for count in WITHIN), "95 % at 5"):
         table.add_column(column)
     for label, key in (("size", SIZES), ("material", tuple(ROOFS))):

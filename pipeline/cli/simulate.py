@@ -32,7 +32,7 @@ def simulate(
     r"""Write a STAC catalogue of simulated looks with construction in them, its truth and its AOI file.
 
     The ground is real Sentinel-2; the year, the weather, misregistration, buildings and what only looks like them are
-    drawn by a program; every file says so. At february-11-plant the story published of that plant is told, 2019-2025.
+    drawn by a program; every file says so. At february-11-plant the published history of 2019-2025 is drawn.
 
     \b
     groundbreak simulate sim --seed 7

@@ -138,7 +138,7 @@ def _facts(site: Site) -> dict[str, Any]:
 def _write(target: Path, new: list[dict[str, Any]], *, is_default: bool) -> None:
     """The file with these features added, or as it was.
 
-    Raises SiteError where one of them, or what stands there, is no place to watch, UsageError where there is no such
+    Raises SiteError if one of them, or the content of the file, is not a valid site, UsageError if there is no such
     folder, ReviewError where it cannot be written.
     """
     if is_default:
@@ -161,8 +161,8 @@ def _make(folder: Path) -> None:
 
 
 def _standing(target: Path) -> dict[str, Any]:
-    """The collection that a file holds, an empty one where there is none. Raises SiteError where it is none."""
-    refused = SiteError("no GeoJSON that can be added to", str(target), "mend it, or give --to another file")
+    """The FeatureCollection of a file, or an empty one if the file is missing. Raises SiteError for other content."""
+    refused = SiteError("no GeoJSON that can be added to", str(target), "fix the file, or choose another one with --to")
     try:
         whole = json.loads(target.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:

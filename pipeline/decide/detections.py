@@ -22,7 +22,7 @@ a factor e: the tail of false scores on semi-real series with farming of two cit
 LIMITS = (1.4, 4.0)
 """No rate asks for less or more."""
 BLUR_PX, LEAST_PURITY = 0.7, 0.5
-"""Gaussian sigma of a 10 m band after resampling; and less than half an object tells nothing of the rest."""
+"""Gaussian sigma of a 10 m band after resampling; and the least share of an object that has to be visible."""
 PLOT_M2, PLOT_FILL, PLOT_WIDTH_M = 15_000.0, 0.7, 20.0
 """A building's plot is no larger than this, and fills its narrowest rectangle or is as narrow as a road."""
 FIELD_DAYS = 150
@@ -30,7 +30,7 @@ FIELD_DAYS = 150
 SETTLED_DAYS = 270
 """Days after which bare ground that persists is no longer a field's."""
 RENEWAL_DAYS = 365
-"""Age of a structure from which a second step of it is a renewal."""
+"""Age of a structure from which a second step of it is re-roofing."""
 FIELD_SCORE, YEAR_DAYS = 2.5, 365
 """Of the limit: score from which ground that looks like soil is confirmed at once, if its past shows a whole year."""
 LEAST_FIELD_M2 = 2000.0
@@ -71,7 +71,7 @@ def confidence_of(found: Detection, limit: float) -> float:
 def detections(
     looks: Sequence[Look], stack: Stack, made: StepObject, limit: float, min_area_m2: float
 ) -> tuple[Detection, ...]:
-    """What is reported of an object: itself, and the renewal of a structure that stood for a year; none if small."""
+    """Detections of an object: itself, and the re-roofing of a structure older than a year; empty if small."""
     window = widened(made.window, AROUND_PX, stack.baseline.cover.shape)
     part = [_part(look, window) for look in looks]
     where, core, share = (placed(each, made.window, window) for each in (made.where, made.core, made.share))

@@ -20,7 +20,7 @@ NDVI of grass; and brighter than any soil."""
 BROWN_BLUE, BROWN_RED = 0.02, 0.05
 """How much brighter brown leaves are than green ones, at most (the embedded archive's forest: 0.006 and 0.040)."""
 CLEAR_EDGE, SOME_EDGE, GREY = 1.35, 1.05, 0.2
-"""Old edges that tell a structure by themselves, and those that do on ground whose NDVI is below GREY."""
+"""Contrast of old edges that identifies a structure; the second applies where NDVI is below GREY."""
 
 
 def kind(
@@ -33,7 +33,7 @@ def kind(
     settled: bool,
     plot: bool,
 ) -> Kind:
-    """The kind of a change. past, now: (band,) mean reflectance of its footprint; healed: it is as it was.
+    """Change type. past, now: (band,) mean reflectance of the footprint; `healed`: the ground is as before.
 
     edges: contrast across its outline before it changed, 1 = as around it; a roof's is more, a building site's on open
     ground is not. stands: its outline still is an edge. settled: seen bare for most of a year. What is as steep as soil
@@ -70,7 +70,7 @@ def is_built(bands: tuple[Band, ...], spectrum: NDArray[Any]) -> bool:
 
 
 def is_wood(bands: tuple[Band, ...], spectrum: NDArray[Any]) -> bool:
-    """A closed canopy: nobody ploughs it."""
+    """Closed-canopy forest, which is not farmed."""
     at = dict(zip(bands, (float(level) for level in spectrum), strict=True))
     near, red = at.get(Band.B08, at.get(Band.B8A, float("nan"))), at.get(Band.B04, float("nan"))
     return bool(_index(near, red) > WOOD_NDVI and red < WOOD_RED and at.get(Band.B11, 0.0) < WOOD_SWIR)

@@ -64,7 +64,7 @@ class Report(_Section):
 
 
 class Notify(_Section):
-    """Who is told of news, and how. Addresses that are secret come from the environment alone: docs/nightly.md."""
+    """Notifications: recipients and servers. Secret addresses come from the environment only (docs/nightly.md)."""
 
     webhook: Literal["json", "slack"] = Field("json", description="format of the messages to GROUNDBREAK_WEBHOOK_URL")
     mail_to: tuple[str, ...] = Field((), description="recipients of the mails; none: no mail")
@@ -112,7 +112,7 @@ OWNER_ONLY = ("search.catalog", "search.asset_hosts", "search.asset_folders", "s
 
 
 def parse(text: str, where: str = "groundbreak.toml") -> Settings:
-    """Settings from TOML text. Raises SettingsError naming the key, its fault and the nearest known name."""
+    """Settings from TOML text. Raises SettingsError naming the key, the error and the nearest known name."""
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as fault:

@@ -30,8 +30,8 @@ SAME_SPOT = (Kind.RESURFACED.value, Kind.DEMOLISHED.value)
 class Sought:
     """A change of the truth and what was claimed of it. Delays from its first day to confirmation.
 
-    seen_days: from its first day to the first look in which it was seen. delay_looks, sights: looks in which its ground
-    was clear, until it was confirmed and in all; None, 0 where no claim tells.
+    seen_days: from its first day to the first look in which it was seen. delay_looks, `sights`: looks in which its
+    ground was clear, until it was confirmed and in all; None, 0 without a matching claim.
     """
 
     id: str

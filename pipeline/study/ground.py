@@ -36,7 +36,7 @@ MIN_SIDE_PX = 20
 GREEN, DENSE = 0.25, 0.80
 """NDVI at which a canopy begins and at which it is closed."""
 GREEN_NIR = 0.40
-"""Of the canopy in full light that BROWNING was measured on; what stands in shade changes by less."""
+"""Brightness of the canopy in full light on which BROWNING was measured; shaded canopy changes by less."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -41,7 +41,7 @@ def light_of(
 
     look, usual: band -> (row, col) reflectance on the band's grid, blue first; NaN where the look measured nothing.
 
-    Leaves come and go in some bands; shade takes light from all of them, so the band that lost least tells it.
+    Leaves change some bands; shade takes light from all of them, so the band that lost least measures shade.
     """
     blue, *_ = usual
     values = {band: np.where(np.isfinite(look[band]), look[band], plane) for band, plane in usual.items()}

@@ -78,7 +78,7 @@ def coast(_: float, month: int) -> Chances:
 
 
 def present(grid: GeoBox, renewed: bool) -> tuple[Event, ...]:
-    """What stands from the first look on: the yard, its roads, old halls, and Building A under its old roof."""
+    """Structures from the first look on: the yard, its roads, old halls, and Building A under its old roof."""
     yard = _standing("yard", _at(grid, BUILDING_B, (0, -30), (430, 560)), GRAVEL, 0.85)
     roads = [
         _standing(f"road-{number}", _at(grid, BUILDING_B, place, size), ASPHALT)

@@ -78,7 +78,7 @@ class Reviewed:
 
 
 def read_review(path: Path) -> Reviewed:
-    """A review file. Raises UsageError where it is none."""
+    """Read a review file. Raises UsageError for any other file."""
     if not path.is_file():
         raise UsageError("no such file", str(path), MEND_REVIEW)
     try:

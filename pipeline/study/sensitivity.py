@@ -104,7 +104,7 @@ def judged(events: Sequence[Event], looks: Sequence[Look], decision: Decision) -
 
 
 def within(trials: Sequence[Trial], count: int) -> Share:
-    """Confirmed within so many clear looks, of the trials that had as many."""
+    """Share of the trials confirmed within a number of clear looks, of the trials with at least that many."""
     had = [trial for trial in trials if trial.clear >= count]
     return Share(hits=sum(trial.needed is not None and trial.needed <= count for trial in had), total=len(had))
 

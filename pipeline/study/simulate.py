@@ -136,7 +136,7 @@ def draw(
     phase = next((part for part in event.phases if part.start <= time and (part.end is None or time < part.end)), None)
     if phase is None:
         return
-    # target sampled at x + shift matches the ground at x: what stands at x is seen at x + shift
+    # target sampled at x + shift matches the ground at x: an object at x is seen at x + shift
     moved = affinity.translate(event.outline, 10 * shift[1], -10 * shift[0])
     texture = 1 + 0.04 * rng.normal(size=planes[bands[0]].shape)
     spectrum = levels(phase.spectrum, bands)

@@ -30,7 +30,7 @@ from pipeline.study.shapes import SHAPES, footprint
 CHANGE, DISTRACTOR, PRESENT = "change", "distractor", "present"
 """Roles: what is to be found, what is to be let be, and what has always stood there and is in no truth."""
 GAP_M = 40.0
-"""Between any two events: one alert can then be told from the next."""
+"""Distance between any two events, so that their alerts are distinct."""
 EDGE_PX = 40
 """No construction nearer to the edge of the ground: the AOI's margin lies there."""
 
@@ -71,7 +71,7 @@ class Event:
 
 
 def building(id: str, size: str, outline: Polygon, start: datetime, material: str, rng: np.random.Generator) -> Event:
-    """Cleared, founded, roofed; a road or a strip is cleared and sealed."""
+    """Phases: cleared, foundation, roof; a road or a strip is cleared and sealed."""
     days = [int(rng.integers(15, 45)), int(rng.integers(20, 60))]
     cleared = start + timedelta(days=days[0])
     founded = cleared + timedelta(days=days[1])

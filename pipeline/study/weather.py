@@ -1,4 +1,4 @@
-"""What stands between the ground and a scene: clouds and their shadows, haze, snow, wet soil, and a careless SCL."""
+"""Nuisances of a simulated scene: clouds and their shadows, haze, snow, wet soil, and errors of the SCL."""
 
 from dataclasses import dataclass
 

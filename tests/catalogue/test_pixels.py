@@ -122,7 +122,7 @@ def test_a_file_without_crs_takes_that_of_its_item(tile: Path, tmp_path: Path) -
 
 
 def test_an_item_whose_crs_is_none_is_refused_and_named(tile: Path) -> None:
-    with pytest.raises(PixelError, match=r"its item says CRS EPSG:99999, which is none.*S2B_X"):
+    with pytest.raises(PixelError, match=r"its item states CRS EPSG:99999, which is not a CRS.*S2B_X"):
         read_chips(scene(tile, "EPSG:99999"), GRID, BANDS)
 
 
