@@ -69,3 +69,22 @@ def test_the_workflow_and_the_hooks_call_what_exists() -> None:
     for hook in hooks:
         tool = Path(hook["entry"].split()[0]).name
         assert tool == "python" or f".venv/bin/{tool}" in recipe, hook["id"]
+
+
+def test_every_record_is_in_the_index_and_opens_with_its_decision() -> None:
+    folder = ROOT / "docs" / "decisions"
+    index = (folder / "README.md").read_text(encoding="utf-8")
+    records = sorted(folder.glob("[0-9]*.md"))
+    assert sorted(re.findall(r"\]\((\d{4}-[\w-]+\.md)\)", index)) == [path.name for path in records]
+    for path in records:
+        head = path.read_text(encoding="utf-8").split("\n\n")
+        assert re.fullmatch(rf"# {path.name[:4]}: .+", head[0]), path.name
+        assert head[1].startswith("**Decision.** "), path.name
+
+
+def test_a_named_record_exists() -> None:
+    records = {path.name[:4] for path in (ROOT / "docs" / "decisions").glob("[0-9]*.md")}
+    sources = [*(ROOT / "pipeline").rglob("*.py"), *(ROOT / "docs").rglob("*.md"), ROOT / "CHANGELOG.md"]
+    for path in sources:
+        for number in re.findall(r"(?:docs/decisions/|decision )(\d{4})", path.read_text(encoding="utf-8")):
+            assert number in records, f"{path.relative_to(ROOT)} names record {number}"
