@@ -19,18 +19,25 @@ from shapely.geometry import Polygon, box
 
 from pipeline.catalogue.bandnames import bands_of_descriptions, is_scl, name_to_band
 from pipeline.catalogue.listing import files_below
+from pipeline.catalogue.pixels import MARGIN_M
 from pipeline.catalogue.product import normal_baseline
 from pipeline.catalogue.rasters import open_raster
 from pipeline.catalogue.safe import product_paths, read_products
 from pipeline.model.bands import VISIBLE, Band
 from pipeline.model.errors import PixelError, UsageError
-from pipeline.model.imagery import Chip, Granule, Level, OffsetClaim, Raster, Scene
+from pipeline.model.imagery import (
+    FIRST_OFFSET_DAY,
+    FIRST_WITH_OFFSET,
+    OFFSET_DN,
+    Chip,
+    Granule,
+    Level,
+    OffsetClaim,
+    Raster,
+    Scene,
+)
 
 SUFFIXES = (".tif", ".tiff", ".jp2")
-MARGIN_M = 120.0
-"""Ground read around the grid for the one later warp: the largest shift looked for (80 m) and more."""
-FIRST_OFFSET_DAY = datetime(2022, 1, 25, tzinfo=UTC)
-"""Processing baseline 04.00 began here; no product made earlier has the +1000 in its DN."""
 UNDATED = datetime(1970, 1, 1, tzinfo=UTC)
 """Time of a side whose names and tags state none."""
 MAX_REFLECTANCE = 4.0
@@ -242,7 +249,9 @@ def _claim(names: Sequence[str], time: datetime | None) -> OffsetClaim:
     if baseline is None and any(_BASELINE.search(name) for name in names):
         return OffsetClaim(dn=None, reason="made by a user, whose baseline number says nothing of the offset")
     if baseline is not None:
-        return OffsetClaim(dn=1000 if baseline >= "04.00" else 0, reason=f"baseline {baseline} by its name")
+        return OffsetClaim(
+            dn=OFFSET_DN if baseline >= FIRST_WITH_OFFSET else 0, reason=f"baseline {baseline} by its name"
+        )
     if time is not None and time < FIRST_OFFSET_DAY:
         return OffsetClaim(dn=0, reason=f"acquired before {FIRST_OFFSET_DAY:%Y-%m-%d}")
     return OffsetClaim(dn=None, reason="the names state no processing baseline")

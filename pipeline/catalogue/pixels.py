@@ -49,7 +49,7 @@ RETRIES_PER_SCENE = 8
 PAUSE_S = 1.0
 """Seconds before a read is tried again; grows with each try of the asset."""
 MARGIN_M = 120.0
-"""Ground read around the grid for the one later warp: the largest shift looked for (80 m) and more."""
+"""Ground read around the grid for the one later warp: the largest shift that is searched (80 m) and more."""
 MARGIN_PX = 4
 """Native pixels read around that: the reach of the resampling kernel."""
 MAX_PIXELS = 100_000_000

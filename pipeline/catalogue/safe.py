@@ -16,7 +16,6 @@ from shapely.errors import GEOSException
 from shapely.geometry import Polygon
 from shapely.geometry.base import BaseGeometry
 
-from pipeline.catalogue.claims import FIRST_WITH_OFFSET, OFFSET_DN
 from pipeline.catalogue.items import polygons
 from pipeline.catalogue.listing import files_below, files_of, is_hidden
 from pipeline.catalogue.product import (
@@ -32,7 +31,7 @@ from pipeline.catalogue.product import (
 from pipeline.catalogue.static import INDEXES, Walk
 from pipeline.model.bands import Band
 from pipeline.model.errors import CatalogueError
-from pipeline.model.imagery import Granule, Level, OffsetClaim
+from pipeline.model.imagery import FIRST_WITH_OFFSET, OFFSET_DN, Granule, Level, OffsetClaim
 
 MEND = "download the product again"
 MAX_XML = 64_000_000

@@ -26,6 +26,7 @@ from pipeline.correct.reference import Draft
 from pipeline.model.bands import ANALYSIS, Band
 from pipeline.model.errors import UsageError
 from pipeline.model.imagery import Chip, Rejection, Scene
+from pipeline.model.indices import ndvi, near_infrared
 from pipeline.model.settings import Settings
 from pipeline.model.site import Site, site_grid
 from pipeline.study.materials import BROWNING, greenness
@@ -94,9 +95,9 @@ def catalogue_scenes(source: Path) -> tuple[Site, tuple[Scene, ...]]:
 
 def made_of(base: Mapping[Band, NDArray[np.float32]], grid: GeoBox, source: str) -> Ground:
     """Ground from reflectance; canopy and parcels are read off it."""
-    near = next(band for band in (Band.B08, Band.B8A) if band in base)
+    near = _near(base)
     fine = {band: plane if plane.shape == tuple(grid.shape) else _doubled(plane) for band, plane in base.items()}
-    index = (fine[near] - fine[Band.B04]) / np.maximum(fine[near] + fine[Band.B04], 0.02)
+    index = ndvi(fine[near], fine[Band.B04])
     canopy = np.clip((index - GREEN) / (DENSE - GREEN), 0, 1).astype(np.float32)
     colours = np.stack([fine[Band.B04], index * 0.3, fine[near]], axis=-1)
     parcels = felzenszwalb(np.clip(colours / 0.5, 0, 1), scale=60, sigma=0.8, min_size=25)
@@ -107,6 +108,13 @@ def made_of(base: Mapping[Band, NDArray[np.float32]], grid: GeoBox, source: str)
         parcels=parcels.astype(np.int32),
         source=source,
     )
+
+
+def _near(base: Mapping[Band, NDArray[np.float32]]) -> Band:
+    band = near_infrared(base)
+    if band is None:
+        raise UsageError("the ground has no near infrared", ", ".join(base), "give --ground with band B08 or B8A")
+    return band
 
 
 def moved_to(ground: Ground, grid: GeoBox) -> Ground:
@@ -132,7 +140,7 @@ def season(ground: Ground, when: datetime, rng: np.random.Generator, southern: b
     curve = np.array([greenness((day - late) % 365, southern) for late in lag])
     # the image was taken green; what is not out now is brown to the parcel's degree
     brown = (depth * (1 - curve))[ground.parcels].astype(np.float32)
-    near = ground.base[next(band for band in (Band.B08, Band.B8A) if band in ground.base)]
+    near = ground.base[_near(ground.base)]
     light = np.clip((near if near.shape == brown.shape else _doubled(near)) / GREEN_NIR, 0.1, 1.2)
     brown = (brown * light).astype(np.float32)
     found = {}

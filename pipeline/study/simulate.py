@@ -17,6 +17,8 @@ from shapely import affinity
 
 from pipeline.model.bands import Band
 from pipeline.model.errors import UsageError
+from pipeline.model.imagery import FIRST_OFFSET_DAY, OFFSET_DN
+from pipeline.model.indices import ndvi
 from pipeline.study.catalogue_writer import write_catalogue, write_item
 from pipeline.study.ground import Ground, season
 from pipeline.study.materials import levels
@@ -27,7 +29,6 @@ from pipeline.study.weather import OVERCAST, SHADE, Chances, Sky, scene_classes,
 
 DRAWN = "real Sentinel-2 ground, with construction, weather and the passing year drawn by a program"
 PIXELS = f"simulated: {DRAWN}"
-BASELINE_0400 = datetime(2022, 1, 25, tzinfo=UTC)
 Progress = Callable[[int, int, str], None]
 
 
@@ -167,9 +168,8 @@ def _write(ground: Ground, plan: Plan, made: Pass, number: int, out: Path, south
     """The item of one pass, or its two where the pass was filed twice."""
     rng = np.random.default_rng([plan.seed, 4, number])
     planes = render(ground, plan.events, made, plan.seed, southern)
-    offset = 1000 if made.time >= BASELINE_0400 else 0
-    near = planes.get(Band.B08, planes[Band.B04])
-    index = (near - planes[Band.B04]) / np.maximum(near + planes[Band.B04], 0.02)
+    offset = OFFSET_DN if made.time >= FIRST_OFFSET_DAY else 0
+    index = ndvi(planes.get(Band.B08, planes[Band.B04]), planes[Band.B04])
     wedge = _wedge(tuple(ground.grid.shape), rng)  # type: ignore[arg-type]
     assets: dict[str, Any] = {}
     for band, plane in planes.items():
@@ -181,7 +181,7 @@ def _write(ground: Ground, plan: Plan, made: Pass, number: int, out: Path, south
     coarse = GeoBox(tuple(size // 2 for size in classes.shape), ground.grid.affine @ Affine.scale(2), ground.grid.crs)
     assets["scl"] = (classes[::2, ::2], coarse)
     stamp = f"{made.time:%Y%m%dT%H%M%S}"
-    baseline = "05.00" if made.time >= BASELINE_0400 else "02.14"
+    baseline = "05.00" if made.time >= FIRST_OFFSET_DAY else "02.14"
     properties = {
         "constellation": "sentinel-2",
         "s2:product_type": "S2MSI2A",

@@ -12,6 +12,7 @@ from shapely.geometry import Polygon, box, shape
 from shapely.geometry.base import BaseGeometry
 
 from pipeline.model.bands import Band
+from pipeline.model.indices import normalised_difference
 from pipeline.study.ground import Ground
 from pipeline.study.materials import (
     ASPHALT,
@@ -187,7 +188,7 @@ def _shores(ground: Ground, start: datetime, end: datetime, rng: np.random.Gener
     green, near = (ground.base[band] for band in (Band.B03, Band.B08)) if Band.B08 in ground.base else (None, None)
     if green is None or near is None:
         return []
-    water = ndimage.binary_opening((green - near) / np.maximum(green + near, 0.01) > 0.1, iterations=2)
+    water = ndimage.binary_opening(normalised_difference(green, near, least=0.01) > 0.1, iterations=2)
     labels, count = ndimage.label(water)
     sizes = ndimage.sum_labels(water, labels, np.arange(count + 1))
     events = []
