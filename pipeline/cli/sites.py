@@ -144,7 +144,9 @@ def _write(target: Path, new: list[dict[str, Any]], *, is_default: bool) -> None
     if is_default:
         _make(target.parent)
     if not target.parent.is_dir():
-        raise UsageError("no such folder", str(target.parent), "make it, or give --to a file in one that is there")
+        raise UsageError(
+            "no such folder", str(target.parent), "make it, or choose a file in an existing folder with --to"
+        )
     with in_turn(target.parent):
         whole = _standing(target)
         with replacing(target) as beside:
@@ -157,12 +159,15 @@ def _make(folder: Path) -> None:
     try:
         folder.mkdir(exist_ok=True)
     except OSError as fault:
-        raise UsageError(f"no folder can be made: {fault.strerror}", str(folder), "give --to another file") from fault
+        raise UsageError(
+            f"no folder can be made: {fault.strerror}", str(folder), "choose another file with --to"
+        ) from fault
 
 
 def _standing(target: Path) -> dict[str, Any]:
     """The FeatureCollection of a file, or an empty one if the file is missing. Raises SiteError for other content."""
-    refused = SiteError("no GeoJSON that can be added to", str(target), "fix the file, or choose another one with --to")
+    what = f"{target.name} is not a GeoJSON FeatureCollection"
+    refused = SiteError(what, str(target), "fix the file, or choose another one with --to")
     try:
         whole = json.loads(target.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:

@@ -10,7 +10,7 @@ from pipeline.review import gpkg
 from pipeline.review.geoblob import register
 from tests.review import made
 from tests.review.conftest import put
-from tests.review.test_publish import TWO, connect, digests, judge, rows
+from tests.review.review_files import TWO, connect, digests, judge, rows
 
 
 def test_a_project_that_was_deleted_is_written_anew(folder):
