@@ -3,7 +3,9 @@ SHELL   := /bin/bash
 PYTHON  ?= python3
 PY      := .venv/bin/python
 BREAK   := .venv/bin/groundbreak
-FAST    := not (slow or command or peer or faults or qgis or browser)
+FAST    := not (slow or integration or peer or faults or qgis or browser)
+CHECKS  := 'mypy pipeline groundbreak' 'python -m pytest --collect-only -qq -o addopts=--import-mode=importlib' 'ruff check .' 'ruff format --check .' \
+	lint-imports codespell 'deptry pipeline groundbreak'
 
 .DEFAULT_GOAL := help
 .PHONY: help detect nightly test test-fast lint coverage docs bench peers faults fuzz qgis browser archive clean
@@ -24,16 +26,14 @@ detect: .venv/.ready  ## the demonstration sites, or SITE=id [SCENE=item or .SAF
 nightly: .venv/.ready  ## every site, only what is new [ARGS='...']
 	@$(BREAK) nightly $(ARGS)
 
-test: .venv/.ready  ## unit, property, golden, structure and whole-command tests [ARGS='...']
+test: .venv/.ready  ## unit, property, golden, structure and whole-command tests; the slow ones: ARGS='-m slow'
 	@$(PY) -m pytest -n 2 --dist loadfile $(ARGS)
 
-test-fast: lint  ## lint, and the tests without servers, whole commands and minutes [ARGS='...']
+test-fast: lint  ## lint, and the tests of functions and single files [ARGS='...']
 	@$(PY) -m pytest -n 2 --dist worksteal -m '$(FAST)' $(ARGS)
 
-lint: .venv/.ready  ## ruff, mypy, layers, spelling, dependencies, and that every test is importable
-	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy pipeline groundbreak && .venv/bin/lint-imports
-	@.venv/bin/codespell && .venv/bin/deptry pipeline groundbreak
-	@out=$$($(PY) -m pytest --collect-only -qq -m '' 2>&1) || { echo "$$out"; exit 1; }
+lint: .venv/.ready  ## ruff, mypy, layers, spelling, dependencies, and that every test can be imported
+	@printf '%s\n' $(CHECKS) | PATH="$$PWD/.venv/bin:$$PATH" xargs -P 2 -I{} bash -c 'out=$$({} 2>&1) || { echo "$$out"; exit 1; }'
 
 coverage: .venv/.ready  ## what the tests of `make test` execute, as a table and in htmlcov/ [ARGS='...']
 	@$(PY) -m pytest -n 2 --dist loadfile --cov --cov-report=term --cov-report=html $(ARGS)

@@ -9,8 +9,19 @@ from hypothesis import settings
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 KEPT = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "CI", "PYTHONPATH", "VIRTUAL_ENV", "SYSTEMROOT")
-COMMANDS = ("api/", "cli/", "test_examples.py", "test_notebooks.py")
-"""Tests of whole commands, below tests/: they get the mark `command`, and `make test-fast` leaves them out."""
+INTEGRATION = (
+    "api/", "cli/", "run/", "study/", "decide/test_objects.py", "review/test_publish.py",
+    "catalogue/test_environment.py", "catalogue/test_fuzz_items.py", "catalogue/test_fuzz_readers.py",
+    "test_examples.py", "test_notebooks.py",
+)  # fmt: skip
+"""Below tests/: whole commands, long simulated series, other processes, fuzzing. `make test-fast` leaves them out."""
+UNIT = ("run/test_deploy.py", "run/test_keep.py", "study/test_evaluate.py", "study/test_weather.py")
+"""Files of those folders that are quick."""
+SLOW = (
+    "cli/test_damaged_results.py", "cli/test_demonstration.py", "run/test_memory.py", "run/test_wide.py",
+    "study/test_ablation.py", "study/test_plant_story.py", "study/test_sensitivity.py", "test_notebooks.py",
+)  # fmt: skip
+"""Files of a minute or more: `.ci/run` runs them, `make test` leaves them out."""
 ARITHMETIC = ("PYTEST", "OPENBLAS_")
 """What starts so is kept too: another BLAS kernel adds up in another order, and last bits are compared here."""
 
@@ -20,12 +31,16 @@ settings.register_profile("nightly", max_examples=500, deadline=None, print_blob
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") == "true" else "dev"))
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of whole commands."""
+    """Mark tests by their file, before `-m` selects."""
     folder = Path(__file__).parent
     for item in items:
-        if item.path.relative_to(folder).as_posix().startswith(COMMANDS):
-            item.add_marker("command")
+        name = item.path.relative_to(folder).as_posix()
+        if name.startswith(INTEGRATION) and name not in UNIT:
+            item.add_marker("integration")
+        if name in SLOW:
+            item.add_marker("slow")
 
 
 @pytest.fixture(autouse=True)

@@ -68,7 +68,7 @@ def test_the_workflow_and_the_hooks_call_what_exists() -> None:
     recipe = (ROOT / "Makefile").read_text()
     for hook in hooks:
         tool = Path(hook["entry"].split()[0]).name
-        assert tool == "python" or f".venv/bin/{tool}" in recipe, hook["id"]
+        assert tool == "python" or tool in recipe, hook["id"]
 
 
 def test_every_record_is_in_the_index_and_opens_with_its_decision() -> None:
@@ -88,3 +88,10 @@ def test_a_named_record_exists() -> None:
     for path in sources:
         for number in re.findall(r"(?:docs/decisions/|decision )(\d{4})", path.read_text(encoding="utf-8")):
             assert number in records, f"{path.relative_to(ROOT)} names record {number}"
+
+
+def test_the_files_that_are_marked_exist() -> None:
+    from tests import conftest
+
+    for name in (*conftest.INTEGRATION, *conftest.UNIT, *conftest.SLOW):
+        assert (ROOT / "tests" / name).exists(), name
