@@ -23,7 +23,7 @@ help:  ## this list
 detect: .venv/.ready  ## the demonstration sites, or SITE=id [SCENE=item or .SAFE] [ARGS='...']
 	@$(BREAK) detect $(if $(SITE),$(SITE),--sites aois/demo.geojson) $(if $(SCENE),--scene "$(SCENE)") $(ARGS)
 
-nightly: .venv/.ready  ## every site, only what is new [ARGS='...']
+nightly: .venv/.ready  ## new scenes of every site, notifications [ARGS='...']
 	@$(BREAK) nightly $(ARGS)
 
 test: .venv/.ready  ## unit, property, golden, structure and whole-command tests; the slow ones: ARGS='-m slow'

@@ -22,7 +22,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="Check, add and list the places that are watched.",
+    help="Check, add and list sites.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 OWN_FILE = "own.geojson"
@@ -37,7 +37,7 @@ def _bare(context: typer.Context) -> None:
 
 @app.command()
 def check(files: list[Path] = typer.Argument(None, help="AOI files or folders; default: aois/")) -> int:
-    r"""Read AOI files as the other commands would, and say what is wrong with them.
+    r"""Check AOI files and list their errors.
 
     \b
     groundbreak sites check my-places.kml
@@ -55,7 +55,7 @@ def list_sites(
     files: list[Path] = typer.Argument(None, help="AOI files or folders; default: aois/"),
     as_json: bool = typer.Option(False, "--json", help="print the sites as JSON instead of a table"),
 ) -> int:
-    r"""Every site with its id, name, size and where it lies.
+    r"""List sites with id, name, size and location.
 
     \b
     groundbreak sites list
@@ -79,16 +79,16 @@ def list_sites(
 
 @app.command()
 def add(
-    file: Path = typer.Argument(None, help="AOI file whose features are taken"),
+    file: Path = typer.Argument(None, help="AOI file with the features to add"),
     lon: float = typer.Option(None, min=-180, max=180, help="longitude of the centre, degrees"),
     lat: float = typer.Option(None, min=-80, max=84, help="latitude of the centre, degrees"),
-    radius_m: float = typer.Option(500.0, min=20, help="half the side of the square around it, metres"),
-    name: str = typer.Option(None, help="what the place is called"),
-    identity: str = typer.Option(None, "--id", help="its id: a to z, digits, hyphens; default: made of the name"),
-    catalog: str = typer.Option(None, help="catalogue of its own: STAC file or folder, API root, folder of .SAFE"),
+    radius_m: float = typer.Option(500.0, min=20, help="half the side of the square, metres"),
+    name: str = typer.Option(None, help="name of the place"),
+    identity: str = typer.Option(None, "--id", help="id: a to z, digits, hyphens; default: derived from the name"),
+    catalog: str = typer.Option(None, help="catalogue of the site: STAC file or folder, API root, folder of .SAFE"),
     to: Path = typer.Option(None, help=f"GeoJSON file to add to; default: aois/{OWN_FILE}"),
 ) -> int:
-    r"""Add sites from a file, or a square around a point; nothing is written unless all of it is good.
+    r"""Add sites from a file, or a square around a point. Any error cancels the whole addition.
 
     \b
     groundbreak sites add places.kml

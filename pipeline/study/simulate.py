@@ -1,4 +1,4 @@
-"""A local STAC catalogue of simulated looks over real ground, and the truth about it: so that commands are tested."""
+"""Simulation of a STAC catalogue over real ground, with its truth, to test whole commands."""
 
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -34,7 +34,7 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What is simulated, when, and with which luck. place: id of the site. days: between passes.
+    """Plan of a simulation. place: id of the site. days: between passes.
 
     orbits: relative orbits, pass by pass and over again. tile: as filed, "52TCK". climate: (latitude, month) -> the
     chances of its weather. overcast: False = passes that show no ground are not filed, as a search would have it.
@@ -165,7 +165,7 @@ def sun_place(time: datetime, lat: float) -> tuple[float, float]:
 
 
 def _write(ground: Ground, plan: Plan, made: Pass, number: int, out: Path, southern: bool) -> list[Path]:
-    """The item of one pass, or its two where the pass was filed twice."""
+    """The item of one pass, or two where the pass was delivered twice."""
     rng = np.random.default_rng([plan.seed, 4, number])
     planes = render(ground, plan.events, made, plan.seed, southern)
     offset = OFFSET_DN if made.time >= FIRST_OFFSET_DAY else 0
@@ -204,7 +204,7 @@ def _write(ground: Ground, plan: Plan, made: Pass, number: int, out: Path, south
 
 
 def _wedge(shape: tuple[int, int], rng: np.random.Generator) -> NDArray[np.bool_]:
-    """The edge of a swath now and then: (row, col), True = never measured."""
+    """Partial swath of some passes: (row, col), True = not measured."""
     rows, cols = np.indices(shape)
     if rng.uniform() > 0.05:
         return np.zeros(shape, bool)
