@@ -12,7 +12,8 @@ RECORDED_ABSENT = os.environ.get("GROUNDBREAK_RECORDED") == "absent"
 """A CI that has no recorded data says so: their tests are skipped there."""
 KEPT = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "CI", "PYTHONPATH", "VIRTUAL_ENV", "SYSTEMROOT")
 INTEGRATION = (
-    "api/", "cli/", "run/", "study/", "decide/test_objects.py", "review/test_publish.py",
+    "api/", "cli/", "run/", "study/", "review/test_publish.py",
+    "decide/test_objects.py", "decide/test_properties.py", "decide/test_renewals.py",
     "catalogue/test_environment.py", "catalogue/test_fuzz_items.py", "catalogue/test_fuzz_readers.py",
     "test_examples.py", "test_notebooks.py",
 )  # fmt: skip

@@ -38,8 +38,9 @@ def number(value: float) -> Callable[[ast.AST], bool]:
 
 def bands_in_turn(node: ast.AST) -> bool:
     """`(Band.B08, Band.B8A)` as alternatives, or one as the default of the other."""
-    pair = "(Band.B08, Band.B8A)"
-    return ast.unparse(node) in (pair, "at.get(Band.B08, at.get(Band.B8A, float('nan')))")
+    if not isinstance(node, ast.Tuple | ast.Call):
+        return False
+    return ast.unparse(node) in ("(Band.B08, Band.B8A)", "at.get(Band.B08, at.get(Band.B8A, float('nan')))")
 
 
 def index_of_bands(node: ast.AST) -> bool:
@@ -75,7 +76,7 @@ FACTS: dict[str, tuple[Callable[[ast.AST], bool], str, set[str]]] = {
         set(),
     ),
     "day of that baseline": (
-        lambda node: ast.unparse(node).startswith("datetime(2022, 1, 25"),
+        lambda node: isinstance(node, ast.Call) and ast.unparse(node).startswith("datetime(2022, 1, 25"),
         "model/imagery.py",
         set(),
     ),
