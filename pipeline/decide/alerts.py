@@ -16,7 +16,7 @@ from pipeline.decide.residuals import SCALES, Residual, build_baseline, residual
 from pipeline.decide.screening import advance, begin, leaf_to_soil, natural_steps, times_of
 from pipeline.decide.shapes import PIXEL_M2, Shape
 from pipeline.decide.steps import LEAST_LOOKS, Times
-from pipeline.model.alert import Alert, Decision, Evidence, Observation, Status
+from pipeline.model.alert import Alert, Decision, Evidence, GroundPhase, Observation, Status
 from pipeline.model.errors import DecisionError
 from pipeline.model.imagery import Look
 from pipeline.model.settings import Settings, digest
@@ -179,7 +179,20 @@ def _alert(site: Site, looks: Sequence[Look], found: Detection, limit: float) ->
         after_scene=looks[episode.last].scene.id,
         lon=round(float(point.x), 6),
         lat=round(float(point.y), 6),
+        phases=_ground_phases(looks, found),
     )
+
+
+def _ground_phases(looks: Sequence[Look], found: Detection) -> tuple[GroundPhase, ...]:
+    """Phases by the days of their looks."""
+    days = [(looks[each.first].time.date(), looks[each.last].time.date()) for each in found.phases]
+    return tuple(
+        GroundPhase(
+            state=phase.state, begins_after=days[index - 1][1] if index else None, begins=days[index][0],
+            ends=days[index][1], ends_before=days[index + 1][0] if index + 1 < len(days) else None,
+            probability=phase.probability,
+        ) for index, phase in enumerate(found.phases)
+    )  # fmt: skip
 
 
 def _observe(alert: Alert, looks: Sequence[Look], found: Detection) -> list[Observation]:

@@ -7,12 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from pipeline.decide.kinds import CLEAR_EDGE, is_built, is_wood, kind
+from pipeline.decide.ground import built_odds
+from pipeline.decide.kinds import kind
 from pipeline.decide.object_series import Episode, candidates, confirmed_at, episode_of
 from pipeline.decide.objects import Stack, StepObject, placed, widened
+from pipeline.decide.phases import Phase, phases_of
 from pipeline.decide.series import spectra_of, typical_spectrum
-from pipeline.decide.shapes import AROUND_PX, Shape, edges_now, edges_of, shape_of
-from pipeline.model.alert import Kind
+from pipeline.decide.shapes import AROUND_PX, Shape, edges_of, shape_of
+from pipeline.model.alert import Kind, State
 from pipeline.model.bands import Band
 from pipeline.model.imagery import Look
 
@@ -23,16 +25,14 @@ LIMITS = (1.4, 4.0)
 """No rate asks for less or more."""
 BLUR_PX, LEAST_PURITY = 0.7, 0.5
 """Gaussian sigma of a 10 m band after resampling; and the least share of an object that has to be visible."""
-PLOT_M2, PLOT_FILL, PLOT_WIDTH_M = 15_000.0, 0.7, 20.0
-"""A building's plot is no larger than this, and fills its narrowest rectangle or is as narrow as a road."""
 FIELD_DAYS = 150
 """Days after which ground that looks like soil is no longer taken for a field between two crops."""
-SETTLED_DAYS = 270
-"""Days after which bare ground that persists is no longer a field's."""
 RENEWAL_DAYS = 365
 """Age of a structure from which a second step of it is re-roofing."""
 FIELD_SCORE, YEAR_DAYS = 2.5, 365
 """Of the limit: score from which ground that looks like soil is confirmed at once, if its past shows a whole year."""
+SURELY_BUILT = 6.0
+"""Median log-odds of built against soil and leaf from which a change is no field that was ploughed."""
 LEAST_FIELD_M2 = 2000.0
 """Bare ground that is green again was a field, if it is not smaller."""
 STAYS_CONFIRMED = 1.6
@@ -56,6 +56,7 @@ class Detection:
     progress: NDArray[np.float64]
     kind: Kind
     score: float
+    phases: tuple[Phase, ...] = ()
 
 
 def limit_of(rate: float) -> float:
@@ -75,40 +76,60 @@ def detections(
     window = widened(made.window, AROUND_PX, stack.baseline.cover.shape)
     part = [_part(look, window) for look in looks]
     where, core, share = (placed(each, made.window, window) for each in (made.where, made.core, made.share))
-    clear = [bool((look.why[core] == 0).mean() >= 0.5) for look in part]
-    seen, before = made.episode.seen, made.episode.before
-    span = range(made.episode.first, made.episode.last + 1)
-    with_it = [index for index in span if seen[index] and clear[index]]
+    before = made.episode.before
     shape = shape_of(share, where, core, part[0].grid)
     if shape is None or shape.area_m2 < min_area_m2:
         return ()
     spectra = spectra_of(part, shape.core)
     past, purity = typical_spectrum(spectra, range(before + 1)), _purity(part[0].bands, shape)
-    now = _pure(past, typical_spectrum(spectra, with_it or [made.episode.first]), purity)
     if not np.isfinite(past).all():
         return ()
-    days = (looks[made.episode.last].time - looks[made.episode.first].time).days
-    settled = days >= SETTLED_DAYS and made.episode.looks_seen >= 0.8 * made.episode.looks_clear
-    what = kind(
-        part[0].bands, past, now, made.episode.ended,
-        edges_of(stack.baseline.mean[(slice(None), *window)], shape.where),
-        edges_now(part, shape.where, with_it) > CLEAR_EDGE, settled, _like_a_plot(shape),
-    )  # fmt: skip
-    confirmed = confirmed_at(made.found, made.episode, limit)
-    like_soil = not (is_built(part[0].bands, now) or is_wood(part[0].bands, past))
-    known = (looks[made.episode.first].time - looks[0].time).days >= YEAR_DAYS
-    if like_soil and not (known and made.score >= FIELD_SCORE * limit):
-        confirmed = _outlasting(looks, made.episode, confirmed)
-    field = like_soil and shape.area_m2 >= LEAST_FIELD_M2
-    if made.episode.ended and (field or made.score < STAYS_CONFIRMED * limit):
-        # natural episodes revert and construction seldom does: what is gone again is refuted unless it was unlike them
+    confirmed, episode = confirmed_at(made.found, made.episode, limit), made.episode
+    own = _own(spectra, past, purity, episode)
+    phases = phases_of(part[0].bands, own, _boundaries(episode))
+    earlier = _since_built(episode, phases, np.asarray(np.isfinite(spectra).all(axis=1)))
+    if earlier is not None:
+        episode = earlier
+        phases = phases_of(part[0].bands, own, _boundaries(episode))
+    was = next((each.state for each in reversed(phases) if each.last <= episode.before), State.OTHER)
+    now = next(each.state for each in reversed(phases) if each.first <= episode.last)
+    what = kind(was, now, edges_of(stack.baseline.mean[(slice(None), *window)], shape.where))
+    seen = np.flatnonzero(made.episode.seen & np.isfinite(own).all(axis=1))
+    large = shape.area_m2 >= LEAST_FIELD_M2
+    like_soil = large and not (seen.size and float(np.median(built_odds(part[0].bands, own[seen]))) >= SURELY_BUILT)
+    known = (looks[episode.first].time - looks[0].time).days >= YEAR_DAYS
+    if (like_soil and not (known and made.score >= FIELD_SCORE * limit)) or (was is now and not known):
+        confirmed = _outlasting(looks, episode, confirmed)
+    brief = (looks[episode.last].time - looks[episode.first].time).days < YEAR_DAYS
+    refuted = like_soil or (brief and large) or made.score < STAYS_CONFIRMED * limit
+    if (episode.ended and refuted) or (now is State.VEGETATED and not known):
+        # natural episodes revert and construction seldom does; what greens in the first year of a series is a season
         confirmed = -1
     one = Detection(
-        shape=replace(shape, window=window), episode=made.episode, kind=what, score=made.score,
-        confirmed=confirmed, progress=made.found.progress[:, made.index],
+        shape=replace(shape, window=window), episode=episode, kind=what, score=made.score,
+        confirmed=confirmed, progress=made.found.progress[:, made.index], phases=phases,
     )  # fmt: skip
     again = _renewal(looks, stack, one, spectra, limit)
     return (one,) if again is None else (one, again)
+
+
+def _since_built(episode: Episode, phases: Sequence[Phase], clear: NDArray[np.bool_]) -> Episode | None:
+    """The episode of a structure that was built, after other ground, before the step that stands out; None if not.
+
+    A structure may change more in a year of use, or in one look at the sun's angle, than it did when it was built.
+    """
+    past = [each for each in phases if each.last <= episode.before]
+    now = next(each for each in phases if each.first >= episode.first)
+    if len(past) < 2 or not (past[-1].state is now.state is State.BUILT):
+        return None
+    first = past[-1].first
+    seen = episode.seen | (clear & (np.arange(clear.size) >= first) & (np.arange(clear.size) < episode.first))
+    span = np.flatnonzero(clear[: (episode.last if episode.ended else clear.size) + 1])
+    span = span[span >= first]
+    return replace(
+        episode, first=first, onset=first, before=past[-2].last, seen=seen,
+        looks_seen=int(seen[span].sum()), looks_clear=int(span.size),
+    )  # fmt: skip
 
 
 def _outlasting(looks: Sequence[Look], episode: Episode, confirmed: int) -> int:
@@ -151,12 +172,6 @@ def _part(look: Look, window: tuple[slice, slice]) -> Look:
     )
 
 
-def _like_a_plot(shape: Shape) -> bool:
-    fills = shape.area_m2 >= PLOT_FILL * float(shape.outline.minimum_rotated_rectangle.area)
-    narrow = 2 * shape.area_m2 / float(shape.outline.length) < PLOT_WIDTH_M
-    return shape.area_m2 <= PLOT_M2 and (fills or narrow)
-
-
 def _purity(bands: tuple[Band, ...], shape: Shape) -> NDArray[np.float64]:
     """(band,): how much of the core's light comes from within the outline, for a footprint of about a native pixel."""
     inside = shape.where.astype(np.float32)
@@ -165,6 +180,16 @@ def _purity(bands: tuple[Band, ...], shape: Shape) -> NDArray[np.float64]:
     )
 
 
-def _pure(past: NDArray[np.float64], now: NDArray[np.float64], purity: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The object's own spectrum: what its core shows, less the light of the old ground around it."""
-    return np.maximum(past + (now - past) / np.maximum(purity, LEAST_PURITY), 0.001)
+def _own(
+    spectra: NDArray[np.float64], past: NDArray[np.float64], purity: NDArray[np.float64], episode: Episode
+) -> NDArray[np.float64]:
+    """(look, band): the object's own spectrum while it was seen, without the light of the old ground around it."""
+    own = spectra.copy()
+    span = slice(episode.first, episode.last + 1)
+    own[span] = np.maximum(past + (spectra[span] - past) / np.maximum(purity, LEAST_PURITY), 0.001)
+    return own
+
+
+def _boundaries(episode: Episode) -> tuple[int, ...]:
+    """Looks at which a phase begins in any case."""
+    return (episode.first, episode.last + 1) if episode.ended else (episode.first,)

@@ -8,6 +8,7 @@ from odc.geo.geom import Geometry
 from scipy import ndimage
 from shapely.geometry import MultiPolygon, Polygon
 
+from pipeline.decide.ground import STATES, log_posterior
 from pipeline.decide.kinds import kind
 from pipeline.decide.pairscore import score
 from pipeline.decide.vectorise import outlines, regions
@@ -64,14 +65,15 @@ def decide_pair(
 def _alert(
     site_id: str, before: Look, after: Look, pixels: Pixels, outline: Polygon | MultiPolygon, peak: float
 ) -> tuple[Alert, tuple[Observation, ...]]:
-    past, now = (np.nanmean(look.reflectance[:, *pixels], axis=1) for look in (before, after))
+    spectra = np.stack([np.nanmean(look.reflectance[:, *pixels], axis=1) for look in (before, after)])
+    past, now = (STATES[index] for index in log_posterior(before.bands, spectra).argmax(axis=1))
     point = Geometry(outline.representative_point(), str(before.grid.crs)).to_crs("EPSG:4326").geom
     text = f"{site_id}|{after.scene.id}|{pixels[0][0]}|{pixels[1][0]}"
     alert = Alert(
         id=hashlib.sha256(text.encode()).hexdigest()[:16],
         outline=outline,
         status=Status.PROVISIONAL,
-        kind=kind(before.bands, past, now, False, 1.0, False, False, False),
+        kind=kind(past, now, old_edges=1.0),
         confidence=float(1 / (1 + np.exp(-0.25 * (peak - THRESHOLD)))),
         area_m2=len(pixels[0]) * PIXEL_M2,
         area_error_m2=float(0.35 * PIXEL_M2 * np.sqrt(max(outline.length / 10, 1))),

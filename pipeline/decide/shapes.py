@@ -1,6 +1,5 @@
 """The outline of an object, and how its edges stand out of the ground around it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,15 +9,10 @@ from scipy import ndimage
 from shapely.geometry import MultiPolygon, Polygon
 
 from pipeline.decide.vectorise import EIGHT, contour
-from pipeline.model.imagery import Look
 
 PIXEL_M2 = 100.0
-AFTER_LOOKS = 5
-"""Looks that show the edges of an object as they are now."""
 AROUND_PX = 16
 """Ground around an object on which nothing of its edges or its light depends."""
-EDGES_PX = 14
-"""How far around an outline its edges are compared with others."""
 SHARE_ERROR, DIRECTION_ERROR = 0.2, 0.1
 """1-sigma error of the share of an edge pixel, and of all shares together."""
 
@@ -55,30 +49,6 @@ def shape_of(
     return Shape(
         where=where, core=core, outline=outline, area_m2=float(outline.area), area_error_m2=error, window=everything
     )
-
-
-def _typical(looks: Sequence[Look], window: tuple[slice, slice], indices: Sequence[int]) -> NDArray[np.float32]:
-    """(band, row, col) median reflectance of some looks, NaN where none was clear."""
-    stack = np.stack(
-        [
-            np.where(looks[each].usable[window], looks[each].reflectance[(slice(None), *window)], np.nan)
-            for each in indices
-        ]
-    )
-    known = np.isfinite(stack).any(axis=0)
-    return np.where(known, np.nanmedian(np.where(known, stack, 0), axis=0), np.nan).astype(np.float32)
-
-
-def edges_now(looks: Sequence[Look], where: NDArray[np.bool_], sights: Sequence[int]) -> float:
-    """`edges_of` an outline in the latest of the looks named, 0 where there is none."""
-    if not len(sights):
-        return 0.0
-    rows, cols = np.nonzero(where)
-    window = (
-        slice(max(int(rows.min()) - EDGES_PX, 0), min(int(rows.max()) + EDGES_PX + 1, where.shape[0])),
-        slice(max(int(cols.min()) - EDGES_PX, 0), min(int(cols.max()) + EDGES_PX + 1, where.shape[1])),
-    )
-    return edges_of(_typical(looks, window, sights[-AFTER_LOOKS:]), where[window])
 
 
 def edges_of(mean: NDArray[np.float32], where: NDArray[np.bool_]) -> float:

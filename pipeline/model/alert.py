@@ -30,6 +30,16 @@ class Kind(StrEnum):
     DEMOLISHED = "demolished"
 
 
+class State(StrEnum):
+    """What the ground is. Vegetated includes fields that are bare at times; other is like none of the classes."""
+
+    VEGETATED = "vegetated"
+    BARE = "bare"
+    BUILT = "built"
+    WATER = "water"
+    OTHER = "other"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Evidence:
     """How surely each pixel changed.
@@ -53,6 +63,23 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GroundPhase:
+    """Time in which the ground of an alert was of one state.
+
+    begins_after, begins: last clear look of the phase before, None for the first, and first clear look of this one.
+    ends, ends_before: last clear look of it, and first of the next phase, None while it lasts. probability: of the
+    state, 0..1.
+    """
+
+    state: State
+    begins_after: date | None
+    begins: date
+    ends: date
+    ends_before: date | None
+    probability: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
     """One change, with the bracket it began in and how sure we are of it.
 
@@ -60,6 +87,7 @@ class Alert:
     last_clear_before, first_seen: last clear look without it, first look with it.
     looks_seen, looks_clear: of the looks since first_seen, how many saw it, how many could have.
     label: short name within the site, given when the alert is first published.
+    phases: what its ground was and became, in time order; empty where it was not segmented.
     """
 
     id: str
@@ -80,6 +108,7 @@ class Alert:
     lon: float
     lat: float
     label: str = ""
+    phases: tuple[GroundPhase, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from typing import Any
 
 from odc.geo.geom import Geometry
 
-from pipeline.formats.databases import UntrustedError, connected, require_tables
+from pipeline.formats.databases import UntrustedError, connected, quoted, require_tables
 from pipeline.model.alert import Alert, Decision, Status
 from pipeline.model.errors import ReviewError
 from pipeline.model.imagery import SceneRecord
@@ -186,6 +186,7 @@ SCENE_COLUMNS = (
     "scene", "time", "used", "reason", "value", "limit_value", "note", "shift_row_px", "shift_col_px", "reliability",
     "clear_share", "boa_offset_dn", "offset_note", "geom",
 )  # fmt: skip
+PHASE_COLUMNS = ("change_id", "state", "from_after", "from", "to", "to_before", "probability")
 LOOK_COLUMNS = ("change_id", "scene", "time", "clear_share", "score", "seen")
 
 
@@ -195,6 +196,8 @@ def _fill(db: sqlite3.Connection, night: Night, before_commit: Callable[[], None
     alerts = [(alert, _machine_values(site, alert), encode(alert.outline, srs)) for alert in decision.alerts]
     looks = [(o.change_id, o.scene, utc(o.time), _plain(o.clear_share), _plain(o.score), int(o.seen))
              for o in decision.observations]  # fmt: skip
+    phases = [(alert.id, str(p.state), *_days(p.begins_after, p.begins, p.ends, p.ends_before), _plain(p.probability))
+              for alert in decision.alerts for p in alert.phases]  # fmt: skip
     scenes = [_scene_row(record, crs, srs) for record in night.records]
     outline = encode(Geometry(site.aoi, "EPSG:4326").to_crs(crs).geom, srs)
     # all is ready: from here on others wait for us, so only rows are moved
@@ -207,6 +210,7 @@ def _fill(db: sqlite3.Connection, night: Night, before_commit: Callable[[], None
     db.executemany("UPDATE changes SET label = ? WHERE change_id = ? AND label IS NULL", unnamed)
     ours = " WHERE change_id IN (SELECT value FROM json_each(?))"
     changed = _bring(db, "observations", LOOK_COLUMNS, looks, ours, (json.dumps(sorted(kept)),))
+    changed |= _bring(db, "phases", PHASE_COLUMNS, phases, ours, (json.dumps(sorted(kept)),))
     changed |= _bring(db, "scenes", SCENE_COLUMNS, scenes)
     changed |= _bring(db, "aoi", ("id", "name", "geom"), [(site.id, site.name, outline)])
     changed |= _bring(db, "provenance", ("key", "value"), sorted(night.provenance.items()))
@@ -299,7 +303,8 @@ def _bring(
     values: Sequence[Any] = (),
 ) -> bool:  # fmt: skip
     """A table of the machine's own brought to `rows`, touching only what differs; True if anything did."""
-    stored = db.execute(f"SELECT fid, {', '.join(columns)} FROM {table}{where} ORDER BY fid", values).fetchall()
+    names = ", ".join(quoted(name) for name in columns)
+    stored = db.execute(f"SELECT fid, {names} FROM {table}{where} ORDER BY fid", values).fetchall()
     wanted = dict.fromkeys(rows)
     extra = []
     for fid, *row in stored:
@@ -309,7 +314,7 @@ def _bring(
             extra.append((fid,))
     db.executemany(f"DELETE FROM {table} WHERE fid = ?", extra)
     marks = ", ".join("?" * len(columns))
-    db.executemany(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})", list(wanted))
+    db.executemany(f"INSERT INTO {table} ({names}) VALUES ({marks})", list(wanted))
     return bool(extra or wanted)
 
 
@@ -323,6 +328,10 @@ def _scene_row(record: SceneRecord, crs: str, srs: int) -> tuple[Any, ...]:
         record.note, *(_plain(part) for part in shift), _plain(record.reliability), _plain(record.clear_share),
         record.boa_offset_dn, record.offset_note, footprint,
     )  # fmt: skip
+
+
+def _days(*days: date | None) -> tuple[str | None, ...]:
+    return tuple(None if day is None else day.isoformat() for day in days)
 
 
 def _plain(value: Any, digits: int = 6) -> Any:

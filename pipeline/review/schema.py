@@ -31,6 +31,12 @@ OBSERVATIONS = {
     "change_id": pa.string(), "scene": pa.string(), "time": _STAMP, "clear_share": pa.float64(), "score": pa.float64(),
     "seen": pa.bool_(),
 }  # fmt: skip
+PHASES = {
+    "change_id": pa.string(), "state": pa.string(), "from_after": pa.date32(), "from": pa.date32(), "to": pa.date32(),
+    "to_before": pa.date32(), "probability": pa.float64(),
+}  # fmt: skip
+"""What the ground of a change was: from and to are the first and last clear look of a phase, from_after and to_before
+the clear looks of the phases beside it."""
 SCENES = {
     "scene": pa.string(), "time": _STAMP, "used": pa.bool_(), "reason": pa.string(), "value": pa.float64(),
     "limit_value": pa.float64(), "note": pa.string(), "shift_row_px": pa.float64(), "shift_col_px": pa.float64(),
@@ -50,15 +56,16 @@ NEWS = {
 }
 PROVENANCE = {"key": pa.string(), "value": pa.string()}
 COLUMNS = {
-    "changes": CHANGES, "aoi": AOI, "scenes": SCENES, "observations": OBSERVATIONS, "review_log": LOG, "news": NEWS,
-    "provenance": PROVENANCE,
+    "changes": CHANGES, "aoi": AOI, "scenes": SCENES, "observations": OBSERVATIONS, "phases": PHASES,
+    "review_log": LOG, "news": NEWS, "provenance": PROVENANCE,
 }  # fmt: skip
 """Every layer and its columns, geometries apart."""
 Styles = Mapping[tuple[str, str], str]
 """(table, style name) -> QML; the first style of a table is its default."""
 
 TABLES = (
-    "changes", "aoi", "scenes", "observations", "review_log", "news", "provenance", "outlines_written", "layer_styles",
+    "changes", "aoi", "scenes", "observations", "phases", "review_log", "news", "provenance", "outlines_written",
+    "layer_styles",
     "gpkg_contents", "gpkg_geometry_columns", "gpkg_spatial_ref_sys",
 )  # fmt: skip
 """Names under which a review file has plain tables, and nothing that computes."""
@@ -100,6 +107,7 @@ def create(path: Path, crs: str, styles: Styles) -> None:
     _layer(path, "aoi", AOI, crs, spatial=True)
     _layer(path, "scenes", SCENES, crs, spatial=True)
     _layer(path, "observations", OBSERVATIONS, crs)
+    _layer(path, "phases", PHASES, crs)
     _layer(path, "review_log", LOG, crs)
     _layer(path, "news", NEWS, crs)
     _layer(path, "provenance", PROVENANCE, crs)
@@ -108,6 +116,7 @@ def create(path: Path, crs: str, styles: Styles) -> None:
         with db:
             db.execute("CREATE UNIQUE INDEX changes_change_id ON changes (change_id)")
             db.execute("CREATE INDEX observations_change_id ON observations (change_id)")
+            db.execute("CREATE INDEX phases_change_id ON phases (change_id)")
             db.execute("CREATE UNIQUE INDEX provenance_key ON provenance (key)")
             # outlines as last written: one that differs was edited by the analyst. Not a layer, so not in the contents
             db.execute("CREATE TABLE outlines_written (change_id TEXT PRIMARY KEY, digest TEXT NOT NULL)")

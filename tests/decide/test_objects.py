@@ -8,14 +8,11 @@ from shapely.geometry import box
 
 from pipeline.decide.alerts import _apart
 from pipeline.decide.detections import LIMIT, LIMITS, Detection, confidence_of, detections, limit_of
-from pipeline.decide.kinds import is_browned, is_built, is_wood, kind
 from pipeline.decide.objects import Stack, objects
 from pipeline.decide.residuals import MISSING, SCALES, Baseline, Residual
 from pipeline.decide.screening import Screening
 from pipeline.model.alert import Alert, Kind, Status
-from pipeline.model.bands import ANALYSIS
 from pipeline.model.settings import Settings, override
-from pipeline.study.materials import BURNT, CLEARED, PLOUGHED, RED_TILE, ROOFS, WATER, levels
 from tests.decide.scenes import (
     BUILDING,
     DARK_ROOF,
@@ -83,7 +80,8 @@ def test_a_field_that_is_bare_every_summer_is_never_confirmed() -> None:
 
 @pytest.mark.parametrize(("clear_before", "at"), [(40, 42), (10, 25)], ids=["a year known", "a season known"])
 def test_bare_ground_is_confirmed_at_once_only_where_a_whole_year_is_known(clear_before: int, at: int) -> None:
-    (alert,) = confirmed(looks_with(clear_before + 20, (clear_before, 999, BUILDING, 1.5 * SOIL)))
+    soil = np.array([0.08, 0.115, 0.17, 0.25, 0.31])
+    (alert,) = confirmed(looks_with(clear_before + 20, (clear_before, 999, BUILDING, soil)))
     assert alert.kind is Kind.CLEARED_GROUND
     assert (alert.first_seen, alert.confirmed_at) == (day(clear_before), day(at))
 
@@ -223,49 +221,3 @@ def test_a_cloud_missed_in_the_latest_look_leaves_an_alert_as_it_is() -> None:
     (before,), (after,) = confirmed(looks[:12]), confirmed([*looks[:12], cloud])
     assert (after.first_seen, after.last_clear_before) == (before.first_seen, before.last_clear_before)
     assert after.outline.intersection(before.outline).area > 0.7 * before.outline.area
-
-
-@pytest.mark.parametrize("roof", sorted(ROOFS))
-def test_roofs_are_built_and_grounds_are_not(roof: str) -> None:
-    assert is_built(ANALYSIS, levels(ROOFS[roof], ANALYSIS))
-    for ground in (CLEARED, PLOUGHED, BURNT, WATER):
-        assert not is_built(ANALYSIS, levels(ground, ANALYSIS))
-    assert not is_built(ANALYSIS, GREEN)
-
-
-def test_a_tiled_roof_is_told_from_soil_by_its_stay() -> None:
-    tiles = levels(RED_TILE, ANALYSIS)
-    assert kind(ANALYSIS, GREEN, tiles, False, 1.0, False, False, True) is Kind.CLEARED_GROUND
-    assert kind(ANALYSIS, GREEN, tiles, False, 1.0, False, True, True) is Kind.NEW_STRUCTURE
-
-
-def test_tiles_over_a_roof_are_resurfaced_once_they_have_stayed() -> None:
-    old, tiles = levels(ROOFS["concrete"], ANALYSIS), levels(RED_TILE, ANALYSIS)
-    assert kind(ANALYSIS, old, tiles, False, 2.0, False, False, False) is Kind.DEMOLISHED
-    assert kind(ANALYSIS, old, tiles, False, 2.0, False, True, False) is Kind.RESURFACED
-    assert kind(ANALYSIS, old, tiles, False, 2.0, True, False, False) is Kind.RESURFACED
-    assert kind(ANALYSIS, GREEN, tiles, False, 2.0, True, False, True) is Kind.CLEARED_GROUND
-    assert kind(ANALYSIS, old, GREEN, False, 2.0, True, True, True) is Kind.DEMOLISHED
-
-
-def test_a_blue_roof_is_no_leaf_whatever_its_ndvi() -> None:
-    blue = levels(ROOFS["blue steel"], ANALYSIS).copy()
-    blue[3:5] *= 1.2
-    assert (blue[3] - blue[2]) / (blue[3] + blue[2]) > 0.35
-    assert is_built(ANALYSIS, blue)
-    assert not is_built(ANALYSIS, GREEN + 0.06)
-
-
-def test_a_roof_over_a_roof_is_resurfaced_and_ground_that_heals_was_cleared() -> None:
-    old, new = (levels(ROOFS[name], ANALYSIS) for name in ("concrete", "blue steel"))
-    assert kind(ANALYSIS, old, new, False, 2.0, False, False, True) is Kind.RESURFACED
-    assert kind(ANALYSIS, old, new, False, 0.8, False, False, True) is Kind.NEW_STRUCTURE
-    assert kind(ANALYSIS, old, GREEN, False, 2.0, False, False, True) is Kind.DEMOLISHED
-    assert kind(ANALYSIS, GREEN, new, True, 1.0, False, False, True) is Kind.CLEARED_GROUND
-
-
-def test_leaves_that_fall_are_browned_and_woods_are_woods() -> None:
-    brown = GREEN + np.array([0.006, 0.002, 0.040, -0.225, -0.230, 0.012, 0.055])
-    assert is_browned(ANALYSIS, GREEN, brown)
-    assert not is_browned(ANALYSIS, GREEN, levels(ROOFS["concrete"], ANALYSIS))
-    assert is_wood(ANALYSIS, GREEN) and not is_wood(ANALYSIS, brown)
