@@ -3,12 +3,15 @@ SHELL   := /bin/bash
 PYTHON  ?= python3
 PY      := .venv/bin/python
 BREAK   := .venv/bin/groundbreak
+FAST    := not (slow or integration or peer or faults or qgis or browser)
+CHECKS  := 'mypy pipeline groundbreak' 'python -m pytest --collect-only -qq -o addopts=--import-mode=importlib' 'ruff check .' 'ruff format --check .' \
+	lint-imports codespell 'deptry pipeline groundbreak'
 
 .DEFAULT_GOAL := help
-.PHONY: help detect nightly test lint bench peers faults fuzz qgis browser archive clean
+.PHONY: help detect nightly test test-fast lint coverage docs bench peers faults fuzz qgis browser archive clean
 
 help:  ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */\1\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 12
 
 .venv/.ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'error: Python 3.11 or newer is needed (PYTHON=$(PYTHON)): call make with PYTHON=python3.12, say'; exit 2; }
@@ -20,14 +23,23 @@ help:  ## this list
 detect: .venv/.ready  ## the demonstration sites, or SITE=id [SCENE=item or .SAFE] [ARGS='...']
 	@$(BREAK) detect $(if $(SITE),$(SITE),--sites aois/demo.geojson) $(if $(SCENE),--scene "$(SCENE)") $(ARGS)
 
-nightly: .venv/.ready  ## every site, only what is new [ARGS='...']
+nightly: .venv/.ready  ## new scenes of every site, notifications [ARGS='...']
 	@$(BREAK) nightly $(ARGS)
 
-test: .venv/.ready  ## unit, property, golden, structure and whole-command tests [ARGS='...']
+test: .venv/.ready  ## unit, property, golden, structure and whole-command tests; the slow ones: ARGS='-m slow'
 	@$(PY) -m pytest -n 2 --dist loadfile $(ARGS)
 
-lint: .venv/.ready  ## ruff, mypy and the floors
-	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy pipeline groundbreak && .venv/bin/lint-imports
+test-fast: lint  ## lint, and the tests of functions and single files [ARGS='...']
+	@$(PY) -m pytest -n 2 --dist worksteal -m '$(FAST)' $(ARGS)
+
+lint: .venv/.ready  ## ruff, mypy, layers, spelling, dependencies, and that every test can be imported
+	@printf '%s\n' $(CHECKS) | PATH="$$PWD/.venv/bin:$$PATH" xargs -P 2 -I{} bash -c 'out=$$({} 2>&1) || { echo "$$out"; exit 1; }'
+
+coverage: .venv/.ready  ## what the tests of `make test` execute, as a table and in htmlcov/ [ARGS='...']
+	@$(PY) -m pytest -n 2 --dist loadfile --cov --cov-report=term --cov-report=html $(ARGS)
+
+docs: .venv/.ready  ## the documentation site, in site/; a warning is an error
+	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
 
 bench: .venv/.ready  ## every benchmark, into benchmarks/RESULTS.md
 	@$(PY) -m benchmarks.run $(ARGS)
@@ -52,4 +64,4 @@ archive: .venv/.ready  ## the embedded archive again, from its package, and the 
 	@$(PY) aois/demo/make_archive.py && $(PY) aois/demo/make_simulated.py
 
 clean:  ## everything that can be made again, results excepted
-	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .coverage* htmlcov site

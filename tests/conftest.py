@@ -1,15 +1,49 @@
-"""What every test stands on: no network but loopback, an empty environment, the recorded data where they are."""
+"""For every test: no network but loopback, an empty environment, marks by folder, and the profiles of Hypothesis."""
 
 import os
 import socket
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+RECORDED_ABSENT = os.environ.get("GROUNDBREAK_RECORDED") == "absent"
+"""A CI that has no recorded data says so: their tests are skipped there."""
 KEPT = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "CI", "PYTHONPATH", "VIRTUAL_ENV", "SYSTEMROOT")
+INTEGRATION = (
+    "api/", "cli/", "run/", "study/", "review/test_publish.py",
+    "decide/test_objects.py", "decide/test_properties.py", "decide/test_renewals.py",
+    "catalogue/test_environment.py", "catalogue/test_fuzz_items.py", "catalogue/test_fuzz_readers.py",
+    "test_examples.py", "test_notebooks.py",
+)  # fmt: skip
+"""Below tests/: whole commands, long simulated series, other processes, fuzzing. `make test-fast` leaves them out."""
+UNIT = ("run/test_deploy.py", "run/test_keep.py", "study/test_evaluate.py", "study/test_weather.py")
+"""Files of those folders that are quick."""
+SLOW = (
+    "cli/test_damaged_results.py", "cli/test_demonstration.py", "run/test_memory.py", "run/test_wide.py",
+    "study/test_ablation.py", "study/test_plant_story.py", "study/test_sensitivity.py", "test_notebooks.py",
+)  # fmt: skip
+"""Files of a minute or more: `.ci/run` runs them, `make test` leaves them out."""
 ARITHMETIC = ("PYTEST", "OPENBLAS_")
 """What starts so is kept too: another BLAS kernel adds up in another order, and last bits are compared here."""
+
+settings.register_profile("dev", max_examples=20, deadline=None, derandomize=True)
+settings.register_profile("ci", max_examples=50, deadline=None, derandomize=True)
+settings.register_profile("nightly", max_examples=500, deadline=None, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") == "true" else "dev"))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by their file, before `-m` selects."""
+    folder = Path(__file__).parent
+    for item in items:
+        name = item.path.relative_to(folder).as_posix()
+        if name.startswith(INTEGRATION) and name not in UNIT:
+            item.add_marker("integration")
+        if name in SLOW:
+            item.add_marker("slow")
 
 
 @pytest.fixture(autouse=True)
@@ -34,9 +68,9 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of recorded data; a clone elsewhere lacks it, CI may not."""
+    """The folder of recorded data; a clone elsewhere lacks it, CI may not unless GROUNDBREAK_RECORDED is `absent`."""
     if not SHARED.is_dir():
-        if os.environ.get("CI") == "true":
+        if os.environ.get("CI") == "true" and not RECORDED_ABSENT:
             pytest.fail(f"the recorded data are missing at {SHARED}; under CI they must be there")
         pytest.skip("the recorded data are not beside this checkout")
     return SHARED

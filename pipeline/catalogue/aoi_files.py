@@ -32,7 +32,7 @@ NOT_AREAL = (
 
 
 def read_features(path: Path) -> tuple[list[Feature], list[str]]:
-    """The features of one file and remarks about it. Raises SiteError where the file is none of the three kinds."""
+    """The features of one file and remarks about it. Raises SiteError for any other kind of file."""
     where = str(path)
     try:
         if not path.is_file():
@@ -49,7 +49,9 @@ def read_features(path: Path) -> tuple[list[Feature], list[str]]:
             return read_kmz(path)
         text = path.read_bytes()
     except OSError as fault:
-        raise SiteError(f"cannot be read: {fault.strerror or fault}", where, "mend the file or its rights") from fault
+        raise SiteError(
+            f"cannot be read: {fault.strerror or fault}", where, "fix the file or its permissions"
+        ) from fault
     if suffix == ".kml" or text.lstrip()[:1] == b"<":
         return read_kml(text, where)
     return _geojson(text, where)

@@ -17,7 +17,7 @@ from pipeline.model.bands import Band
 from pipeline.model.errors import CatalogueError
 
 _SIZE = re.compile(r"_(\d\d)m$", re.IGNORECASE)
-MEND = "mend the item, or drop it from the catalogue"
+MEND = "fix the item, or remove it from the catalogue"
 SCALE = 1e-4
 """Reflectance of one DN, in all products of ESA and of all providers in the table."""
 MAX_SIDE = 60_000
@@ -122,7 +122,7 @@ def check_scale(raw: Mapping[str, Any], where: str) -> None:
     """
     for scale in stated_numbers(raw, "scale"):
         if abs(scale - SCALE) > 1e-9:
-            mend = f"only a scale of {SCALE:g} is read: convert the pixels, or mend the item"
+            mend = f"only a scale of {SCALE:g} is read: convert the pixels, or fix the item"
             raise CatalogueError(f"scale {scale:g} is stated", where, mend)
 
 

@@ -36,7 +36,7 @@ def is_scl(name: str) -> bool:
 
 
 def bands_of_descriptions(descriptions: Sequence[str | None]) -> dict[Band, int] | None:
-    """Band -> its number in the file, from 1; None where the descriptions do not tell.
+    """Band -> its number in the file, from 1; None if the descriptions do not name the bands.
 
     A file of 13 or 12 bands without descriptions is taken in ESA's order (12: without B10).
     """

@@ -7,11 +7,7 @@ from typing import Any
 from pipeline.catalogue.assets import Asset, stated_numbers
 from pipeline.catalogue.providers import Provider
 from pipeline.model.bands import Band
-from pipeline.model.imagery import OffsetClaim
-
-FIRST_WITH_OFFSET = "04.00"
-"""Processing baseline from which ESA adds 1000 to every DN but 0 (2022-01-25); reprocessed older scenes have it too."""
-OFFSET_DN = 1000
+from pipeline.model.imagery import FIRST_WITH_OFFSET, OFFSET_DN, OffsetClaim
 
 
 def claim_of(

@@ -36,7 +36,7 @@ AGAIN = frozenset({403, 408, 425, 429, 500, 502, 503, 504})
 """Answers worth another try; 403 is how one provider throttles."""
 NOT_FOLLOWED, TOO_SLOW = 310, 598
 """Status of what no server says: a redirect that leads away, and an answer that does not end."""
-MEND = "try again later; `groundbreak doctor` tells which providers answer"
+MEND = "try again later; `groundbreak doctor` shows which providers answer"
 
 
 class RefusedError(CatalogueError):
@@ -65,7 +65,7 @@ class PatientIO(StacApiIO):
         headers: dict[str, str] | None = None,
         parameters: dict[str, Any] | None = None,
     ) -> str:
-        """The text of a JSON document; anything else is asked for again. Raises RefusedError with the last fault."""
+        """The text of a JSON document; anything else is requested again. Raises RefusedError with the last error."""
         fault: RefusedError | None = None
         for attempt in range(self.tries):
             if fault is not None:

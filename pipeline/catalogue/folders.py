@@ -19,20 +19,27 @@ from shapely.geometry import Polygon, box
 
 from pipeline.catalogue.bandnames import bands_of_descriptions, is_scl, name_to_band
 from pipeline.catalogue.listing import files_below
+from pipeline.catalogue.pixels import MARGIN_M
 from pipeline.catalogue.product import normal_baseline
 from pipeline.catalogue.rasters import open_raster
 from pipeline.catalogue.safe import product_paths, read_products
 from pipeline.model.bands import VISIBLE, Band
 from pipeline.model.errors import PixelError, UsageError
-from pipeline.model.imagery import Chip, Granule, Level, OffsetClaim, Raster, Scene
+from pipeline.model.imagery import (
+    FIRST_OFFSET_DAY,
+    FIRST_WITH_OFFSET,
+    OFFSET_DN,
+    Chip,
+    Granule,
+    Level,
+    OffsetClaim,
+    Raster,
+    Scene,
+)
 
 SUFFIXES = (".tif", ".tiff", ".jp2")
-MARGIN_M = 120.0
-"""Ground read around the grid for the one later warp: the largest shift looked for (80 m) and more."""
-FIRST_OFFSET_DAY = datetime(2022, 1, 25, tzinfo=UTC)
-"""Processing baseline 04.00 began here; no product made earlier has the +1000 in its DN."""
 UNDATED = datetime(1970, 1, 1, tzinfo=UTC)
-"""Time of a side whose names and tags tell none."""
+"""Time of a side whose names and tags state none."""
 MAX_REFLECTANCE = 4.0
 """Floating-point values below it are reflectances, not DN."""
 _DATE = re.compile(
@@ -54,7 +61,7 @@ class BandFile:
 class Side:
     """What a folder or file holds, before any pixel is read.
 
-    footprint: lon/lat, the ground that every band covers. dated: False = no name or tag tells the day.
+    footprint: lon/lat, the ground that every band covers. dated: False = no name or tag states the day.
     """
 
     path: Path
@@ -161,7 +168,7 @@ def _bands_of_file(path: Path, role: str) -> tuple[dict[Band, BandFile], None]:
         named = bands_of_descriptions(source.descriptions)
     if named is None:
         raise UsageError(
-            "cannot tell which band is which",
+            "the bands cannot be identified",
             f"{role} {path}",
             "give the bands descriptions B02, B03, … or a folder with one file a band",
         )
@@ -242,14 +249,16 @@ def _claim(names: Sequence[str], time: datetime | None) -> OffsetClaim:
     if baseline is None and any(_BASELINE.search(name) for name in names):
         return OffsetClaim(dn=None, reason="made by a user, whose baseline number says nothing of the offset")
     if baseline is not None:
-        return OffsetClaim(dn=1000 if baseline >= "04.00" else 0, reason=f"baseline {baseline} by its name")
+        return OffsetClaim(
+            dn=OFFSET_DN if baseline >= FIRST_WITH_OFFSET else 0, reason=f"baseline {baseline} by its name"
+        )
     if time is not None and time < FIRST_OFFSET_DAY:
         return OffsetClaim(dn=0, reason=f"acquired before {FIRST_OFFSET_DAY:%Y-%m-%d}")
-    return OffsetClaim(dn=None, reason="the names tell no processing baseline")
+    return OffsetClaim(dn=None, reason="the names state no processing baseline")
 
 
 def _id(path: Path) -> str:
-    """Folder and name, as `before`, `paris/before` and a product name all tell a reader most."""
+    """Folder and name: informative for `before`, `paris/before` and a product name alike."""
     stem = path.resolve().stem if path.is_file() else path.resolve().name
     return re.sub(r"[^A-Za-z0-9._+-]+", "-", f"{path.resolve().parent.name}-{stem}").strip("-.")[-100:] or "scene"
 

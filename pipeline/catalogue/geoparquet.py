@@ -18,7 +18,7 @@ MAX_ROWS = 200_000
 ROWS_AT_ONCE = 200
 MAX_BATCH_BYTES = 512_000_000
 """Largest group of rows unpacked: 20,000 recorded items."""
-MEND = "mend the file, or write it again with stac-geoparquet"
+MEND = "fix the file, or write it again with stac-geoparquet"
 _ITEM = ("type", "id", "collection", "stac_version", "stac_extensions", "bbox", "geometry", "assets", "links")
 
 
@@ -61,7 +61,7 @@ def _item(row: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON has it: a column that is empty in this row is none, a time is text."""
+    """A value as in JSON: an empty column becomes None, a time becomes text."""
     if isinstance(value, dict):
         return {key: _plain(each) for key, each in value.items() if each is not None}
     if isinstance(value, list):

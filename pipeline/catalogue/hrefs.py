@@ -17,7 +17,7 @@ _DRIVE = re.compile(r"^[A-Za-z]:[\\/]")
 _SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*:")
 _NUMERIC = re.compile(r"^[0-9a-fx.]+$", re.IGNORECASE)
 REMOTE = ("https", "http", "s3")
-MEND = "drop the item from the catalogue, or mend its href"
+MEND = "remove the item from the catalogue, or fix its href"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class Fence:
 
 
 def resolve(href: object, fence: Fence, where: str) -> str:
-    """An href as an absolute path or URL. Raises CatalogueError where it leads outside the fence."""
+    """An href as an absolute path or URL. Raises CatalogueError outside the asset allow-list."""
     if not isinstance(href, str) or not href.strip():
         raise CatalogueError(f"href is {str(href)[:60]!r}", where, MEND)
     if re.search(r"[\x00-\x1f\x7f]", href) or "/vsi" in unquote(href).lower():
@@ -141,12 +141,12 @@ def host_of(address: str) -> str:
 
 
 def joined(base: str, href: str, where: str) -> str:
-    """An href from the document at `base`, as an address. Raises CatalogueError where it is none."""
+    """An href of the document at `base` as an absolute address. Raises CatalogueError if it is not one."""
     try:
         address = urljoin(base, href)
         urlsplit(address)
     except ValueError as fault:
-        raise CatalogueError(f"href {href[:80]!r} is no address: {fault}", where, "mend that address") from fault
+        raise CatalogueError(f"href {href[:80]!r} is no address: {fault}", where, "fix that address") from fault
     return address
 
 
@@ -193,7 +193,7 @@ def redact(href: str) -> str:
     try:
         parts = urlsplit(href)
     except ValueError:
-        return "an address that is none"
+        return "not an address"
     if not parts.query and "@" not in parts.netloc:
         return href
     query = urlencode(

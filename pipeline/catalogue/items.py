@@ -1,4 +1,4 @@
-"""One parse of a STAC item: whatever wrote it, out comes a Product; nobody looks at the JSON afterwards."""
+"""Parse a STAC item of any provider once into a Product; no later code reads the JSON."""
 
 import re
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ from pipeline.model.errors import CatalogueError
 from pipeline.model.imagery import Granule, Level
 
 _REMOTE = re.compile(r"^[A-Za-z][A-Za-z0-9]*://[A-Za-z0-9._-]+(?:[:/]|$)")
-MEND = "mend the item, or drop it from the catalogue"
+MEND = "fix the item, or remove it from the catalogue"
 
 
 def parse_item(raw: Mapping[str, Any], fence: Fence) -> Product:
@@ -191,7 +191,7 @@ def _footprint(raw: Mapping[str, Any], where: str) -> BaseGeometry:
     geometry, bbox = raw.get("geometry"), raw.get("bbox")
     try:
         if geometry is not None and not _is_blank(geometry):
-            with np.errstate(invalid="ignore"):  # corners that are no numbers are told below
+            with np.errstate(invalid="ignore"):  # corners that are not numbers are reported below
                 found = shape(geometry)
         elif isinstance(bbox, list) and len(bbox) in (4, 6):
             west, south, east, north = (float(bbox[i]) for i in ((0, 1, 2, 3) if len(bbox) == 4 else (0, 1, 3, 4)))

@@ -110,7 +110,7 @@ def _corners(text: str) -> list[tuple[float, float]]:
     """The corners of a ring, however programs set blanks and commas; none is ever left out.
 
     By the standard a blank stands between corners and a comma inside them. Some programs write blanks after the commas,
-    some a comma between corners too. Raises ValueError where it cannot be told which number is which.
+    some a comma between corners too. Raises ValueError if the numbers are ambiguous.
     """
     runs = [[_number(part) for part in run.split(",")] for run in _COMMA.sub(",", text.strip().strip(",")).split()]
     if any(len(run) < 2 for run in runs):
@@ -125,7 +125,7 @@ def _corners(text: str) -> list[tuple[float, float]]:
         and (corners := list(zip(numbers[::size], numbers[1::size], strict=True)))[0] == corners[-1]
     ]
     if len(fitting) != 1:
-        raise ValueError("commas between corners, and no way to tell where one ends")
+        raise ValueError("commas between corners, so their ends are ambiguous")
     return fitting[0]
 
 

@@ -49,7 +49,7 @@ RETRIES_PER_SCENE = 8
 PAUSE_S = 1.0
 """Seconds before a read is tried again; grows with each try of the asset."""
 MARGIN_M = 120.0
-"""Ground read around the grid for the one later warp: the largest shift looked for (80 m) and more."""
+"""Ground read around the grid for the one later warp: the largest shift that is searched (80 m) and more."""
 MARGIN_PX = 4
 """Native pixels read around that: the reach of the resampling kernel."""
 MAX_PIXELS = 100_000_000
@@ -105,7 +105,7 @@ def read_chips(scene: Scene, grid: GeoBox, bands: Sequence[Band]) -> tuple[Chip,
     try:
         rasters = [_copied(each.result()) for each in out]
     finally:
-        # after a fault nothing more of the scene is begun, and nothing goes on behind the back of the next
+        # after an error no other read of the scene starts, and none runs on during the next scene
         for each in out:
             each.cancel()
         wait(out)
@@ -134,7 +134,7 @@ def _copied(raster: Raster | None) -> Raster | None:
 
 
 def _with_retries(read: _Read, budget: _Budget) -> Raster | None:
-    """Read; on a fault again, past GDAL's memory of it, as long as the scene's budget lasts."""
+    """Read; repeat after an error, without GDAL's cache of it, within the budget of the scene."""
     attempt = 0
     while True:
         target, options = _opened(read, attempt)
@@ -183,7 +183,7 @@ def _crs(source: DatasetReader, read: _Read) -> CRS:
     try:
         stated = CRS.from_user_input(read.crs) if read.crs else None
     except CRSError as fault:
-        raise _wrong(read, f"its item says CRS {read.crs}, which is none") from fault
+        raise _wrong(read, f"its item states CRS {read.crs}, which is not a CRS") from fault
     if source.crs is None:
         if stated is None:
             raise _wrong(read, "neither the file nor its item says in which CRS it lies")

@@ -35,7 +35,7 @@ class ProductName:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Product:
-    """A granule with what tells its acquisition from others.
+    """A granule with the fields that identify its acquisition.
 
     time:     by the catalogue: tile or datatake time, for the search window. datatake: "S2B_20250731T131909".
     strip:    sensing start of the datastrip, "20250731T131905". provider: row of providers.toml that read it.

@@ -43,7 +43,7 @@ class RangeError(OSError):
 
 
 class RemoteFile(MultiByteRangeResourceContainer):  # type: ignore[misc]
-    """One file at one address, in the form of rasterio's openers. fault: why the last read failed, None if none did."""
+    """One file at one address, in the form of rasterio's openers. `fault`: why the last read failed, or None."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -214,7 +214,7 @@ class _Reading:
         return self._position
 
     def read(self, count: int = -1) -> bytes:
-        """Bytes from the position on; none after a fault, which GDAL then reports as a failed read."""
+        """Bytes from the position on; empty after an error, which GDAL then reports as a failed read."""
         wanted = self._file.total - self._position if count < 0 else count
         try:
             data = self._file.bytes_at(self._position, wanted)
@@ -224,7 +224,7 @@ class _Reading:
         return data
 
     def get_byte_ranges(self, offsets: Sequence[int], sizes: Sequence[int]) -> list[bytes]:
-        """Several ranges; those that touch are one request. Empty bytes after a fault, as in `read`."""
+        """Several ranges; those that touch are one request. Empty bytes after an error, as in `read`."""
         found = []
         try:
             for start, parts in _runs(offsets, sizes):

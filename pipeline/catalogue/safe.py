@@ -16,7 +16,6 @@ from shapely.errors import GEOSException
 from shapely.geometry import Polygon
 from shapely.geometry.base import BaseGeometry
 
-from pipeline.catalogue.claims import FIRST_WITH_OFFSET, OFFSET_DN
 from pipeline.catalogue.items import polygons
 from pipeline.catalogue.listing import files_below, files_of, is_hidden
 from pipeline.catalogue.product import (
@@ -32,7 +31,7 @@ from pipeline.catalogue.product import (
 from pipeline.catalogue.static import INDEXES, Walk
 from pipeline.model.bands import Band
 from pipeline.model.errors import CatalogueError
-from pipeline.model.imagery import Granule, Level, OffsetClaim
+from pipeline.model.imagery import FIRST_WITH_OFFSET, OFFSET_DN, Granule, Level, OffsetClaim
 
 MEND = "download the product again"
 MAX_XML = 64_000_000
@@ -115,7 +114,9 @@ def _products_in(folder: Path, depth: int) -> list[Path]:
     try:
         inside = files_of(folder)
     except OSError as fault:
-        raise CatalogueError(f"cannot be listed: {fault.strerror or fault}", str(folder), "mend its rights") from fault
+        raise CatalogueError(
+            f"cannot be listed: {fault.strerror or fault}", str(folder), "fix its permissions"
+        ) from fault
     if any(_PRODUCT_XML.match(path.name) for path in inside):
         return [folder]
     found = [path for path in inside if path.suffix.lower() == ".zip" and (depth == DEPTH or parse_name(path.name))]
@@ -126,7 +127,7 @@ def _products_in(folder: Path, depth: int) -> list[Path]:
 
 
 def read_products(paths: Sequence[Path]) -> Walk:
-    """Every product that can be read; a broken one is a fault and takes no other with it."""
+    """Every product that can be read; a broken one becomes an error and does not affect the others."""
     walk = Walk()
     for path in paths:
         try:

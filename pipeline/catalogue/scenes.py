@@ -1,6 +1,6 @@
-"""Every scene of a site: picks the reader for a source, merges twins, orders by time."""
+"""Every scene of a site: select the reader for a source, merge duplicate products, order by time."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,10 +13,9 @@ from pipeline.catalogue.static import DOCUMENTS, Walk, read_static
 from pipeline.catalogue.twins import merge
 from pipeline.model.errors import CatalogueError, GroundbreakError
 from pipeline.model.imagery import Reason, Rejection, Scene
+from pipeline.model.progress import Progress
 from pipeline.model.settings import Settings
 from pipeline.model.site import Site
-
-Progress = Callable[[str, int, int, str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +40,7 @@ def find(
 
     source: a static STAC document or folder, the root of a STAC API, or a folder of .SAFE products.
     collection: the only one to take; None: of an API the one of the settings, elsewhere whatever there is.
-    Raises CatalogueError where the source as a whole cannot be read; an item that cannot is one of the faults.
+    Raises CatalogueError where the source as a whole cannot be read; an item that cannot is one of `faults`.
     """
     source = local_or_remote(source)
     if _is_searched(source):

@@ -1,4 +1,4 @@
-"""AOI files to sites: one bad feature never takes the others, and every fault names file, feature and mend."""
+"""AOI files to sites. A bad feature does not affect the others; every error names file, feature and fix."""
 
 import json
 import re
@@ -28,14 +28,14 @@ MIN_AREA_M2 = 100.0
 """One pixel."""
 MAX_VERTICES = 100_000
 GRID_TO_AOI = 2.0
-"""A grid may be so many times the largest AOI: a square that stands on its corner fills half of its own."""
+"""Largest grid relative to the largest AOI: a square on its corner fills half of its grid."""
 _WHOLE = re.compile(r"^\d+\.0*$")
 OWN = ("id", "name", "catalog", "collection", "start", "end", "false_alarms", "settings")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SitesRead:
-    """What AOI files gave: sites, faults of files and features, and remarks on what was mended."""
+    """Content of AOI files: sites, errors of files and features, and remarks on repaired features."""
 
     sites: tuple[Site, ...]
     faults: tuple[SiteError, ...]
@@ -73,7 +73,7 @@ def _files(paths: Sequence[Path]) -> list[Path]:
     for path in paths:
         try:
             found += [file for file in files_of(path) if file.suffix.lower() in READABLE]
-        except OSError:  # no folder that can be read: the fault is told where it is read as a file
+        except OSError:  # not a readable folder: reading it as a file reports the error
             found.append(path)
     return list(dict.fromkeys(found))
 
@@ -195,7 +195,7 @@ def _aoi(geometry: BaseGeometry | None, where: str, max_km2: float) -> tuple[Pol
         if not parts:
             raise SiteError("a ring that crosses itself and leaves no area", where, "draw it again")
         plane = shapely.union_all(parts)
-        notes.append(f"{where}: a ring crossed itself and was mended")
+        notes.append(f"{where}: a ring crossed itself and was repaired")
     left, _, right, _ = plane.bounds
     if right - left > 180:
         raise SiteError("crosses the antimeridian", where, "split it at 180 degrees into two sites")

@@ -24,18 +24,18 @@ MAX_DOCUMENTS = 200_000
 """Documents read of one catalogue; a catalogue that links to itself in ever new ways ends here."""
 MAX_BYTES = 512_000_000
 """Largest document read, bytes: a FeatureCollection of 20 000 recorded items."""
-MEND = "mend the file, or drop it from the catalogue"
+MEND = "fix the file, or remove it from the catalogue"
 
 
 @dataclass(slots=True)
 class Walk:
-    """What a catalogue gave: products, and a fault for each document or item that cannot be read."""
+    """Content of a catalogue: products, and an error for each document or item that cannot be read."""
 
     products: list[Product] = field(default_factory=list)
     faults: list[CatalogueError] = field(default_factory=list)
 
     def add(self, raw: object, fence: Fence) -> None:
-        """Parse one item; a bad one becomes a fault and takes no other with it."""
+        """Parse one item; a bad one becomes an error and does not affect the others."""
         if not isinstance(raw, Mapping):
             self.faults.append(CatalogueError(f"an item is {type(raw).__name__}, not an object", fence.base, MEND))
             return
@@ -73,7 +73,9 @@ def _read_folder(folder: Path, hosts: frozenset[str], folders: tuple[str, ...], 
     try:
         files = sorted(path for path in islice(files_below(folder), MAX_DOCUMENTS) if path.suffix.lower() in DOCUMENTS)
     except OSError as fault:
-        raise CatalogueError(f"cannot be listed: {fault.strerror or fault}", str(folder), "mend its rights") from fault
+        raise CatalogueError(
+            f"cannot be listed: {fault.strerror or fault}", str(folder), "fix its permissions"
+        ) from fault
     if not files:
         raise CatalogueError("no STAC document in this folder", str(folder), "name a folder with catalog.json or items")
     for path in files:

@@ -126,7 +126,7 @@ def _plain(value: Any) -> Any:
 
 
 class Step(Protocol):
-    """Tells how far a long piece of work is: `step(site, done, total, what)`."""
+    """Progress of a long operation: `step(site, done, total, what)`."""
 
     def __call__(self, site: str, done: int, total: int, what: str) -> None:
         """Note that `done` of `total` pieces of `what` are ready."""
@@ -155,12 +155,12 @@ def error(fault: Exception | str) -> None:
 
 
 def note(text: str) -> None:
-    """Something worth knowing that is no fault, on stderr."""
+    """Print a note, which is not an error, on stderr."""
     _err.print(f"note: {' '.join(text.split())}", markup=False, style="yellow" if _err.is_terminal else None)
 
 
 class Pace:
-    """How fast a stage goes, for those who read a log: told once in TOLD_EVERY_S."""
+    """Speed of a stage for readers of a log, printed once in TOLD_EVERY_S."""
 
     def __init__(self, now: float, done: int) -> None:
         self._began, self._told, self._first = now, now, done

@@ -16,8 +16,8 @@ groundbreak sites add --lon 127.6568 --lat 39.9209 --radius-m 1000 --name "My pl
 
 
 def demo(
-    folder: Path = typer.Option(Path("out"), "--out", help="where results go"),
-    workers: int = typer.Option(None, min=1, help="sites judged side by side; default: one a core"),
+    folder: Path = typer.Option(Path("out"), "--out", help="folder of the results"),
+    workers: int = typer.Option(None, min=1, help="sites processed in parallel; default: one per core"),
 ) -> int:
     r"""Run the embedded demonstration: real pixels, no network.
 

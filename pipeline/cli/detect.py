@@ -20,18 +20,18 @@ from pipeline.run.lock import alone
 
 
 def detect(
-    site: list[str] = typer.Argument(None, help="ids of sites; none = every site of --sites"),
+    site: list[str] = typer.Argument(None, help="ids of sites; default: every site of --sites"),
     sites: list[Path] = typer.Option(None, help="AOI files (GeoJSON, GPKG, KML); default: aois/"),
     catalog: str = typer.Option(None, help="STAC file or folder, API root, or folder of .SAFE products"),
-    scene: list[str] = typer.Option(None, help="one more scene to judge: a STAC item or a .SAFE product"),
+    scene: list[str] = typer.Option(None, help="an additional scene: a STAC item or a .SAFE product"),
     start: str = typer.Option(None, help="first day, 2023-01-31"),
     end: str = typer.Option(None, help="last day"),
-    folder: Path = typer.Option(Path("out"), "--out", help="where results go"),
-    workers: int = typer.Option(None, min=1, help="sites judged side by side; default: one a core"),
-    scheduler: str = typer.Option(None, help="Dask scheduler whose workers judge, tcp://host:8786"),
+    folder: Path = typer.Option(Path("out"), "--out", help="folder of the results"),
+    workers: int = typer.Option(None, min=1, help="sites processed in parallel; default: one per core"),
+    scheduler: str = typer.Option(None, help="Dask scheduler for the processing, tcp://host:8786"),
     as_json: bool = typer.Option(False, "--json", help="print the result as JSON instead of tables"),
 ) -> int:
-    r"""Find, correct, compare and outline what changed; write polygons, pictures and a QGIS project.
+    r"""Detect changes at sites; write polygons, pictures and a QGIS project.
 
     \b
     groundbreak detect --sites aois/demo.geojson

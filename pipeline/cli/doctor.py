@@ -1,4 +1,4 @@
-"""`groundbreak doctor`: is everything there, and how to mend what is not."""
+"""`groundbreak doctor`: checks of this machine, with a fix for each problem."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,10 +17,10 @@ STYLE = {Health.OK: "green", Health.WARNING: "yellow", Health.FAULT: "bold red"}
 
 
 def doctor(
-    folder: Path = typer.Option(Path("out"), "--out", help="folder where results would go"),
+    folder: Path = typer.Option(Path("out"), "--out", help="folder of the results"),
     as_json: bool = typer.Option(False, "--json", help="print the checks as JSON"),
 ) -> int:
-    r"""Check this machine line by line: versions, drivers, settings, sites, rights, disk, network, clock.
+    r"""Check this machine: versions, drivers, settings, sites, permissions, disk, network, clock.
 
     \b
     groundbreak doctor

@@ -19,13 +19,13 @@ from pipeline.study.verdicts import EDGES, precision
 
 
 def evaluate(
-    review: Path = typer.Argument(..., metavar="REVIEW.gpkg", help="what detect wrote: out/<site>/review.gpkg"),
-    truth: Path = typer.Argument(None, metavar="TRUTH.geojson", help="what happened; simulate writes one"),
-    verdicts: bool = typer.Option(False, "--verdicts", help="against the verdicts in the review file instead"),
+    review: Path = typer.Argument(..., metavar="REVIEW.gpkg", help="review file: out/<site>/review.gpkg"),
+    truth: Path = typer.Argument(None, metavar="TRUTH.geojson", help="true changes; simulate writes such a file"),
+    verdicts: bool = typer.Option(False, "--verdicts", help="compare with the verdicts in the review file"),
     as_json: bool = typer.Option(False, "--json", help="print every figure as JSON instead of tables"),
     file: Path = typer.Argument(None, metavar="FIGURES.json", help="with --json: write it here and print the tables"),
 ) -> int:
-    r"""Score alerts: what was found, when and how well outlined, what was missed, what was claimed and never was.
+    r"""Score alerts: recall, delays, outlines, misses and false alerts.
 
     \b
     groundbreak evaluate out/simulated/review.gpkg sim/truth.geojson

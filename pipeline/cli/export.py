@@ -19,8 +19,8 @@ from pipeline.run.stack import open_stack
 def export(
     site: str = typer.Argument(..., help="id of the site"),
     form: str = typer.Option("geojson", "--format", help=f"one of {', '.join((*KINDS, *STACKS))}"),
-    to: Path = typer.Option(None, help="file or folder to write; default: beside the site's results"),
-    folder: Path = typer.Option(Path("out"), "--out", help="where the results are"),
+    to: Path = typer.Option(None, help="file or folder to write; default: in the results of the site"),
+    folder: Path = typer.Option(Path("out"), "--out", help="folder of the results"),
     sites: list[Path] = typer.Option(None, help="netcdf, zarr: AOI files; default: aois/"),
     catalog: str = typer.Option(None, help="netcdf, zarr: STAC file or folder, API root, or folder of .SAFE products"),
     start: str = typer.Option(None, help="netcdf, zarr: first day"),
@@ -28,7 +28,7 @@ def export(
 ) -> int:
     r"""Write a site's changes as GeoJSON, GeoParquet, KML with pictures, STAC items, CSV, figures, films or a zip.
 
-    netcdf and zarr are the looks themselves: registered, masked and normalised reflectance on one grid, from the cache
+    netcdf and zarr contain the looks: registered, masked and normalised reflectance on one grid, from the cache
     of detect where that has them.
 
     \b
@@ -56,7 +56,7 @@ def _looks(wanted: Question, form: str, to: Path | None, out: Path) -> Path:
         try:
             place.path.mkdir(parents=True, exist_ok=True)
         except OSError as fault:
-            raise ReviewError(f"cannot be written: {fault.strerror}", str(place.path), "mend the rights") from fault
+            raise ReviewError(f"cannot be written: {fault.strerror}", str(place.path), "fix the permissions") from fault
         path = export_stack(place, wanted.site.id, form, dataset, to)
     for line in filter(None, str(dataset.attrs["warnings"]).splitlines()):
         error(line)

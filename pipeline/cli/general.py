@@ -54,7 +54,7 @@ def shared() -> list[Any]:
 
 
 def _apply(_context: Any, parameter: Any, value: Any) -> Any:
-    """Take over a value that was given; a default must not undo what stands before the command's name."""
+    """Take over a value that was given; a default must not undo an option before the name of the command."""
     if not value:
         return value
     if parameter.name == "env_file":

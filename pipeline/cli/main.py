@@ -15,25 +15,25 @@ from pipeline.cli.console import close_streams, error, open_streams, write_what_
 from pipeline.cli.general import reset, shared
 from pipeline.model.errors import Exit, GroundbreakError
 
-HELP = """Watch places on public Sentinel-2 imagery: what was built, since when, how big, how surely.
+HELP = """Detect new construction in areas of interest on Sentinel-2 imagery.
 
-Exit codes: 0 done; 1 unexpected fault; 2 wrong usage, settings or input; 3 some sites failed, the others are
+Exit codes: 0 done; 1 unexpected error; 2 wrong usage, settings or input; 3 some sites failed, the others are
 done; 4 nothing new; 130 interrupted.
 """
 COMMANDS: Mapping[str, str] = {
     "demo": "the embedded demonstration: real pixels, no network",
-    "detect": "find what changed, over a history or in a new scene",
-    "nightly": "every site, only what is new",
-    "pair": "what was built between two acquisitions",
-    "scenes": "every scene of a site: used, or rejected and why",
-    "sites": "check, add and list the places that are watched",
-    "report": "report.html again, with the verdicts given since",
+    "detect": "detect changes in a history or in a new scene",
+    "nightly": "process new scenes of every site, send notifications",
+    "pair": "outline construction between two acquisitions",
+    "scenes": "list the scenes of a site: used, or rejected and why",
+    "sites": "check, add and list sites",
+    "report": "write report.html again with the latest verdicts",
     "review": "a local page to give verdicts by single keys",
-    "export": "results and looks in forms that other programs read",
+    "export": "write results and looks in formats of other programs",
     "simulate": "a catalogue of simulated looks, with its truth",
     "evaluate": "score alerts against the truth or the verdicts",
-    "sensitivity": "which buildings would have been detected",
-    "status": "each site: last success, newest scene, failures in a row",
+    "sensitivity": "probability of detection by building size",
+    "status": "last success, newest scene and failures of each site",
     "doctor": "check this machine, with a fix for each error",
 }
 """Command -> the line that `groundbreak --help` shows, known without an import of the command.
@@ -46,7 +46,7 @@ METAVARS: Mapping[str, str] = {
     "scheduler": "ADDRESS", "config": "FILE", "env_file": "FILE", "form": "FORMAT", "name": "NAME", "identity": "ID",
     "before": "BEFORE", "after": "AFTER",
 }  # fmt: skip
-"""Parameter -> what stands for its value in help and error lines, in place of the type."""
+"""Parameter -> name of its value in help and error lines, in place of the type."""
 
 # typer brings a click of its own and names only some of its exceptions
 ClickException: Any = next(each for each in typer.BadParameter.__mro__ if each.__name__ == "ClickException")

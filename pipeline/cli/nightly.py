@@ -1,4 +1,4 @@
-"""`groundbreak nightly`: every site, only what is new."""
+"""`groundbreak nightly`: process new scenes of every site, send notifications."""
 
 import os
 import time
@@ -25,17 +25,17 @@ from pipeline.run.notify import notify
 
 def nightly(
     sites: list[Path] = typer.Option(None, help="AOI files; default: aois/"),
-    catalog: str = typer.Option(None, help="catalogue for sites that name none of their own"),
-    folder: Path = typer.Option(Path("out"), "--out", help="where results go"),
-    until: str = typer.Option(None, help="replay the night of this day; into a folder of its own"),
-    workers: int = typer.Option(None, min=1, help="sites judged side by side; default: one a core"),
-    scheduler: str = typer.Option(None, help="Dask scheduler whose workers judge, tcp://host:8786"),
+    catalog: str = typer.Option(None, help="catalogue of sites without one"),
+    folder: Path = typer.Option(Path("out"), "--out", help="folder of the results"),
+    until: str = typer.Option(None, help="replay the night of this day, into another folder"),
+    workers: int = typer.Option(None, min=1, help="sites processed in parallel; default: one per core"),
+    scheduler: str = typer.Option(None, help="Dask scheduler for the processing, tcp://host:8786"),
 ) -> int:
-    r"""Look at every site, judge those that have something new, stay quiet about the others.
+    r"""Process the sites with new scenes, publish their results and send notifications.
 
-    Exit code 4 where there was nothing new anywhere. On a terminal it shows its progress; elsewhere it writes one JSON
-    line a site, for a journal. out/groundbreak.prom holds the figures for a monitor, out/feed.xml the news of all
-    sites; webhook, mail and dead-man's switch: docs/nightly.md.
+    Exit code 4 if nothing was new. On a terminal it shows its progress; elsewhere it writes one JSON line per site.
+    out/groundbreak.prom contains metrics, out/feed.xml the alerts of all sites. docs/nightly.md describes webhook, mail
+    and dead-man's switch.
 
     \b
     groundbreak nightly --workers 2

@@ -1,4 +1,4 @@
-"""`groundbreak pair`: what was built between two acquisitions, from any two folders or files."""
+"""`groundbreak pair`: construction between two acquisitions, from any two folders or files."""
 
 from collections import Counter
 from pathlib import Path
@@ -13,11 +13,11 @@ from pipeline.run.pair import pair as compare
 
 def pair(
     before: Path = typer.Argument(..., help="folder of bands, .SAFE product or multi-band file"),
-    after: Path = typer.Argument(..., help="the same, later"),
-    aoi: Path = typer.Option(None, help="polygons to judge inside (GeoJSON, GPKG, KML); default: all common ground"),
-    folder: Path = typer.Option(Path("out/pair"), "--out", help="where results go"),
+    after: Path = typer.Argument(..., help="the later acquisition"),
+    aoi: Path = typer.Option(None, help="polygons to search (GeoJSON, GPKG, KML); default: all common ground"),
+    folder: Path = typer.Option(Path("out/pair"), "--out", help="folder of the results"),
 ) -> int:
-    r"""Compare two acquisitions and outline what was built between them.
+    r"""Outline construction between two acquisitions.
 
     \b
     groundbreak pair 2021-06-03/ 2024-06-12/ --aoi plant.geojson --out out/plant-pair

@@ -12,10 +12,10 @@ from pipeline.review.report import write_report
 
 
 def report(
-    site: list[str] = typer.Argument(..., help="ids of sites that have results"),
-    folder: Path = typer.Option(Path("out"), "--out", help="where the results are"),
+    site: list[str] = typer.Argument(..., help="ids of sites with results"),
+    folder: Path = typer.Option(Path("out"), "--out", help="folder of the results"),
 ) -> int:
-    r"""Write report.html of a site anew from its review file, with the verdicts given since the last run.
+    r"""Write report.html of a site again from its review file, with the latest verdicts.
 
     \b
     groundbreak report february-11-plant

@@ -18,12 +18,12 @@ EXTRA = ("starlette", "uvicorn")
 
 
 def review(
-    site: str = typer.Argument(..., help="id of a site that has results"),
-    folder: Path = typer.Option(Path("out"), "--out", help="where the results are"),
+    site: str = typer.Argument(..., help="id of a site with results"),
+    folder: Path = typer.Option(Path("out"), "--out", help="folder of the results"),
     port: int = typer.Option(0, min=0, max=65535, help="port on 127.0.0.1; 0: a free one"),
     browser: bool = typer.Option(True, help="open the page in the browser"),
 ) -> int:
-    r"""Give verdicts on a local page, one key each, until Ctrl+C. QGIS stays the main way.
+    r"""Serve a local page for verdicts by single keys, until Ctrl+C.
 
     \b
     groundbreak review february-11-plant

@@ -22,7 +22,7 @@ def scenes(
     end: str = typer.Option(None, help="last day"),
     as_json: bool = typer.Option(False, "--json", help="print the scenes as JSON instead of a table"),
 ) -> int:
-    r"""List every scene found over a site: used, or rejected and by which number.
+    r"""List the scenes of a site: used, or rejected, with the deciding number.
 
     \b
     groundbreak scenes southern-carpathians --end 2017-12-31

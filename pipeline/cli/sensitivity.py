@@ -30,8 +30,10 @@ def sensitivity(
     catalog: str = typer.Option(None, help="STAC file or folder, API root, or folder of .SAFE products"),
     start: str = typer.Option(None, help="first day"),
     end: str = typer.Option(None, help="last day"),
-    folder: Path = typer.Option(Path("out"), "--out", help="where results go"),
-    rounds: int = typer.Option(ROUNDS, min=1, max=100, help="times the AOI is filled with buildings; more: narrower"),
+    folder: Path = typer.Option(Path("out"), "--out", help="folder of the results"),
+    rounds: int = typer.Option(
+        ROUNDS, min=1, max=100, help="rounds of injected buildings; more give narrower intervals"
+    ),
     seed: int = typer.Option(1, min=0, help="same seed, same result"),
 ) -> int:
     r"""Inject buildings into the site's own looks and count how many are confirmed, by size, material and clear looks.
@@ -70,7 +72,7 @@ def _trials(wanted: Question, rounds: int, seed: int, step: Step) -> tuple[Trial
 
 
 def _print(trials: Sequence[Trial]) -> None:
-    table = Table(title="Confirmed within so many clear looks", title_justify="left")
+    table = Table(title="Share confirmed, by number of clear looks", title_justify="left")
     for column in ("", *(f"{count} looks" for count in WITHIN), "95 % at 5"):
         table.add_column(column)
     for label, key in (("size", SIZES), ("material", tuple(ROOFS))):

@@ -16,23 +16,23 @@ from pipeline.study.stories import CHANGE, DISTRACTOR
 
 
 def simulate(
-    folder: Path = typer.Argument(..., metavar="OUT", help="where the catalogue goes: a new or an empty folder"),
+    folder: Path = typer.Argument(..., metavar="OUT", help="folder of the catalogue, new or empty"),
     seed: int = typer.Option(1, min=0, help="same seed, same bytes"),
     ground: Path = typer.Option(
         None, help="real pixels: STAC folder, product, folder of bands; default: embedded ones"
     ),
     looks: int = typer.Option(None, min=1, max=5000, help="passes; default: 60, seven years at the plant"),
     start: str = typer.Option(None, help="first day; default: 2020-01-05"),
-    days: float = typer.Option(None, min=1, max=366, help="from pass to pass; default: 10"),
-    undisturbed: bool = typer.Option(False, "--undisturbed", help="nothing happens: every alert is a false one"),
-    distractors: bool = typer.Option(True, help="fields worked, roofs renewed, lorries parked, fires, shores"),
-    site: str = typer.Option(None, help="lay the ground out at this site's own place"),
-    sites: list[Path] = typer.Option(None, help="AOI files that hold --site; default: aois/"),
+    days: float = typer.Option(None, min=1, max=366, help="days between passes; default: 10"),
+    undisturbed: bool = typer.Option(False, "--undisturbed", help="no change at all: every alert is a false one"),
+    distractors: bool = typer.Option(True, help="ploughed fields, renewed roofs, parked lorries, fires, shores"),
+    site: str = typer.Option(None, help="draw the ground at the place of this site"),
+    sites: list[Path] = typer.Option(None, help="AOI files with --site; default: aois/"),
 ) -> int:
     r"""Write a STAC catalogue of simulated looks with construction in them, its truth and its AOI file.
 
     The ground is real Sentinel-2; the year, the weather, misregistration, buildings and what only looks like them are
-    drawn by a program; every file says so. At february-11-plant the story published of that plant is told, 2019-2025.
+    drawn by a program; every file says so. At february-11-plant the published history of 2019-2025 is drawn.
 
     \b
     groundbreak simulate sim --seed 7

@@ -22,7 +22,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="Check, add and list the places that are watched.",
+    help="Check, add and list sites.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 OWN_FILE = "own.geojson"
@@ -37,7 +37,7 @@ def _bare(context: typer.Context) -> None:
 
 @app.command()
 def check(files: list[Path] = typer.Argument(None, help="AOI files or folders; default: aois/")) -> int:
-    r"""Read AOI files as the other commands would, and say what is wrong with them.
+    r"""Check AOI files and list their errors.
 
     \b
     groundbreak sites check my-places.kml
@@ -55,7 +55,7 @@ def list_sites(
     files: list[Path] = typer.Argument(None, help="AOI files or folders; default: aois/"),
     as_json: bool = typer.Option(False, "--json", help="print the sites as JSON instead of a table"),
 ) -> int:
-    r"""Every site with its id, name, size and where it lies.
+    r"""List sites with id, name, size and location.
 
     \b
     groundbreak sites list
@@ -79,16 +79,16 @@ def list_sites(
 
 @app.command()
 def add(
-    file: Path = typer.Argument(None, help="AOI file whose features are taken"),
+    file: Path = typer.Argument(None, help="AOI file with the features to add"),
     lon: float = typer.Option(None, min=-180, max=180, help="longitude of the centre, degrees"),
     lat: float = typer.Option(None, min=-80, max=84, help="latitude of the centre, degrees"),
-    radius_m: float = typer.Option(500.0, min=20, help="half the side of the square around it, metres"),
-    name: str = typer.Option(None, help="what the place is called"),
-    identity: str = typer.Option(None, "--id", help="its id: a to z, digits, hyphens; default: made of the name"),
-    catalog: str = typer.Option(None, help="catalogue of its own: STAC file or folder, API root, folder of .SAFE"),
+    radius_m: float = typer.Option(500.0, min=20, help="half the side of the square, metres"),
+    name: str = typer.Option(None, help="name of the place"),
+    identity: str = typer.Option(None, "--id", help="id: a to z, digits, hyphens; default: derived from the name"),
+    catalog: str = typer.Option(None, help="catalogue of the site: STAC file or folder, API root, folder of .SAFE"),
     to: Path = typer.Option(None, help=f"GeoJSON file to add to; default: aois/{OWN_FILE}"),
 ) -> int:
-    r"""Add sites from a file, or a square around a point; nothing is written unless all of it is good.
+    r"""Add sites from a file, or a square around a point. Any error cancels the whole addition.
 
     \b
     groundbreak sites add places.kml
@@ -138,13 +138,15 @@ def _facts(site: Site) -> dict[str, Any]:
 def _write(target: Path, new: list[dict[str, Any]], *, is_default: bool) -> None:
     """The file with these features added, or as it was.
 
-    Raises SiteError where one of them, or what stands there, is no place to watch, UsageError where there is no such
+    Raises SiteError if one of them, or the content of the file, is not a valid site, UsageError if there is no such
     folder, ReviewError where it cannot be written.
     """
     if is_default:
         _make(target.parent)
     if not target.parent.is_dir():
-        raise UsageError("no such folder", str(target.parent), "make it, or give --to a file in one that is there")
+        raise UsageError(
+            "no such folder", str(target.parent), "make it, or choose a file in an existing folder with --to"
+        )
     with in_turn(target.parent):
         whole = _standing(target)
         with replacing(target) as beside:
@@ -157,12 +159,15 @@ def _make(folder: Path) -> None:
     try:
         folder.mkdir(exist_ok=True)
     except OSError as fault:
-        raise UsageError(f"no folder can be made: {fault.strerror}", str(folder), "give --to another file") from fault
+        raise UsageError(
+            f"no folder can be made: {fault.strerror}", str(folder), "choose another file with --to"
+        ) from fault
 
 
 def _standing(target: Path) -> dict[str, Any]:
-    """The collection that a file holds, an empty one where there is none. Raises SiteError where it is none."""
-    refused = SiteError("no GeoJSON that can be added to", str(target), "mend it, or give --to another file")
+    """The FeatureCollection of a file, or an empty one if the file is missing. Raises SiteError for other content."""
+    what = f"{target.name} is not a GeoJSON FeatureCollection"
+    refused = SiteError(what, str(target), "fix the file, or choose another one with --to")
     try:
         whole = json.loads(target.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:

@@ -11,10 +11,10 @@ from pipeline.run.ledger import Ledger
 
 
 def status(
-    folder: Path = typer.Option(Path("out"), "--out", help="where the results are"),
+    folder: Path = typer.Option(Path("out"), "--out", help="folder of the results"),
     as_json: bool = typer.Option(False, "--json", help="print one JSON document instead of a table"),
 ) -> int:
-    r"""Show of each site when it was last looked at, its newest scene, and how many nights in a row it has failed.
+    r"""Show the last success, the newest scene, and the failed nights in a row of each site.
 
     \b
     groundbreak status

@@ -32,8 +32,8 @@ class Options:
 BAND_PASS_PX = (1.3, 6.0)
 """Gaussian sigmas: finer is noise, coarser is haze, shadow of clouds and season (docs/decisions/0030)."""
 SAME_GROUND, FOREIGN_PULL = 0.75, 1.5
-"""Likeness of the same ground on two clear dates. Where there is less of it, cloud or change lies in the chip that
-nobody told of, and pulls further than its scatter shows (docs/decisions/0032)."""
+"""Local correlation of the same ground on two clear dates, and the power of the correction below it: undetected cloud
+or change biases the shift by more than its scatter shows (docs/decisions/0032)."""
 _smooth = partial(gaussian, truncate=3.0, mirrored=False)
 
 
@@ -115,7 +115,7 @@ def _judged(start: tuple[int, int], forth: Fit, back: Fit, options: Options) -> 
     checks = (
         (pixels < options.min_pixels, f"only {pixels} pixels with structure"),
         (float(np.abs(shift).max()) > options.max_shift_px, f"shift {shift[0]:.1f}, {shift[1]:.1f} px is out of range"),
-        (likeness < options.min_likeness, f"likeness {likeness:.2f}, {options.min_likeness} needed"),
+        (likeness < options.min_likeness, f"correlation {likeness:.2f}, {options.min_likeness} needed"),
         (witnesses < options.min_witnesses, f"{witnesses:.1f} patches of ground agree, {options.min_witnesses} needed"),
         (sigma > options.max_sigma_px, f"uncertain by {sigma:.3f} px"),
     )

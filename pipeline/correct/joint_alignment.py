@@ -19,8 +19,8 @@ Array = NDArray[Any]
 SMALL_PIXELS = 90 * 90
 """Ground below which bands are fitted together, pixels. Larger chips are registered band by band."""
 PRIOR_PX = 0.5
-"""Shift of a look against the mean of its stack, 1 sigma per axis in pixels, where fewer than six looks of the site
-tell: Sentinel-2 without the global reference image stays within 12 m in 95 % (ESA, L2A Data Quality Report)."""
+"""Prior of the shift of a look against the mean of its stack, 1 sigma per axis in pixels, with fewer than six measured
+looks: Sentinel-2 without the global reference image is within 12 m in 95 % (ESA, L2A Data Quality Report)."""
 LEAST_PRIOR_PX = 0.1
 """Least prior, pixels: six shifts can agree by chance."""
 SYSTEMATIC_PX = 0.05
@@ -76,7 +76,7 @@ def measure(reference: Array, target: Array, usable: NDArray[np.bool_], max_shif
     if significance < NEAR_SIGMAS:
         start, significance = _whole_pixel(first, second, clear, int(np.ceil(max_shift_px)), bands)
         if significance < FAR_SIGMAS:
-            return _refused(f"not the same ground: likeness of {significance:.1f} sigmas, {NEAR_SIGMAS} needed")
+            return _refused(f"not the same ground: correlation of {significance:.1f} sigmas, {NEAR_SIGMAS} needed")
     rows, cols = start
     moved, both = _rolled(second, start), clear & _rolled(clear, start)
     fits = fit(np.where(both, first, 0), np.where(both, moved, 0), both)

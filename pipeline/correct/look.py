@@ -24,12 +24,12 @@ from pipeline.model.imagery import Alignment, Chip, Look, Raster, Reason, Reject
 from pipeline.model.settings import Settings
 
 MIN_DATA_SHARE, MIN_DATA_PIXELS = 0.1, 900
-"""Least data of a draft: this share of its grid, or so many pixels where that is less (grids with much context)."""
+"""Least data of an image: a share of its grid, or a number of pixels where that is less (grids with much context)."""
 EDGE_PX, NARROW_EDGE_PX = 2, 1
 """Pixels left out along an edge of the data, where the kernel of the warp lacks neighbours. On a small chip only those
 that lack a near neighbour: the outer taps weigh 0.07, and two pixels would be 40 % of a field of 650."""
 STRAY_PX, STRAY_SIGMAS = 1.2, 5.0
-"""A look that lies further off than the others wander is not believed: every band follows the shade of trees."""
+"""A shift outside the scatter of the others is rejected: under low sun every band follows the shade of trees."""
 SETTLED_SHARE = 0.01
 """Of the chip: masks that moved by less do not move by more than 0.0002 of it a second time (42 real looks)."""
 MAX_HAZE = 0.06
@@ -87,7 +87,7 @@ def make_draft(chips: Sequence[Chip], grid: GeoBox, bands: tuple[Band, ...], set
 
 
 def warped_anew(draft: Draft, chips: Sequence[Chip]) -> Draft:
-    """The draft of these chips, its reflectance warped anew: a quarter of what making it takes."""
+    """The unregistered image of these chips, its reflectance warped again at a quarter of the cost."""
     return replace(draft, reflectance=to_grid(chips, draft.offsets, draft.grid, draft.bands)[0])
 
 

@@ -1,7 +1,7 @@
-"""What stood in the way: cloud, shadow, snow, water, saturation, nodata, told apart.
+"""Quality flags: cloud, shadow, snow, water, saturation, nodata.
 
-Sen2Cor's scene classification (SCL) is a witness here, not a judge: it calls bright roofs cloud again and again and
-misses thin cloud. The second witness is the spectrum, the third the look's own residual against the site's history,
+The scene classification of Sen2Cor (SCL) is one source of evidence of three: it often calls bright roofs cloud and
+misses thin cloud. The second is the spectrum, the third the residual of the look against the history of the site,
 the fourth persistence (`pipeline.correct.release`).
 """
 
@@ -39,7 +39,7 @@ CLOUD_PX, SHADOW_PX = 3.0, 1.0
 SURE_RISE, EDGE_RISE, WITNESSED_RISE = 0.040, 0.015, 0.012
 """All visible bands above expectation: cloud; its fringe, where it touches cloud; cloud where SCL says so too."""
 RISE_SIGMAS = 4.0
-"""... and at least so many robust sigmas of the look's own smoothed residual, for the same three in proportion."""
+"""Least rise in robust sigmas of the smoothed residual of the look, for the same three in proportion."""
 SURE_DARK, EDGE_DARK, WITNESSED_DARK = 0.60, 0.80, 0.85
 """Every infrared band at this share of expectation: shadow; its edge; shadow where SCL says so too."""
 MIN_EXPECTED_INFRARED = 0.06

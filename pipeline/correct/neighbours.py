@@ -7,7 +7,7 @@ Mask = NDArray[np.bool_]
 
 
 def eroded(mask: Mask, steps: int, beyond: bool = False) -> Mask:
-    """(row, col) True where all is True within so many steps along rows and columns. beyond: what lies off the mask."""
+    """(row, col) True if all pixels within `steps` along rows and columns are True. beyond: value outside."""
     kept = np.pad(mask, steps, constant_values=beyond)
     for _ in range(steps):
         inner = kept.copy()

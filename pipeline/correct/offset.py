@@ -19,7 +19,7 @@ OFFSET_DN = 1000
 QUANTILES = (0.005, 0.25)
 """Darkest ground (one valid pixel in 200 lies below: not a lone bad one) and a quarter, where levels are compared."""
 REFUTED_DN = 800.0
-"""A floor below this is never +1000: it would be a reflectance of -0.02, below what Sen2Cor leaves over dark ground."""
+"""Darkest DN at which +1000 is possible: a reflectance of -0.02, less than Sen2Cor leaves on dark ground."""
 WRAPPED_DN = 65536 - OFFSET_DN
 """DN from here up to 65534 are negative values that a careless removal in uint16 has wrapped round."""
 SATURATED_DN = 65535
@@ -73,7 +73,7 @@ def resolve(
             middle = float(np.median(list(lift.values())))
             return _refused(scene, middle, SAME, f"{claim.reason}, the site's history says otherwise")
     if claim.dn is None or not claim.certain:
-        return _refused(scene, lowest, REFUTED_DN, f"{claim.reason}, no ground dark enough to tell")
+        return _refused(scene, lowest, REFUTED_DN, f"{claim.reason}, no ground dark enough to decide")
     return Offset(dn=claim.dn, reason=claim.reason)
 
 
@@ -104,11 +104,11 @@ def with_claims(chips: Sequence[Chip], claims: Sequence[OffsetClaim]) -> tuple[C
 
 
 def settle_claims(looks: Sequence[Sequence[Claimed]]) -> tuple[tuple[OffsetClaim, ...], ...]:
-    """The claims of a site's scenes, granule by granule, settled by what all of them show together.
+    """The declared offsets of the scenes of a site, granule by granule, resolved jointly.
 
-    A claim that dark ground or certain metadata decide stands as it is. The others are compared with those; where there
-    are none, five that claim the same and lie level with each other are believed. What stays open keeps `dn` None or
-    `certain` False, and `resolve` refuses it. The result does not depend on the order of the scenes.
+    An offset that dark ground or certain metadata decide is kept. The others are compared with those. Without any, five
+    that declare the same offset and have the same level are accepted. Undecided ones keep `dn` None or `certain` False,
+    and `resolve` rejects them. The result does not depend on the order of the scenes.
     """
     every = [each for granules in looks for each in granules]
     proved = [each for each in every if _is_proved(each)]

@@ -18,7 +18,7 @@ from pipeline.model.imagery import Alignment, Scene, Why
 from pipeline.model.settings import Settings
 
 MAX_DRAFTS = 24
-"""Looks of the reference: the median of so many is clean, and more only costs memory."""
+"""Number of images of the reference: their median is clean, and more only costs memory."""
 FIRST_DRAFTS = 16
 """So few are all looked at; then the first 16, 20, 25, 31 ... that the site has."""
 MAX_VEIL = 0.06
@@ -207,9 +207,9 @@ def align(reference: NDArray[Any], draft: Draft, settings: Settings, prior_px: f
 
 
 def _strips(shape: tuple[int, ...], count: int) -> list[slice] | None:
-    """Rows of each of so many strips, together over the whole chip; None where they would be no less than half of it.
+    """Rows of each of `count` strips, together over the whole chip; None where they would be no less than half of it.
 
-    Each tells a shift about as well as a site of 2 km does, a twentieth of what one band is off against another.
+    Each measures a shift about as well as a site of 2 km does, a twentieth of what one band is off against another.
     """
     rows, cols = shape
     height = max(-(-rows // count), -(-STRIP_PIXELS // cols))
@@ -230,7 +230,7 @@ SYSTEMATIC_PX = 0.05
 
 
 MIN_WANDERERS, RAYLEIGH_MEDIAN = 6, 1.1774
-"""Looks below which nothing is said of how far they wander; and the median length of a plane normal deviate."""
+"""Least looks for an estimate of the shift scatter; and the median length of a bivariate normal deviate."""
 
 
 def combine(found: Sequence[Alignment]) -> Alignment:

@@ -38,7 +38,7 @@ MAX_ZENITH = 50.0
 """Zenith of the sun in degrees from which slopes and woods cast shade that stays in place for weeks."""
 SAME_SUN, LIT_SHARE = 3.0, 0.6
 """Under a low sun a dark object is new, not shade, where it begins between two looks with nearly the same sun: the
-zenith of the first look with it exceeds that of the last lit one by at most so many degrees. Lit: the infrared of the
+zenith of the first look with it exceeds that of the last lit one by at most this many degrees. Lit: the infrared of the
 dark look is below this share of it."""
 _SUSPECT = np.uint8(Why.CLOUD | Why.SHADOW)
 

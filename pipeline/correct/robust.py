@@ -69,6 +69,6 @@ def zeroed(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def tukey_weights(residual: NDArray[Any], scale: float) -> NDArray[Any]:
-    """Biweight of residuals, 0..1; `scale` is one robust sigma in their unit. 0 beyond 4.685 scales."""
+    """Biweight of residuals, 0..1; `scale` is one robust sigma in their unit. 0 for more than 4.685 scales."""
     u = residual / (TUKEY_C * max(float(scale), float(np.finfo(np.float32).tiny)))
     return np.asarray(np.where(np.abs(u) < 1, (1 - u * u) ** 2, 0.0))

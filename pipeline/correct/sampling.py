@@ -63,7 +63,7 @@ def _both(
 
 
 def _along(lines: NDArray[Any], start: float, times: int, count: int, taps: Taps) -> NDArray[np.float32]:
-    """So many samples along the first axis, from a start on, `times` of them a line: each phase has taps of its own."""
+    """`count` samples along the first axis from a start on, `times` of them per line: each phase has its own taps."""
     found = np.zeros((count, lines.shape[1]), np.float32)
     for phase in range(min(times, count)):
         at = start + phase / times

@@ -56,7 +56,7 @@ def cast(
 
 
 def _dark(infrared: NDArray[np.float32], ground: NDArray[np.bool_], pixel_m: float) -> NDArray[np.bool_]:
-    """Below DARK_SHARE of the median of the surroundings, which vary so slowly that every tenth pixel tells them."""
+    """Below DARK_SHARE of the median of the surroundings, which vary slowly: every tenth pixel suffices."""
     typical = float(median_of(infrared[ground]))
     filled = np.where(ground, infrared, typical)
     width = max(3, round(2 * SURROUND_M / pixel_m / STEP_PX)) | 1

@@ -31,9 +31,7 @@ def gaussian(image: NDArray[Any], sigma: float, truncate: float = 4.0, mirrored:
 
 @lru_cache(maxsize=64)
 def _products(size: int, sigma: float, truncate: float, mirrored: bool) -> tuple[Product, ...]:
-    """Of an axis of so many lines. Kept: a site has two sizes and half a dozen sigmas, and asks for them a thousand
-    times.
-    """
+    """Banded matrices for an axis of `size` lines. Cached: a site needs two sizes and half a dozen sigmas, often."""
     reach = int(truncate * sigma + 0.5)
     weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
     weights /= weights.sum()

@@ -1,4 +1,4 @@
-"""What a spectrum alone tells: haze index, whiteness, snow, water, and how dark the infrared is."""
+"""Tests on a single spectrum: haze index, whiteness, snow, water, and how dark the infrared is."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any

@@ -18,15 +18,15 @@ ROUGH_PIXELS, ROUGH_STEP_PX, ROUGH_WIDEN = 12_000, 2e-3, 3.0
 FIT_PIXELS, STEP_PX = 300_000, 3e-4
 MAX_TURNS, REACH_PX, MIN_FIT_PIXELS = 25, 1.5, 50
 EDGE_PX, CLEARANCE_PX = 3, 2
-"""What is fitted keeps so far away from the border, where the spline has no more pixels, and from what is not clear."""
+"""Distance of fitted pixels from the border, where the spline lacks pixels, and from pixels that are not clear."""
 TILE_PX, LIKENESS_PX, LIKENESS_COUNT = 4, 5.0, 12.0
-"""Likeness is worked out on tiles, pooled by a Gaussian of so many px, which holds about so many independent values."""
+"""Tile of the local correlation, sigma of the Gaussian that pools it, its number of independent values."""
 UNLIKENESS_FLOOR, SPREAD_FLOOR = 0.1, 0.005
 """Least unlikeness that a weight divides by, so that no corner of the chip decides alone; and least of a spread."""
 POOL_TRUNCATE = 2.5
 """Sigmas at which that Gaussian ends."""
 CLUSTER_TILES = 3
-"""Sides in tiles of what counts as one independent witness of the shift."""
+"""Sides, in tiles, of a patch that counts as one independent measurement of the shift."""
 MEDIAN_OF = 8192
 """Values that a median is taken of, at least, where there are many: a thousandth is near enough."""
 
@@ -35,8 +35,8 @@ MEDIAN_OF = 8192
 class Fit:
     """A settled shift (row, col) px, moving(x + shift) ~ fixed(x).
 
-    sigma: 1-sigma of the worse direction, px. likeness: correlation of the two within LIKENESS_PX, mean over the chip.
-    witnesses: over how many patches of ground the shift is spread. pixels: how many took part.
+    sigma: 1-sigma of the worse direction, px. `likeness`: local correlation of the two images, mean over the chip.
+    `witnesses`: effective number of patches of ground. pixels: how many took part.
     """
 
     shift: Array
@@ -59,8 +59,8 @@ def fit(first: Array, second: Array, clear: NDArray[np.bool_]) -> tuple[Fit, Fit
     clear:         (row, col) bool, True = measured in both.
 
     Method: Lucas-Kanade (1981; Baker & Matthews 2004). Each pixel weighs by Tukey's biweight of its own residual times
-    what the ground around it tells of a shift: with correlation r there, r / (1 - r), less what chance gives. Cloud
-    that the mask has not seen and ground that changed look unlike and drop out as patches, not as pixels. The
+    the information of its surroundings on a shift: with local correlation r, r / (1 - r), less its value by chance.
+    Undetected cloud and changed ground have a low correlation and drop out as patches, not as pixels. The
     uncertainty is that of clustered data (White 1980; Liang & Zeger 1986): how patches of ground scatter says how sure
     their mean is.
     """
@@ -133,7 +133,7 @@ def _shorten(step: Array) -> float:
 
 
 def _settled(fixed: Array, spline: Array, clear: NDArray[np.bool_], shift: Array) -> Fit | None:
-    """The fit on all pixels, weighted by likeness, from a shift that is nearly right; None where it runs away."""
+    """The fit on all pixels, weighted by local correlation, from a nearly correct shift; None if it diverges."""
     field = _field(fixed, clear, FIT_PIXELS)
     if field is None:
         return None
@@ -232,7 +232,7 @@ def _tiles(image: Array, side: int) -> Array:
 
 
 def _uncertainty(pulls: Array, weight: Array, normal: Array) -> tuple[float, float]:
-    """(1-sigma of the worse direction in px, number of witnesses) from how patches of ground pull at the solution."""
+    """(1-sigma of the worse direction in px, effective number of patches) by the sandwich estimate over patches."""
     side = TILE_PX * CLUSTER_TILES
     by_row, by_col = (_tiles(part, side).ravel() for part in pulls)
     held = _tiles(weight, side).ravel()

@@ -28,7 +28,7 @@ PROVISIONAL = 0.75
 """Of the score that confirms: objects with less are not reported."""
 FINISHED_DAYS = 365
 ALL_KNOWN = 20
-"""Looks that are all used for baseline and natural steps; beyond, these are founded anew with a quarter more."""
+"""First looks that are all used for baseline and natural steps; later their number grows in steps of a quarter."""
 CELL_M = 100.0
 """Metres within which the middle of an outline may move from night to night without another id."""
 OVERLAP = 0.1
@@ -51,7 +51,7 @@ def in_order(looks: Iterable[Look]) -> tuple[Look, ...]:
 
 def founding_looks(site: Site, count: int, settings: Settings) -> int:
     """How many of the looks make the baseline and the natural steps: all while they are few, then a number that grows
-    by steps of a quarter, so that a night founds them anew only then.
+    by steps of a quarter, so that a night computes them again only then.
 
     Raises DecisionError where there are fewer than `decide.min_history` and one to judge.
     """
@@ -66,7 +66,7 @@ def founding_looks(site: Site, count: int, settings: Settings) -> int:
 
 
 def times_between(looks: Sequence[Look], residuals: Sequence[Residual], known: int) -> Times:
-    """Days and weights of the looks; the founding looks set the usual noise."""
+    """Days and weights of the looks; the first looks (`founding_looks`) set the usual noise."""
     return times_of(residuals, [look.time.toordinal() for look in looks], known)
 
 
@@ -122,10 +122,10 @@ def stack_of(site: Site, looks: Sequence[Look], settings: Settings) -> Stack:
 
 
 def _apart(found: Sequence[Detection], min_area_m2: float) -> list[Detection]:
-    """The detections, surest first, none of whose outlines share more than OVERLAP with another of another object.
+    """The detections, highest score first, without outlines that share more than OVERLAP with another object.
 
-    The shared ground goes to the surer one. Parts smaller than a pixel are dropped. A renewal keeps the outline of its
-    structure.
+    The shared ground goes to the higher score. Parts smaller than a pixel are dropped. Re-roofing keeps the outline of
+    its structure.
     """
     kept, cut = list[Detection](), dict[int, Shape | None]()
     for each in sorted(found, key=lambda one: (-one.score, _origin(one.shape), one.episode.first)):

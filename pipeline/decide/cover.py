@@ -12,14 +12,14 @@ Array = NDArray[Any]
 SMALLEST = 60
 """Pixels below which a kind is judged by the scene's covariance alone."""
 PRIOR_PIXELS = 300
-"""A kind's covariance is drawn to the scene's by as much as so many pixels would."""
+"""Weight, in pixels, of the covariance of the scene as a prior for that of a cluster."""
 _TURNS = 15
 
 
 def kinds(spectra: Array, count: int, step: int) -> NDArray[np.intp]:
     """Kind of each pixel, (pixel,) 0..count-1: k-means on standardised spectra, the same for the same pixels.
 
-    spectra: (pixel, band) finite. step: every so many pixels are fitted on, all are told apart.
+    spectra: (pixel, band) finite. step: sampling step of the fit; all pixels are assigned.
     """
     if count == 1:
         return np.zeros(len(spectra), np.intp)
@@ -40,7 +40,7 @@ def kinds(spectra: Array, count: int, step: int) -> NDArray[np.intp]:
 def spread(change: Array) -> tuple[Array, Array]:
     """Centre (band,) and covariance (band, band) of the unchanged majority of (pixel, band) differences.
 
-    What lies beyond 2.5 times the majority's own median distance is left out.
+    Pixels at more than 2.5 times the median distance of the majority are left out.
     """
     bands = change.shape[1]
     centre, weights = median(change, axis=0), np.ones(len(change))

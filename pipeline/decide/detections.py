@@ -27,11 +27,11 @@ a factor e: the tail of false scores on semi-real series with farming of two cit
 LIMITS = (1.4, 4.0)
 """No rate asks for less or more."""
 BLUR_PX, LEAST_PURITY = 0.7, 0.5
-"""Gaussian sigma of a 10 m band after resampling; and less than half an object tells nothing of the rest."""
+"""Gaussian sigma of a 10 m band after resampling; and the least share of an object that has to be visible."""
 FIELD_DAYS = 150
 """Days after which ground that looks like soil is no longer taken for a field between two crops."""
 RENEWAL_DAYS = 365
-"""Age of a structure from which a second step of it is a renewal."""
+"""Age of a structure from which a second step of it is re-roofing."""
 FIELD_SCORE, YEAR_DAYS = 2.5, 365
 """Of the limit: score from which ground that looks like soil is confirmed at once, if its past shows a whole year."""
 SURELY_BUILT = 6.0
@@ -91,7 +91,7 @@ def _weights() -> NDArray[np.float64]:
 def detections(
     looks: Sequence[Look], stack: Stack, made: StepObject, limit: float, min_area_m2: float
 ) -> tuple[Detection, ...]:
-    """What is reported of an object: itself, and the renewal of a structure that stood for a year; none if small."""
+    """Detections of an object: itself, and the re-roofing of a structure older than a year; empty if small."""
     window = widened(made.window, AROUND_PX, stack.baseline.cover.shape)
     part = [_part(look, window) for look in looks]
     where, core, share = (placed(each, made.window, window) for each in (made.where, made.core, made.share))

@@ -303,7 +303,7 @@ def _around(seed: tuple[int, int], half: int, shape: tuple[int, ...]) -> tuple[s
 
 
 def widened(window: tuple[slice, slice], by: int, shape: tuple[int, ...]) -> tuple[slice, slice]:
-    """Rows and columns with so many more on every side, within a grid of a shape."""
+    """Rows and columns, enlarged on every side, within a grid of a shape."""
     rows, cols = (
         slice(max(each.start - by, 0), min(each.stop + by, size)) for each, size in zip(window, shape, strict=True)
     )

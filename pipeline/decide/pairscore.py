@@ -1,4 +1,4 @@
-"""How surely a pixel of a pair was built on: surprise against the pair's own unchanged majority, and its witnesses."""
+"""Score of a pixel of a pair: distance from the unchanged majority of the pair, and four factors of plausibility."""
 
 from typing import Any
 
@@ -20,11 +20,11 @@ SAMPLE = 40_000
 NOISE = 0.006
 """Least 1-sigma difference of two looks at unchanged ground, reflectance: radiometry and resampling allow no less."""
 CEILING = 20.0
-"""Surprise above this many sigmas is no surer: a glinting roof must not outshine its surroundings."""
+"""Limit of the score in sigmas: a specular roof must not dominate its surroundings."""
 NEAR_PX, WIDE_PX = 2.0, 6.0
 """Gaussian sigmas over which neighbours lend support: a building, and a building site."""
 GREEN, GREEN_WIDTH = 0.45, 0.07
-"""NDVI above which what stands there now is a crop or a wood, no building."""
+"""NDVI above which the ground is vegetation at the second date and not a building."""
 WATER_WIDTH = 0.05
 TEXTURE = 0.08
 """Local contrast (standard deviation of log brightness) of built ground at 10 m; fields have a third of it."""
@@ -33,7 +33,7 @@ LEAST_TEXTURE = 0.3
 
 
 def score(bands: tuple[Band, ...], before: Array, after: Array, measured: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Pooled surprise in robust sigmas of the unchanged majority, (row, col), 0 or more; higher = more surely built.
+    """Pooled score in robust sigmas of the unchanged majority, (row, col), 0 or more; higher = more surely built.
 
     before, after: (band, row, col) reflectance, registered and normalised to each other. measured: (row, col) bool.
 

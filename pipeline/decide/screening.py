@@ -76,7 +76,7 @@ class Screening:
 def times_of(residuals: Sequence[Residual], days: Sequence[int], founding: int | None = None) -> Times:
     """Days of the looks, and their weights: the inverse of their noise variance, 1 for the usual noise.
 
-    founding: how many of the first looks set the usual noise; None = all.
+    `founding`: number of first looks that set the usual noise; None = all.
     """
     noise = np.array([float(each.noise.mean()) for each in residuals])
     first = noise[:founding]

@@ -1,6 +1,6 @@
 """Alerts of neighbouring cells to alerts of the whole area: each change once, and whole.
 
-A wide area is judged in cells that overlap by their halo, so that what stands on a seam is seen by both neighbours.
+A wide area is processed in cells that overlap by their halo, so that both cells see an object on their border.
 """
 
 from collections import defaultdict
@@ -18,7 +18,7 @@ from pipeline.model.alert import Alert
 SAME_SHARE = 0.3
 """Part of the smaller outline that two cells share when they saw one change."""
 LATER_DAYS = 200
-"""Two cells that date a renewal of one outline so far apart mean two renewals."""
+"""Least distance in days between two re-roofings of one outline in two cells."""
 EDGE_M = 15.0
 """An outline that comes as near to where its cell ends goes on beyond it."""
 
@@ -33,7 +33,7 @@ class CellAlert:
 
 
 def touching(alerts: Sequence[Alert], core: GeoBox) -> tuple[Alert, ...]:
-    """The alerts that a cell has to tell: those that reach into its core."""
+    """The alerts that a cell reports: those that reach into its core."""
     middle = _ground(core)
     return tuple(alert for alert in alerts if alert.outline.intersection(middle).area > 0)
 

@@ -18,7 +18,7 @@ LENGTHS = (3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96)
 LEAST_LOOKS = 3
 """Clear looks needed before a step, and after it."""
 LEAST_WEIGHT = 0.5
-"""Weight of a step, in clear looks of typical noise, below which season and step are not told apart."""
+"""Weight of a step, in clear looks of typical noise, below which season and step are not separable."""
 RIDGE = (1e-3, 1.0, 1.0)
 """Prior precision of level and harmonic, in looks: the harmonic is as large as the noise of a look."""
 DURATIONS = (45, 120, 250)

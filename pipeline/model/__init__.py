@@ -1,1 +1,1 @@
-"""The nouns: what every other floor speaks of. Pure values, no effects."""
+"""Frozen values that every layer uses, and the settings. No side effects."""

@@ -1,7 +1,7 @@
-"""What can go wrong, told in one line each.
+"""The error family: each error prints as one line.
 
     GroundbreakError(what, where, mend)   exit 1
-    ├── UsageError        exit 2          an argument: the caller mends it
+    ├── UsageError        exit 2          an argument: the caller fixes it
     ├── SettingsError     exit 2          groundbreak.toml or a site's own settings
     ├── SiteError         exit 2          an AOI file or feature
     ├── CatalogueError    exit 3          a catalogue, item or product that cannot be read
@@ -19,7 +19,7 @@ from pipeline.model.text import printable
 
 
 class Exit(IntEnum):
-    """What the command tells the shell."""
+    """Exit codes of the command."""
 
     DONE = 0
     FAULT = 1
@@ -30,7 +30,7 @@ class Exit(IntEnum):
 
 
 class GroundbreakError(Exception):
-    """A fault with its fact, its place and the way to mend it; `str()` is the line the user reads."""
+    """An error with what happened, where, and how to fix it; `str()` is the line that the user reads."""
 
     exit_code = Exit.FAULT
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import IntFlag, StrEnum
 
 import numpy as np
@@ -12,6 +12,13 @@ from shapely.geometry.base import BaseGeometry
 
 from pipeline.model.bands import Band
 from pipeline.model.errors import ShapeError
+
+OFFSET_DN = 1000
+"""BOA offset: what ESA adds to every DN but 0 from processing baseline 04.00 on."""
+FIRST_WITH_OFFSET = "04.00"
+"""First processing baseline with OFFSET_DN in its DN; older scenes that were reprocessed have it too."""
+FIRST_OFFSET_DAY = datetime(2022, 1, 25, tzinfo=UTC)
+"""First day of processing baseline 04.00: no product that was made earlier contains OFFSET_DN."""
 
 
 class Level(StrEnum):

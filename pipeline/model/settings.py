@@ -23,65 +23,69 @@ class _Section(BaseModel):
 class Search(_Section):
     """Which scenes are asked for."""
 
-    catalog: str = Field("https://earth-search.aws.element84.com/v1", description="catalogue of sites that name none")
-    collection: str = Field("sentinel-2-l2a", description="collection of sites that name none")
+    catalog: str = Field("https://earth-search.aws.element84.com/v1", description="catalogue of sites without one")
+    collection: str = Field("sentinel-2-l2a", description="collection of sites without one")
     max_cloud_percent: float = Field(95.0, ge=0, le=100, description="whole-tile cloud above which a scene is not read")
     max_area_km2: float = Field(15000.0, gt=0, description="largest AOI taken as one site; a whole tile has 12,100")
-    asset_hosts: tuple[str, ...] = Field((), description="hosts trusted with assets, beside the providers' own")
-    asset_folders: tuple[str, ...] = Field((), description="folders trusted with assets, beside a catalogue's own")
+    asset_hosts: tuple[str, ...] = Field((), description="hosts for assets, besides those of the providers")
+    asset_folders: tuple[str, ...] = Field((), description="folders for assets, besides that of the catalogue")
 
 
 class Correct(_Section):
     """From chip to look."""
 
-    min_clear_share: float = Field(0.10, ge=0, le=1, description="clear part of the AOI below which a look is refused")
-    cloud_buffer_m: float = Field(60.0, ge=0, description="ground distrusted around clouds and their shadows, metres")
-    max_shift_px: float = Field(8.0, gt=0, description="largest misregistration looked for, 10 m pixels")
+    min_clear_share: float = Field(
+        0.10, ge=0, le=1, description="clear share of the AOI below which a look is rejected"
+    )
+    cloud_buffer_m: float = Field(60.0, ge=0, description="buffer around clouds and their shadows, metres")
+    max_shift_px: float = Field(8.0, gt=0, description="largest misregistration that is searched, pixels of 10 m")
 
 
 class Decide(_Section):
     """From looks to alerts."""
 
-    false_alarms_per_100km2_year: float = Field(3.0, gt=0, description="false confirmed polygons you accept")
-    min_history: int = Field(3, ge=2, description="clear looks of history before anything is decided")
-    min_area_m2: float = Field(200.0, gt=0, description="smallest outline kept, square metres")
+    false_alarms_per_100km2_year: float = Field(3.0, gt=0, description="accepted number of false confirmed polygons")
+    min_history: int = Field(3, ge=2, description="clear looks that are needed before a change")
+    min_area_m2: float = Field(200.0, gt=0, description="smallest outline that is reported, square metres")
 
 
 class Review(_Section):
     """What is written for the analyst."""
 
-    max_timelines: int = Field(300, ge=0, description="alerts that get a timeline picture, surest first")
+    max_timelines: int = Field(300, ge=0, description="alerts with a timeline picture, highest confidence first")
 
 
 class Report(_Section):
     """What a reader of the report sees first."""
 
     kinds: tuple[Literal["new structure", "cleared ground", "resurfaced", "demolished"], ...] = Field(
-        ("new structure",), description="change types shown at first; others are folded unless judged construction"
+        ("new structure",), description="change types shown; others are folded unless their verdict is construction"
     )
 
 
 class Notify(_Section):
-    """Who is told of news, and how. Addresses that are secret come from the environment alone: docs/nightly.md."""
+    """Notifications: recipients and servers. Secret addresses come from the environment only (docs/nightly.md)."""
 
-    webhook: Literal["json", "slack"] = Field("json", description="form of what GROUNDBREAK_WEBHOOK_URL is sent")
-    mail_to: tuple[str, ...] = Field((), description="addresses that get a mail; none: no mail")
+    webhook: Literal["json", "slack"] = Field("json", description="format of the messages to GROUNDBREAK_WEBHOOK_URL")
+    mail_to: tuple[str, ...] = Field((), description="recipients of the mails; none: no mail")
     mail_from: str = Field("groundbreak@localhost", description="sender of the mails")
-    smtp_host: str = Field("localhost", description="server that takes the mails")
-    smtp_port: int = Field(587, ge=1, le=65535, description="its port")
-    smtp_security: Literal["starttls", "tls", "none"] = Field("starttls", description="how the way to it is closed")
-    smtp_user: str = Field("", description="who logs in, with GROUNDBREAK_SMTP_PASSWORD; empty: nobody")
-    ping_failed_share: float = Field(0.1, ge=0, le=1, description="share of sites that may fail in a night that pings")
-    escalate_after: int = Field(7, ge=1, description="nights in a row that a site fails before you get a message on it")
-    base_url: str = Field("", pattern=r"^(https?://\S+)?$", description="where `out/` can be read, for links")
+    smtp_host: str = Field("localhost", description="mail server")
+    smtp_port: int = Field(587, ge=1, le=65535, description="port of the mail server")
+    smtp_security: Literal["starttls", "tls", "none"] = Field("starttls", description="connection security")
+    smtp_user: str = Field("", description="user name, with GROUNDBREAK_SMTP_PASSWORD; empty: no login")
+    ping_failed_share: float = Field(
+        0.1, ge=0, le=1, description="share of failed sites up to which the dead-man's switch is pinged"
+    )
+    escalate_after: int = Field(7, ge=1, description="failed nights in a row after which a site is reported")
+    base_url: str = Field("", pattern=r"^(https?://\S+)?$", description="public address of `out/`, for links")
 
 
 class Keep(_Section):
     """What is kept beside the results, and for how long."""
 
     chips_days: int = Field(90, ge=1, description="days after which a chip that no night used is removed")
-    chips_gb: float = Field(50.0, gt=0, description="room for chips, GB; beyond it the longest unused go first")
-    backups: int = Field(7, ge=0, description="copies of each `review.gpkg` kept, one a night that changed it")
+    chips_gb: float = Field(50.0, gt=0, description="space for chips, GB; above it the least recently used are removed")
+    backups: int = Field(7, ge=0, description="number of backups of each `review.gpkg`, one per night that changed it")
 
 
 class Settings(_Section):
@@ -108,7 +112,7 @@ OWNER_ONLY = ("search.catalog", "search.asset_hosts", "search.asset_folders", "s
 
 
 def parse(text: str, where: str = "groundbreak.toml") -> Settings:
-    """Settings from TOML text. Raises SettingsError naming the key, its fault and the nearest known name."""
+    """Settings from TOML text. Raises SettingsError naming the key, the error and the nearest known name."""
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as fault:

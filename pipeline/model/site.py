@@ -18,6 +18,9 @@ from shapely.geometry.base import BaseGeometry
 from pipeline.model.errors import SiteError
 
 PIXEL_M = 10.0
+"""Side of a pixel of a site grid, metres."""
+PIXEL_M2 = PIXEL_M**2
+"""Area of a pixel of a site grid, square metres."""
 MARGIN_M = 320.0
 """Least distance between the AOI and the edge of the grid, in metres (DESIGN §3)."""
 MIN_SIDE_PX = 256

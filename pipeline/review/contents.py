@@ -68,7 +68,7 @@ class Contents:
 
     @property
     def shown(self) -> tuple[Change, ...]:
-        """What stands: neither withdrawn nor rejected by the analyst."""
+        """Changes that are neither withdrawn nor rejected by the analyst."""
         rejected = ("no change", "other change")
         return tuple(c for c in self.changes if c["status"] != GONE and c["verdict"] not in rejected)
 
@@ -138,7 +138,7 @@ def _frame(db: sqlite3.Connection, path: Path) -> tuple[Mapping[str, Any], str, 
 def read(path: Path, wait: float = WAIT_SECONDS) -> Contents:
     """The contents of a review file; raises ReviewError where there is none, or none of ours.
 
-    wait: seconds given to whoever holds it.
+    wait: seconds to wait for a lock of another process.
     """
     if not path.exists():
         raise ReviewError("no review file", str(path), "run `groundbreak detect` for this site first")

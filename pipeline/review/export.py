@@ -97,7 +97,7 @@ def _csv(_folder: Folder, contents: Contents, path: Path) -> None:
         row = [_plain(change[name]) for name in COLUMNS]
         writer.writerow((*row, to_lonlat(change.outline, contents.crs).wkt, credit))
     with replacing(path, begins_with(",".join(COLUMNS).encode())) as beside:
-        # the mark tells spreadsheets that this is UTF-8
+        # spreadsheets recognise UTF-8 by the byte order mark
         beside.write_text(buffer.getvalue(), encoding="utf-8-sig", newline="")
 
 

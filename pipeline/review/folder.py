@@ -15,7 +15,7 @@ from pipeline.model.errors import ReviewError, UsageError
 _STAGE, _BESIDE = ".staging-", ".writing-"
 """Names of what is being written begin so and end in random letters: a process id is 1 in every container."""
 PICTURES = ("timeline", "pair", "looks")
-_MEND = "free some disk space or mend the rights, then run again"
+_MEND = "free some disk space or fix the permissions, then run again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def make(path: Path) -> Folder:
             (path / name).mkdir(parents=True, exist_ok=True)
         Path(mkdtemp(prefix=_STAGE, dir=path)).rmdir()
     except OSError as fault:
-        mend = "mend the rights, or give another folder with --out"
+        mend = "fix the permissions, or give another folder with --out"
         raise ReviewError(f"cannot be written: {fault.strerror or fault}", str(path), mend) from fault
     return Folder(path)
 
@@ -148,7 +148,7 @@ def staging(folder: Folder) -> Iterator[Stage]:
 def replacing(path: Path, made_here: Callable[[Path], bool] | None = None) -> Iterator[Path]:
     """A path beside `path` to write to; renamed over it when all went well, removed when not.
 
-    made_here: tells of a file at `path` whether this program wrote it; None where nobody else could have.
+    made_here: whether this program wrote the file at `path`; None where no other program could have.
     Raises ReviewError where a folder or somebody else's file stands at `path`, or it cannot be written.
     """
     if path.is_dir():

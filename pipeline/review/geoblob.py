@@ -1,4 +1,4 @@
-"""Geometries as GeoPackage stores them, and the SQL functions that GDAL's triggers expect of whoever writes."""
+"""Geometries as GeoPackage stores them, and the SQL functions that GDAL's triggers expect of a writer."""
 
 import hashlib
 import sqlite3

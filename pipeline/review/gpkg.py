@@ -31,7 +31,7 @@ WAIT_SECONDS = 60.0
 """How long a writer waits for an analyst's save; then the site is left for the next run."""
 FULL = "free some disk space, then run again: nothing is lost"
 RETRY = "save or close it in QGIS, then run again: nothing is lost"
-RIGHTS = "mend the rights of the file and its folder, then run again: nothing is lost"
+RIGHTS = "fix the permissions of the file and its folder, then run again: nothing is lost"
 FOREIGN = "move it away, and the next run goes on from the newest copy of it; verdicts are only in it, so keep it"
 JUDGED = ("area_m2", "area_error_m2", "lon", "lat")
 """What goes with an outline: stays with it once the analyst has judged or edited it."""
@@ -55,7 +55,7 @@ class Night:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Rows:
-    """What `changes` holds. own_ids: ids that the analyst gave to outlines of her own. remarks: odd rows, by name."""
+    """Content of `changes`. own_ids: ids of outlines that the analyst drew. remarks: odd rows, by name."""
 
     rows: tuple[Row, ...] = ()
     own_ids: frozenset[str] = frozenset()
@@ -152,9 +152,9 @@ def _place(beside: Path, path: Path) -> None:
 
 @contextmanager
 def opened(path: Path, wait: float = WAIT_SECONDS) -> Iterator[sqlite3.Connection]:
-    """A connection that GDAL's triggers accept, to a file that is ours; any fault rolls back and names the file.
+    """A connection that GDAL's triggers accept, to a file of this program; any error rolls back and names the file.
 
-    wait: seconds given to whoever holds it.
+    wait: seconds to wait for a lock of another process.
     """
     try:
         with connected(path, write=True, wait=wait) as db:

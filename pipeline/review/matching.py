@@ -63,11 +63,11 @@ class Matched:
 def match(rows: Sequence[Row], decision: Decision, reserved: Collection[str] = ()) -> Matched:
     """Give each alert the id it has in the file, by overlap, one to one and the same whatever the order of either.
 
-    An alert on an outline that the analyst drew is left to her. One on a rejected outline keeps that row; a second
+    An alert on an outline that the analyst drew is dropped. One on a rejected outline keeps that row; a second
     one there is dropped; one that is clearly stronger than what was rejected becomes an alert of its own. So does one
     that began after a row's change was over: a building on a field that was bare for a while.
 
-    reserved: ids that the analyst gave to outlines of her own, which no alert takes.
+    reserved: ids of outlines that the analyst drew, which no alert takes.
     """
     alerts = sorted(decision.alerts, key=lambda alert: alert.id)
     pairs, over = _pairs(alerts, rows)

@@ -177,7 +177,7 @@ def _within(ticks: Sequence[float], limits: tuple[float, float]) -> list[float]:
 
 
 def _digits(ticks: Sequence[float]) -> int:
-    """Digits after the point that tell these ticks from each other."""
+    """Digits after the point that distinguish these ticks."""
     step = min(np.diff(ticks), default=1.0)
     return next((digits for digits in range(8) if abs(round(step, digits) - step) < 1e-3 * step), 8)
 

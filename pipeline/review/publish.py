@@ -150,7 +150,7 @@ def _project(
     records: Sequence[SceneRecord],
     tone: Stretch,
 ) -> tuple[str, tuple[str, ...]]:
-    """Stage review.qgz, unless the analyst has changed it; the digest to remember, and what to tell."""
+    """Stage review.qgz, unless the analyst has changed it; the digest to store, and the notes."""
     known = read_provenance(folder.gpkg).get("project_digest")
     if folder.project.exists():
         found = _digest(folder.project)

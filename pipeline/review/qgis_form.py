@@ -1,4 +1,4 @@
-"""The form, table and map tip of the layer `changes`: what the analyst fills in and what she only reads."""
+"""The form, table and map tip of the layer `changes`: fields that the analyst edits, and read-only ones."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,7 +10,7 @@ NULL = "{2839923C-8B7D-419E-B84B-CA2FE9B80EC7}"
 """How QGIS writes NULL in a value map."""
 _LACKS = "not file_exists(@project_folder || '/{folder}/' || \"change_id\" || '.png')"
 PICTURE = "if(\"change_id\" is null, null, 'timeline/' || \"change_id\" || '.png')"
-NO_PICTURE = "No timeline picture: withdrawn, or beyond the number that is drawn a site"
+NO_PICTURE = "No timeline picture: withdrawn, or not among those drawn for the site"
 FIELDS = ("fid", *MACHINE, *ANALYST, "picture", "no_picture", "sureness")
 TO_DO = '"verdict" is null and "status" is not \'withdrawn\''
 """What waits for a verdict: a change that the evidence has withdrawn does not."""

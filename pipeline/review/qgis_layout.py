@@ -33,7 +33,7 @@ _PICTURE_FILE = (
     "@project_folder || '/timeline/' || \"change_id\" || '.png')"
 )
 _TITLE = "[% @project_title %]"
-"""Not the name itself: QGIS would evaluate what stands between `[%` and `%]` in it."""
+"""Not the name itself: QGIS would evaluate text between `[%` and `%]` in it."""
 
 
 def layouts(frame: Frame) -> Element:

@@ -111,7 +111,7 @@ def _write_cog(path: Path, data: NDArray[Any], grid: GeoBox, *, nodata: float, n
             described(draft, names)
         with memory.open() as draft:
             rasterio.shutil.copy(draft, cog.name, PREDICTOR=_predictor(data.dtype.name), **_COG)
-        # written here and not by GDAL, which reports a full disk as a fault of its own and half a file as none
+        # written here and not by GDAL, which misreports a full disk and does not report half a file
         with replacing(path) as beside:
             beside.write_bytes(cog.getbuffer())
 

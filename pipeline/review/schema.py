@@ -75,7 +75,7 @@ _LAYER_STYLES = """CREATE TABLE layer_styles (id INTEGER PRIMARY KEY AUTOINCREME
  styleName TEXT(30), styleQML TEXT, styleSLD TEXT, useAsDefault BOOLEAN, description TEXT, owner TEXT(30),
  ui TEXT(30), update_time DATETIME DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ','now')))"""
 _NOW = "strftime('%Y-%m-%dT%H:%M:%fZ','now')"
-# the database itself stamps verdicts, in UTC, whoever writes them and however: QGIS 3.22 would store local time
+# the database stamps verdicts of every writer, in UTC: QGIS 3.22 would store local time
 _STAMPED = f"""BEGIN UPDATE changes SET reviewed_at = {_NOW} WHERE fid = NEW.fid;
  INSERT INTO review_log (change_id, verdict, note, reviewer, reviewed_at)
  VALUES (NEW.change_id, NEW.verdict, NEW.note, NEW.reviewer, {_NOW}); END"""

@@ -62,7 +62,7 @@ def write_stac(folder: Folder, contents: Contents, path: Path) -> None:
             shutil.rmtree(place)
         beside.rename(place)
     except OSError as fault:
-        raise ReviewError(f"cannot be written: {fault.strerror or fault}", str(path), "mend the rights") from fault
+        raise ReviewError(f"cannot be written: {fault.strerror or fault}", str(path), "fix the permissions") from fault
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 

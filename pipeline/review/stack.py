@@ -230,6 +230,6 @@ def write_zarr(dataset: "xarray.Dataset", path: Path) -> None:
             shutil.rmtree(path)
         beside.rename(path)
     except OSError as fault:
-        raise ReviewError(f"cannot be written: {fault.strerror or fault}", str(path), "mend the rights") from fault
+        raise ReviewError(f"cannot be written: {fault.strerror or fault}", str(path), "fix the permissions") from fault
     finally:
         shutil.rmtree(beside, ignore_errors=True)

@@ -20,7 +20,7 @@ from pipeline.review.stretch import Stretch
 from pipeline.review.strips import write_strip
 
 FORM = 4
-"""Raise it when the picture's form changes: pictures of the old form are then drawn anew."""
+"""Version of the layout of the picture; pictures of another version are drawn again."""
 CHIPS = 10
 CLEAR_SHARE = 0.6
 """Part of the outline that must be clear for a look to stand in the strip."""
@@ -130,7 +130,7 @@ def _place(alert: Alert) -> str:
 
 
 def _chosen(clear: Sequence[Look], alert: Alert) -> list[Look]:
-    """The looks that tell the story: the last without it, the first with it, and a spread over what came before and
+    """The looks that are shown: the last without it, the first with it, and a spread over what came before and
     after; the pair that the alert names is always among them.
     """
     before = [look for look in clear if look.time.date() < alert.first_seen]

@@ -33,7 +33,7 @@ CELL_PX, HALO_PX = 512, 48
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CellAnswer:
-    """What a cell tells: the alerts that reach into its core, and of the core what the pictures show.
+    """Result of a cell: the alerts that reach into its core, and the pixels of the core for the pictures.
 
     seen: the cell's whole grid. aoi_px: pixels of the AOI in the core. looks: by the id of an alert that may be
     pictured, the looks around its outline.

@@ -1,6 +1,6 @@
 """How news leave the machine: a webhook, a mail server, a dead-man's switch. One try each, with a timeout.
 
-Addresses that are secret come in `Secrets` and go out over the wire; no fault, log or file ever holds one.
+Addresses that are secret come in `Secrets` and go out over the wire; no error, log or file ever contains one.
 """
 
 import json
@@ -48,12 +48,12 @@ class Secrets:
 
 
 class Channel(Protocol):
-    """One way to tell."""
+    """A channel that delivers messages."""
 
     name: str
 
     def send(self, digest: Digest) -> None:
-        """Tell it, or raise UndeliveredError."""
+        """Deliver the message, or raise UndeliveredError."""
 
     def alarm(self, subject: str, lines: Sequence[str], key: str) -> None:
         """Send the operator a message that is about no change, or raise UndeliveredError."""
@@ -66,7 +66,7 @@ def read_secrets(environment: Mapping[str, str] = os.environ) -> Secrets:
         variable = f"GROUNDBREAK_{name.upper()}"
         urls[name] = environment.get(variable, "").strip()
         if urls[name] and not _is_web(urls[name]):
-            raise SettingsError("is no http or https address", variable, "mend it in the environment, or unset it")
+            raise SettingsError("is no http or https address", variable, "fix it in the environment, or unset it")
     return Secrets(smtp_password=environment.get("GROUNDBREAK_SMTP_PASSWORD", ""), **urls)
 
 
@@ -143,12 +143,12 @@ class Mail:
                     server.quit()
                 server.close()
         except (smtplib.SMTPDataError, smtplib.SMTPRecipientsRefused, smtplib.SMTPSenderRefused) as fault:
-            raise UndeliveredError(f"the letter was refused: {_short(fault)}", self.name, down=False) from None
+            raise UndeliveredError(f"the mail was refused: {_short(fault)}", self.name, down=False) from None
         except OSError as fault:
-            # all that smtplib and ssl raise are of this kind, a certificate's fault a ValueError besides
+            # all exceptions of smtplib and ssl are OSErrors; one about a certificate is a ValueError too
             raise UndeliveredError(f"the mail server fails: {_short(fault)}", self.name, down=True) from None
         except ValueError as fault:
-            raise UndeliveredError(f"the letter cannot be written: {_short(fault)}", self.name, down=False) from None
+            raise UndeliveredError(f"the mail cannot be written: {_short(fault)}", self.name, down=False) from None
 
     def _connected(self) -> smtplib.SMTP:
         ours = self._settings
@@ -171,7 +171,7 @@ class Mail:
 
 
 def ping(url: str) -> None:
-    """Tell the dead-man's switch that a night went well. Raises UndeliveredError."""
+    """Ping the dead-man's switch after a successful night. Raises UndeliveredError."""
     _request("ping", url, None, {})
 
 
@@ -215,7 +215,7 @@ def _request(name: str, url: str, body: bytes | None, headers: Mapping[str, str]
 
 
 def _short(fault: Exception) -> str:
-    """What kind of fault, without a word of the other side's."""
+    """Type of the error, without text of the server."""
     inner = getattr(fault, "reason", None)
     reason = inner if isinstance(inner, Exception) else fault
     code = getattr(fault, "smtp_code", None)

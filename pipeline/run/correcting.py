@@ -31,7 +31,7 @@ Progress = Callable[[str, int, int, str], None]
 
 
 class LostError(Exception):
-    """A scene that could be read once can't be any more; the judgement has to begin anew without it."""
+    """A scene can no longer be read; processing starts again without it."""
 
     def __init__(self, scene: Scene, fault: PixelError) -> None:
         super().__init__(str(fault))
@@ -81,7 +81,7 @@ class _Settled:
             raise LostError(self.reading.scene, fault) from fault
 
     def draft(self) -> Draft | Rejection:
-        """Made when first asked for; the pixels of one that was put by are warped again, its masks are kept."""
+        """Made at first use; dropped pixels are warped again, masks are kept."""
         if self._fresh is None:
             chips = self.chips()
             self._fresh = make_draft(chips, self.site.grid, bands_of(chips), self.settings)
@@ -90,7 +90,7 @@ class _Settled:
         return self._fresh
 
     def facts(self) -> dict[str, Any]:
-        """What is remembered of the draft. Its pixels are put by: those of a long history together are too many."""
+        """Cached part of the unregistered image. Its pixels are dropped: a long history would not fit."""
         draft = self.draft()
         if isinstance(draft, Rejection):
             return rejection_facts(draft)

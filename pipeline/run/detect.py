@@ -25,7 +25,7 @@ ROOM = Path(".groundbreak")
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SiteOutcome:
-    """What became of one site. fault: why nothing was published; faults: what was lost on the way."""
+    """Outcome of one site. `fault`: why nothing was published; `faults`: errors that did not stop it."""
 
     site: Site
     seconds: float
@@ -39,7 +39,7 @@ class SiteOutcome:
 def detect(
     questions: Sequence[Question], out: Path, workers: int, step: Progress, scheduler: str | None = None
 ) -> Iterator[SiteOutcome]:
-    """Judge and publish site by site, in the order given; a fault in one is that one's outcome.
+    """Process and publish sites in the given order; an error in one site is the outcome of that site.
 
     With more than one worker, or a Dask scheduler, the sites are judged side by side; publishing stays here.
     out/index.html is written last, over all sites that were ever published there. Raises UsageError where the
@@ -84,7 +84,7 @@ def _held(answer: Callable[[], Judged]) -> Iterator[tuple[Judged, None]]:
 
 
 def told(fault: Exception, site: str) -> GroundbreakError:
-    """A fault as the line of the site that it broke; one that nobody foresaw asks to be reported."""
+    """An exception as an error line of its site; the hint of an unexpected one asks for a report."""
     if isinstance(fault, GroundbreakError):
         return fault
     if isinstance(fault, OSError) and fault.strerror:

@@ -1,4 +1,4 @@
-"""What a machine needs to run groundbreak, checked one by one, each with the way to mend it."""
+"""Checks of the requirements of groundbreak on a machine, each with a fix."""
 
 import shutil
 import sys
@@ -43,7 +43,7 @@ class Health(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One line of the doctor: what was looked at, what was found, and how to mend it ("" when well)."""
+    """One line of the doctor: subject, finding, and fix ("" if healthy)."""
 
     name: str
     health: Health
@@ -177,7 +177,7 @@ def _providers(settings: Settings, now: datetime) -> Iterator[Check]:
     root = settings.search.catalog
     if "://" not in root:
         there = _is_there(Path(root))
-        mend = "" if there else "mend search.catalog in groundbreak.toml"
+        mend = "" if there else "fix search.catalog in groundbreak.toml"
         yield Check(name="catalogue", health=Health.OK if there else Health.FAULT, found=root, mend=mend)
         return
     try:
@@ -212,7 +212,7 @@ def _clock(stamp: str | None, now: datetime) -> Check:
     try:
         told = parsedate_to_datetime(stamp or "").astimezone(UTC)
     except (ValueError, OverflowError):
-        return Check(name="clock", health=Health.WARNING, found="the catalogue tells no time", mend="check it by hand")
+        return Check(name="clock", health=Health.WARNING, found="the catalogue states no time", mend="check it by hand")
     off = abs((told - now).total_seconds())
     if off <= MAX_CLOCK_SECONDS:
         return Check(name="clock", health=Health.OK, found=f"within {off:.0f} s of the catalogue's")

@@ -37,7 +37,7 @@ class Files:
             whole = memoryview(b"")
         body, digest = whole[:-DIGEST_BYTES], whole[-DIGEST_BYTES:]
         if xxh3_128(body).digest() == digest:
-            # its age is that of its last use: by it old files are told from wanted ones
+            # the age of a file is that of its last use, by which retention finds old files
             with suppress(PermissionError):
                 os.utime(path)
             return body

@@ -28,14 +28,14 @@ T = TypeVar("T")
 
 
 def quiet(site: str, done: int, total: int, what: str) -> None:
-    """Progress where nobody watches."""
+    """No progress."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
     """What is asked about one site: where to look, from when until when, with which settings.
 
-    chips: folder in which the chips of a distant catalogue are kept; None = read them anew.
+    chips: folder for the chips of remote catalogues; None = read them again.
     memory: folder for what is found out of this site; None = nothing is remembered.
     found: what the catalogue has, where that is known already. core: the part of the site's grid that is asked about,
     of a cell of a wide site; None = all of it. results: bytes that the wide site's own files will take, which what is

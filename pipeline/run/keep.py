@@ -24,7 +24,7 @@ MEMORY = Path(".groundbreak", "memory")
 WAIT_SECONDS = 5.0
 WANTED = timedelta(days=10)
 """Two revisits: a site that is judged at all has used its chips within them."""
-_MEND = "free some disk space or mend the rights: the next night tries again"
+_MEND = "free some disk space or fix the permissions: the next night tries again"
 
 
 def keep(out: Path, sites: Sequence[str], settings: Keep, now: datetime) -> tuple[GroundbreakError, ...]:
@@ -158,7 +158,7 @@ def prune(folder: Path, settings: Keep, now: datetime) -> None:
         raise ReviewError(f"chips cannot be removed: {fault.strerror}", str(folder), _MEND) from fault
     if held > room:
         what = f"the chips of the last {WANTED.days} days take {held / 1e9:.1f} GB, more than {settings.chips_gb:g}"
-        raise ReviewError(what, str(folder), "raise keep.chips_gb: without them every night reads them anew")
+        raise ReviewError(what, str(folder), "raise keep.chips_gb: without them every night reads them again")
 
 
 def forget(folder: Path, settings: Keep, now: datetime) -> None:

@@ -1,4 +1,4 @@
-"""What was seen, tried and told: the memory of the nightly job, in one SQLite file.
+"""State of the nightly job in one SQLite file: scenes, attempts, notifications.
 
 Nothing in it is needed to know what the truth is; lost or damaged it is set aside and built again from the
 catalogue. Verdicts are not in it: they live in review.gpkg alone.
@@ -77,10 +77,10 @@ class Ledger:
             self._db = self._open()
         except sqlite3.OperationalError as fault:
             raise ReviewError(
-                f"the ledger cannot be opened: {fault}", str(path), "end the other run, or mend the rights"
+                f"the ledger cannot be opened: {fault}", str(path), "end the other run, or fix the permissions"
             ) from fault
         except sqlite3.DatabaseError:
-            # a damaged ledger is no loss, only work done again; it is kept beside for whoever wants to know why
+            # a damaged ledger costs only repeated work; it is kept beside the new one for inspection
             path.replace(path.with_suffix(".damaged"))
             self.rebuilt = True
             self._db = self._open()
@@ -174,7 +174,7 @@ class Ledger:
         return {name: Output(*rest) for name, *rest in rows}
 
     def begin(self, site: str, channel: str, past: Iterable[tuple[str, str]]) -> None:
-        """Note that a channel looks at a site, if that is new, and which (change_id, status) it need not tell there."""
+        """Register a channel at a site, if it is new, with the (change_id, status) that count as notified."""
         if self.greeted(site, channel) is None:
             with self._transaction():
                 self._db.execute("INSERT INTO begun VALUES (?, ?, 0)", [site, channel])
@@ -186,12 +186,12 @@ class Ledger:
         return None if row is None else bool(row[0])
 
     def told(self, site: str, channel: str) -> set[tuple[str, str]]:
-        """(change_id, status) of all that a channel has told of a site."""
+        """(change_id, status) of all notifications of a channel for a site."""
         rows = self._db.execute("SELECT change_id, status FROM told WHERE site = ? AND channel = ?", [site, channel])
         return {(str(change_id), str(status)) for change_id, status in rows}
 
     def tell(self, site: str, channel: str, news: Iterable[tuple[str, str]]) -> None:
-        """Write down that a channel has told these (change_id, status); with none, that there was nothing to tell."""
+        """Mark these (change_id, status) as notified by a channel; none: nothing was pending."""
         with self._transaction():
             self._tell(site, channel, news)
             self._db.execute("UPDATE begun SET greeted = 1 WHERE site = ? AND channel = ?", [site, channel])
@@ -203,7 +203,7 @@ class Ledger:
             self._db.execute("UPDATE begun SET greeted = 1 WHERE site = ? AND channel = ?", [site, channel])
 
     def forget(self, channel: str) -> None:
-        """Let a channel begin anew at every site."""
+        """Reset a channel at every site."""
         with self._transaction():
             self._db.execute("DELETE FROM begun WHERE channel = ?", [channel])
             self._db.execute("DELETE FROM told WHERE channel = ?", [channel])

@@ -137,13 +137,13 @@ def read_packed(root: Path, mark: str) -> Packed | None:
 
 
 def mark_of(*facts: Any) -> str:
-    """The name of what follows from these facts: JSON values, or what is told apart by its text."""
+    """Digest of the inputs of a cached value: JSON values, or values identified by their text."""
     return hashlib.sha256(json.dumps([code_digest(), *facts], default=str).encode()).hexdigest()[:40]
 
 
 @cache
 def code_digest() -> str:
-    """Of everything that turns pixels into values: the pure floors, the libraries, and the kernel that adds up."""
+    """Digest of the code of the pure layers, the versions of the libraries, and the kernel of linear algebra."""
     digest = hashlib.sha256()
     for floor in FLOORS:
         for path in sorted((Path(__file__).parents[1] / floor).glob("*.py")):

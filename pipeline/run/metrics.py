@@ -1,6 +1,6 @@
 """groundbreak.prom: what a monitoring system wants to know of a night, in Prometheus' text format.
 
-Every series is there every night, with zero where there is nothing: an alert rule cannot tell a gap from health.
+Every series is there every night, with zero where there is nothing: an alert rule cannot distinguish a gap from health.
 """
 
 from collections import Counter
@@ -42,7 +42,7 @@ def write_metrics(
         sites.labels(outcome).set(outcomes[outcome])
     _write_counts(out, nights, gauge("scenes", "scenes of all sites, used or refused and why", ("outcome", "reason")),
                   gauge("alerts", "alerts of all sites", ("status", "kind")))  # fmt: skip
-    sent = gauge("told_alerts", "alerts told last night, each status of each alert once", ("channel",))
+    sent = gauge("told_alerts", "notifications of the last night, each status of each alert once", ("channel",))
     for channel in (*_CHANNELS, *told.alerts):
         sent.labels(channel).set(told.alerts[channel])
     gauge("untold_messages", "messages that a channel did not take; they are sent the next night").set(len(told.faults))

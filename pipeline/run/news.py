@@ -1,4 +1,4 @@
-"""What there is to tell of a site, and how it reads: as JSON, as a line for a chat, as a letter."""
+"""Messages about a site: as JSON, as a line for a chat, as a mail."""
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +12,7 @@ from pipeline.review.folder import Folder
 from pipeline.review.phrases import place, words
 
 RANKS = {"provisional": 0, "confirmed": 1, "finished": 2}
-"""Statuses that are news, in the order of a life; one that falls back is none."""
+"""Statuses that are notified, in the order of a life; a return to an earlier one is not."""
 MAX_LISTED = 20
 """Alerts named one by one in a letter or a chat; the others are counted, and stand in the report."""
 _COLUMNS = (
@@ -43,7 +43,7 @@ class Item:
 class Digest:
     """All that one message says: the news of one site in one night, newest alert first.
 
-    first: this channel never spoke of the site, so this is what stands there, not what happened tonight.
+    first: first message of this channel on the site, so its alerts come from the history.
     """
 
     site: str
@@ -91,7 +91,7 @@ def standing(folder: Folder, contents: Contents) -> Digest:
 
 
 def untold(digest: Digest, told: Iterable[tuple[str, str]]) -> Digest:
-    """The part of a digest that goes beyond what was told: alerts never told of, or told of in an earlier status."""
+    """The pending part of a message: alerts not yet notified, or notified in an earlier status only."""
     highest: dict[str, int] = {}
     for change_id, status in told:
         highest[change_id] = max(RANKS.get(status, 0), highest.get(change_id, 0))
@@ -154,7 +154,7 @@ def headline(digest: Digest) -> str:
     counts = [(sum(item.status == status for item in digest.items), status) for status in RANKS]
     what = ", ".join(f"{count} {status}" for count, status in counts if count)
     simulated = "[simulated] " if digest.simulated else ""
-    return f"{simulated}{digest.name}: {'what stands there: ' if digest.first else ''}{what}"
+    return f"{simulated}{digest.name}: {'from the history: ' if digest.first else ''}{what}"
 
 
 def link(part: str, base_url: str) -> str:

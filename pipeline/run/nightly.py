@@ -1,7 +1,7 @@
 """The nightly job: what is new since the last night, site by site, and nothing else.
 
 A night is reconcile(catalogue, ledger) → judge the sites that something new touches → publish → record. Each step may
-be repeated: a crash anywhere is healed by the next run, and a second run the same night has nothing to do.
+be repeated: the next run completes the work after a crash, and a second run the same night has nothing to do.
 """
 
 import hashlib

@@ -1,7 +1,8 @@
-"""Last of a night: who has to be told what, each (alert, status, channel) once.
+"""Notifications at the end of a night, each (alert, status, channel) once.
 
-What there is to tell is never queued: it is what the review files hold and the ledger has not down as told. So a crash
-between publishing and telling loses nothing, and a channel that fails is simply asked again the next night.
+There is no message queue. Pending notifications are computed in each run: the alerts in the review files minus those
+recorded in the ledger. A crash between publishing and notifying loses nothing, and a failed channel is tried again
+in the next night.
 """
 
 import sqlite3
@@ -23,12 +24,12 @@ from pipeline.run.news import RANKS, Digest, standing, untold
 
 FEED = "feed"
 WAIT_SECONDS = 5.0
-"""A review file that somebody holds is not waited for long: its news are told the next night."""
+"""Seconds to wait for a locked review file; its notifications follow in the next night."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """What a night told: alerts by channel, and what a channel did not take."""
+    """Notifications of a night: alerts by channel, and failed deliveries."""
 
     alerts: Counter[str]
     faults: tuple[GroundbreakError, ...]
@@ -38,7 +39,7 @@ def notify(
     out: Path, sites: Sequence[str], settings: Notify, now: datetime, secrets: Secrets | None = None,
     *, aloud: bool = True,
 ) -> Told:  # fmt: skip
-    """Tell every channel its news of these sites, then write the feed. Nothing here fails a night: see `faults`.
+    """Send the pending notifications of these sites, then write the feed. Errors do not fail a night: see `faults`.
 
     aloud: False writes the feed alone, as for a replay, which is no news to anybody.
     """
@@ -83,7 +84,7 @@ def _begin(ledger: Ledger, digests: Sequence[Digest], ways: Sequence[str], feed:
     """Settle, before anything is sent, what is past for a channel that never looked at a site: what the feed holds.
 
     A channel set up later, and one whose ledger was lost, thus begins with what is new; on a site's own first night
-    the feed holds nothing of it. A feed that was lost itself begins anew.
+    the feed has no entry of it. A lost feed starts empty.
     """
     if feed is None:
         ledger.forget(FEED)

@@ -194,7 +194,7 @@ _MENDS = {
     Reason.NODATA: "choose an acquisition that covers the place",
     Reason.REGISTRATION: "choose two acquisitions of one season, or a larger place",
     Reason.RADIOMETRY: "choose an acquisition without haze, of the same level",
-    Reason.OFFSET: "keep the product's own name, which tells its processing baseline",
+    Reason.OFFSET: "keep the original name of the product, which states its processing baseline",
 }
 
 

@@ -131,7 +131,7 @@ class _Host:
             self.running[id(question)] = (question, time.monotonic())
         try:
             answer = Searched(question=question, found=self.search(question))
-        except Exception as error:  # noqa: BLE001  (it crosses a thread, and is raised or told on the other side)
+        except Exception as error:  # noqa: BLE001  (it crosses a thread, and is raised or reported on the other side)
             answer = Searched(question=question, error=error)
         with self.lock:
             on_time = self.running.pop(id(question), None) is not None

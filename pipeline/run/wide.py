@@ -122,7 +122,7 @@ def _gather(
     question: Question, found: Found, asked: Sequence[Question], told: Told[CellAnswer], folder: Path, step: Progress
 ) -> _Gathered:
     site = question.site
-    # a change on a corner is told by four cells
+    # a change on a corner is reported by four cells
     most = 4 * question.settings.review.max_timelines
     with Mosaic(folder, site.grid, common_bands(found.scenes)) as mosaic:
         gathered = _Gathered(mosaic=mosaic, folder=folder, most=most)

@@ -1,1 +1,1 @@
-"""What we can know about ourselves: simulation, sensitivity, evaluation."""
+"""Simulation, sensitivity and evaluation."""

@@ -1,4 +1,4 @@
-"""A static STAC catalogue of COGs on disk: the same bytes from the same input, on any day.
+"""Writer of a static STAC catalogue of COGs: the same input gives the same bytes.
 
 FOLDER/catalog.json            Catalog, one link an item, in the order of their ids
 FOLDER/<item>/<item>.json      Item: datetime, EPSG and shape per asset, scale and offset of the DN
@@ -37,7 +37,7 @@ SCALE = 0.0001
 Pixels: TypeAlias = tuple[NDArray[Any], GeoBox]
 """An array to be written: uint16 DN or uint8 classes, and its grid."""
 Ready: TypeAlias = Mapping[str, Any]
-"""A STAC asset that exists already, its href relative to the new item."""
+"""An existing STAC asset, its href relative to the new item."""
 
 ROLE_BAND = {band.role: band for band in Band}
 

@@ -1,4 +1,4 @@
-"""Alerts against the truth: what was found and when, what was not, and what was claimed that never was."""
+"""Evaluation of alerts against truth: recall, delays, outlines, misses and false alerts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from pipeline.model.alert import Kind
 from pipeline.study.reviewed import CHANGE, Claim, Reviewed, Truth
 
 COVERED, OVERLAP = 0.25, 0.2
-"""A claim hits a truth when it covers this share of it, or overlaps it with this IoU."""
+"""A claim is a detection of a true change if it covers this share of it, or overlaps it with this IoU."""
 SAME_PLACE = 0.5
-"""Two changes that share so much of one's outline are of one place."""
+"""Share of one outline above which two changes are of one place."""
 EARLY_DAYS = 60
-"""A claim that begins so long before a change is of something else that happened on the spot."""
+"""Days before a change at which the start of a claim no longer counts as a detection of it."""
 NEAR_M = 30.0
 GRACE_DAYS = 60
-"""What begins so late that three clear looks cannot be expected is not asked for."""
+"""Distance at which a false claim is near a change, metres; days at the end of the series that are not scored."""
 SMART_IOU, SMART_SMALL_M2 = 0.2, 9000.0
 """Match rule of the public scorer of IARPA SMART (JHU/APL): IoU, and the size below which a site does not count."""
 MISSED = "missed"
@@ -28,10 +28,10 @@ SAME_SPOT = (Kind.RESURFACED.value, Kind.DEMOLISHED.value)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sought:
-    """A change of the truth and what was claimed of it. Delays from its first day to confirmation.
+    """A true change and its claims. Delays from its first day to confirmation.
 
-    seen_days: from its first day to the first look in which it was seen. delay_looks, sights: looks in which its ground
-    was clear, until it was confirmed and in all; None, 0 where no claim tells.
+    seen_days: from its first day to the first look in which it was seen. delay_looks, `sights`: looks in which its
+    ground was clear, until it was confirmed and in all; None, 0 without a matching claim.
     """
 
     id: str
@@ -79,7 +79,7 @@ class Measures:
 
     @property
     def kinds(self) -> dict[str, dict[str, int]]:
-        """How often each kind of change was called what; "missed" where nothing was claimed."""
+        """Confusion of change types: true type, reported type, count; "missed" without a claim."""
         table: dict[str, dict[str, int]] = {}
         for each in self.sought:
             row = table.setdefault(each.kind, {})
@@ -89,15 +89,15 @@ class Measures:
 
     @property
     def smart_f1(self) -> float:
-        """F1 by the rule of the SMART scorer, NaN where there was nothing to find and nothing was claimed."""
+        """F1 by the rule of the SMART scorer; NaN without true changes and claims."""
         found, wrong, missed = self.smart
         return 2 * found / (2 * found + wrong + missed) if any(self.smart) else float("nan")
 
 
 def evaluate(reviewed: Reviewed, truths: Sequence[Truth]) -> Measures:
-    """Score a review file. Truths that reach out of the AOI, or begin too late to be confirmed, are not asked for.
+    """Score a review file. True changes that leave the AOI, or begin too late to be confirmed, are not scored.
 
-    A claim on a change is right whatever kind it is called, unless it began long before it. smart: (found, wrong,
+    A claim on a true change is correct with any change type, unless it began long before it. smart: (found, wrong,
     missed) new structures by the rule of the SMART scorer.
     """
     changes = [truth for truth in truths if truth.role == CHANGE]

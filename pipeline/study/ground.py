@@ -1,4 +1,4 @@
-"""Real pixels as the ground of a simulation: one clear image, its canopy and its parcels, through the year."""
+"""Ground of a simulation: one clear real image, its canopy and parcels, and their season."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,17 +26,18 @@ from pipeline.correct.reference import Draft
 from pipeline.model.bands import ANALYSIS, Band
 from pipeline.model.errors import UsageError
 from pipeline.model.imagery import Chip, Rejection, Scene
+from pipeline.model.indices import ndvi, near_infrared
 from pipeline.model.settings import Settings
 from pipeline.model.site import Site, site_grid
 from pipeline.study.materials import BROWNING, greenness
 
 MAX_SIDE_PX = 300
-"""Of the ground taken: enough for a site, and a catalogue that is written in a minute."""
+"""Largest side of the ground in pixels: enough for a site, and a catalogue within a minute."""
 MIN_SIDE_PX = 20
 GREEN, DENSE = 0.25, 0.80
 """NDVI at which a canopy begins and at which it is closed."""
 GREEN_NIR = 0.40
-"""Of the canopy in full light that BROWNING was measured on; what stands in shade changes by less."""
+"""Brightness of the canopy in full light on which BROWNING was measured; shaded canopy changes by less."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -63,7 +64,7 @@ def native(grid: GeoBox, band: Band) -> GeoBox:
 
 
 def read_ground(source: Path) -> Ground:
-    """The ground of a folder of bands, a product or a file (one date), or of a static catalogue's clearest scene.
+    """Ground from a folder of bands, a product or a file (one date), or from the clearest scene of a static catalogue.
 
     Raises UsageError where nothing there can serve, PixelError for damaged files.
     """
@@ -93,10 +94,10 @@ def catalogue_scenes(source: Path) -> tuple[Site, tuple[Scene, ...]]:
 
 
 def made_of(base: Mapping[Band, NDArray[np.float32]], grid: GeoBox, source: str) -> Ground:
-    """Ground from reflectance; canopy and parcels are read off it."""
-    near = next(band for band in (Band.B08, Band.B8A) if band in base)
+    """Ground from reflectance, with canopy from NDVI and parcels by segmentation."""
+    near = _near(base)
     fine = {band: plane if plane.shape == tuple(grid.shape) else _doubled(plane) for band, plane in base.items()}
-    index = (fine[near] - fine[Band.B04]) / np.maximum(fine[near] + fine[Band.B04], 0.02)
+    index = ndvi(fine[near], fine[Band.B04])
     canopy = np.clip((index - GREEN) / (DENSE - GREEN), 0, 1).astype(np.float32)
     colours = np.stack([fine[Band.B04], index * 0.3, fine[near]], axis=-1)
     parcels = felzenszwalb(np.clip(colours / 0.5, 0, 1), scale=60, sigma=0.8, min_size=25)
@@ -109,8 +110,15 @@ def made_of(base: Mapping[Band, NDArray[np.float32]], grid: GeoBox, source: str)
     )
 
 
+def _near(base: Mapping[Band, NDArray[np.float32]]) -> Band:
+    band = near_infrared(base)
+    if band is None:
+        raise UsageError("the ground has no near infrared", ", ".join(base), "give --ground with band B08 or B8A")
+    return band
+
+
 def moved_to(ground: Ground, grid: GeoBox) -> Ground:
-    """The same pixels laid out at another place, mirrored at their edges where the place is larger."""
+    """The same pixels on the grid of another place, mirrored at their edges where the place is larger."""
 
     def laid(plane: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
         rows, cols = (_mirrored(plane.shape[axis], shape[axis]) for axis in (0, 1))
@@ -121,7 +129,7 @@ def moved_to(ground: Ground, grid: GeoBox) -> Ground:
 
 
 def season(ground: Ground, when: datetime, rng: np.random.Generator, southern: bool) -> dict[Band, NDArray[np.float32]]:
-    """Noise-free reflectance of every band on a date. rng: the ground's own, so that a parcel keeps its habits.
+    """Noise-free reflectance of every band on a date. rng: that of the ground: a parcel has one phenology.
 
     Each parcel leafs out up to two weeks apart from the next and to its own degree; evergreen ones hardly brown.
     """
@@ -132,7 +140,7 @@ def season(ground: Ground, when: datetime, rng: np.random.Generator, southern: b
     curve = np.array([greenness((day - late) % 365, southern) for late in lag])
     # the image was taken green; what is not out now is brown to the parcel's degree
     brown = (depth * (1 - curve))[ground.parcels].astype(np.float32)
-    near = ground.base[next(band for band in (Band.B08, Band.B8A) if band in ground.base)]
+    near = ground.base[_near(ground.base)]
     light = np.clip((near if near.shape == brown.shape else _doubled(near)) / GREEN_NIR, 0.1, 1.2)
     brown = (brown * light).astype(np.float32)
     found = {}
@@ -152,7 +160,7 @@ def even(grid: GeoBox) -> GeoBox:
 
 
 def _inside(grid: GeoBox, footprint: BaseGeometry) -> GeoBox:
-    """The middle of a grid as far as the footprint (lon/lat) fills it: one that is turned leaves its corners empty."""
+    """The middle of a grid inside the footprint (lon/lat): a rotated footprint leaves its corners empty."""
     ground = Geometry(footprint, "EPSG:4326").to_crs(str(grid.crs)).geom.buffer(grid.resolution.x / 2)
     while min(grid.shape) > 2 * MIN_SIDE_PX and not ground.covers(grid.extent.geom):
         grid = grid[2:-2, 2:-2]
@@ -160,7 +168,7 @@ def _inside(grid: GeoBox, footprint: BaseGeometry) -> GeoBox:
 
 
 def _clearest(scenes: Sequence[Scene], source: Path) -> tuple[Chip, GeoBox]:
-    """The chip with the most clear ground, of those the darkest in blue: no haze. Its granule's grid at 10 m."""
+    """The chip with the most clear ground, of those the darkest in blue (no haze), on the 10 m grid of its granule."""
     best: tuple[float, float] | None = None
     found: tuple[Chip, GeoBox] | None = None
     for scene in (each for each in scenes if each.time.month in (5, 6, 7, 8, 9)):

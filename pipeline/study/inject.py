@@ -1,4 +1,4 @@
-"""Construction drawn into real looks: their clouds, haze, shifts and seasons stay, only the buildings are made up."""
+"""Injection of simulated buildings into real looks, with their clouds, haze, shifts and seasons."""
 
 import json
 import zlib
@@ -39,12 +39,12 @@ from pipeline.study.truth import lonlat, write_site, write_truth
 DRAWN = "construction drawn by a program into real Sentinel-2 looks; none of it was ever built"
 PIXELS = f"simulated: {DRAWN}"
 SEEN = 0.5
-"""Share of an event's ground that must show through for a look to count as one that could have seen it."""
+"""Visible share of the ground of an event from which a look counts as one that could show it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """What is known of a real look. shift: (row, col) px of 10 m against the site's middle; zero where refused.
+    """Measurements on a real look. shift: (row, col) px of 10 m against the site's middle; zero where refused.
 
     clear: usable share 0..1. offset_dn: what its DN hold over reflectance * 10000.
     """
@@ -56,7 +56,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Injection:
-    """What is drawn, and where. crs: of the events' outlines, metres, the CRS the looks were measured in.
+    """Events to draw. crs: of their outlines, metres, the CRS of the measurements.
 
     looks: by item id; items that are not in it are left out. aoi: lon/lat geometry of the site that is written.
     """
@@ -142,7 +142,7 @@ def _description(items: Sequence[_Item]) -> str:
 
 
 def _items(source: Path, looks: Mapping[str, Measured]) -> list[_Item]:
-    """The items to be drawn into, in time order, with the pixels of their analysis bands."""
+    """The items for the injection, in time order, with the pixels of their analysis bands."""
     index = source / "catalog.json" if source.is_dir() else source
     links = json.loads(index.read_text(encoding="utf-8"))["links"]
     items = []
@@ -187,7 +187,7 @@ def _usual(items: Sequence[_Item], injection: Injection) -> dict[Band, NDArray[n
 
 
 def _write(item: _Item, light: Light, injection: Injection, out: Path) -> Path:
-    """The item again, its pixels where something stands, else its files."""
+    """The item again, with new pixels where an event is visible, else with its original files."""
     id = f"{injection.place}-{item.product.time:%Y%m%d}"
     look = injection.looks[str(item.raw["id"])]
     before = {band: _values(item, band, look.offset_dn) for band in item.dn}
@@ -215,7 +215,7 @@ def _write(item: _Item, light: Light, injection: Injection, out: Path) -> Path:
 
 
 def _draw(planes: dict[Band, NDArray[Any]], event: Event, item: _Item, light: Light, look: Measured, crs: str) -> None:
-    """One event as this look would show it: moved by the look's shift, in its light, on every band's own grid."""
+    """One event as the look would show it: shifted, in its illumination, on the grid of each band."""
     grid = light.grid
     row, col = look.shift
     moved = Geometry(affinity.translate(event.outline, 10 * col, -10 * row), crs).to_crs(str(grid.crs)).geom
@@ -236,7 +236,7 @@ def _draw(planes: dict[Band, NDArray[Any]], event: Event, item: _Item, light: Li
 
 
 def _shown(event: Event, light: Light, crs: str) -> float:
-    """Share of an event's ground that no cloud hides, 0..1; 0 off the look."""
+    """Share of the ground of an event without cloud, 0..1; 0 outside the look."""
     found = coverage(Geometry(event.outline, crs).to_crs(str(light.grid.crs)).geom, light.grid)
     if found is None:
         return 0.0
@@ -245,7 +245,7 @@ def _shown(event: Event, light: Light, crs: str) -> float:
 
 
 def _convergence(shape: BaseGeometry, crs: str) -> float:
-    """Degrees by which true north lies clockwise of a CRS's y axis at a shape."""
+    """Meridian convergence at a shape: degrees of true north clockwise of the y axis of a CRS."""
     here = Geometry(shape.centroid, crs).to_crs("EPSG:4326").geom
     path = Geometry(LineString([(here.x, here.y), (here.x, here.y + 0.01)]), "EPSG:4326").to_crs(crs).geom
     (x0, y0), (x1, y1) = path.coords[0], path.coords[-1]

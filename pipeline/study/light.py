@@ -1,4 +1,4 @@
-"""The light and the weather of a real look, read off its difference to the usual one: to draw things into it."""
+"""Illumination and haze of a real look, estimated from its difference to the median look."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,16 +16,16 @@ from pipeline.study.weather import HAZE, SHADE
 
 MAX_HAZE = 0.15
 MIN_GAIN, MAX_GAIN = 0.85, 1.15
-"""Of a look's level against the usual one: more is season, and a roof has none."""
+"""Largest change of the level of a look against the median look: more is season, which roofs do not have."""
 LIT, DARK = 0.92, 0.5
-"""Share of the usual level, in the band that lost least, at which ground is in full light and in full shade."""
+"""Share of the median level, in the band that lost least, of ground in full light and in full shade."""
 THIN, THICK = 0.03, 0.30
-"""Blue above the usual, beyond the look's haze, at which a cloud begins to hide what is below, and hides it."""
+"""Rise of blue above the median, less haze, at which cloud begins to hide the ground, and hides it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Light:
-    """A look against the usual one: gain, haze in blue, and (row, col) of shade and hidden, 0..1, on `grid`."""
+    """A look against the median look: gain, haze in blue, and (row, col) of shade and hidden, 0..1, on `grid`."""
 
     gain: float
     haze: float
@@ -37,11 +37,11 @@ class Light:
 def light_of(
     look: Mapping[Band, NDArray[np.float64]], usual: Mapping[Band, NDArray[np.float64]], grids: Mapping[Band, GeoBox]
 ) -> Light:
-    """How the ground of a look is lit and what hides it.
+    """Estimate illumination, shade and cloud of a look.
 
     look, usual: band -> (row, col) reflectance on the band's grid, blue first; NaN where the look measured nothing.
 
-    Leaves come and go in some bands; shade takes light from all of them, so the band that lost least tells it.
+    Leaves change some bands; shade takes light from all of them, so the band that lost least measures shade.
     """
     blue, *_ = usual
     values = {band: np.where(np.isfinite(look[band]), look[band], plane) for band, plane in usual.items()}
@@ -63,7 +63,7 @@ def light_of(
 
 
 def lit(spectrum: Spectrum, light: Light, depth: float) -> Spectrum:
-    """A material in a look's light, `depth` 0..1 in shade, seen through its haze."""
+    """Reflectance of a material in the illumination of a look, `depth` 0..1 in shade, through its haze."""
     found = {}
     for band, level in spectrum.items():
         haze = light.haze * HAZE[band] / HAZE[Band.B02]

@@ -1,4 +1,4 @@
-"""What construction and its look-alikes are made of: reflectance at the bands, and the greening of the year.
+"""Spectra of construction and distractors at the bands, and the season of the canopy.
 
 Roof, asphalt and concrete levels follow the material spectra published in the ECOSTRESS spectral library (Meerdink
 et al. 2019), rounded to what weathered surfaces of their kind show; soils and dry plants likewise.
@@ -29,10 +29,10 @@ ROOFS: Mapping[str, Spectrum] = MappingProxyType({
     "blue steel": _spectrum(0.24, 0.20, 0.15, 0.27, 0.28, 0.33, 0.28),
     "dark bitumen": _spectrum(0.07, 0.075, 0.08, 0.095, 0.10, 0.13, 0.13),
 })  # fmt: skip
-"""Five roofs from glaring to darker than most ground."""
+"""Five roofs, from very bright to darker than most ground."""
 RED_TILE = _spectrum(0.07, 0.10, 0.20, 0.29, 0.30, 0.37, 0.31)
 MIXED_TILE = _spectrum(0.19, 0.19, 0.19, 0.28, 0.29, 0.35, 0.31)
-"""Blue, grey and cream side by side, as one hall may have them."""
+"""Mean of blue, grey and cream tiles on one hall."""
 ASPHALT = _spectrum(0.08, 0.09, 0.10, 0.13, 0.135, 0.17, 0.16)
 GRAVEL = _spectrum(0.12, 0.145, 0.17, 0.22, 0.225, 0.28, 0.26)
 """A trodden works yard."""
@@ -48,7 +48,7 @@ WATER = _spectrum(0.05, 0.045, 0.03, 0.015, 0.014, 0.008, 0.006)
 SNOW = _spectrum(0.78, 0.80, 0.80, 0.76, 0.75, 0.12, 0.08)
 CLOUD = _spectrum(0.62, 0.61, 0.61, 0.64, 0.64, 0.50, 0.40)
 LORRY = _spectrum(0.45, 0.45, 0.44, 0.42, 0.42, 0.34, 0.30)
-"""Parked in numbers: white paint and glass."""
+"""Parked lorries: white paint and glass."""
 BROWNING = _spectrum(0.006, 0.002, 0.040, -0.225, -0.230, 0.012, 0.055)
 """Bare minus green canopy of the embedded archive's broad-leaved forest, March and April against July (B12 by the
 ratio of B12 to B11 in dry leaf litter)."""

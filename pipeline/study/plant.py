@@ -1,4 +1,4 @@
-"""The February 11 plant's story as it was published, rehearsed on simulated pixels at the plant's own place.
+"""The published history of the February 11 plant on simulated pixels at its own place.
 
 From the published descriptions: where Buildings A and B stand, when B was begun and finished, that both roofs were
 renewed in 2023, that a hall of 60 to 70 % of the size of the existing one was an open frame in October 2024, and that
@@ -32,7 +32,7 @@ ORBIT, TILE = 3, "52TCK"
 ALWAYS = datetime(2000, 1, 1, tzinfo=UTC)
 BUILDING_A, BUILDING_B = (127.656521, 39.921628), (127.657091, 39.920212)
 HALL_M, NEW_HALL_M = (60.0, 100.0), (50.0, 78.0)
-"""Working figures; the second is 65 % of the first."""
+"""Assumed areas; the second is 65 % of the first."""
 ANGLE = 20.0
 # of a month's passes: cloudless, up to some cloud, snow on the ground; a coast with a dry winter and a monsoon
 _MONTHS = (
@@ -78,7 +78,7 @@ def coast(_: float, month: int) -> Chances:
 
 
 def present(grid: GeoBox, renewed: bool) -> tuple[Event, ...]:
-    """What stands from the first look on: the yard, its roads, old halls, and Building A under its old roof."""
+    """Structures from the first look on: the yard, its roads, old halls, and Building A under its old roof."""
     yard = _standing("yard", _at(grid, BUILDING_B, (0, -30), (430, 560)), GRAVEL, 0.85)
     roads = [
         _standing(f"road-{number}", _at(grid, BUILDING_B, place, size), ASPHALT)
@@ -101,7 +101,7 @@ def present(grid: GeoBox, renewed: bool) -> tuple[Event, ...]:
 
 
 def published(grid: GeoBox) -> tuple[Event, ...]:
-    """What happened, in the order it began."""
+    """Events, in the order of their start."""
     hall = _at(grid, BUILDING_B, (0, 0), HALL_M)
     outline_a = _at(grid, BUILDING_A, (0, 0), (45, 90))
     building_b = _built(

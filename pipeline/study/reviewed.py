@@ -20,7 +20,7 @@ from pipeline.model.errors import SiteError, UsageError
 
 CHANGE = "change"
 CLEAR_SHARE = 0.5
-"""Of an alert's ground: less says nothing of it."""
+"""Least clear share of the ground of an alert in a look."""
 MEND_REVIEW = "give the review.gpkg that `groundbreak detect` wrote"
 MEND_TRUTH = "give GeoJSON polygons with `begins` dates, like the truth.geojson of `groundbreak simulate`"
 
@@ -46,7 +46,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Truth:
-    """One thing that happened. role: change or distractor. begins: first day it could be seen. outline: metres."""
+    """One true event. role: change or distractor. begins: first day on which it is visible. outline: metres."""
 
     id: str
     role: str
@@ -72,13 +72,13 @@ class Reviewed:
 
     @property
     def km2_years(self) -> float:
-        """Ground times time that was watched."""
+        """Watched area times duration."""
         span = (self.days[-1] - self.days[0]).days if self.days else 0
         return float(self.aoi.area) / 1e6 * span / 365.25
 
 
 def read_review(path: Path) -> Reviewed:
-    """A review file. Raises UsageError where it is none."""
+    """Read a review file. Raises UsageError for any other file."""
     if not path.is_file():
         raise UsageError("no such file", str(path), MEND_REVIEW)
     try:
@@ -164,7 +164,7 @@ def _begin(value: Any, where: str) -> date:
 
 
 def _missing(value: Any) -> bool:
-    """None, NaN or NaT: the one thing that they share is that no two are equal."""
+    """Whether a value is None, NaN or NaT."""
     return value is None or value != value
 
 
@@ -174,6 +174,6 @@ def _day(value: Any) -> date:
 
 
 def _rounded(area: float) -> float:
-    """To 1, 2 or 5 of its power of ten: truths without a size label are grouped."""
+    """Round to 1, 2 or 5 times a power of ten, to group true changes without a size label."""
     power = 10.0 ** math.floor(math.log10(max(area, 1)))
     return float(max(step * power for step in (1, 2, 5) if step * power <= max(area, 1)))

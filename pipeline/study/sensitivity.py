@@ -1,4 +1,4 @@
-"""What a site's silence means: the probability that a building would have been confirmed, by size and material."""
+"""Probability of detection at a site, by size and material, from injected buildings."""
 
 import zlib
 from collections.abc import Mapping, Sequence
@@ -26,10 +26,10 @@ from pipeline.study.stories import Event, building
 
 SIZES = ("10x10 m", "20x20 m", "20x40 m", "30x60 m", "60x100 m")
 APART_M = 200.0
-"""Between two injected buildings: each is judged as if it stood alone."""
+"""Distance between two injected buildings, so that each is processed independently."""
 WITHIN = (3, 5, 10)
 LEAST_AFTER = 5
-"""Looks that must be left after a building is begun."""
+"""Least looks after the start of a building."""
 HISTORY_SHARE = 0.4
 COVERED = 0.25
 
@@ -48,7 +48,7 @@ class Trial:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
-    """Of `total` trials that had as many clear looks, `hits` were confirmed within them."""
+    """`hits` of `total` trials with enough clear looks were confirmed within a number of them."""
 
     hits: int
     total: int
@@ -65,7 +65,7 @@ class Share:
 
 
 def plan(site: Site, looks: Sequence[Look], rng: np.random.Generator) -> tuple[Event, ...]:
-    """Buildings of all sizes and materials over the AOI, begun at random after the first part of the history.
+    """Buildings of all sizes and materials over the AOI, started at random after the first part of the history.
 
     Raises DecisionError where the series or the AOI is too short for any.
     """
@@ -86,7 +86,7 @@ def plan(site: Site, looks: Sequence[Look], rng: np.random.Generator) -> tuple[E
 
 
 def drawn(read: Sequence[tuple[Chip, ...]], looks: Sequence[Look], events: Sequence[Event]) -> list[tuple[Chip, ...]]:
-    """The site's own chips with the events in them, as each look would have shown them.
+    """The chips of the site with injected events, as each look would show them.
 
     Every event is moved by the look's own shift, and its reflectance put through the inverse of the look's own
     normalisation, so that it stands in that look's light and haze; where the look has a cloud, nothing is drawn.
@@ -99,18 +99,18 @@ def drawn(read: Sequence[tuple[Chip, ...]], looks: Sequence[Look], events: Seque
 
 
 def judged(events: Sequence[Event], looks: Sequence[Look], decision: Decision) -> tuple[Trial, ...]:
-    """What became of every event."""
+    """The outcome of every event."""
     return tuple(_trial(event, looks, decision) for event in events)
 
 
 def within(trials: Sequence[Trial], count: int) -> Share:
-    """Confirmed within so many clear looks, of the trials that had as many."""
+    """Share of the trials confirmed within a number of clear looks, of the trials with at least that many."""
     had = [trial for trial in trials if trial.clear >= count]
     return Share(hits=sum(trial.needed is not None and trial.needed <= count for trial in had), total=len(had))
 
 
 def sentence(trials: Sequence[Trial], false_alarms: float, count: int = 5) -> str:
-    """What the site's silence means, in words."""
+    """The probability of detection as one sentence."""
     parts = []
     for size in SIZES:
         share = within([trial for trial in trials if trial.size == size], count)
@@ -186,7 +186,7 @@ def _in_its_light(event: Event, look: Look) -> Event:
 
 
 def _hidden(outline: BaseGeometry, look: Look) -> bool:
-    """True where a cloud lies over most of an outline, or the look never measured it."""
+    """Whether cloud or nodata covers most of an outline in a look."""
     found = coverage(outline, look.grid)
     if found is None:
         return True

@@ -1,4 +1,4 @@
-"""Footprints of construction, and how much of each pixel of a band they cover."""
+"""Footprints of construction, and their share of each pixel of a band."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -13,7 +13,7 @@ from shapely.geometry import LineString, Polygon, box
 from shapely.geometry.base import BaseGeometry
 
 FINE = 10
-"""Parts a pixel is cut into, each way: 1 m at 10 m."""
+"""Subdivisions of a pixel along each axis: 1 m at 10 m."""
 PSF_PX = 0.53
 """Gaussian sigma of the sensor's point spread in its own pixels: MTF 0.25 at the Nyquist frequency."""
 REACH_PX = 3
@@ -76,7 +76,7 @@ def coverage(shape: BaseGeometry, grid: GeoBox) -> tuple[tuple[slice, slice], ND
 
 
 def shadow(shape: BaseGeometry, height_m: float, sun: tuple[float, float]) -> BaseGeometry:
-    """Ground that a flat-roofed block of a height throws into shade, its own footprint left out.
+    """Cast shadow of a flat-roofed block, without its footprint.
 
     sun: (zenith, azimuth) in degrees; the shape's y axis points north.
     """

@@ -1,4 +1,4 @@
-"""A local STAC catalogue of simulated looks over real ground, and the truth about it: so that commands are tested."""
+"""Simulation of a STAC catalogue over real ground, with its truth, to test whole commands."""
 
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,6 +17,8 @@ from shapely import affinity
 
 from pipeline.model.bands import Band
 from pipeline.model.errors import UsageError
+from pipeline.model.imagery import FIRST_OFFSET_DAY, OFFSET_DN
+from pipeline.model.indices import ndvi
 from pipeline.study.catalogue_writer import write_catalogue, write_item
 from pipeline.study.ground import Ground, season
 from pipeline.study.materials import levels
@@ -27,13 +29,12 @@ from pipeline.study.weather import OVERCAST, SHADE, Chances, Sky, scene_classes,
 
 DRAWN = "real Sentinel-2 ground, with construction, weather and the passing year drawn by a program"
 PIXELS = f"simulated: {DRAWN}"
-BASELINE_0400 = datetime(2022, 1, 25, tzinfo=UTC)
 Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What is simulated, when, and with which luck. place: id of the site. days: between passes.
+    """Plan of a simulation. place: id of the site. days: between passes.
 
     orbits: relative orbits, pass by pass and over again. tile: as filed, "52TCK". climate: (latitude, month) -> the
     chances of its weather. overcast: False = passes that show no ground are not filed, as a search would have it.
@@ -136,7 +137,7 @@ def draw(
     phase = next((part for part in event.phases if part.start <= time and (part.end is None or time < part.end)), None)
     if phase is None:
         return
-    # target sampled at x + shift matches the ground at x: what stands at x is seen at x + shift
+    # target sampled at x + shift matches the ground at x: an object at x is seen at x + shift
     moved = affinity.translate(event.outline, 10 * shift[1], -10 * shift[0])
     texture = 1 + 0.04 * rng.normal(size=planes[bands[0]].shape)
     spectrum = levels(phase.spectrum, bands)
@@ -164,12 +165,11 @@ def sun_place(time: datetime, lat: float) -> tuple[float, float]:
 
 
 def _write(ground: Ground, plan: Plan, made: Pass, number: int, out: Path, southern: bool) -> list[Path]:
-    """The item of one pass, or its two where the pass was filed twice."""
+    """The item of one pass, or two where the pass was delivered twice."""
     rng = np.random.default_rng([plan.seed, 4, number])
     planes = render(ground, plan.events, made, plan.seed, southern)
-    offset = 1000 if made.time >= BASELINE_0400 else 0
-    near = planes.get(Band.B08, planes[Band.B04])
-    index = (near - planes[Band.B04]) / np.maximum(near + planes[Band.B04], 0.02)
+    offset = OFFSET_DN if made.time >= FIRST_OFFSET_DAY else 0
+    index = ndvi(planes.get(Band.B08, planes[Band.B04]), planes[Band.B04])
     wedge = _wedge(tuple(ground.grid.shape), rng)  # type: ignore[arg-type]
     assets: dict[str, Any] = {}
     for band, plane in planes.items():
@@ -181,7 +181,7 @@ def _write(ground: Ground, plan: Plan, made: Pass, number: int, out: Path, south
     coarse = GeoBox(tuple(size // 2 for size in classes.shape), ground.grid.affine @ Affine.scale(2), ground.grid.crs)
     assets["scl"] = (classes[::2, ::2], coarse)
     stamp = f"{made.time:%Y%m%dT%H%M%S}"
-    baseline = "05.00" if made.time >= BASELINE_0400 else "02.14"
+    baseline = "05.00" if made.time >= FIRST_OFFSET_DAY else "02.14"
     properties = {
         "constellation": "sentinel-2",
         "s2:product_type": "S2MSI2A",
@@ -204,7 +204,7 @@ def _write(ground: Ground, plan: Plan, made: Pass, number: int, out: Path, south
 
 
 def _wedge(shape: tuple[int, int], rng: np.random.Generator) -> NDArray[np.bool_]:
-    """The edge of a swath now and then: (row, col), True = never measured."""
+    """Partial swath of some passes: (row, col), True = not measured."""
     rows, cols = np.indices(shape)
     if rng.uniform() > 0.05:
         return np.zeros(shape, bool)

@@ -1,4 +1,4 @@
-"""Which ground, which place, which period and which events: a plan for `simulate` out of a few wishes."""
+"""Setup of a simulation: ground, place, period and events from the options of the user."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,18 +13,18 @@ from pipeline.study.stories import Event, construction, distractors
 from pipeline.study.truth import lonlat
 
 SIDE_PX = 200
-"""Of a made-up place: room for two of every shape, and a catalogue that is written within a minute."""
+"""Side of a simulated place in pixels: room for two of every shape, and a catalogue within a minute."""
 BEGUN, LAST = 0.5, 0.85
-"""Parts of the period between which buildings are begun: history before, looks to confirm them after."""
+"""Parts of the period between which construction starts: history before, looks for confirmation after."""
 FIRST_DISTRACTOR = 0.25
 START, PASSES, DAYS = datetime(2020, 1, 5, tzinfo=UTC), 60, 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wishes:
-    """What the user asks for; None = as the story has it. start: first pass. days: between passes.
+    """Options of the user; None = the default of the scenario. start: first pass. days: between passes.
 
-    undisturbed: nothing happens at all.
+    undisturbed: no events.
     """
 
     seed: int
@@ -36,7 +36,7 @@ class Wishes:
 
 
 def staged(real: Ground, site: Site | None, wishes: Wishes) -> tuple[Ground, Plan]:
-    """Random construction on real ground, at a site's own place or where the ground comes from."""
+    """Random construction on real ground, at the place of a site or at that of the ground."""
     grid = _room(real) if site is None else even(site.grid)
     ground = moved_to(real, grid)
     start, passes, days = wishes.start or START, wishes.passes or PASSES, wishes.days or DAYS
@@ -54,7 +54,7 @@ def staged(real: Ground, site: Site | None, wishes: Wishes) -> tuple[Ground, Pla
 
 
 def even_shape(site: Site) -> tuple[int, int]:
-    """Rows and columns of a site's grid, made even: a place that the ground covers whole has as many."""
+    """Rows and columns of the grid of a site, rounded down to even numbers."""
     rows, cols = site.grid.shape
     return rows // 2 * 2, cols // 2 * 2
 
@@ -68,6 +68,6 @@ def _events(ground: Ground, start: datetime, whole: timedelta, wishes: Wishes) -
 
 
 def _room(real: Ground) -> GeoBox:
-    """The ground's own grid, or a larger one with the same corner where it is too small for a site."""
+    """The grid of the ground, or a larger one with the same corner if it is too small for a site."""
     rows, cols = (max(size, SIDE_PX) for size in real.grid.shape)
     return GeoBox((rows, cols), real.grid.affine, real.grid.crs)

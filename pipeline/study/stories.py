@@ -1,4 +1,4 @@
-"""What happens on simulated ground: construction with exact outlines, and what only looks like it."""
+"""Events of a simulation: construction with exact outlines, and distractors."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from shapely.geometry import Polygon, box, shape
 from shapely.geometry.base import BaseGeometry
 
 from pipeline.model.bands import Band
+from pipeline.model.indices import normalised_difference
 from pipeline.study.ground import Ground
 from pipeline.study.materials import (
     ASPHALT,
@@ -28,16 +29,16 @@ from pipeline.study.materials import (
 from pipeline.study.shapes import SHAPES, footprint
 
 CHANGE, DISTRACTOR, PRESENT = "change", "distractor", "present"
-"""Roles: what is to be found, what is to be let be, and what has always stood there and is in no truth."""
+"""Roles: a change to detect, a distractor, and a structure older than the series, which is not in the truth."""
 GAP_M = 40.0
-"""Between any two events: one alert can then be told from the next."""
+"""Distance between any two events, so that their alerts are distinct."""
 EDGE_PX = 40
-"""No construction nearer to the edge of the ground: the AOI's margin lies there."""
+"""Distance of construction from the edge of the ground in pixels, where the margin of the AOI is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phase:
-    """One material on one footprint for a time. strength: 0..1 of the pixel's light it takes. end: None = stays."""
+    """One material on one footprint for a time. strength: 0..1, its share of the pixel. end: None = lasting."""
 
     start: datetime
     end: datetime | None
@@ -49,7 +50,7 @@ class Phase:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One thing that happens. outline: in the ground's CRS. kind: as in truth files. size: label of its shape."""
+    """One event. outline: in the CRS of the ground. kind: as in truth files. size: label of its shape."""
 
     id: str
     role: str
@@ -61,17 +62,17 @@ class Event:
 
     @property
     def begins(self) -> datetime:
-        """When the ground first differs."""
+        """First day on which the ground differs."""
         return self.phases[0].start
 
     @property
     def ends(self) -> datetime | None:
-        """When it is as it was; None = never."""
+        """Day from which the ground is as before; None = never."""
         return self.phases[-1].end
 
 
 def building(id: str, size: str, outline: Polygon, start: datetime, material: str, rng: np.random.Generator) -> Event:
-    """Cleared, founded, roofed; a road or a strip is cleared and sealed."""
+    """Phases: cleared, foundation, roof; a road or a strip is cleared and sealed."""
     days = [int(rng.integers(15, 45)), int(rng.integers(20, 60))]
     cleared = start + timedelta(days=days[0])
     founded = cleared + timedelta(days=days[1])
@@ -89,7 +90,7 @@ def building(id: str, size: str, outline: Polygon, start: datetime, material: st
 def construction(
     ground: Ground, start: datetime, end: datetime, rng: np.random.Generator, repeats: int = 2
 ) -> tuple[Event, ...]:
-    """Buildings of every size where there was none, begun at random between `start` and `end`."""
+    """Buildings of every size on free ground, started at random between `start` and `end`."""
     free = _buildable(ground)
     events: list[Event] = []
     materials = list(ROOFS)
@@ -106,7 +107,7 @@ def construction(
 def distractors(
     ground: Ground, taken: Sequence[Event], start: datetime, end: datetime, rng: np.random.Generator
 ) -> tuple[Event, ...]:
-    """Fields worked, roofs renewed, lorries parked, a fire, a shore that moves: change that is no construction."""
+    """Distractors: field work, renewed roofs, parked lorries, a fire, a shore that moves."""
     events = [*_fields(ground, start, end, rng), *_renewals(ground, start, end, rng), *_shores(ground, start, end, rng)]
     events += _parked(ground, start, end, rng)
     halls = _reroofed(ground, taken, start, end, rng)
@@ -115,7 +116,7 @@ def distractors(
 
 
 def _fields(ground: Ground, start: datetime, end: datetime, rng: np.random.Generator) -> list[Event]:
-    """Parcels ploughed, harvested or burnt; each is green again after weeks or months."""
+    """Ploughed, harvested or burnt parcels, green again after weeks or months."""
     makes = (("ploughing", PLOUGHED, 40, 130), ("harvest", STUBBLE, 20, 70), ("burnt", BURNT, 60, 200))
     green = ground.canopy[Band.B04]
     sizes = ndimage.sum_labels(np.ones_like(green), ground.parcels, np.arange(int(ground.parcels.max()) + 1))
@@ -133,7 +134,7 @@ def _fields(ground: Ground, start: datetime, end: datetime, rng: np.random.Gener
 
 
 def _renewals(ground: Ground, start: datetime, end: datetime, rng: np.random.Generator) -> list[Event]:
-    """Roofs that are there already, in a new colour."""
+    """Existing roofs in a new colour."""
     red, blue = ground.base[Band.B04], ground.base[Band.B02]
     bright = (ground.canopy[Band.B04] < 0.05) & (blue > 0.75 * red) & (red > float(np.quantile(red, 0.9)))
     labels, count = ndimage.label(bright)
@@ -150,7 +151,7 @@ def _renewals(ground: Ground, start: datetime, end: datetime, rng: np.random.Gen
 def _reroofed(
     ground: Ground, taken: Sequence[Event], start: datetime, end: datetime, rng: np.random.Generator
 ) -> list[Event]:
-    """Halls that have always stood there and get another roof: much ground has no roof of its own to renew."""
+    """Halls older than the series that get another roof, for ground without roofs."""
     free = _buildable(ground)
     for event in taken:
         free[_pixels(event.outline.buffer(GAP_M), ground)] = False
@@ -171,7 +172,7 @@ def _reroofed(
 
 
 def _parked(ground: Ground, start: datetime, end: datetime, rng: np.random.Generator) -> list[Event]:
-    """Bright things that stand for a day or two on any ground."""
+    """Bright objects on any ground for a day or two."""
     events = []
     for number in range(25):
         x, y = _anywhere(ground, rng)
@@ -187,7 +188,7 @@ def _shores(ground: Ground, start: datetime, end: datetime, rng: np.random.Gener
     green, near = (ground.base[band] for band in (Band.B03, Band.B08)) if Band.B08 in ground.base else (None, None)
     if green is None or near is None:
         return []
-    water = ndimage.binary_opening((green - near) / np.maximum(green + near, 0.01) > 0.1, iterations=2)
+    water = ndimage.binary_opening(normalised_difference(green, near, least=0.01) > 0.1, iterations=2)
     labels, count = ndimage.label(water)
     sizes = ndimage.sum_labels(water, labels, np.arange(count + 1))
     events = []
@@ -227,7 +228,7 @@ def _place(
     make: Callable[[tuple[float, float]], Polygon],
     rng: np.random.Generator,
 ) -> Polygon | None:
-    """A footprint on free ground; marks it and its surroundings as taken. None after 300 vain tries."""
+    """A footprint on free ground, which is marked as used with its surroundings; None after 300 tries."""
     spots = np.argwhere(free)
     for _ in range(300):
         if len(spots) == 0:

@@ -1,4 +1,4 @@
-"""The truth about simulated construction, and the AOI file to try it with: both say that pixels are simulated."""
+"""Truth of simulated construction, and its AOI file: both state that pixels are simulated."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +21,7 @@ def write_truth(
     times: Callable[[Event], Sequence[datetime]],
     record: Mapping[str, Any],
 ) -> Path:
-    """One feature an event that some look could have seen.
+    """Write one feature per event that some look could show.
 
     crs: of the outlines. times: when an event's ground was looked at, in order. record: what was simulated.
     `begins` is the day of the first of them that shows it changed, `last_clear_without` that of the one before.

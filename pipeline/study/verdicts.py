@@ -1,4 +1,4 @@
-"""What an analyst's verdicts say about the confidence that alerts were given."""
+"""Reliability of the confidence of alerts, from the verdicts of the analyst."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What stands between the ground and a scene: clouds and their shadows, haze, snow, wet soil, and a careless SCL."""
+"""Nuisances of a simulated scene: clouds and their shadows, haze, snow, wet soil, and errors of the SCL."""
 
 from dataclasses import dataclass
 
@@ -10,9 +10,9 @@ from pipeline.model.bands import Band
 from pipeline.study.materials import CLOUD, SNOW
 
 OVERCAST = 0.75
-"""Mean cover from which a provider's user would not order a scene."""
+"""Mean cloud cover above which a scene is not delivered."""
 SHADE = {Band.B02: 0.55, Band.B03: 0.5, Band.B04: 0.45, Band.B08: 0.4, Band.B8A: 0.4, Band.B11: 0.32, Band.B12: 0.3}
-"""What is left of the light under a thick cloud: sky light, mostly blue."""
+"""Share of the light under a thick cloud, per band: sky light, mostly blue."""
 HAZE = {Band.B02: 1.0, Band.B03: 0.75, Band.B04: 0.55, Band.B08: 0.3, Band.B8A: 0.28, Band.B11: 0.08, Band.B12: 0.05}
 _SCL = {"vegetation": 4, "bare": 5, "water": 6, "unclassified": 7, "medium": 8, "high": 9, "shadow": 3, "snow": 11}
 
@@ -108,7 +108,7 @@ def through(plane: NDArray[np.float32], band: Band, sky: Sky, bare: NDArray[np.f
 def scene_classes(
     sky: Sky, index: NDArray[np.float32], blue: NDArray[np.float32], rng: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """SCL as Sen2Cor would get it wrong: thin cloud passed, a third of shadows missed, bright roofs called cloud.
+    """SCL with the errors of Sen2Cor: thin cloud and a third of the shadows missed, bright roofs classified as cloud.
 
     index: NDVI, blue: reflectance of the clear ground, both (row, col) at 10 m.
     """

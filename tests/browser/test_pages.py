@@ -16,7 +16,7 @@ HOSTILE = "<script>window.hacked = 1; alert(1)</script> \"'><img src=x onerror=a
 @pytest.fixture(scope="session")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two sites, one of them of a hostile name with a verdict of hostile words."""
-    from tests.review.test_publish import judge
+    from tests.review.review_files import judge
 
     out = tmp_path_factory.mktemp("out")
     put(out / "plain", [made.alert(1), made.alert(2, row=30, col=30, confidence=0.6)])

@@ -9,8 +9,8 @@ import pytest
 from tests.browser.conftest import HERE
 from tests.review import made
 from tests.review.conftest import put
+from tests.review.review_files import TWO, rows
 from tests.review.reviewing import reviewing
-from tests.review.test_publish import TWO, rows
 
 pytestmark = pytest.mark.browser
 HOSTILE = "<script>window.hacked = 1</script> \"'>"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.study.catalogue_writer import write_cog
-from tests.catalogue.test_pixels import TILE10, TILE20, ramp
+from tests.catalogue.tiles import TILE10, TILE20, ramp
 
 
 @pytest.fixture(scope="module")

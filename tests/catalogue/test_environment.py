@@ -21,7 +21,7 @@ from pipeline.model.errors import UsageError
 from pipeline.run.doctor import Health, checks
 from pipeline.study.catalogue_writer import write_cog
 from tests import world
-from tests.catalogue.test_pixels import TILE10, ramp
+from tests.catalogue.tiles import TILE10, ramp
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN = "from pipeline.cli.main import run; import sys; run(sys.argv[1:])"

@@ -10,7 +10,7 @@ from pipeline.catalogue.folders import find_side, read_side
 from pipeline.model.bands import Band
 from pipeline.model.errors import UsageError
 from tests.catalogue import making_safe as making
-from tests.catalogue.test_pixels import CRS, GRID, TILE10, ramp
+from tests.catalogue.tiles import CRS, GRID, TILE10, ramp
 
 BANDS = (Band.B02, Band.B03, Band.B04)
 

@@ -2,14 +2,12 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import rasterio
-from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from shapely.geometry import box
 
@@ -17,34 +15,11 @@ from pipeline.catalogue import opening, pixels, ranges
 from pipeline.catalogue.pixels import read_chips
 from pipeline.model.bands import Band
 from pipeline.model.errors import PixelError
-from pipeline.model.imagery import Granule, Level, OffsetClaim, Scene
+from pipeline.model.imagery import Scene
 from pipeline.model.site import site_grid
 from pipeline.study.catalogue_writer import write_cog
+from tests.catalogue.tiles import BANDS, CRS, GRID, TILE10, TILE20, ramp, scene
 from tests.peer.range_server import Ranges, serve
-
-CRS = "EPSG:32652"
-TILE10 = GeoBox.from_bbox((300000, 4390000, 303000, 4393000), CRS, resolution=10)
-TILE20 = GeoBox.from_bbox((300000, 4390000, 303000, 4393000), CRS, resolution=20)
-GRID = GeoBox.from_bbox((301000, 4391000, 301900, 4391900), CRS, resolution=10)
-
-
-def ramp(grid: GeoBox, seed: int = 0) -> NDArray[np.uint16]:
-    return np.random.default_rng(seed).integers(1, 4000, tuple(grid.shape)).astype(np.uint16)
-
-
-def scene(folder: Path | str, crs: str | None = CRS, red: str = "red.tif", id: str = "S2B_X") -> Scene:
-    granule = Granule(
-        id="granule", tile="52SCH", baseline=None, generated=None, offset_claim=OffsetClaim(dn=0, reason="made up"),
-        assets={Band.B04: f"{folder}/{red}", Band.B11: f"{folder}/swir.tif"}, scl=f"{folder}/scl.tif", crs=crs,
-        footprint=box(0, 0, 1, 1),
-    )  # fmt: skip
-    return Scene(
-        id=id, time=datetime(2024, 3, 5, tzinfo=UTC), level=Level.L2A, platform=None, relative_orbit=None,
-        collection="", granules=(granule,),
-    )  # fmt: skip
-
-
-BANDS = (Band.B04, Band.B11)
 
 
 def test_a_chip_holds_the_native_pixels_around_the_grid(tile: Path) -> None:
@@ -122,7 +97,7 @@ def test_a_file_without_crs_takes_that_of_its_item(tile: Path, tmp_path: Path) -
 
 
 def test_an_item_whose_crs_is_none_is_refused_and_named(tile: Path) -> None:
-    with pytest.raises(PixelError, match=r"its item says CRS EPSG:99999, which is none.*S2B_X"):
+    with pytest.raises(PixelError, match=r"its item states CRS EPSG:99999, which is not a CRS.*S2B_X"):
         read_chips(scene(tile, "EPSG:99999"), GRID, BANDS)
 
 

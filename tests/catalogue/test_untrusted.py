@@ -22,7 +22,8 @@ from pipeline.catalogue.rasters import open_raster
 from pipeline.model.bands import Band
 from pipeline.model.errors import PixelError, UsageError
 from pipeline.study.catalogue_writer import write_cog
-from tests.catalogue.test_pixels import BANDS, CRS, GRID, TILE10, ramp, scene, with_red
+from tests.catalogue.test_pixels import with_red
+from tests.catalogue.tiles import BANDS, CRS, GRID, TILE10, ramp, scene
 from tests.peer.range_server import serve
 
 VRT = """<VRTDataset rasterXSize="300" rasterYSize="300"><SRS>EPSG:32652</SRS>
@@ -233,6 +234,8 @@ def test_a_server_that_sends_a_byte_now_and_then_is_given_up(tile: Path, monkeyp
     monkeypatch.setattr(ranges, "DEADLINE_S", 1.0)
     monkeypatch.setattr(pixels, "RETRIES_PER_SCENE", 0)
 
+    pause = threading.Event()
+
     def drip(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(206)
         handler.send_header("Content-Range", "bytes 0-16383/200000")
@@ -241,7 +244,7 @@ def test_a_server_that_sends_a_byte_now_and_then_is_given_up(tile: Path, monkeyp
         for _ in range(60):
             handler.wfile.write(b"I")
             handler.wfile.flush()
-            time.sleep(0.2)
+            pause.wait(0.2)  # not time.sleep, which the next test replaces while this thread may still run
 
     with answering(drip) as (url, _):
         began = time.monotonic()

@@ -77,7 +77,7 @@ def test_a_message_that_no_channel_took_is_sent_the_next_night(command: Command,
             'smtp_security = "none"\n'
         )
         post.answer = "451 later"
-        assert "the letter was refused" in command("nightly", "--sites", many).err
+        assert "the mail was refused" in command("nightly", "--sites", many).err
         assert not post.letters
         post.answer = "250 taken"
         command("nightly", "--sites", many)

@@ -112,7 +112,7 @@ def test_a_place_where_no_file_can_stand_is_one_line(command: Command, tmp_path:
     (tmp_path / "file").touch()
     for place in ("nowhere/own.geojson", "file/own.geojson", ".", "x" * 300):
         done = command(*POINT, "--name", "x", "--to", tmp_path / place)
-        assert done.code == 2 and "give --to" in done.errors[0], place
+        assert done.code == 2 and "with --to" in done.errors[0], place
 
 
 def test_a_name_that_makes_no_id_is_added_with_one_given(command: Command, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pipeline.review.export import export
 from pipeline.review.folder import Folder
 from tests.review import made
 from tests.review.conftest import put
-from tests.review.test_publish import judge
+from tests.review.review_files import judge
 
 pytestmark = pytest.mark.qgis
 HOSTILE = "\u202e<script>alert(1)</script> \"quoted\" 'twice' 🏗 [% env('HOME') %]"

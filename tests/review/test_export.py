@@ -21,7 +21,7 @@ from pipeline.review.folder import Folder
 from pipeline.review.lonlat import bounds, to_lonlat
 from tests.review import made
 from tests.review.conftest import put
-from tests.review.test_publish import TWO, judge
+from tests.review.review_files import TWO, judge
 
 HOSTILE = '=HYPERLINK("http://x","<script>&\'")'
 

@@ -9,7 +9,7 @@ from pipeline.review import index
 from pipeline.review.index import write_index
 from tests.review import made
 from tests.review.conftest import put
-from tests.review.test_publish import judge
+from tests.review.review_files import judge
 
 
 def test_the_index_lists_the_newest_change_first_and_survives_a_broken_site(tmp_path):

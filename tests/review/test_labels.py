@@ -6,7 +6,7 @@ from pipeline.review.index import write_index
 from pipeline.review.report import write_report
 from tests.review import made
 from tests.review.conftest import put
-from tests.review.test_publish import TWO, connect, judge, rows
+from tests.review.review_files import TWO, connect, judge, rows
 
 
 def labels(folder):

@@ -10,7 +10,7 @@ from pipeline.review.contents import read
 from pipeline.review.folder import Folder
 from pipeline.review.observed import UNREADABLE, Gap, read_curve, read_observed
 from pipeline.review.report import write_report
-from tests.review.test_publish import connect
+from tests.review.review_files import connect
 
 
 def observed(folder):

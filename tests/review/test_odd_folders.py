@@ -10,7 +10,7 @@ from pipeline.review import gpkg
 from pipeline.review.geoblob import register
 from tests.review import made
 from tests.review.conftest import put
-from tests.review.test_publish import TWO, connect, digests, judge, rows
+from tests.review.review_files import TWO, connect, digests, judge, rows
 
 
 def test_a_project_that_was_deleted_is_written_anew(folder):
@@ -46,7 +46,7 @@ def test_a_review_file_that_cannot_be_written_says_so_and_keeps_all(folder, monk
     monkeypatch.setattr(gpkg, "register", read_only)
     with pytest.raises(ReviewError, match="readonly") as fault:
         put(folder, [made.moved(TWO[0], 30), TWO[1]])
-    assert "mend the rights" in str(fault.value) and digests(folder) == before
+    assert "fix the permissions" in str(fault.value) and digests(folder) == before
 
 
 def test_a_review_file_of_another_version_is_named_and_kept_with_its_verdicts(folder):

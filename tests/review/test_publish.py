@@ -1,13 +1,10 @@
 import contextlib
-import hashlib
 import json
 import os
 import sqlite3
 import struct
 import zipfile
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +15,7 @@ from pipeline.model.alert import Status
 from pipeline.model.errors import ReviewError
 from pipeline.review import gpkg
 from pipeline.review.folder import make, staging
-from pipeline.review.geoblob import decode, encode, register
+from pipeline.review.geoblob import decode, encode
 from pipeline.review.marks import caption
 from pipeline.review.rasters import write_look
 from pipeline.review.schema import ANALYST, MACHINE
@@ -26,42 +23,7 @@ from pipeline.review.stretch import Stretch
 from pipeline.review.timeline import Pictures, write_pictures
 from tests.review import made
 from tests.review.conftest import put
-
-TWO = (made.alert(1), made.alert(2, row=30, col=30, confidence=0.6))
-
-
-class Closing(sqlite3.Connection):
-    """A connection whose `with` block ends with it: Python 3.13 warns of those left open."""
-
-    def __exit__(self, *fault: Any) -> Any:
-        super().__exit__(*fault)
-        self.close()
-
-
-def connect(path: Path) -> sqlite3.Connection:
-    db = sqlite3.connect(path / "review.gpkg", isolation_level=None, factory=Closing)
-    db.row_factory = sqlite3.Row
-    register(db)
-    return db
-
-
-def rows(path: Path) -> dict[str, dict]:
-    with connect(path) as db:
-        return {row["change_id"]: dict(row) for row in db.execute("SELECT * FROM changes")}
-
-
-def judge(path: Path, change_id: str, verdict: str, note: str | None = None) -> None:
-    with connect(path) as db:
-        db.execute("UPDATE changes SET verdict = ?, note = ?, reviewer = 'ana' WHERE change_id = ?",
-                   [verdict, note, change_id])  # fmt: skip
-
-
-def digests(path: Path) -> dict[str, str]:
-    return {
-        str(file.relative_to(path)): hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in sorted(path.rglob("*"))
-        if file.is_file()
-    }
+from tests.review.review_files import TWO, connect, digests, judge, rows
 
 
 def test_all_promised_files_are_there_and_nothing_else_is_left(published):

@@ -20,7 +20,7 @@ from pipeline.review.report import write_report
 from pipeline.review.standing import state
 from tests.review import made
 from tests.review.conftest import put
-from tests.review.test_publish import TWO, connect, judge, rows
+from tests.review.review_files import TWO, connect, judge, rows
 
 SRS = 32652
 

@@ -17,7 +17,7 @@ from pipeline.review.report import write_report
 from pipeline.review.stretch import Stretch
 from tests.review import made
 from tests.review.conftest import put
-from tests.review.test_publish import TWO, judge, rows
+from tests.review.review_files import TWO, judge, rows
 
 HOSTILE = "<script>window.hacked = 1</script> \"'>"
 

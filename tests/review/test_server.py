@@ -12,8 +12,8 @@ import pytest
 
 from pipeline.model.errors import UsageError
 from pipeline.review.verdicts import MAX_NOTE, give_verdict
+from tests.review.review_files import TWO, connect, digests, rows
 from tests.review.reviewing import reviewing
-from tests.review.test_publish import TWO, connect, digests, rows
 
 ONE = TWO[0].id
 

@@ -91,7 +91,7 @@ def test_a_first_night_is_one_digest_and_says_that_it_is_what_stands(out: Path, 
     assert told_of(hook) == [[("1", "confirmed"), ("2", "provisional")]]
     assert hook.bodies[0]["first"] is True
     assert len(post.letters) == 1
-    assert post.letters[0]["Subject"] == "Made Place: what stands there: 1 provisional, 1 confirmed"
+    assert post.letters[0]["Subject"] == "Made Place: from the history: 1 provisional, 1 confirmed"
 
 
 def test_each_alert_in_each_status_is_told_once_over_many_nights(out: Path, hook: Hook, post: Post) -> None:

@@ -1,0 +1,115 @@
+"""Each fact has one home: constants and small rules that several layers need are defined once, in `pipeline/model`.
+
+LEFT names the files that still have a copy. It may only shrink.
+"""
+
+import ast
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.model.bands import Band
+from pipeline.model.indices import ndvi, near_infrared
+
+PACKAGE = Path(__file__).resolve().parents[1] / "pipeline"
+
+
+def assigns(*names: str) -> Callable[[ast.AST], bool]:
+    """A module-level name is given a value."""
+
+    def found(node: ast.AST) -> bool:
+        return (
+            isinstance(node, ast.Assign)
+            and bool(
+                {each.id for target in node.targets for each in ast.walk(target) if isinstance(each, ast.Name)}
+                & set(names)
+            )
+            and not isinstance(node.value, ast.Name)
+        )
+
+    return found
+
+
+def number(value: float) -> Callable[[ast.AST], bool]:
+    return lambda node: isinstance(node, ast.Constant) and type(node.value) in (int, float) and node.value == value
+
+
+def bands_in_turn(node: ast.AST) -> bool:
+    """`(Band.B08, Band.B8A)` as alternatives, or one as the default of the other."""
+    if not isinstance(node, ast.Tuple | ast.Call):
+        return False
+    return ast.unparse(node) in ("(Band.B08, Band.B8A)", "at.get(Band.B08, at.get(Band.B8A, float('nan')))")
+
+
+def index_of_bands(node: ast.AST) -> bool:
+    """(a - b) / (a + b), with or without a least sum."""
+    if not (isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div) and isinstance(node.left, ast.BinOp)):
+        return False
+    if not isinstance(node.left.op, ast.Sub):
+        return False
+    a, b = ast.unparse(node.left.left), ast.unparse(node.left.right)
+    return f"{a} + {b}" in ast.unparse(node.right)
+
+
+FACTS: dict[str, tuple[Callable[[ast.AST], bool], str, set[str]]] = {
+    "normalised difference": (
+        index_of_bands,
+        "model/indices.py",
+        {"correct/spectra.py", "decide/kinds.py", "decide/pairscore.py", "decide/screening.py", "review/curves.py"},
+    ),
+    "near infrared": (
+        bands_in_turn,
+        "model/indices.py",
+        {"correct/spectra.py", "decide/kinds.py", "decide/pairscore.py", "review/curves.py", "review/qgis_raster.py"},
+    ),
+    "MAD to sigma": (
+        number(1.4826),
+        "correct/robust.py",
+        {"decide/pairscore.py", "decide/object_series.py", "decide/cover.py"},
+    ),
+    "BOA offset": (assigns("OFFSET_DN"), "model/imagery.py", {"correct/offset.py"}),
+    "first baseline with the offset": (
+        lambda node: isinstance(node, ast.Constant) and node.value == "04.00",
+        "model/imagery.py",
+        set(),
+    ),
+    "day of that baseline": (
+        lambda node: isinstance(node, ast.Call) and ast.unparse(node).startswith("datetime(2022, 1, 25"),
+        "model/imagery.py",
+        set(),
+    ),
+    "area of a pixel": (assigns("PIXEL_M2"), "model/site.py", {"decide/shapes.py", "decide/pair.py"}),
+    "margin of a read": (assigns("MARGIN_M"), "catalogue/pixels.py", {"model/site.py"}),  # there: margin of a grid
+    "progress": (assigns("Progress"), "model/progress.py", {"run/correcting.py", "study/simulate.py"}),
+    "noise floors": (assigns("NOISE"), "correct/robust.py", {"decide/pairscore.py"}),
+}
+"""Fact -> what its definition looks like, its home, and the files that still have a copy."""
+TREES = {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text()) for path in PACKAGE.rglob("*.py")}
+
+
+@pytest.mark.parametrize("fact", FACTS)
+def test_a_fact_has_one_home(fact: str) -> None:
+    defines, home, left = FACTS[fact]
+    places = {name for name, tree in TREES.items() if any(defines(node) for node in ast.walk(tree))}
+    assert places - {home} <= left, f"{fact}: import it from pipeline/{home}"
+
+
+@pytest.mark.parametrize("fact", [name for name in FACTS if name != "noise floors"])
+def test_its_home_defines_it(fact: str) -> None:
+    defines, home, _ = FACTS[fact]
+    assert any(defines(node) for node in ast.walk(TREES[home]))
+
+
+def test_near_infrared_is_b08_else_b8a() -> None:
+    assert near_infrared([Band.B8A, Band.B04, Band.B08]) == Band.B08
+    assert near_infrared([Band.B8A, Band.B04]) == Band.B8A
+    assert near_infrared([Band.B04]) is None
+
+
+def test_ndvi_of_leaf_is_high_and_of_black_ground_is_bounded() -> None:
+    near, red = np.array([0.4, 0.001, np.nan], np.float32), np.array([0.04, 0.0, 0.1], np.float32)
+    index = ndvi(near, red)
+    assert index.dtype == np.float32 and index[0] == pytest.approx(0.818, abs=1e-3)
+    assert index[1] == pytest.approx(0.05) and np.isnan(index[2])
