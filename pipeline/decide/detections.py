@@ -1,16 +1,14 @@
 """What is reported of an object: its outline, its dates, its type of change and how sure it is."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from pipeline.decide.ground import built_odds
+from pipeline.decide.ground import built_odds, learned
 from pipeline.decide.kinds import kind
 from pipeline.decide.object_series import Episode, candidates, confirmed_at, episode_of
 from pipeline.decide.objects import Stack, StepObject, placed, widened
@@ -84,8 +82,7 @@ def features_of(found: Detection, limit: float) -> NDArray[np.float64]:
 
 @lru_cache(maxsize=1)
 def _weights() -> NDArray[np.float64]:
-    record = json.loads(Path(__file__).with_name("confidence.json").read_text(encoding="utf-8"))
-    return np.array(record["weights"], np.float64)
+    return np.array(learned("confidence.json")["weights"], np.float64)
 
 
 def detections(

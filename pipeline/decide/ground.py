@@ -8,7 +8,8 @@ unchanged ground of real cities; no class and no spectrum is shared with the sim
 import json
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
+from importlib.resources import files
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,9 +39,15 @@ class _Classes:
     covariance: NDArray[np.float64]
 
 
+def learned(name: str) -> dict[str, Any]:
+    """A file of learned values of this package, with what it was learned from and by which script."""
+    record: dict[str, Any] = json.loads(files("pipeline.decide").joinpath(name).read_text(encoding="utf-8"))
+    return record
+
+
 @lru_cache(maxsize=1)
 def _classes() -> _Classes:
-    record = json.loads(Path(__file__).with_name("ground.json").read_text(encoding="utf-8"))
+    record = learned("ground.json")
     each = [record["classes"][state.value] for state in STATES]
     return _Classes(
         bands=tuple(Band(name) for name in record["bands"]),
