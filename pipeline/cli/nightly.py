@@ -10,7 +10,7 @@ import typer
 
 from pipeline.cli.asking import ask, day, question
 from pipeline.cli.console import error, note, progress
-from pipeline.cli.night_log import NightLog
+from pipeline.cli.night_log import NightLog, failure_line
 from pipeline.model.errors import Exit, GroundbreakError
 from pipeline.review.index import write_index
 from pipeline.run.channels import ping, read_secrets
@@ -64,7 +64,8 @@ def nightly(
         ids = [each.site.id for each in questions]
         now = datetime.now(UTC)
         unkept = keep(folder, ids, asked.settings.keep, now)
-        told = notify(folder, ids, asked.settings.notify, now, aloud=until is None)
+        failures = [failure_line(night) for night in nights if night.fault]
+        told = notify(folder, ids, asked.settings.notify, now, aloud=until is None, failures=failures)
         unsaid = escalate(folder, ids, asked.settings.notify) if until is None else ()
         for missed in dict.fromkeys(map(str, (*unkept, *told.faults, *unsaid))):
             note(missed)

@@ -53,10 +53,13 @@ class Review(_Section):
     max_timelines: int = Field(300, ge=0, description="alerts that get a timeline picture, surest first")
 
 
+ChangeType = Literal["new structure", "cleared ground", "resurfaced", "demolished"]
+
+
 class Report(_Section):
     """What a reader of the report sees first."""
 
-    kinds: tuple[Literal["new structure", "cleared ground", "resurfaced", "demolished"], ...] = Field(
+    kinds: tuple[ChangeType, ...] = Field(
         ("new structure",), description="change types shown at first; others are folded unless judged construction"
     )
 
@@ -71,6 +74,10 @@ class Notify(_Section):
     smtp_port: int = Field(587, ge=1, le=65535, description="its port")
     smtp_security: Literal["starttls", "tls", "none"] = Field("starttls", description="how the way to it is closed")
     smtp_user: str = Field("", description="who logs in, with GROUNDBREAK_SMTP_PASSWORD; empty: nobody")
+    kinds: tuple[ChangeType, ...] = Field(
+        ("new structure", "cleared ground", "resurfaced", "demolished"), description="change types notified"
+    )
+    min_confidence: float = Field(0.0, ge=0, le=1, description="least confidence notified; the feed has all alerts")
     ping_failed_share: float = Field(0.1, ge=0, le=1, description="share of sites that may fail in a night that pings")
     escalate_after: int = Field(7, ge=1, description="nights in a row that a site fails before you get a message on it")
     base_url: str = Field("", pattern=r"^(https?://\S+)?$", description="where `out/` can be read, for links")

@@ -22,11 +22,10 @@ from urllib.parse import urlsplit
 
 from pipeline.model.errors import GroundbreakError, SettingsError
 from pipeline.model.settings import Notify
-from pipeline.run.news import Digest, as_chat, as_json, as_letter, headline
+from pipeline.run.bulletin import Bulletin, as_html, as_text, pictures, subject
+from pipeline.run.news import as_chat, as_json
 
 TIMEOUT_S = 20.0
-MAX_PICTURES, MAX_PICTURE_BYTES = 5, 1_500_000
-"""Pictures in one mail: what common servers take (10 MB) with room to spare."""
 MEND = "it is tried again the next night"
 
 
@@ -48,11 +47,12 @@ class Secrets:
 
 
 class Channel(Protocol):
-    """One way to tell."""
+    """One way to tell. is_nightly: one message has the news of all sites; else each site has its own."""
 
     name: str
+    is_nightly: bool
 
-    def send(self, digest: Digest) -> None:
+    def send(self, bulletin: Bulletin) -> None:
         """Tell it, or raise UndeliveredError."""
 
     def alarm(self, subject: str, lines: Sequence[str], key: str) -> None:
@@ -88,14 +88,16 @@ class Webhook:
     """POST of JSON. The key of the message goes along, so that a receiver can drop a repetition."""
 
     name = "webhook"
+    is_nightly = False
 
     def __init__(self, settings: Notify, url: str) -> None:
         self._settings, self._url = settings, url
 
-    def send(self, digest: Digest) -> None:
-        """Raises UndeliveredError unless the answer is 2xx."""
+    def send(self, bulletin: Bulletin) -> None:
+        """Raises UndeliveredError unless each answer is 2xx."""
         form = as_chat if self._settings.webhook == "slack" else as_json
-        self._post(form(digest, self._settings.base_url), digest.key)
+        for digest in bulletin.digests:
+            self._post(form(digest, self._settings.base_url), digest.key)
 
     def alarm(self, subject: str, lines: Sequence[str], key: str) -> None:
         """Raises UndeliveredError unless the answer is 2xx."""
@@ -110,16 +112,17 @@ class Webhook:
 
 
 class Mail:
-    """One letter by SMTP, with the timeline pictures of the newest alerts."""
+    """One mail a night by SMTP, with timeline pictures of its new structures in the text."""
 
     name = "mail"
+    is_nightly = True
 
     def __init__(self, settings: Notify, password: str) -> None:
         self._settings, self._password = settings, password
 
-    def send(self, digest: Digest) -> None:
+    def send(self, bulletin: Bulletin) -> None:
         """Raises UndeliveredError unless the server took the letter for at least one address."""
-        self._deliver(partial(_letter, digest, self._settings))
+        self._deliver(partial(_letter, bulletin, self._settings))
 
     def alarm(self, subject: str, lines: Sequence[str], key: str) -> None:
         """Raises UndeliveredError unless the server took the letter for at least one address."""
@@ -185,12 +188,17 @@ def _addressed(subject: str, key: str, settings: Notify) -> EmailMessage:
     return letter
 
 
-def _letter(digest: Digest, settings: Notify) -> EmailMessage:
-    letter = _addressed(headline(digest), digest.key, settings)
-    letter.set_content(as_letter(digest, settings.base_url))
-    files = [item.file for item in digest.items if item.picture and item.file.stat().st_size <= MAX_PICTURE_BYTES]
-    for file in files[:MAX_PICTURES]:
-        letter.add_attachment(file.read_bytes(), maintype="image", subtype="png", filename=file.name)
+def _letter(bulletin: Bulletin, settings: Notify) -> EmailMessage:
+    letter = _addressed(subject(bulletin), bulletin.key, settings)
+    letter.set_content(as_text(bulletin, settings.base_url))
+    files = pictures(bulletin)
+    letter.add_alternative(as_html(bulletin, settings.base_url, frozenset(files)), subtype="html")
+    page = next(part for part in letter.iter_parts() if part.get_content_subtype() == "html")
+    for name, file in files.items():
+        page.add_related(
+            file.read_bytes(), maintype="image", subtype="png", cid=f"<{name}>", filename=file.name,
+            disposition="inline",
+        )  # fmt: skip
     return letter
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.model.errors import ReviewError
+from pipeline.run.news import CORRECTIONS
 from pipeline.run.outputs import Output
 
 SCHEMA = """
@@ -190,14 +191,22 @@ class Ledger:
         rows = self._db.execute("SELECT change_id, status FROM told WHERE site = ? AND channel = ?", [site, channel])
         return {(str(change_id), str(status)) for change_id, status in rows}
 
-    def tell(self, site: str, channel: str, news: Iterable[tuple[str, str]]) -> None:
-        """Write down that a channel has told these (change_id, status); with none, that there was nothing to tell."""
+    def tell(self, channel: str, news: Mapping[str, Iterable[tuple[str, str]]]) -> None:
+        """Write down, by site, the (change_id, status) that a channel has told, all in one transaction; a site with
+        none had nothing to tell.
+        """
         with self._transaction():
-            self._tell(site, channel, news)
-            self._db.execute("UPDATE begun SET greeted = 1 WHERE site = ? AND channel = ?", [site, channel])
+            for site, events in news.items():
+                self._tell(site, channel, events)
+                self._db.execute("UPDATE begun SET greeted = 1 WHERE site = ? AND channel = ?", [site, channel])
 
     def _tell(self, site: str, channel: str, news: Iterable[tuple[str, str]]) -> None:
         rows = [(site, channel, change_id, status) for change_id, status in news]
+        # an alert that is notified again is open to another correction
+        again = [row[:3] for row in rows if row[3] not in CORRECTIONS]
+        marks = ", ".join(f"'{status}'" for status in CORRECTIONS)
+        query = f"DELETE FROM told WHERE site = ? AND channel = ? AND change_id = ? AND status IN ({marks})"
+        self._db.executemany(query, again)
         self._db.executemany("INSERT OR IGNORE INTO told VALUES (?, ?, ?, ?)", rows)
         if rows:
             self._db.execute("UPDATE begun SET greeted = 1 WHERE site = ? AND channel = ?", [site, channel])
