@@ -31,9 +31,10 @@ def note_absences(
                         "is in no AOI file that can be read", site, "fix the AOI file, or remove the site from it"
                     )
         moment = now.astimezone(UTC).isoformat(timespec="seconds")
-        for site, error in absent.items():
-            entry = known.get(site) or SiteEntry(site=site)
-            ledger.note_site(replace(entry, failures=entry.failures + 1, failed=moment, error=str(error)))
+        entries = [(known.get(site) or SiteEntry(site=site), error) for site, error in absent.items()]
+        ledger.note_sites(
+            replace(entry, failures=entry.failures + 1, failed=moment, error=str(error)) for entry, error in entries
+        )
     finally:
         ledger.close()
     return absent

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pipeline.model.errors import ReviewError
 from pipeline.run.news import CORRECTIONS
@@ -154,20 +155,24 @@ class Ledger:
 
     def place(self, site: str) -> str:
         """Digest of the AOI and wishes the site was last judged with, empty if never."""
-        entry = self.sites().get(site)
-        return entry.place if entry else ""
+        return self.site(site).place
+
+    def site(self, site: str) -> SiteEntry:
+        """How one site fares; an empty entry for a site that was never looked at."""
+        row = self._db.execute(f"SELECT {', '.join(_SITE)} FROM sites WHERE site = ?", [site]).fetchone()
+        return _site_entry(row) if row else SiteEntry(site=site)
 
     def sites(self) -> dict[str, SiteEntry]:
         """How every site fares, by id."""
-        names = ", ".join(_SITE)
-        rows = self._db.execute(f"SELECT {names} FROM sites ORDER BY site")
-        return {row[0]: SiteEntry(**{**dict(zip(_SITE, row, strict=True)), "escalated": bool(row[-1])}) for row in rows}
+        rows = self._db.execute(f"SELECT {', '.join(_SITE)} FROM sites ORDER BY site")
+        return {row[0]: _site_entry(row) for row in rows}
 
-    def note_site(self, entry: SiteEntry) -> None:
-        """Write down how a site fares."""
-        values = [getattr(entry, name) for name in _SITE]
-        with self._transaction():
-            self._db.execute(f"INSERT OR REPLACE INTO sites VALUES ({', '.join('?' * len(_SITE))})", values)
+    def note_sites(self, entries: Iterable[SiteEntry]) -> None:
+        """Write down how sites fare, in one transaction."""
+        rows = [[getattr(entry, name) for name in _SITE] for entry in entries]
+        if rows:
+            with self._transaction():
+                self._db.executemany(f"INSERT OR REPLACE INTO sites VALUES ({', '.join('?' * len(_SITE))})", rows)
 
     def outputs(self, site: str) -> dict[str, Output]:
         """The files of a site as they were last published, by name."""
@@ -216,3 +221,7 @@ class Ledger:
         with self._transaction():
             self._db.execute("DELETE FROM begun WHERE channel = ?", [channel])
             self._db.execute("DELETE FROM told WHERE channel = ?", [channel])
+
+
+def _site_entry(row: tuple[Any, ...]) -> SiteEntry:
+    return SiteEntry(**{**dict(zip(_SITE, row, strict=True)), "escalated": bool(row[-1])})

@@ -28,7 +28,8 @@ PATIENCE_S = 3
 """Seconds that a night of these tests waits for a server."""
 _getaddrinfo = socket.getaddrinfo
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["pipeline.cli.main"])
+# commands are imported when they are called: without the second name each process imports the libraries again
+_context.set_forkserver_preload(["pipeline.cli.main", "pipeline.cli.nightly"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +120,13 @@ class Stage:
         return run(self.folder, "nightly", "--sites", "sites.geojson", "--workers", "1", *extra, kill_after=kill_after)
 
 
-def evening(folder: Path, catalog: str | None = None) -> Stage:
+def evening(folder: Path, catalog: str | None = None, dates: int = 12, built_from: int = 5) -> Stage:
     """The stage made anew; `catalog`: address of the whole catalogue where it is served."""
-    world.catalogue(folder / "catalogue", dates=12, built_from=5)
+    world.catalogue(folder / "catalogue", dates=dates, built_from=built_from)
     whole = folder / "catalogue" / "catalog.json"
     document = json.loads(whole.read_text())
     few = folder / "catalogue" / "few.json"
-    few.write_text(json.dumps(document | {"links": document["links"][:10]}))
+    few.write_text(json.dumps(document | {"links": document["links"][: dates - 2]}))
     world.write_sites(folder / "sites.geojson", [world.feature(str(few))])
     stage = Stage(folder)
     ended = stage.night()
