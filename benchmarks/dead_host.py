@@ -2,9 +2,9 @@
 
 python -m benchmarks.dead_host [SITES]     nothing but this machine; two minutes for 10,000 sites a host
 
-Answers are simulated: a healthy host answers after ANSWER_S and has nothing new; a dead one is given up after SILENCE_S,
-which is what five tries of a connection take (`catalogue/fetch.py`), scaled like the answers. Order, circuit breaker and
-ledger are those of the command.
+Answers are simulated: a healthy host answers after ANSWER_S and has nothing new; a dead one is given up after
+SILENCE_S, which is what five tries of a connection take (`catalogue/fetch.py`), scaled like the answers. Order, circuit
+breaker and ledger are those of the command.
 """
 
 import sys
@@ -36,7 +36,7 @@ DEAD = "dead.invalid"
 
 @dataclass(frozen=True, slots=True)
 class Night:
-    """One night. asked: searches that the dead host got; healthy_s: when the last healthy site was done; all_s: the end.
+    """One night. asked: searches that the dead host got; healthy_s, all_s: when they were done, and all.
 
     before: healthy sites that were done before the first site of the dead host was given up.
     """
@@ -54,13 +54,12 @@ def main(sites: int = SITES) -> str:
     return "\n".join([
         "## A dead catalogue host",
         "",
-        f"`benchmarks/dead_host.py`: one night over {sites:,} sites on each of two hosts, one of which does not answer.",
-        f"Answers are simulated and {SCALE} times as fast as a provider's: {ANSWER_S:g} s a search, {SILENCE_S:g} s until",
-        "the dead host is given up. The times below are those of this run; those of a provider are about",
-        f"{SCALE} times as long.",
+        f"`benchmarks/dead_host.py`: one night over {sites:,} sites on each of two hosts, one of which does not",
+        f"answer. Answers are simulated, {SCALE} times as fast as a provider's: {ANSWER_S:g} s a search,",
+        f"{SILENCE_S:g} s until the dead host is given up. With a provider the times are about {SCALE} times as long.",
         "",
-        "| sites | healthy sites done, s | all done, s | searches that the dead host got | healthy sites done before the"
-        " first of the dead host |",
+        "| sites | healthy sites done, s | all done, s | searches that the dead host got | healthy sites done before"
+        " the first of the dead host |",
         "|---|---|---|---|---|",
         f"| {2 * done.sites:,} | {done.healthy_s:.0f} | {done.all_s:.0f} | {done.asked} | {done.before:,} |",
     ])  # fmt: skip
@@ -99,8 +98,8 @@ def _questions(sites: int) -> Sequence[Question]:
     place = Site(id="site", name="site", aoi=box(21, 45.1, 21.01, 45.11), grid=grid)
     return [
         Question(
-            site=replace(place, id=f"{host.partition('.')[0]}-{number:05d}"), source=f"https://{host}/v1", collection=None,
-            start=None, until=UNTIL, settings=Settings(),
+            site=replace(place, id=f"{host.partition('.')[0]}-{number:05d}"), source=f"https://{host}/v1",
+            collection=None, start=None, until=UNTIL, settings=Settings(),
         )
         for number in range(sites)
         for host in (DEAD, "healthy.invalid")

@@ -172,7 +172,7 @@ def _recorded(ready: _Ready, outcome: SiteOutcome, ledger: Ledger) -> NightOutco
 def _noted(
     outcomes: Sequence[tuple[NightOutcome, Found | None]], ledger: Ledger, now: datetime | None
 ) -> Iterator[NightOutcome]:
-    """The outcomes with how often in a row their sites have failed, which the ledger counts; one transaction for all."""
+    """The outcomes with how often in a row their sites have failed; all are written down in one transaction."""
     entries = [_entry(outcome, found, ledger, now) for outcome, found in outcomes]
     fault: GroundbreakError | None = None
     try:

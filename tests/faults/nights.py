@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import sqlite3
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -89,18 +90,27 @@ def _work(folder: Path, arguments: tuple[str, ...], log: Path) -> None:
         os._exit(code)
 
 
-def run(folder: Path, *arguments: str, kill_after: float | None = None) -> Ended:
-    """`groundbreak …` in a folder, killed -9 after so many seconds where it still runs then."""
+def start(folder: Path, *arguments: str, kill_after: float | None = None) -> Callable[[], Ended]:
+    """Start `groundbreak …` in a folder. The answer waits for its end, and kills it -9 after so many seconds."""
     log = folder / f"stderr-{random.getrandbits(32):08x}.txt"
     process = _context.Process(target=_work, args=(folder, arguments, log))
     process.start()
-    process.join(120 if kill_after is None else kill_after)
-    if process.is_alive():
-        os.kill(process.pid, signal.SIGKILL)  # type: ignore[arg-type]
-        process.join(20)
-    peak = log.with_suffix(".peak")
-    held_mb = int(peak.read_text()) / 1024 if peak.exists() else 0.0
-    return Ended(int(process.exitcode or 0), log.read_text() if log.exists() else "", held_mb)
+
+    def end() -> Ended:
+        process.join(120 if kill_after is None else kill_after)
+        if process.is_alive():
+            os.kill(process.pid, signal.SIGKILL)  # type: ignore[arg-type]
+            process.join(20)
+        peak = log.with_suffix(".peak")
+        held_mb = int(peak.read_text()) / 1024 if peak.exists() else 0.0
+        return Ended(int(process.exitcode or 0), log.read_text() if log.exists() else "", held_mb)
+
+    return end
+
+
+def run(folder: Path, *arguments: str, kill_after: float | None = None) -> Ended:
+    """`groundbreak …` in a folder, killed -9 after so many seconds where it still runs then."""
+    return start(folder, *arguments, kill_after=kill_after)()
 
 
 @dataclass(frozen=True, slots=True)
