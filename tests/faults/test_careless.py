@@ -69,20 +69,19 @@ def test_an_aoi_that_moves_away_and_back_leaves_the_results(
     assert is_undisturbed(struck, staged)
 
 
-@pytest.mark.parametrize(
-    "words", [("evaluate", "{review}", "sites.geojson", "--json", "{review}"),
-              ("export", "place", "--to", "{review}"), ("export", "place", "--format", "kml", "--to", "out/place/after.tif")],
-)  # fmt: skip
-def test_a_command_pointed_at_a_file_of_the_results_leaves_it(
-    staged: tuple[Stage, dict[str, object]], struck: Stage, words: tuple[str, ...]
-) -> None:
-    named = [word.format(review="out/place/review.gpkg") for word in words]
-    target = struck.folder / named[-1]
-    before = target.read_bytes()
-    ended = run(struck.folder, *named)
+WRITERS = (
+    ("evaluate", "out/place/review.gpkg", "sites.geojson", "--json", "out/place/review.gpkg"),
+    ("export", "place", "--to", "out/place/review.gpkg"),
+    ("export", "place", "--format", "kml", "--to", "out/place/after.tif"),
+)
+
+
+@pytest.mark.parametrize("words", WRITERS)
+def test_a_command_pointed_at_a_file_of_the_results_leaves_it(struck: Stage, words: tuple[str, ...]) -> None:
+    before = (struck.folder / words[-1]).read_bytes()
+    ended = run(struck.folder, *words)
     assert ended.code == 2 and "error: " in ended.err
-    assert target.read_bytes() == before
-    assert is_undisturbed(struck, staged)
+    assert (struck.folder / words[-1]).read_bytes() == before
 
 
 def test_a_row_with_an_id_of_the_analysts_own_stays_and_disturbs_no_other(
