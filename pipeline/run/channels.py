@@ -20,12 +20,16 @@ from http.client import HTTPException
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from pipeline.catalogue.transport import within
 from pipeline.model.errors import GroundbreakError, SettingsError
 from pipeline.model.settings import Notify
 from pipeline.run.bulletin import Bulletin, as_html, as_text, pictures, subject
 from pipeline.run.news import as_chat, as_json
 
 TIMEOUT_S = 20.0
+"""Seconds between two pieces of an answer."""
+DEADLINE_S = 120.0
+"""Seconds for one message as a whole: a server that sends a byte now and then must not keep the night open."""
 MEND = "it is tried again the next night"
 
 
@@ -137,14 +141,7 @@ class Mail:
     def _deliver(self, write: Callable[[], EmailMessage]) -> None:
         try:
             letter = write()
-            server = self._connected()
-            try:
-                server.send_message(letter)
-            finally:
-                # the letter is taken or refused by now: how the server says goodbye changes nothing
-                with suppress(OSError):
-                    server.quit()
-                server.close()
+            within(DEADLINE_S, lambda: self._hand_over(letter))
         except (smtplib.SMTPDataError, smtplib.SMTPRecipientsRefused, smtplib.SMTPSenderRefused) as fault:
             raise UndeliveredError(f"the letter was refused: {_short(fault)}", self.name, down=False) from None
         except OSError as fault:
@@ -152,6 +149,16 @@ class Mail:
             raise UndeliveredError(f"the mail server fails: {_short(fault)}", self.name, down=True) from None
         except ValueError as fault:
             raise UndeliveredError(f"the letter cannot be written: {_short(fault)}", self.name, down=False) from None
+
+    def _hand_over(self, letter: EmailMessage) -> None:
+        server = self._connected()
+        try:
+            server.send_message(letter)
+        finally:
+            # the letter is taken or refused by now: how the server says goodbye changes nothing
+            with suppress(OSError):
+                server.quit()
+            server.close()
 
     def _connected(self) -> smtplib.SMTP:
         ours = self._settings
@@ -212,14 +219,18 @@ class _Straight(urllib.request.HTTPRedirectHandler):
 def _request(name: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> None:
     request = urllib.request.Request(url, body, {"User-Agent": "groundbreak", **headers})
     try:
-        with urllib.request.build_opener(_Straight).open(request, timeout=TIMEOUT_S):
-            return
+        within(DEADLINE_S, lambda: _open(request))
     except urllib.error.HTTPError as fault:
         fault.close()
         raise UndeliveredError(f"answered {fault.code}", name, down=fault.code not in (400, 413, 422)) from None
     except (OSError, HTTPException, ValueError) as fault:
         # neither the address nor the whole reason is said: both may hold the secret
         raise UndeliveredError(f"does not answer: {_short(fault)}", name, down=True) from None
+
+
+def _open(request: urllib.request.Request) -> None:
+    with urllib.request.build_opener(_Straight).open(request, timeout=TIMEOUT_S):
+        return
 
 
 def _short(fault: Exception) -> str:

@@ -4,9 +4,11 @@ import contextlib
 import os
 import re
 import shutil
+import socket
 import sqlite3
 import ssl
 import subprocess
+import threading
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
@@ -551,6 +553,43 @@ def test_a_server_without_tls_gets_neither_letter_nor_password(out: Path) -> Non
         (fault,) = notify(out, [SITE], settings, NOW, Secrets(smtp_password="right")).faults
         assert "SMTPNotSupportedError" in str(fault)
         assert not post.letters
+
+
+@contextlib.contextmanager
+def dripping() -> Iterator[int]:
+    """A server that sends a byte of its first line now and then, for ever; its port."""
+    over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.05)
+
+        def serve() -> None:
+            peers: list[socket.socket] = []
+            while not over.wait(0.02):
+                with contextlib.suppress(TimeoutError):
+                    peers.append(server.accept()[0])
+                for peer in peers:
+                    with contextlib.suppress(OSError):
+                        peer.send(b"2")
+            for peer in peers:
+                peer.close()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield server.getsockname()[1]
+        finally:
+            over.set()
+            thread.join()
+
+
+def test_servers_that_drip_are_given_up(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ways, "DEADLINE_S", 0.5)
+    with dripping() as port:
+        settings = Notify(mail_to=("a@example.org",), smtp_host="127.0.0.1", smtp_port=port, smtp_security="none")
+        told = notify(out, [SITE], settings, NOW, Secrets(webhook_url=f"http://127.0.0.1:{port}/x"))
+        with pytest.raises(UndeliveredError):
+            ways.ping(f"http://127.0.0.1:{port}/x")
+    assert sorted(fault.where for fault in told.faults) == ["mail", "webhook"] and told.alerts == {"feed": 2}
 
 
 def test_a_webhook_that_hangs_costs_a_night_one_timeout(out: Path, hook: Hook, monkeypatch: pytest.MonkeyPatch) -> None:
