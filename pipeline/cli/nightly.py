@@ -77,7 +77,10 @@ def nightly(
         went_well = bool(nights) and share <= asked.settings.notify.ping_failed_share
         seconds = time.monotonic() - began
         log.end(nights, seconds)
-        write_metrics(folder, nights, tuple(absent), told, datetime.now(UTC), seconds, went_well=went_well)
+        try:
+            write_metrics(folder, nights, tuple(absent), told, datetime.now(UTC), seconds, went_well=went_well)
+        except GroundbreakError as fault:
+            note(str(fault))
     code = _exit_code(nights, faults)
     if until is None and went_well:
         _alive()

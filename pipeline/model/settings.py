@@ -43,14 +43,14 @@ class Decide(_Section):
     """From looks to alerts."""
 
     false_alarms_per_100km2_year: float = Field(3.0, gt=0, description="false confirmed polygons you accept")
-    min_history: int = Field(3, ge=2, description="clear looks of history before anything is decided")
+    min_history: int = Field(3, ge=2, le=10_000, description="clear looks of history before anything is decided")
     min_area_m2: float = Field(200.0, gt=0, description="smallest outline kept, square metres")
 
 
 class Review(_Section):
     """What is written for the analyst."""
 
-    max_timelines: int = Field(300, ge=0, description="alerts that get a timeline picture, surest first")
+    max_timelines: int = Field(300, ge=0, le=1_000_000, description="alerts that get a timeline picture, surest first")
 
 
 ChangeType = Literal["new structure", "cleared ground", "resurfaced", "demolished"]
@@ -79,16 +79,18 @@ class Notify(_Section):
     )
     min_confidence: float = Field(0.0, ge=0, le=1, description="least confidence notified; the feed has all alerts")
     ping_failed_share: float = Field(0.1, ge=0, le=1, description="share of sites that may fail in a night that pings")
-    escalate_after: int = Field(7, ge=1, description="nights in a row that a site fails before you get a message on it")
+    escalate_after: int = Field(
+        7, ge=1, le=9999, description="nights in a row that a site fails before you get a message"
+    )
     base_url: str = Field("", pattern=r"^(https?://\S+)?$", description="where `out/` can be read, for links")
 
 
 class Keep(_Section):
     """What is kept beside the results, and for how long."""
 
-    chips_days: int = Field(90, ge=1, description="days after which a chip that no night used is removed")
+    chips_days: int = Field(90, ge=1, le=100_000, description="days after which a chip that no night used is removed")
     chips_gb: float = Field(50.0, gt=0, description="room for chips, GB; beyond it the longest unused go first")
-    backups: int = Field(7, ge=0, description="copies of each `review.gpkg` kept, one a night that changed it")
+    backups: int = Field(7, ge=0, le=9999, description="copies of each `review.gpkg` kept, one a night that changed it")
 
 
 class Settings(_Section):

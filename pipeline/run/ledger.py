@@ -4,10 +4,13 @@ Nothing in it is needed to know what the truth is; lost or damaged it is set asi
 catalogue. Verdicts are not in it: they live in review.gpkg alone.
 """
 
+import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +37,7 @@ CREATE TABLE IF NOT EXISTS told (
     PRIMARY KEY (site, channel, change_id, status));
 """
 BUSY_SECONDS = 30.0
+_NAMES = frozenset(re.findall(r"CREATE TABLE IF NOT EXISTS (\w+)", SCHEMA))
 _SITE = ("site", "place", "success", "last_scene", "failures", "failed", "error", "escalated")
 
 
@@ -93,6 +97,8 @@ class Ledger:
             if db.execute("PRAGMA quick_check").fetchone()[0] != "ok":
                 raise sqlite3.DatabaseError("quick_check")
             db.executescript(SCHEMA)
+            if _tables(db) != _expected():
+                raise sqlite3.DatabaseError("tables of another program or version")
         except sqlite3.DatabaseError:
             db.close()
             raise
@@ -224,4 +230,28 @@ class Ledger:
 
 
 def _site_entry(row: tuple[Any, ...]) -> SiteEntry:
-    return SiteEntry(**{**dict(zip(_SITE, row, strict=True)), "escalated": bool(row[-1])})
+    """A row as it was written; a value that was altered since is read as none."""
+    facts = dict(zip(_SITE, row, strict=True))
+    times = {name: facts[name] if _is_time(facts[name]) else "" for name in ("success", "last_scene", "failed")}
+    failures = facts["failures"] if isinstance(facts["failures"], int) else 0
+    return SiteEntry(**{**facts, **times, "failures": failures, "escalated": bool(facts["escalated"])})
+
+
+def _is_time(value: object) -> bool:
+    try:
+        return datetime.fromisoformat(str(value)).tzinfo is not None
+    except ValueError:
+        return False
+
+
+def _tables(db: sqlite3.Connection) -> dict[str, list[str]]:
+    """The columns of the tables of SCHEMA; none of what is a view instead."""
+    names = [name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+    return {name: [row[1] for row in db.execute(f"PRAGMA table_info({name})")] for name in names if name in _NAMES}
+
+
+@cache
+def _expected() -> dict[str, list[str]]:
+    with closing(sqlite3.connect(":memory:")) as db:
+        db.executescript(SCHEMA)
+        return _tables(db)

@@ -11,7 +11,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 
 from pipeline.model.alert import Kind, Status
-from pipeline.model.errors import GroundbreakError
+from pipeline.model.errors import GroundbreakError, ReviewError
 from pipeline.model.imagery import Reason
 from pipeline.review.standing import Counts, count
 from pipeline.run.ledger import Ledger, SiteEntry
@@ -29,7 +29,7 @@ def write_metrics(
 ) -> None:  # fmt: skip
     """Write the file beside and rename it (the library does): a scraper never sees half of it.
 
-    absent: sites that could not even be searched for.
+    absent: sites that could not even be searched for. Raises ReviewError where it cannot be written.
     """
     registry = CollectorRegistry()
 
@@ -59,8 +59,21 @@ def write_metrics(
         failures.labels(site).set(entry.failures)
         successes.labels(site).set(_seconds(entry.success))
         scenes.labels(site).set(_seconds(entry.last_scene))
-    out.mkdir(parents=True, exist_ok=True)
-    write_to_textfile(str(out / FILE), registry)
+    _write(out / FILE, registry)
+
+
+def _write(path: Path, registry: CollectorRegistry) -> None:
+    """Not under a name that ends in .prom before it is whole: the node exporter reads all that do."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for leftover in path.parent.glob(f"{path.name}.*"):
+            leftover.unlink()
+        write_to_textfile(str(path), registry)
+    except OSError as fault:
+        what = f"the metrics cannot be written: {fault.strerror or fault}"
+        raise ReviewError(
+            what, str(path), "see to the disk and to what stands there; the results are published"
+        ) from fault
 
 
 def _write_counts(out: Path, ids: Sequence[str], scenes: Gauge, alerts: Gauge) -> None:
