@@ -97,7 +97,7 @@ def start(folder: Path, *arguments: str, kill_after: float | None = None) -> Cal
     process.start()
 
     def end() -> Ended:
-        process.join(120 if kill_after is None else kill_after)
+        process.join(400 if kill_after is None else kill_after)
         if process.is_alive():
             os.kill(process.pid, signal.SIGKILL)  # type: ignore[arg-type]
             process.join(20)
