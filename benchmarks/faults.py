@@ -28,6 +28,17 @@ FAULTS = {
     "test_a_review_file_that_somebody_holds_waits_for_the_next_night": "a review file that somebody holds",
     "test_a_ledger_that_rotted_is_built_again": "a ledger that rotted",
     "test_a_clock_set_back_is_refused_and_harms_nothing": "a clock set back",
+    "test_the_night_after_a_damage_is_as_undisturbed":
+        "results removed, moved away, cut, or rewritten by another program between two nights",
+    "test_process_one_of_a_container_that_was_killed_leaves_nothing_behind": "kill -9 of process 1 of a container",
+    "test_a_server_that_never_answers_delays_no_other_site": "a catalogue that never answers, beside a healthy one",
+    "test_a_run_over_a_past_period_leaves_the_results": "`detect` over a past period on shared results",
+    "test_an_aoi_that_moves_away_and_back_leaves_the_results": "an AOI moved into another zone and back",
+    "test_a_command_pointed_at_a_file_of_the_results_leaves_it": "an output path that is a file of the results",
+    "test_a_row_with_an_id_of_the_analysts_own_stays_and_disturbs_no_other": "a row of the analyst with its own id",
+    "test_a_clock_once_ahead_stops_no_copies": "a clock once 30 years ahead",
+    "test_six_sites_added_at_once_are_all_watched": "six sites added at once",
+    "test_results_brought_from_another_machine_without_the_ledger_keep_ids_and_verdicts": "ledger and caches lost",
 }  # fmt: skip
 
 

@@ -2,8 +2,9 @@
 
 import json
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import requests
 from pystac_client.stac_api_io import StacApiIO
@@ -39,6 +40,9 @@ NOT_FOLLOWED, TOO_SLOW = 310, 598
 MEND = "try again later; `groundbreak doctor` shows which providers answer"
 
 
+T = TypeVar("T")
+
+
 class RefusedError(CatalogueError):
     """A document that was not had. status: last HTTP code, 0 if there was none; wait_s: what the server asked for."""
 
@@ -66,12 +70,19 @@ class PatientIO(StacApiIO):
         parameters: dict[str, Any] | None = None,
     ) -> str:
         """The text of a JSON document; anything else is requested again. Raises RefusedError with the last error."""
+        return self._patiently(href, lambda: self._ask(href, (method or "GET").upper(), headers, parameters))
+
+    def content(self, href: str) -> bytes:
+        """The bytes of a file, requested again like a document. Raises RefusedError with the last error."""
+        return self._patiently(href, lambda: self._had(href, lambda: self._bytes(href, "GET")))
+
+    def _patiently(self, href: str, ask: Callable[[], T]) -> T:
         fault: RefusedError | None = None
         for attempt in range(self.tries):
             if fault is not None:
                 time.sleep(min(max(PAUSE_S * 2 ** (attempt - 1), fault.wait_s), MAX_PAUSE_S))
             try:
-                return self._ask(href, (method or "GET").upper(), headers, parameters)
+                return ask()
             except RefusedError as refused:
                 fault = refused
                 if refused.status and refused.status not in AGAIN:
@@ -79,33 +90,43 @@ class PatientIO(StacApiIO):
         raise fault or RefusedError("was never asked", redact(href), MEND)
 
     def _ask(self, href: str, method: str, headers: dict[str, str] | None, parameters: dict[str, Any] | None) -> str:
-        where = redact(href)
         payload = {"json": parameters} if method == "POST" else {"params": parameters}
         try:
-            text = within(DEADLINE_S, lambda: self._text(href, method, headers=headers, **payload))
+            text = self._had(href, lambda: self._bytes(href, method, headers=headers, **payload)).decode("utf-8")
             json.loads(text)
+        except (ValueError, RecursionError) as fault:
+            raise RefusedError(f"the answer is no JSON: {_short(fault)}", redact(href), MEND) from fault
+        return text
+
+    def _had(self, href: str, work: Callable[[], bytes]) -> bytes:
+        """What `work` gives within the deadline. Raises RefusedError for whatever goes wrong on the way."""
+        where = redact(href)
+        try:
+            return within(DEADLINE_S, work)
         except RedirectError as fault:
             raise RefusedError(str(fault), where, "name that address, if you trust it", NOT_FOLLOWED) from fault
         except DeadlineError as fault:
             raise RefusedError(str(fault), where, MEND, TOO_SLOW) from fault
         except (requests.RequestException, OSError) as fault:
             raise RefusedError(f"no answer: {_short(fault)}", where, _mend(fault)) from fault
-        except (ValueError, RecursionError) as fault:
-            raise RefusedError(f"the answer is no JSON: {_short(fault)}", where, MEND) from fault
-        return text
 
-    def _text(self, href: str, method: str, **options: Any) -> str:
+    def _bytes(self, href: str, method: str, **options: Any) -> bytes:
         with send(self.session, method, href, timeout=TIMEOUT_S, **options) as answer:
             if not 200 <= answer.status_code < 300:
                 what = f"the server answers {answer.status_code} {answer.reason}"
                 wait = wanted_pause(answer, datetime.now(UTC))
                 raise RefusedError(what, redact(href), MEND, answer.status_code, wait)
-            return _body(answer, redact(href)).decode("utf-8")
+            return _body(answer, redact(href))
 
 
 def get_json(url: str) -> object:
     """The JSON document at an address. Raises RefusedError."""
     return json.loads(PatientIO().request(url))
+
+
+def get_bytes(url: str) -> bytes:
+    """The file at an address. Raises RefusedError."""
+    return PatientIO().content(url)
 
 
 def _mend(fault: Exception) -> str:

@@ -22,28 +22,31 @@ MEND = "fix the file, or write it again with stac-geoparquet"
 _ITEM = ("type", "id", "collection", "stac_version", "stac_extensions", "bbox", "geometry", "assets", "links")
 
 
-def read_items(path: Path) -> Iterator[Mapping[str, Any]]:
-    """The items of a file as an API would give them. Raises CatalogueError where it is no such file."""
+def read_items(source: Path | bytes, where: str) -> Iterator[Mapping[str, Any]]:
+    """The items of a file, or of its content, as an API would give them.
+
+    Raises CatalogueError where it is no such file.
+    """
     try:
-        with pyarrow.parquet.ParquetFile(path) as file:
-            _check(file, path)
+        with pyarrow.parquet.ParquetFile(pyarrow.BufferReader(source) if isinstance(source, bytes) else source) as file:
+            _check(file, where)
             for batch in file.iter_batches(batch_size=ROWS_AT_ONCE):
                 for row in batch.to_pylist():
                     yield _item(row)
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as fault:
-        raise CatalogueError(f"no GeoParquet that can be read: {str(fault)[:80]}", str(path), MEND) from fault
+        raise CatalogueError(f"no GeoParquet that can be read: {str(fault)[:80]}", where, MEND) from fault
 
 
-def _check(file: pyarrow.parquet.ParquetFile, path: Path) -> None:
+def _check(file: pyarrow.parquet.ParquetFile, where: str) -> None:
     names = set(file.schema_arrow.names)
     missing = [name for name in ("id", "assets", "geometry") if name not in names]
     if missing:
-        raise CatalogueError(f"no column {missing[0]!r}, so no STAC GeoParquet", str(path), MEND)
+        raise CatalogueError(f"no column {missing[0]!r}, so no STAC GeoParquet", where, MEND)
     if file.metadata.num_rows > MAX_ROWS:
-        raise CatalogueError(f"{file.metadata.num_rows} items", str(path), "name a smaller part of the catalogue")
+        raise CatalogueError(f"{file.metadata.num_rows} items", where, "name a smaller part of the catalogue")
     sizes = [file.metadata.row_group(index).total_byte_size for index in range(file.metadata.num_row_groups)]
     if max(sizes, default=0) > MAX_BATCH_BYTES:
-        raise CatalogueError(f"{max(sizes) / 1e6:.0f} MB in one group of rows", str(path), "write smaller groups")
+        raise CatalogueError(f"{max(sizes) / 1e6:.0f} MB in one group of rows", where, "write smaller groups")
 
 
 def _item(row: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -2,10 +2,12 @@
 
 import importlib
 import os
+from datetime import UTC, datetime
 from types import ModuleType
 
 import requests
 
+from pipeline.catalogue import s3
 from pipeline.catalogue.hrefs import redact
 from pipeline.catalogue.providers import Access, access_of
 from pipeline.model.errors import PixelError
@@ -16,8 +18,8 @@ def is_remote(href: str) -> bool:
     return href.startswith(("https://", "http://", "s3://"))
 
 
-def opened(href: str, attempt: int) -> tuple[str, dict[str, str]]:
-    """What is to be opened and the settings that GDAL needs for it; from the second attempt on with a new signature.
+def address_of(href: str, attempt: int) -> str:
+    """What is to be opened: a path, or an address; from the second attempt on with a new signature.
 
     Raises PixelError where a key or a package is missing.
     """
@@ -25,16 +27,9 @@ def opened(href: str, attempt: int) -> tuple[str, dict[str, str]]:
     missing = [name for name in access.needs if not os.environ.get(name)]
     if missing:
         raise PixelError(f"needs {' and '.join(missing)}", redact(href), "set them in the environment")
-    options = dict(access.gdal)
-    if not is_remote(href):
-        return href, options
-    if not href.startswith("s3://"):
-        return _signed(href, access, attempt), options
-    target = f"/vsis3/{href.removeprefix('s3://')}"
-    if attempt > 0:
-        # GDAL remembers a failed answer for the life of the process and never asks again
-        options["CPL_VSIL_CURL_NON_CACHED"] = target
-    return target, options
+    if href.startswith("s3://"):
+        return s3.address_of(href, access, os.environ, datetime.now(UTC))
+    return _signed(href, access, attempt) if is_remote(href) else href
 
 
 def _signed(href: str, access: Access, attempt: int) -> str:

@@ -22,7 +22,7 @@ from rasterio.windows import Window, from_bounds
 
 from pipeline.catalogue.assets import SCALE
 from pipeline.catalogue.hrefs import redact
-from pipeline.catalogue.opening import is_remote, opened
+from pipeline.catalogue.opening import address_of, is_remote
 from pipeline.catalogue.ranges import RangeError
 from pipeline.catalogue.rasters import open_raster
 from pipeline.model.bands import Band
@@ -32,14 +32,6 @@ from pipeline.model.imagery import Chip, Granule, Raster, Scene
 GDAL: Mapping[str, str] = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # no side file is looked for
     "GDAL_NUM_THREADS": "1",  # assets are read side by side already
-    # what follows is for s3 alone: other addresses are read by `ranges`
-    "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".tif,.tiff,.jp2",
-    "GDAL_HTTP_MAX_RETRY": "3",
-    "GDAL_HTTP_RETRY_DELAY": "1",
-    "GDAL_HTTP_CONNECTTIMEOUT": "10",
-    "GDAL_HTTP_TIMEOUT": "60",  # without these two a server that falls silent is waited for without end
-    "GDAL_HTTP_LOW_SPEED_TIME": "15",
-    "GDAL_HTTP_LOW_SPEED_LIMIT": "2000",  # bytes/s
 }
 """Every GDAL setting of the project, with its reason."""
 THREADS = 8
@@ -134,12 +126,12 @@ def _copied(raster: Raster | None) -> Raster | None:
 
 
 def _with_retries(read: _Read, budget: _Budget) -> Raster | None:
-    """Read; repeat after an error, without GDAL's cache of it, within the budget of the scene."""
+    """Read; repeat after an error, with a new signature, within the budget of the scene."""
     attempt = 0
     while True:
-        target, options = _opened(read, attempt)
+        target = _address(read, attempt)
         try:
-            with rasterio.Env(**{**GDAL, **options}):
+            with rasterio.Env(**GDAL):
                 return _read(read, target)
         except (RasterioError, RangeError) as fault:
             attempt += 1
@@ -148,9 +140,9 @@ def _with_retries(read: _Read, budget: _Budget) -> Raster | None:
             time.sleep(PAUSE_S * attempt)
 
 
-def _opened(read: _Read, attempt: int) -> tuple[str, dict[str, str]]:
+def _address(read: _Read, attempt: int) -> str:
     try:
-        return opened(read.href, attempt)
+        return address_of(read.href, attempt)
     except PixelError as fault:
         raise PixelError(
             f"cannot read {read.name}: {fault.what}", f"{read.scene}, {fault.where}", fault.mend

@@ -43,12 +43,14 @@ def _spelt(keys: tuple[str, ...], band: Band) -> tuple[str, ...]:
 
 
 class Access(BaseModel):
-    """How hrefs with a prefix are opened: GDAL settings, signing, what must be in the environment."""
+    """How hrefs with a prefix are opened: where the store is, signing, what must be in the environment."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     prefix: str
-    gdal: Mapping[str, str] = {}
+    endpoint: str = ""
+    region: str = ""
+    is_requester_pays: bool = False
     sign: Literal["planetary-computer"] | None = None
     needs: tuple[str, ...] = ()
 

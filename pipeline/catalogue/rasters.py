@@ -34,7 +34,7 @@ class NotRasterError(RasterioError):  # type: ignore[misc]
 
 @contextmanager
 def open_raster(target: str) -> Iterator[DatasetReader]:
-    """A raster from a path, `zip://ARCHIVE!/MEMBER`, an address or a `/vsis3/` path.
+    """A raster from a path, `zip://ARCHIVE!/MEMBER` or an address.
 
     Raises RasterioError where it cannot be opened, RangeError where it cannot be had.
     """
@@ -60,9 +60,6 @@ def open_raster(target: str) -> Iterator[DatasetReader]:
 
 
 def _driver_of_file(target: str) -> str:
-    if target.startswith("/vsis3/"):
-        # the store is named by the providers' table; its objects are not looked into twice
-        return "JP2OpenJPEG" if target.lower().endswith(".jp2") else "GTiff"
     try:
         return _driver(_head(target))
     except (OSError, zipfile.BadZipFile, zlib.error, KeyError, RuntimeError) as fault:

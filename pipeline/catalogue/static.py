@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from pipeline.catalogue.fetch import get_json
+from pipeline.catalogue.fetch import get_bytes, get_json
 from pipeline.catalogue.geoparquet import read_items
 from pipeline.catalogue.hrefs import Fence, host_of, joined, redact, resolve, within
 from pipeline.catalogue.items import parse_item
@@ -157,13 +157,14 @@ def _target(href: object, fence: Fence) -> str:
 def documents(place: str) -> Iterator[Mapping[str, Any]]:
     """The JSON documents of a file or address: one, or one a line in .ndjson. Raises CatalogueError."""
     if "://" in place:
-        if place.partition("?")[0].endswith(".parquet"):
-            raise CatalogueError("GeoParquet is read from disk only", redact(place), "download it, and name its path")
+        if place.partition("?")[0].lower().endswith(".parquet"):
+            yield from read_items(get_bytes(place), redact(place))
+            return
         yield _object(get_json(place), redact(place))
         return
     path = Path(place)
     if path.suffix.lower() == ".parquet":
-        yield from read_items(path)
+        yield from read_items(path, place)
         return
     try:
         if not path.is_file():

@@ -74,6 +74,12 @@ class NightLog:
         say(json.dumps({"time": time, "level": level, "run": self.run, **facts}))
 
 
+def failure_line(night: NightOutcome) -> str:
+    """A site that failed, in one line for a message."""
+    nights = f"{night.failures} nights in a row" if night.failures > 1 else "tonight"
+    return f"{night.question.site.id}: {night.fault}; failed {nights}"
+
+
 def _named(site: str, fault: GroundbreakError) -> GroundbreakError:
     """The error with its site."""
     if site in fault.what or site in fault.where:

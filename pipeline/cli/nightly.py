@@ -10,9 +10,10 @@ import typer
 
 from pipeline.cli.asking import ask, day, question
 from pipeline.cli.console import error, note, progress
-from pipeline.cli.night_log import NightLog
+from pipeline.cli.night_log import NightLog, failure_line
 from pipeline.model.errors import Exit, GroundbreakError
 from pipeline.review.index import write_index
+from pipeline.run.absences import note_absences
 from pipeline.run.channels import ping, read_secrets
 from pipeline.run.escalation import escalate
 from pipeline.run.keep import keep
@@ -45,13 +46,14 @@ def nightly(
     asked = ask((), sites or ())
     faults: list[GroundbreakError] = list(asked.faults)
     day(until, "--until", last=True)  # wrong for one site is wrong for all: said once
-    questions = []
+    questions, unasked = [], dict[str, GroundbreakError]()
     for place in asked.sites:
         try:
             source = place.catalog or catalog
             questions.append(question(place, asked.settings, catalog=source, start=None, end=until, out=folder))
         except GroundbreakError as fault:
             faults.append(fault)
+            unasked[place.id] = fault
     for each in faults:
         error(each)
     nights: list[NightOutcome] = []
@@ -61,18 +63,24 @@ def nightly(
             nights.append(night)
             log.site(night)
         _index(folder, nights)
-        ids = [each.site.id for each in questions]
         now = datetime.now(UTC)
+        absent = note_absences(folder, unasked, {place.id for place in asked.sites}, now, is_complete=not asked.faults)
+        ids = [*(each.site.id for each in questions), *absent]
         unkept = keep(folder, ids, asked.settings.keep, now)
-        told = notify(folder, ids, asked.settings.notify, now, aloud=until is None)
+        failures = [failure_line(night) for night in nights if night.fault]
+        failures += [f"{site}: {fault}" for site, fault in absent.items()]
+        told = notify(folder, ids, asked.settings.notify, now, aloud=until is None, failures=failures)
         unsaid = escalate(folder, ids, asked.settings.notify) if until is None else ()
         for missed in dict.fromkeys(map(str, (*unkept, *told.faults, *unsaid))):
             note(missed)
-        share = sum(night.fault is not None for night in nights) / max(len(nights), 1)
+        share = (sum(night.fault is not None for night in nights) + len(absent)) / max(len(nights) + len(absent), 1)
         went_well = bool(nights) and share <= asked.settings.notify.ping_failed_share
         seconds = time.monotonic() - began
         log.end(nights, seconds)
-        write_metrics(folder, nights, told, datetime.now(UTC), seconds, went_well=went_well)
+        try:
+            write_metrics(folder, nights, tuple(absent), told, datetime.now(UTC), seconds, went_well=went_well)
+        except GroundbreakError as fault:
+            note(str(fault))
     code = _exit_code(nights, faults)
     if until is None and went_well:
         _alive()

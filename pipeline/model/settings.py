@@ -45,20 +45,25 @@ class Decide(_Section):
     """From looks to alerts."""
 
     false_alarms_per_100km2_year: float = Field(3.0, gt=0, description="accepted number of false confirmed polygons")
-    min_history: int = Field(3, ge=2, description="clear looks that are needed before a change")
+    min_history: int = Field(3, ge=2, le=10_000, description="clear looks that are needed before a change")
     min_area_m2: float = Field(200.0, gt=0, description="smallest outline that is reported, square metres")
 
 
 class Review(_Section):
     """What is written for the analyst."""
 
-    max_timelines: int = Field(300, ge=0, description="alerts with a timeline picture, highest confidence first")
+    max_timelines: int = Field(
+        300, ge=0, le=1_000_000, description="alerts with a timeline picture, highest confidence first"
+    )
+
+
+ChangeType = Literal["new structure", "cleared ground", "resurfaced", "demolished"]
 
 
 class Report(_Section):
     """What a reader of the report sees first."""
 
-    kinds: tuple[Literal["new structure", "cleared ground", "resurfaced", "demolished"], ...] = Field(
+    kinds: tuple[ChangeType, ...] = Field(
         ("new structure",), description="change types shown; others are folded unless their verdict is construction"
     )
 
@@ -73,19 +78,25 @@ class Notify(_Section):
     smtp_port: int = Field(587, ge=1, le=65535, description="port of the mail server")
     smtp_security: Literal["starttls", "tls", "none"] = Field("starttls", description="connection security")
     smtp_user: str = Field("", description="user name, with GROUNDBREAK_SMTP_PASSWORD; empty: no login")
+    kinds: tuple[ChangeType, ...] = Field(
+        ("new structure", "cleared ground", "resurfaced", "demolished"), description="change types notified"
+    )
+    min_confidence: float = Field(0.0, ge=0, le=1, description="least confidence notified; the feed has all alerts")
     ping_failed_share: float = Field(
         0.1, ge=0, le=1, description="share of failed sites up to which the dead-man's switch is pinged"
     )
-    escalate_after: int = Field(7, ge=1, description="failed nights in a row after which a site is reported")
+    escalate_after: int = Field(7, ge=1, le=9999, description="failed nights in a row after which a site is reported")
     base_url: str = Field("", pattern=r"^(https?://\S+)?$", description="public address of `out/`, for links")
 
 
 class Keep(_Section):
     """What is kept beside the results, and for how long."""
 
-    chips_days: int = Field(90, ge=1, description="days after which a chip that no night used is removed")
+    chips_days: int = Field(90, ge=1, le=100_000, description="days after which a chip that no night used is removed")
     chips_gb: float = Field(50.0, gt=0, description="space for chips, GB; above it the least recently used are removed")
-    backups: int = Field(7, ge=0, description="number of backups of each `review.gpkg`, one per night that changed it")
+    backups: int = Field(
+        7, ge=0, le=9999, description="number of backups of each `review.gpkg`, one per night that changed it"
+    )
 
 
 class Settings(_Section):

@@ -70,6 +70,8 @@ def document(entries: Sequence[Entry], base_url: str) -> bytes:
 
 def read_feed(path: Path) -> tuple[Entry, ...] | None:
     """The entries of a feed that `write_feed` wrote; None where there is no such file, or not one that can be read."""
+    if not path.is_file():  # a pipe would be waited for without end
+        return None
     try:
         root = fromstring(path.read_bytes(), forbid_dtd=True)
         base = root.get(BASE, "")

@@ -12,6 +12,7 @@ from pathlib import Path
 from odc.geo.geom import Geometry
 
 from pipeline.model.alert import Alert, Decision, Status
+from pipeline.model.errors import ReviewError
 from pipeline.model.imagery import Look, SceneRecord
 from pipeline.model.settings import Settings
 from pipeline.model.site import PIXEL_M, Site
@@ -153,6 +154,8 @@ def _project(
     """Stage review.qgz, unless the analyst has changed it; the digest to store, and the notes."""
     known = read_provenance(folder.gpkg).get("project_digest")
     if folder.project.exists():
+        if not folder.project.is_file():
+            raise ReviewError("no file stands there", str(folder.project), "remove it: the project is written again")
         found = _digest(folder.project)
         if found != known and (known is not None or has_been_saved(folder.project)):
             kept = f"{folder.project} is not as it was written here and is left alone; delete it to get a new one"

@@ -83,8 +83,9 @@ def _number(name: str, value: Any) -> float | None:
 
 
 def _count(name: str, value: Any) -> int | None:
+    """A whole number that SQLite can store."""
     number = _number(name, value)
-    return None if number is None else int(number)
+    return None if number is None or abs(number) >= 2**63 else int(number)
 
 
 def _day(_name: str, value: Any) -> str | None:

@@ -20,13 +20,16 @@ from http.client import HTTPException
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from pipeline.catalogue.transport import within
 from pipeline.model.errors import GroundbreakError, SettingsError
 from pipeline.model.settings import Notify
-from pipeline.run.news import Digest, as_chat, as_json, as_letter, headline
+from pipeline.run.bulletin import Bulletin, as_html, as_text, pictures, subject
+from pipeline.run.news import as_chat, as_json
 
 TIMEOUT_S = 20.0
-MAX_PICTURES, MAX_PICTURE_BYTES = 5, 1_500_000
-"""Pictures in one mail: what common servers take (10 MB) with room to spare."""
+"""Seconds between two pieces of an answer."""
+DEADLINE_S = 120.0
+"""Seconds for one message as a whole: a server that sends a byte now and then must not keep the night open."""
 MEND = "it is tried again the next night"
 
 
@@ -48,11 +51,12 @@ class Secrets:
 
 
 class Channel(Protocol):
-    """A channel that delivers messages."""
+    """A channel that delivers messages. is_nightly: one message has the news of all sites; else one for each site."""
 
     name: str
+    is_nightly: bool
 
-    def send(self, digest: Digest) -> None:
+    def send(self, bulletin: Bulletin) -> None:
         """Deliver the message, or raise UndeliveredError."""
 
     def alarm(self, subject: str, lines: Sequence[str], key: str) -> None:
@@ -88,14 +92,16 @@ class Webhook:
     """POST of JSON. The key of the message goes along, so that a receiver can drop a repetition."""
 
     name = "webhook"
+    is_nightly = False
 
     def __init__(self, settings: Notify, url: str) -> None:
         self._settings, self._url = settings, url
 
-    def send(self, digest: Digest) -> None:
-        """Raises UndeliveredError unless the answer is 2xx."""
+    def send(self, bulletin: Bulletin) -> None:
+        """Raises UndeliveredError unless each answer is 2xx."""
         form = as_chat if self._settings.webhook == "slack" else as_json
-        self._post(form(digest, self._settings.base_url), digest.key)
+        for digest in bulletin.digests:
+            self._post(form(digest, self._settings.base_url), digest.key)
 
     def alarm(self, subject: str, lines: Sequence[str], key: str) -> None:
         """Raises UndeliveredError unless the answer is 2xx."""
@@ -110,16 +116,17 @@ class Webhook:
 
 
 class Mail:
-    """One letter by SMTP, with the timeline pictures of the newest alerts."""
+    """One mail a night by SMTP, with timeline pictures of its new structures in the text."""
 
     name = "mail"
+    is_nightly = True
 
     def __init__(self, settings: Notify, password: str) -> None:
         self._settings, self._password = settings, password
 
-    def send(self, digest: Digest) -> None:
+    def send(self, bulletin: Bulletin) -> None:
         """Raises UndeliveredError unless the server took the letter for at least one address."""
-        self._deliver(partial(_letter, digest, self._settings))
+        self._deliver(partial(_letter, bulletin, self._settings))
 
     def alarm(self, subject: str, lines: Sequence[str], key: str) -> None:
         """Raises UndeliveredError unless the server took the letter for at least one address."""
@@ -134,14 +141,7 @@ class Mail:
     def _deliver(self, write: Callable[[], EmailMessage]) -> None:
         try:
             letter = write()
-            server = self._connected()
-            try:
-                server.send_message(letter)
-            finally:
-                # the letter is taken or refused by now: how the server says goodbye changes nothing
-                with suppress(OSError):
-                    server.quit()
-                server.close()
+            within(DEADLINE_S, lambda: self._hand_over(letter))
         except (smtplib.SMTPDataError, smtplib.SMTPRecipientsRefused, smtplib.SMTPSenderRefused) as fault:
             raise UndeliveredError(f"the mail was refused: {_short(fault)}", self.name, down=False) from None
         except OSError as fault:
@@ -149,6 +149,16 @@ class Mail:
             raise UndeliveredError(f"the mail server fails: {_short(fault)}", self.name, down=True) from None
         except ValueError as fault:
             raise UndeliveredError(f"the mail cannot be written: {_short(fault)}", self.name, down=False) from None
+
+    def _hand_over(self, letter: EmailMessage) -> None:
+        server = self._connected()
+        try:
+            server.send_message(letter)
+        finally:
+            # the letter is taken or refused by now: how the server says goodbye changes nothing
+            with suppress(OSError):
+                server.quit()
+            server.close()
 
     def _connected(self) -> smtplib.SMTP:
         ours = self._settings
@@ -185,12 +195,17 @@ def _addressed(subject: str, key: str, settings: Notify) -> EmailMessage:
     return letter
 
 
-def _letter(digest: Digest, settings: Notify) -> EmailMessage:
-    letter = _addressed(headline(digest), digest.key, settings)
-    letter.set_content(as_letter(digest, settings.base_url))
-    files = [item.file for item in digest.items if item.picture and item.file.stat().st_size <= MAX_PICTURE_BYTES]
-    for file in files[:MAX_PICTURES]:
-        letter.add_attachment(file.read_bytes(), maintype="image", subtype="png", filename=file.name)
+def _letter(bulletin: Bulletin, settings: Notify) -> EmailMessage:
+    letter = _addressed(subject(bulletin), bulletin.key, settings)
+    letter.set_content(as_text(bulletin, settings.base_url))
+    files = pictures(bulletin)
+    letter.add_alternative(as_html(bulletin, settings.base_url, frozenset(files)), subtype="html")
+    page = next(part for part in letter.iter_parts() if part.get_content_subtype() == "html")
+    for name, file in files.items():
+        page.add_related(
+            file.read_bytes(), maintype="image", subtype="png", cid=f"<{name}>", filename=file.name,
+            disposition="inline",
+        )  # fmt: skip
     return letter
 
 
@@ -204,14 +219,18 @@ class _Straight(urllib.request.HTTPRedirectHandler):
 def _request(name: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> None:
     request = urllib.request.Request(url, body, {"User-Agent": "groundbreak", **headers})
     try:
-        with urllib.request.build_opener(_Straight).open(request, timeout=TIMEOUT_S):
-            return
+        within(DEADLINE_S, lambda: _open(request))
     except urllib.error.HTTPError as fault:
         fault.close()
         raise UndeliveredError(f"answered {fault.code}", name, down=fault.code not in (400, 413, 422)) from None
     except (OSError, HTTPException, ValueError) as fault:
         # neither the address nor the whole reason is said: both may hold the secret
         raise UndeliveredError(f"does not answer: {_short(fault)}", name, down=True) from None
+
+
+def _open(request: urllib.request.Request) -> None:
+    with urllib.request.build_opener(_Straight).open(request, timeout=TIMEOUT_S):
+        return
 
 
 def _short(fault: Exception) -> str:

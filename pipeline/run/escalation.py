@@ -40,8 +40,7 @@ def escalate(
             except UndeliveredError as error:
                 faults.append(error)
         if len(faults) < len(ways):
-            for entry in due:
-                ledger.note_site(replace(entry, escalated=True))
+            ledger.note_sites(replace(entry, escalated=True) for entry in due)
     except GroundbreakError as error:
         faults.append(error)
     finally:

@@ -6,6 +6,7 @@ needed for good; but those of the last nights are, every night, and are never re
 
 import contextlib
 import os
+import re
 import shutil
 import sqlite3
 from collections.abc import Sequence
@@ -21,6 +22,8 @@ from pipeline.review.folder import Folder, replacing
 BACKUPS, CHIPS = Path(".groundbreak", "backups"), Path(".groundbreak", "chips")
 MEMORY = Path(".groundbreak", "memory")
 """A folder a site; each judgement removes there what it did not use."""
+_NAME = re.compile(r"\d{8}T\d{6}Z.*\.gpkg")
+"""Names of copies: the time at which each was made."""
 WAIT_SECONDS = 5.0
 WANTED = timedelta(days=10)
 """Two revisits: a site that is judged at all has used its chips within them."""
@@ -67,18 +70,20 @@ def back_up(path: Path, folder: Path, count: int, now: datetime) -> None:
 def copies(folder: Path) -> list[Path]:
     """The copies of a review file, newest first: each is given a later time than the one before it.
 
-    Names have the time of the clock, which may have been wrong.
+    Names have the time of the clock, which may have been wrong. Files of another name are not of this program: they are
+    neither restored nor removed.
     """
-    return sorted(folder.glob("*.gpkg"), key=lambda copy: (copy.stat().st_mtime_ns, copy.name), reverse=True)
+    ours = (path for path in folder.glob("*.gpkg") if _NAME.fullmatch(path.name) and path.is_file())
+    return sorted(ours, key=lambda copy: (copy.stat().st_mtime_ns, copy.name), reverse=True)
 
 
 def restore(out: Path, site: str) -> tuple[str, ...]:
-    """Put the newest sound copy in the place of a review file that is gone; returns a sentence where it did.
+    """Put the newest sound copy in the place of a review file that is gone or empty; returns a sentence where it did.
 
     Raises ReviewError where it cannot be written.
     """
     path, folder = Folder(out / site).gpkg, out / BACKUPS / site
-    if os.path.lexists(path):
+    if os.path.lexists(path) and not _is_empty(path):
         return ()
     for copy in copies(folder):
         if _content_or_none(copy) is None:
@@ -98,6 +103,12 @@ def restore(out: Path, site: str) -> tuple[str, ...]:
     return ()
 
 
+def _is_empty(path: Path) -> bool:
+    """Whether a file has no byte, in its log neither, as after a crash of the machine; it then holds no verdict."""
+    log = path.with_name(f"{path.name}-wal")
+    return path.is_file() and path.stat().st_size == 0 and not (log.exists() and log.stat().st_size)
+
+
 def _content_or_none(copy: Path) -> str | None:
     try:
         return _content(copy)
@@ -113,6 +124,9 @@ def _content(path: Path) -> str:
         tables = db.execute(
             "SELECT name, sql FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'rtree_%' ORDER BY name"
         ).fetchall()
+        if "changes" not in dict(tables):
+            # SQLite takes an empty file, and some that are torn, for a database without tables
+            raise sqlite3.DatabaseError("it has no table changes")
         for name, sql in tables:
             digest.update(repr((name, sql)).encode())
             quoted = name.replace('"', '""')

@@ -4,13 +4,18 @@ Nothing in it is needed to know what the truth is; lost or damaged it is set asi
 catalogue. Verdicts are not in it: they live in review.gpkg alone.
 """
 
+import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from pipeline.model.errors import ReviewError
+from pipeline.run.news import CORRECTIONS
 from pipeline.run.outputs import Output
 
 SCHEMA = """
@@ -32,6 +37,7 @@ CREATE TABLE IF NOT EXISTS told (
     PRIMARY KEY (site, channel, change_id, status));
 """
 BUSY_SECONDS = 30.0
+_NAMES = frozenset(re.findall(r"CREATE TABLE IF NOT EXISTS (\w+)", SCHEMA))
 _SITE = ("site", "place", "success", "last_scene", "failures", "failed", "error", "escalated")
 
 
@@ -91,6 +97,8 @@ class Ledger:
             if db.execute("PRAGMA quick_check").fetchone()[0] != "ok":
                 raise sqlite3.DatabaseError("quick_check")
             db.executescript(SCHEMA)
+            if _tables(db) != _expected():
+                raise sqlite3.DatabaseError("tables of another program or version")
         except sqlite3.DatabaseError:
             db.close()
             raise
@@ -153,20 +161,24 @@ class Ledger:
 
     def place(self, site: str) -> str:
         """Digest of the AOI and wishes the site was last judged with, empty if never."""
-        entry = self.sites().get(site)
-        return entry.place if entry else ""
+        return self.site(site).place
+
+    def site(self, site: str) -> SiteEntry:
+        """How one site fares; an empty entry for a site that was never looked at."""
+        row = self._db.execute(f"SELECT {', '.join(_SITE)} FROM sites WHERE site = ?", [site]).fetchone()
+        return _site_entry(row) if row else SiteEntry(site=site)
 
     def sites(self) -> dict[str, SiteEntry]:
         """How every site fares, by id."""
-        names = ", ".join(_SITE)
-        rows = self._db.execute(f"SELECT {names} FROM sites ORDER BY site")
-        return {row[0]: SiteEntry(**{**dict(zip(_SITE, row, strict=True)), "escalated": bool(row[-1])}) for row in rows}
+        rows = self._db.execute(f"SELECT {', '.join(_SITE)} FROM sites ORDER BY site")
+        return {row[0]: _site_entry(row) for row in rows}
 
-    def note_site(self, entry: SiteEntry) -> None:
-        """Write down how a site fares."""
-        values = [getattr(entry, name) for name in _SITE]
-        with self._transaction():
-            self._db.execute(f"INSERT OR REPLACE INTO sites VALUES ({', '.join('?' * len(_SITE))})", values)
+    def note_sites(self, entries: Iterable[SiteEntry]) -> None:
+        """Write down how sites fare, in one transaction."""
+        rows = [[getattr(entry, name) for name in _SITE] for entry in entries]
+        if rows:
+            with self._transaction():
+                self._db.executemany(f"INSERT OR REPLACE INTO sites VALUES ({', '.join('?' * len(_SITE))})", rows)
 
     def outputs(self, site: str) -> dict[str, Output]:
         """The files of a site as they were last published, by name."""
@@ -190,14 +202,20 @@ class Ledger:
         rows = self._db.execute("SELECT change_id, status FROM told WHERE site = ? AND channel = ?", [site, channel])
         return {(str(change_id), str(status)) for change_id, status in rows}
 
-    def tell(self, site: str, channel: str, news: Iterable[tuple[str, str]]) -> None:
-        """Mark these (change_id, status) as notified by a channel; none: nothing was pending."""
+    def tell(self, channel: str, news: Mapping[str, Iterable[tuple[str, str]]]) -> None:
+        """Mark by site the (change_id, status) that a channel delivered, all in one transaction; none: nothing was pending."""
         with self._transaction():
-            self._tell(site, channel, news)
-            self._db.execute("UPDATE begun SET greeted = 1 WHERE site = ? AND channel = ?", [site, channel])
+            for site, events in news.items():
+                self._tell(site, channel, events)
+                self._db.execute("UPDATE begun SET greeted = 1 WHERE site = ? AND channel = ?", [site, channel])
 
     def _tell(self, site: str, channel: str, news: Iterable[tuple[str, str]]) -> None:
         rows = [(site, channel, change_id, status) for change_id, status in news]
+        # an alert that is notified again is open to another correction
+        again = [row[:3] for row in rows if row[3] not in CORRECTIONS]
+        marks = ", ".join(f"'{status}'" for status in CORRECTIONS)
+        query = f"DELETE FROM told WHERE site = ? AND channel = ? AND change_id = ? AND status IN ({marks})"
+        self._db.executemany(query, again)
         self._db.executemany("INSERT OR IGNORE INTO told VALUES (?, ?, ?, ?)", rows)
         if rows:
             self._db.execute("UPDATE begun SET greeted = 1 WHERE site = ? AND channel = ?", [site, channel])
@@ -207,3 +225,31 @@ class Ledger:
         with self._transaction():
             self._db.execute("DELETE FROM begun WHERE channel = ?", [channel])
             self._db.execute("DELETE FROM told WHERE channel = ?", [channel])
+
+
+def _site_entry(row: tuple[Any, ...]) -> SiteEntry:
+    """A row as it was written; a value that was altered since is read as none."""
+    facts = dict(zip(_SITE, row, strict=True))
+    times = {name: facts[name] if _is_time(facts[name]) else "" for name in ("success", "last_scene", "failed")}
+    failures = facts["failures"] if isinstance(facts["failures"], int) else 0
+    return SiteEntry(**{**facts, **times, "failures": failures, "escalated": bool(facts["escalated"])})
+
+
+def _is_time(value: object) -> bool:
+    try:
+        return datetime.fromisoformat(str(value)).tzinfo is not None
+    except ValueError:
+        return False
+
+
+def _tables(db: sqlite3.Connection) -> dict[str, list[str]]:
+    """The columns of the tables of SCHEMA; none of what is a view instead."""
+    names = [name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+    return {name: [row[1] for row in db.execute(f"PRAGMA table_info({name})")] for name in names if name in _NAMES}
+
+
+@cache
+def _expected() -> dict[str, list[str]]:
+    with closing(sqlite3.connect(":memory:")) as db:
+        db.executescript(SCHEMA)
+        return _tables(db)

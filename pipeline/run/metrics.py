@@ -11,7 +11,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 
 from pipeline.model.alert import Kind, Status
-from pipeline.model.errors import GroundbreakError
+from pipeline.model.errors import GroundbreakError, ReviewError
 from pipeline.model.imagery import Reason
 from pipeline.review.standing import Counts, count
 from pipeline.run.ledger import Ledger, SiteEntry
@@ -24,9 +24,13 @@ _CHANNELS = ("feed", "webhook", "mail")
 
 
 def write_metrics(
-    out: Path, nights: Sequence[NightOutcome], told: Told, ended: datetime, seconds: float, *, went_well: bool
-) -> None:
-    """Write the file beside and rename it (the library does): a scraper never sees half of it."""
+    out: Path, nights: Sequence[NightOutcome], absent: Sequence[str], told: Told, ended: datetime, seconds: float, *,
+    went_well: bool,
+) -> None:  # fmt: skip
+    """Write the file beside and rename it (the library does): a scraper never sees half of it.
+
+    absent: sites that could not even be searched for. Raises ReviewError where it cannot be written.
+    """
     registry = CollectorRegistry()
 
     def gauge(name: str, help_text: str, labels: Sequence[str] = ()) -> Gauge:
@@ -38,9 +42,11 @@ def write_metrics(
     gauge("night_seconds", "how long it took").set(seconds)
     sites = gauge("sites", "sites by what became of them", ("outcome",))
     outcomes = Counter(_outcome(night) for night in nights)
+    outcomes["failed"] += len(absent)
     for outcome in _OUTCOMES:
         sites.labels(outcome).set(outcomes[outcome])
-    _write_counts(out, nights, gauge("scenes", "scenes of all sites, used or refused and why", ("outcome", "reason")),
+    ids = (*(night.question.site.id for night in nights), *absent)
+    _write_counts(out, ids, gauge("scenes", "scenes of all sites, used or refused and why", ("outcome", "reason")),
                   gauge("alerts", "alerts of all sites", ("status", "kind")))  # fmt: skip
     sent = gauge("told_alerts", "notifications of the last night, each status of each alert once", ("channel",))
     for channel in (*_CHANNELS, *told.alerts):
@@ -49,18 +55,31 @@ def write_metrics(
     failures = gauge("site_consecutive_failures", "nights in a row that a site failed", ("site",))
     successes = gauge("site_last_success_timestamp_seconds", "when a site was last looked at; 0: never", ("site",))
     scenes = gauge("site_last_scene_timestamp_seconds", "when its newest scene was acquired; 0: none", ("site",))
-    for site, entry in _entries(out, nights).items():
+    for site, entry in _entries(out, ids).items():
         failures.labels(site).set(entry.failures)
         successes.labels(site).set(_seconds(entry.success))
         scenes.labels(site).set(_seconds(entry.last_scene))
-    out.mkdir(parents=True, exist_ok=True)
-    write_to_textfile(str(out / FILE), registry)
+    _write(out / FILE, registry)
 
 
-def _write_counts(out: Path, nights: Sequence[NightOutcome], scenes: Gauge, alerts: Gauge) -> None:
+def _write(path: Path, registry: CollectorRegistry) -> None:
+    """Not under a name that ends in .prom before it is whole: the node exporter reads all that do."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for leftover in path.parent.glob(f"{path.name}.*"):
+            leftover.unlink()
+        write_to_textfile(str(path), registry)
+    except OSError as fault:
+        what = f"the metrics cannot be written: {fault.strerror or fault}"
+        raise ReviewError(
+            what, str(path), "see to the disk and to what stands there; the results are published"
+        ) from fault
+
+
+def _write_counts(out: Path, ids: Sequence[str], scenes: Gauge, alerts: Gauge) -> None:
     used, found = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
-    for night in nights:
-        counts = _counted(out / night.question.site.id / "review.gpkg")
+    for site in ids:
+        counts = _counted(out / site / "review.gpkg")
         used.update(counts.scenes)
         found.update(counts.alerts)
     for key in {("used", ""), *(("rejected", reason.value) for reason in Reason), *used}:
@@ -77,13 +96,12 @@ def _counted(path: Path) -> Counts:
         return Counts()
 
 
-def _entries(out: Path, nights: Sequence[NightOutcome]) -> Mapping[str, SiteEntry]:
+def _entries(out: Path, ids: Sequence[str]) -> Mapping[str, SiteEntry]:
     ledger = Ledger(out / ".groundbreak" / "ledger.sqlite")
     try:
         known = ledger.sites()
     finally:
         ledger.close()
-    ids = [night.question.site.id for night in nights]
     return {site: known.get(site) or SiteEntry(site=site) for site in ids}
 
 

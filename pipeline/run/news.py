@@ -1,4 +1,4 @@
-"""Messages about a site: as JSON, as a line for a chat, as a mail."""
+"""Pending notifications of a site, and their form as JSON and as a chat message; mails are in `bulletin`."""
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,23 +6,33 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.review.contents import Contents
+from pipeline.model.settings import Notify
+from pipeline.review.contents import GONE, Change, Contents
 from pipeline.review.feed import entry_id
 from pipeline.review.folder import Folder
-from pipeline.review.phrases import place, words
+from pipeline.review.matching import REJECTIONS
+from pipeline.review.phrases import words
 
 RANKS = {"provisional": 0, "confirmed": 1, "finished": 2}
 """Statuses that are notified, in the order of a life; a return to an earlier one is not."""
+CORRECTIONS = ("withdrawn", "rejected", "ended")
+"""Correction of an alert that was notified: later looks refute it, the analyst rejects it, the change has reverted."""
 MAX_LISTED = 20
-"""Alerts named one by one in a letter or a chat; the others are counted, and stand in the report."""
+"""Alerts listed one by one in a message; the others are counted."""
+ENDED_LOOKS = 3
+"""Clear looks without a finished change after which it has reverted: as many as the decision needs to end it."""
 _COLUMNS = (
-    "kind", "confidence", "area_m2", "area_error_m2", "last_clear_before", "first_seen", "confirmed_at", "lon", "lat",
+    "kind", "confidence", "area_m2", "area_error_m2", "last_clear_before", "first_seen", "confirmed_at", "last_seen",
+    "lon", "lat",
 )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """One alert in one status. key: the same on every machine and in every night. page, picture: relative to out/."""
+    """One alert in one status, or a correction of it. key: the same on every machine and in every night.
+
+    status: one of RANKS or CORRECTIONS. page, picture: relative to out/.
+    """
 
     key: str
     change_id: str
@@ -37,6 +47,11 @@ class Item:
     def event(self) -> tuple[str, str]:
         """What the ledger remembers of it."""
         return self.change_id, self.status
+
+    @property
+    def is_correction(self) -> bool:
+        """Whether it corrects an earlier message."""
+        return self.status in CORRECTIONS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,19 +74,20 @@ class Digest:
         return hashlib.sha256("\n".join((self.site, *sorted(item.key for item in self.items))).encode()).hexdigest()
 
 
-def standing(folder: Folder, contents: Contents) -> Digest:
-    """Everything that stands at a site: neither withdrawn, nor rejected or drawn by the analyst."""
+def digest_of(folder: Folder, contents: Contents) -> Digest:
+    """Every alert of the machine at a site with its status, refuted ones as corrections; newest first."""
     site = folder.path.name
     items = []
-    for change in contents.shown:
-        if change.drawn or change["status"] not in RANKS:
+    for change in contents.changes:
+        status = _status(change, contents.looks.get(change.id, ()))
+        if not status:
             continue
         file = folder.timeline(change.id)
         items.append(
             Item(
-                key=entry_id(site, change.id, change["status"]),
+                key=entry_id(site, change.id, status),
                 change_id=change.id,
-                status=change["status"],
+                status=status,
                 words=words(change.facts),
                 facts={name: change[name] for name in _COLUMNS},
                 page=f"{site}/{folder.report.name}#c-{change.id}",
@@ -90,13 +106,55 @@ def standing(folder: Folder, contents: Contents) -> Digest:
     )
 
 
-def untold(digest: Digest, told: Iterable[tuple[str, str]]) -> Digest:
-    """The pending part of a message: alerts not yet notified, or notified in an earlier status only."""
-    highest: dict[str, int] = {}
-    for change_id, status in told:
-        highest[change_id] = max(RANKS.get(status, 0), highest.get(change_id, 0))
-    fresh = tuple(item for item in digest.items if RANKS[item.status] > highest.get(item.change_id, -1))
-    return replace(digest, items=fresh)
+def _status(change: Change, looks: Sequence[Mapping[str, Any]]) -> str:
+    """The status as it is notified; empty for an outline of the analyst and for what a person has confirmed against
+    the machine.
+    """
+    if change.drawn:
+        return ""
+    if change["verdict"] in REJECTIONS:
+        return "rejected"
+    if change["status"] == GONE:
+        return "" if change["verdict"] == "construction" else "withdrawn"
+    if change["status"] not in RANKS:
+        return ""
+    return "ended" if _has_reverted(change, looks) else str(change["status"])
+
+
+def _has_reverted(change: Change, looks: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether clear looks after the last one with a finished change show it no more."""
+    if change["status"] != "finished" or not change["last_seen"]:
+        return False
+    after = [look for look in looks if str(look["time"])[:10] > str(change["last_seen"]) and look["score"] is not None]
+    return len(after) >= ENDED_LOOKS
+
+
+def pending(digest: Digest, notified: Iterable[tuple[str, str]], settings: Notify | None = None) -> Digest:
+    """The part of a digest that a channel has not been sent.
+
+    An alert is pending in a higher status than the one notified, if it passes the thresholds of `settings`. A
+    correction is pending once, where the alert was notified. A corrected alert that is confirmed again is pending.
+    """
+    known: dict[str, set[str]] = {}
+    for change_id, status in notified:
+        known.setdefault(change_id, set()).add(status)
+    fresh = (item for item in digest.items if _is_pending(item, known.get(item.change_id, set()), settings))
+    return replace(digest, items=tuple(fresh))
+
+
+def _is_pending(item: Item, known: set[str], settings: Notify | None) -> bool:
+    corrected = not known.isdisjoint(CORRECTIONS)
+    if item.is_correction:
+        return not corrected and not known.isdisjoint(RANKS)
+    if settings is not None and not _passes(item, settings):
+        return False
+    if corrected:
+        return RANKS[item.status] >= RANKS["confirmed"]
+    return RANKS[item.status] > max((RANKS.get(status, 0) for status in known), default=-1)
+
+
+def _passes(item: Item, settings: Notify) -> bool:
+    return item.facts["kind"] in settings.kinds and (item.facts["confidence"] or 0.0) >= settings.min_confidence
 
 
 def as_json(digest: Digest, base_url: str) -> dict[str, Any]:
@@ -131,27 +189,15 @@ def as_chat(digest: Digest, base_url: str) -> dict[str, str]:
         lines.append(f"• {item.status}: {item.words}")
         if base_url:
             lines.append("  " + " ".join(link(part, base_url) for part in (item.page, item.picture) if part))
-    lines += _rest(digest)
+    lines += rest(len(digest.items))
     text = "\n".join(lines).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return {"text": text}
 
 
-def as_letter(digest: Digest, base_url: str) -> str:
-    """A mail's plain text."""
-    lines = [headline(digest), ""]
-    for item in digest.items[:MAX_LISTED]:
-        lines += [
-            f"{item.status.capitalize()}: {item.words}",
-            f"  {place(item.facts['lon'], item.facts['lat'])}",
-            *(f"  {link(part, base_url)}" for part in (item.page, item.picture) if part),
-            "",
-        ]
-    return "\n".join([*lines, *_rest(digest), digest.attribution, ""])
-
-
 def headline(digest: Digest) -> str:
     """The subject: the site, and how many alerts of which status."""
-    counts = [(sum(item.status == status for item in digest.items), status) for status in RANKS]
+    statuses = (*RANKS, *CORRECTIONS)
+    counts = [(sum(item.status == status for item in digest.items), status) for status in statuses]
     what = ", ".join(f"{count} {status}" for count, status in counts if count)
     simulated = "[simulated] " if digest.simulated else ""
     return f"{simulated}{digest.name}: {'from the history: ' if digest.first else ''}{what}"
@@ -162,6 +208,6 @@ def link(part: str, base_url: str) -> str:
     return f"{base_url.rstrip('/')}/{part}" if base_url else part
 
 
-def _rest(digest: Digest) -> Sequence[str]:
-    more = len(digest.items) - MAX_LISTED
-    return (f"and {more} more, in the report",) if more > 0 else ()
+def rest(count: int, limit: int = MAX_LISTED) -> Sequence[str]:
+    """A line on the alerts beyond those listed."""
+    return (f"and {count - limit} more, in the report",) if count > limit else ()

@@ -108,15 +108,17 @@ def nightly(
         # what the catalogue said is not asked again, and can't have changed in between
         for batch in searched(questions, lambda question: scenes_of(question)):
             ready: dict[str, _Ready] = {}
+            done: list[tuple[NightOutcome, Found | None]] = []
             for each in batch:
                 looked = _looked_at(each, out, ledger)
                 if isinstance(looked, _Ready):
                     ready[each.question.site.id] = looked
                 else:
-                    yield _noted(looked, each.found, ledger, now)
+                    done.append((looked, each.found))
+            yield from _noted(done, ledger, now)
             for outcome in judged([site.question for site in ready.values()], out, workers, step, scheduler):
                 site = ready[outcome.site.id]
-                yield _noted(_recorded(site, outcome, ledger), site.found, ledger, now)
+                yield from _noted([(_recorded(site, outcome, ledger), site.found)], ledger, now)
     finally:
         ledger.close()
 
@@ -167,24 +169,32 @@ def _recorded(ready: _Ready, outcome: SiteOutcome, ledger: Ledger) -> NightOutco
     )  # fmt: skip
 
 
-def _noted(outcome: NightOutcome, found: Found | None, ledger: Ledger, now: datetime | None) -> NightOutcome:
-    """The outcome with how often in a row its site has failed, which the ledger counts."""
+def _noted(
+    outcomes: Sequence[tuple[NightOutcome, Found | None]], ledger: Ledger, now: datetime | None
+) -> Iterator[NightOutcome]:
+    """The outcomes with how often in a row their sites have failed; all are written down in one transaction."""
+    entries = [_entry(outcome, found, ledger, now) for outcome, found in outcomes]
+    fault: GroundbreakError | None = None
+    try:
+        ledger.note_sites(entries)
+    except GroundbreakError as error:
+        fault = error
+    for (outcome, _), entry in zip(outcomes, entries, strict=True):
+        yield replace(outcome, error=outcome.error or fault, failures=entry.failures)
+
+
+def _entry(outcome: NightOutcome, found: Found | None, ledger: Ledger, now: datetime | None) -> SiteEntry:
+    """How a site fares after its night."""
     question, error = outcome.question, outcome.fault
     moment = (now or question.until).astimezone(UTC).isoformat(timespec="seconds")
-    known = ledger.sites().get(question.site.id) or SiteEntry(site=question.site.id)
+    known = ledger.site(question.site.id)
     times = _times(found) if found else []
     latest = max((each.astimezone(UTC).isoformat(timespec="seconds") for each in times), default=known.last_scene)
     if error is None:
         done = outcome.outcome is not None
         place = place_digest(question.site) if done else known.place
-        entry = SiteEntry(site=known.site, place=place, success=moment, last_scene=latest)
-    else:
-        entry = replace(known, last_scene=latest, failures=known.failures + 1, failed=moment, error=str(error))
-    try:
-        ledger.note_site(entry)
-    except GroundbreakError as fault:
-        return replace(outcome, error=outcome.error or fault, failures=entry.failures)
-    return replace(outcome, failures=entry.failures)
+        return SiteEntry(site=known.site, place=place, success=moment, last_scene=latest)
+    return replace(known, last_scene=latest, failures=known.failures + 1, failed=moment, error=str(error))
 
 
 def _checked(question: Question, found: Found, ledger: Ledger, out: Path) -> tuple[Night, tuple[str, ...]]:

@@ -17,10 +17,11 @@ from pipeline.model.settings import Notify
 from pipeline.review.contents import read
 from pipeline.review.feed import Entry, entry_id, read_feed, write_feed
 from pipeline.review.folder import Folder
+from pipeline.run.bulletin import Bulletin
 from pipeline.run.channels import Channel, Secrets, UndeliveredError, channels, read_secrets
 from pipeline.run.detect import told
 from pipeline.run.ledger import Ledger
-from pipeline.run.news import RANKS, Digest, standing, untold
+from pipeline.run.news import CORRECTIONS, RANKS, Digest, digest_of, pending
 
 FEED = "feed"
 WAIT_SECONDS = 5.0
@@ -37,11 +38,12 @@ class Told:
 
 def notify(
     out: Path, sites: Sequence[str], settings: Notify, now: datetime, secrets: Secrets | None = None,
-    *, aloud: bool = True,
+    *, aloud: bool = True, failures: Sequence[str] = (),
 ) -> Told:  # fmt: skip
     """Send the pending notifications of these sites, then write the feed. Errors do not fail a night: see `faults`.
 
-    aloud: False writes the feed alone, as for a replay, which is no news to anybody.
+    aloud: False writes the feed alone, as for a replay, which is no news to anybody. failures: a line for each site
+    that failed tonight; they accompany a message and are no reason for one.
     """
     alerts, faults = Counter[str](), list[GroundbreakError]()
     try:
@@ -58,7 +60,7 @@ def notify(
         feed = read_feed(out / "feed.xml")
         _begin(ledger, digests, [way.name for way in ways], feed)
         for way in ways:
-            _tell(way, ledger, digests, alerts, faults)
+            _tell(way, ledger, digests, settings, failures, alerts, faults)
         _write(out / "feed.xml", ledger, digests, feed or (), settings.base_url, now, alerts)
     except GroundbreakError as fault:
         faults.append(fault)
@@ -75,7 +77,7 @@ def _digests(out: Path, sites: Sequence[str], faults: list[GroundbreakError]) ->
         if not folder.gpkg.exists():
             continue
         try:
-            yield standing(folder, read(folder.gpkg, WAIT_SECONDS))
+            yield digest_of(folder, read(folder.gpkg, WAIT_SECONDS))
         except Exception as fault:  # noqa: BLE001  (the boundary of a site: what breaks it stops no other)
             faults.append(told(fault, site))
 
@@ -93,7 +95,7 @@ def _begin(ledger: Ledger, digests: Sequence[Digest], ways: Sequence[str], feed:
         past = {
             (item.change_id, status)
             for item in digest.items
-            for status in RANKS
+            for status in (*RANKS, *CORRECTIONS)
             if entry_id(digest.site, item.change_id, status) in held
         }
         for way in (*ways, FEED):
@@ -101,35 +103,42 @@ def _begin(ledger: Ledger, digests: Sequence[Digest], ways: Sequence[str], feed:
 
 
 def _tell(
-    way: Channel, ledger: Ledger, digests: Sequence[Digest], alerts: Counter[str], faults: list[GroundbreakError]
-) -> None:
+    way: Channel, ledger: Ledger, digests: Sequence[Digest], settings: Notify, failures: Sequence[str],
+    alerts: Counter[str], faults: list[GroundbreakError],
+) -> None:  # fmt: skip
+    """Send what is pending, in one message or in one a site; what was taken is written down in one transaction."""
+    fresh = []
     for digest in digests:
         greeted = ledger.greeted(digest.site, way.name)
-        news = replace(untold(digest, ledger.told(digest.site, way.name)), first=not greeted)
+        news = replace(pending(digest, ledger.told(digest.site, way.name), settings), first=not greeted)
         if news.items:
-            try:
-                way.send(news)
-            except UndeliveredError as fault:
-                faults.append(fault)
-                if fault.down:
-                    return
-                continue
-        if news.items or not greeted:
-            ledger.tell(digest.site, way.name, [item.event for item in news.items])
-        alerts[way.name] += len(news.items)
+            fresh.append(news)
+        elif not greeted:
+            ledger.tell(way.name, {digest.site: ()})
+    if not fresh:
+        alerts[way.name] += 0
+    for batch in [fresh] if way.is_nightly and fresh else [[news] for news in fresh]:
+        try:
+            way.send(Bulletin(digests=tuple(batch), failures=tuple(failures)))
+        except UndeliveredError as fault:
+            faults.append(fault)
+            if fault.down:
+                return
+            continue
+        ledger.tell(way.name, {news.site: [item.event for item in news.items] for news in batch})
+        alerts[way.name] += sum(len(news.items) for news in batch)
 
 
 def _write(
     path: Path, ledger: Ledger, digests: Sequence[Digest], known: Sequence[Entry], base_url: str, now: datetime,
     alerts: Counter[str],
 ) -> None:  # fmt: skip
-    news = [untold(digest, ledger.told(digest.site, FEED)) for digest in digests]
+    news = [pending(digest, ledger.told(digest.site, FEED)) for digest in digests]
     fresh = [entry for digest in news for entry in _entries(digest, now)]
     if fresh or not path.exists():
         write_feed(path, [*known, *fresh], base_url)
-    for digest in news:
-        if digest.items:
-            ledger.tell(digest.site, FEED, [item.event for item in digest.items])
+    if fresh:
+        ledger.tell(FEED, {digest.site: [item.event for item in digest.items] for digest in news if digest.items})
     alerts[FEED] += len(fresh)
 
 

@@ -66,6 +66,8 @@ def _files(folder: Folder) -> Iterator[Path]:
 
 def _differs(path: Path, name: str, output: Output) -> bool:
     try:
+        if not path.is_file():
+            return True
         stat = path.stat()
         if name in PRESENT:
             return False

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from pipeline.model.errors import GroundbreakError, UsageError
@@ -9,6 +10,7 @@ from pipeline.model.site import site_grid
 from pipeline.review.folder import Folder
 from pipeline.review.qgis_style import styles
 from pipeline.review.repair import repair
+from pipeline.review.schema import Styles
 from pipeline.review.standing import Standing, check_place, read_standing
 from pipeline.run.judge import Question
 from pipeline.run.keep import restore
@@ -30,7 +32,7 @@ def resume(question: Question, out: Path) -> Resumed:
     over a shorter period than that of the results.
     """
     site, folder = question.site, Folder(out / question.site.id)
-    notes = (*restore(out, site.id), *repair(folder.gpkg, styles()))
+    notes = (*restore(out, site.id), *repair(folder.gpkg, _styles()))
     standing = read_standing(folder.gpkg)
     if standing is None:
         return Resumed(question=question, notes=notes)
@@ -39,6 +41,12 @@ def resume(question: Question, out: Path) -> Resumed:
     if standing.crs and standing.crs != str(site.grid.crs):
         site = replace(site, grid=site_grid(site.aoi, crs=standing.crs))
     return Resumed(question=replace(question, site=site), notes=notes)
+
+
+@cache
+def _styles() -> Styles:
+    """The styles of every review file, written once a process: a night over many sites asks for them at each."""
+    return styles()
 
 
 def _check_period(question: Question, standing: Standing) -> None:

@@ -70,8 +70,11 @@ def read_settings(file: Path | None) -> Settings:
     path = file or SETTINGS_FILE
     if file is None and not path.exists():
         return Settings()
+    if file is None and not path.is_file():
+        # a pipe would be waited for without end; one that is named, as by `--config <(...)`, is read
+        raise SettingsError("no file", str(path), "make it a UTF-8 text file, or move it away")
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # editors of Windows put a mark in front
     except (OSError, UnicodeDecodeError) as fault:
         raise SettingsError(f"cannot be read: {fault}", str(path), "make it a UTF-8 text file") from fault
     return parse(text, str(path))

@@ -13,11 +13,13 @@ import shapely
 from shapely.geometry import box, shape
 
 from pipeline.catalogue.scenes import Found, find, find_named
+from pipeline.catalogue.static import read_static
 from pipeline.model.errors import CatalogueError
 from pipeline.model.imagery import Reason
 from pipeline.model.settings import Settings, override
 from pipeline.model.site import Site, site_grid
 from pipeline.study.catalogue_writer import write_catalogue, write_item
+from tests.peer.range_server import serve
 from tests.world import GRID10
 
 END = datetime(2030, 1, 1, tzinfo=UTC)
@@ -230,6 +232,23 @@ def test_a_geoparquet_is_read_like_its_items(archive: Path) -> None:
     for each in archive.glob("*/*.json"):
         each.unlink()
     assert search(archive) == wanted
+
+
+REASONS = {"404": "answers 404", "cut": "IncompleteRead", "html": "no GeoParquet", "redirect": "redirected"}
+
+
+def test_a_geoparquet_on_a_server_is_read_like_its_items(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "served").mkdir()
+    write_rows(tmp_path / "served" / "items.parquet", rows(archive))
+    monkeypatch.setattr("pipeline.catalogue.fetch.PAUSE_S", 0.0)
+    with serve(tmp_path / "served") as server:
+        walk = read_static(f"{server.url}/ok/items.parquet")
+        assert len(walk.products) == len(rows(archive)) and not walk.faults
+        for fault, reason in REASONS.items():
+            with pytest.raises(CatalogueError, match=reason):
+                read_static(f"{server.url}/{fault}/items.parquet")
 
 
 def test_a_geoparquet_with_odd_rows_loses_those_alone(archive: Path) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import shutil
 import sqlite3
 from datetime import UTC, datetime
@@ -104,6 +105,76 @@ def test_a_log_that_a_lost_review_file_left_is_not_played_into_its_copy(night: A
     REVIEW.with_name("review.gpkg-wal").write_bytes(b"of another database")
     assert night().code == 0
     assert ids() == held and not REVIEW.with_name("review.gpkg-wal").exists()
+
+
+LEDGER = Path("out/.groundbreak/ledger.sqlite")
+LEDGERS = {
+    "of another program": ("DROP TABLE sites", "CREATE TABLE sites (x)"),
+    "of an older version": ("ALTER TABLE sites DROP COLUMN escalated", "ALTER TABLE scenes DROP COLUMN reason"),
+    "that computes": ("DROP TABLE told", "CREATE VIEW told AS SELECT 'place' AS site, 'feed' AS channel"),
+    "with odd values": ("UPDATE sites SET success = 'never', failures = 'many', last_scene = 7",
+                        "UPDATE told SET status = 'odd'", "UPDATE outputs SET size = 'large'"),
+    "of the future": ("UPDATE sites SET success = '9999-12-31T00:00:00+00:00', failures = 5",),
+}  # fmt: skip
+
+
+def test_a_ledger_that_others_have_written_to_costs_work_and_no_result(night: Any, command: Command) -> None:
+    held = rows_of(REVIEW)
+    for name, statements in LEDGERS.items():
+        with contextlib.closing(sqlite3.connect(LEDGER)) as db, db:
+            for statement in statements:
+                db.execute(statement)
+        assert night().code in (0, 4), name
+        assert rows_of(REVIEW) == held, name
+        (entry,) = json.loads(command("status", "--json").out)
+        assert entry["failures"] == 0 and entry["success"].startswith("20"), name
+    assert night().code == 4
+
+
+def test_an_empty_review_file_is_restored_from_its_copy(night: Any) -> None:
+    held = ids()
+    REVIEW.write_bytes(b"")
+    done = night()
+    assert done.code == 0 and "restored from" in done.err
+    assert ids() == held
+
+
+def test_files_of_others_among_the_copies_are_neither_restored_nor_removed(night: Any) -> None:
+    held, copies = ids(), Path("out/.groundbreak/backups/place")
+    (copies / "zz.gpkg").write_bytes(b"junk")
+    (copies / "._20990101T000000Z.gpkg").write_bytes(b"of a Mac")
+    (copies / "20990102T000000Z.gpkg").write_bytes(b"")
+    (copies / "20990103T000000Z.gpkg").mkdir()
+    REVIEW.unlink()
+    assert night().code == 0 and ids() == held
+    assert (copies / "zz.gpkg").exists() and (copies / "._20990101T000000Z.gpkg").exists()
+
+
+PIPES = {"groundbreak.toml": 2, "out/feed.xml": 4, "out/index.html": 4, "out/place/review.qgz": 3}
+FOLDERS = ("groundbreak.prom", "feed.xml", "place/report.html", "place/after.tif")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with names")
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(night: Any) -> None:
+    held = rows_of(REVIEW)
+    for name, code in PIPES.items():
+        Path(name).unlink(missing_ok=True)
+        os.mkfifo(name)
+        assert night().code == code, name
+        Path(name).unlink()
+    assert rows_of(REVIEW) == held
+
+
+def test_a_folder_in_the_place_of_a_file_is_named_and_ends_nothing(night: Any) -> None:
+    held = rows_of(REVIEW)
+    for name in FOLDERS:
+        path = Path("out") / name
+        path.unlink(missing_ok=True)
+        path.mkdir()
+        done = night()
+        assert done.code in (3, 4) and "unexpected" not in done.err and name in done.err, name
+        path.rmdir()
+    assert rows_of(REVIEW) == held
 
 
 def test_a_column_that_somebody_edited_is_written_again(night: Any) -> None:

@@ -139,6 +139,38 @@ def test_series_never_vanish(command: Command, sites: Path) -> None:
     assert values()['groundbreak_site_consecutive_failures{site="place"}'] == 1
 
 
+def test_sites_of_a_broken_aoi_file_count_as_failed_and_their_series_stay(
+    command: Command, many: Path, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing() -> dict[str, int]:
+        return {each["site"]: each["failures"] for each in json.loads(command("status", "--json").out)}
+
+    Path("aois").mkdir()
+    Path("aois/one.geojson").write_bytes(many.read_bytes())
+    world.write_sites(Path("aois/two.geojson"), [world.feature("empty.json", id="other")])
+    Path("aois/empty.json").write_text("{}")
+    with webhook() as hook:
+        monkeypatch.setenv("GROUNDBREAK_PING_URL", hook.url)
+        assert command("nightly").code == 3 and len(hook.requests) == 1
+        Path("aois/one.geojson").write_text("{ broken")
+        command("nightly")
+        assert len(hook.requests) == 1, "eleven of twelve sites are gone, and the switch was told that all is well"
+    assert failing()["well-03"] == 1 and "no AOI file" in command("status").out
+    text = Path("out/groundbreak.prom").read_text()
+    assert 'groundbreak_site_consecutive_failures{site="well-03"} 1.0' in text
+    assert 'groundbreak_sites{outcome="failed"}' in text
+
+
+def test_a_site_whose_catalogue_is_gone_from_the_disk_counts_as_failed(command: Command, sites: Path) -> None:
+    document = json.loads(sites.read_text())
+    document["features"][0]["properties"]["catalog"] = "nowhere/catalog.json"
+    sites.write_text(json.dumps(document))
+    for night in (1, 2):
+        command("nightly", "--sites", sites)
+        (entry,) = json.loads(command("status", "--json").out)
+        assert entry["failures"] == night and "no such catalogue" in entry["error"]
+
+
 def test_under_the_units_umask_others_may_read_what_is_published(command: Command, sites: Path) -> None:
     text = (Path(__file__).parents[2] / "deploy" / "groundbreak.service").read_text()
     (umask,) = (line.partition("=")[2] for line in text.splitlines() if line.startswith("UMask="))

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import dead_host
 from pipeline.catalogue import fetch
 from pipeline.catalogue.fetch import RefusedError
 from pipeline.catalogue.scenes import Found
@@ -101,6 +102,12 @@ def test_a_search_without_end_fails_alone_and_delays_nobody(monkeypatch: pytest.
     assert {each.question.site.id for each in batches[0]} == {f"well-{n}" for n in range(5)}
     (late,) = batches[-1]
     assert isinstance(late.error, CatalogueError) and "not done after" in str(late.error)
+
+
+def test_a_night_over_a_dead_host_publishes_the_healthy_sites_first_and_asks_the_dead_one_few_times() -> None:
+    done = dead_host.measured(100, answer_s=0.002, silence_s=0.5)
+    assert done.asked <= searches.HOST_THREADS + searches.BROKEN_AFTER + 1
+    assert done.before > 0 and done.healthy_s < done.all_s
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import sqlite3
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,7 +29,8 @@ PATIENCE_S = 3
 """Seconds that a night of these tests waits for a server."""
 _getaddrinfo = socket.getaddrinfo
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["pipeline.cli.main"])
+# commands are imported when they are called: without the second name each process imports the libraries again
+_context.set_forkserver_preload(["pipeline.cli.main", "pipeline.cli.nightly"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,18 +90,27 @@ def _work(folder: Path, arguments: tuple[str, ...], log: Path) -> None:
         os._exit(code)
 
 
-def run(folder: Path, *arguments: str, kill_after: float | None = None) -> Ended:
-    """`groundbreak …` in a folder, killed -9 after so many seconds where it still runs then."""
+def start(folder: Path, *arguments: str, kill_after: float | None = None) -> Callable[[], Ended]:
+    """Start `groundbreak …` in a folder. The answer waits for its end, and kills it -9 after so many seconds."""
     log = folder / f"stderr-{random.getrandbits(32):08x}.txt"
     process = _context.Process(target=_work, args=(folder, arguments, log))
     process.start()
-    process.join(120 if kill_after is None else kill_after)
-    if process.is_alive():
-        os.kill(process.pid, signal.SIGKILL)  # type: ignore[arg-type]
-        process.join(20)
-    peak = log.with_suffix(".peak")
-    held_mb = int(peak.read_text()) / 1024 if peak.exists() else 0.0
-    return Ended(int(process.exitcode or 0), log.read_text() if log.exists() else "", held_mb)
+
+    def end() -> Ended:
+        process.join(400 if kill_after is None else kill_after)
+        if process.is_alive():
+            os.kill(process.pid, signal.SIGKILL)  # type: ignore[arg-type]
+            process.join(20)
+        peak = log.with_suffix(".peak")
+        held_mb = int(peak.read_text()) / 1024 if peak.exists() else 0.0
+        return Ended(int(process.exitcode or 0), log.read_text() if log.exists() else "", held_mb)
+
+    return end
+
+
+def run(folder: Path, *arguments: str, kill_after: float | None = None) -> Ended:
+    """`groundbreak …` in a folder, killed -9 after so many seconds where it still runs then."""
+    return start(folder, *arguments, kill_after=kill_after)()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +130,13 @@ class Stage:
         return run(self.folder, "nightly", "--sites", "sites.geojson", "--workers", "1", *extra, kill_after=kill_after)
 
 
-def evening(folder: Path, catalog: str | None = None) -> Stage:
+def evening(folder: Path, catalog: str | None = None, dates: int = 12, built_from: int = 5) -> Stage:
     """The stage made anew; `catalog`: address of the whole catalogue where it is served."""
-    world.catalogue(folder / "catalogue", dates=12, built_from=5)
+    world.catalogue(folder / "catalogue", dates=dates, built_from=built_from)
     whole = folder / "catalogue" / "catalog.json"
     document = json.loads(whole.read_text())
     few = folder / "catalogue" / "few.json"
-    few.write_text(json.dumps(document | {"links": document["links"][:10]}))
+    few.write_text(json.dumps(document | {"links": document["links"][: dates - 2]}))
     world.write_sites(folder / "sites.geojson", [world.feature(str(few))])
     stage = Stage(folder)
     ended = stage.night()

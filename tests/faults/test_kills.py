@@ -11,12 +11,13 @@ from pipeline.run.keep import MEMORY
 from tests.faults.nights import VERDICT, evening, results, verdicts
 
 pytestmark = pytest.mark.faults
-KILLS, IN_A_ROW = 100, 4
+KILLS, IN_A_ROW = 100, 8
 
 
 def test_a_hundred_kills_leave_nothing_behind(tmp_path: Path) -> None:
     (tmp_path / "evening").mkdir()
-    stage = evening(tmp_path / "evening")
+    # the least history that has an alert: the night is short, and more of the kills fall into its publishing
+    stage = evening(tmp_path / "evening", dates=10, built_from=3)
     whole = tmp_path / "whole"
     whole.mkdir()
     undisturbed = stage.copy(whole)

@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.model.errors import SettingsError
-from pipeline.model.settings import Settings, digest, override, parse
+from pipeline.model.settings import Settings, digest, names, override, parse
 
 
 def test_what_is_not_written_keeps_its_default() -> None:
@@ -43,3 +43,19 @@ def test_an_override_of_a_whole_section_is_told_to_use_dots() -> None:
     with pytest.raises(SettingsError, match=r'decide is a section.*"decide\.') as caught:
         override(Settings(), {"decide": {"min_history": 9}}, "site x")
     assert "did you mean" not in str(caught.value)
+
+
+def _value(name: str) -> object:
+    section, key = name.split(".")
+    return Settings().model_dump()[section][key]
+
+
+WHOLE = [name for name in names() if type(_value(name)) is int]
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_whole_number_beyond_all_bounds_is_refused(name: str) -> None:
+    """Python has whole numbers of any size; dates, counts and databases have not."""
+    section, key = name.split(".")
+    with pytest.raises(SettingsError, match=key):
+        parse(f"[{section}]\n{key} = {10**22}\n")

@@ -134,3 +134,23 @@ def test_one_bad_file_costs_no_other_site_its_messages_or_its_copy(first: Path, 
     assert list((out / ".groundbreak" / "backups" / "made-place").glob("*.gpkg"))
     put(out / "bad", ALERTS)
     assert state(out / "bad" / "review.gpkg") == state(out / "made-place" / "review.gpkg")
+
+
+FOUND = {
+    "a number beyond all integers in a table that is built again": (
+        "UPDATE scenes SET boa_offset_dn = 2.2e54",
+        "UPDATE changes SET looks_seen = -9.3e18",
+        "DELETE FROM gpkg_contents",
+    ),
+}
+"""What random files have found, by what it was."""
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_what_was_found_once_stays_repaired(first: Path, tmp_path: Path, name: str) -> None:
+    out = Path(shutil.copytree(first, tmp_path / "out"))
+    with contextlib.closing(sqlite3.connect(out / "made-place" / "review.gpkg", isolation_level=None)) as db:
+        register(db)
+        for statement in FOUND[name]:
+            db.execute(statement)
+    survives(out)

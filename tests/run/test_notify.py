@@ -2,19 +2,23 @@
 
 import contextlib
 import os
+import re
 import shutil
+import socket
 import sqlite3
 import ssl
 import subprocess
+import threading
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
 
-from pipeline.model.alert import Status
+from pipeline.model.alert import Kind, Status
 from pipeline.model.errors import GroundbreakError, SettingsError
 from pipeline.model.settings import Notify, Settings, digest, override
 from pipeline.review.geoblob import register
@@ -78,6 +82,14 @@ def move_on(out: Path, number: int = 2, status: str = "confirmed") -> None:
         db.execute("UPDATE changes SET status = ? WHERE change_id = ?", [status, f"a{number:015d}"])
 
 
+def plain_of(mail: EmailMessage) -> str:
+    return str(mail.get_body(("plain",)).get_content())  # type: ignore[union-attr]
+
+
+def page_of(mail: EmailMessage) -> str:
+    return str(mail.get_body(("html",)).get_content())  # type: ignore[union-attr]
+
+
 def told_of(hook: Hook) -> list[list[tuple[str, str]]]:
     return [sorted((alert["change_id"][-1], alert["status"]) for alert in body["alerts"]) for body in hook.bodies]
 
@@ -91,7 +103,7 @@ def test_a_first_night_is_one_digest_and_says_that_it_is_what_stands(out: Path, 
     assert told_of(hook) == [[("1", "confirmed"), ("2", "provisional")]]
     assert hook.bodies[0]["first"] is True
     assert len(post.letters) == 1
-    assert post.letters[0]["Subject"] == "Made Place: from the history: 1 provisional, 1 confirmed"
+    assert post.letters[0]["Subject"] == "Made Place: from the history: 2 new structures"
 
 
 def test_each_alert_in_each_status_is_told_once_over_many_nights(out: Path, hook: Hook, post: Post) -> None:
@@ -236,18 +248,143 @@ def test_a_site_without_an_alert_greets_nobody_and_its_first_alert_is_news(tmp_p
     assert [body["first"] for body in hook.bodies] == [False]
 
 
-def test_a_letter_names_place_and_links_and_carries_the_pictures(out: Path, post: Post) -> None:
+def test_a_mail_names_place_and_links_and_shows_the_pictures_in_its_text(out: Path, post: Post) -> None:
     night(out, settings=letters_to(post, base_url="https://example.org/watch/"))
-    letter = post.letters[0]
-    text = letter.get_body(("plain",)).get_content()  # type: ignore[union-attr]
-    assert "https://example.org/watch/made-place/report.html#c-a000000000000001" in text
-    assert "https://example.org/watch/made-place/timeline/a000000000000001.png" in text
-    assert "39.100000, 129.000000" in text
-    pictures = list(letter.iter_attachments())
-    assert [part.get_content_type() for part in pictures] == ["image/png"] * 2
-    names = {part.get_filename(): part.get_content() for part in pictures}
-    picture = out / SITE / "timeline" / "a000000000000001.png"
-    assert names[picture.name] == picture.read_bytes()
+    mail = post.letters[0]
+    plain, page = plain_of(mail), page_of(mail)
+    for part in ("made-place/report.html#c-a000000000000001", "made-place/timeline/a000000000000001.png"):
+        assert f"https://example.org/watch/{part}" in plain and f"https://example.org/watch/{part}" in page
+    assert "39.100000, 129.000000" in plain
+    pictures = {part["Content-ID"].strip("<>"): part for part in mail.walk() if part.get_content_type() == "image/png"}
+    assert sorted(re.findall(r'src="cid:([^"]+)"', page)) == sorted(pictures) and len(pictures) == 2
+    stored = {path.name: path.read_bytes() for path in (out / SITE / "timeline").glob("*.png")}
+    for part in pictures.values():
+        assert part.get_content_disposition() == "inline" and part.get_content() == stored[str(part.get_filename())]
+
+
+def test_many_sites_are_one_mail_with_new_structures_first_then_corrections_counts_and_failures(
+    out: Path, post: Post
+) -> None:
+    settings = letters_to(post)
+    for name in ("second", "third"):
+        shutil.copytree(out / SITE, out / name)
+    sites = [SITE, "second", "third"]
+    assert not notify(out, sites, settings, NOW, Secrets()).faults
+    assert [mail["Subject"] for mail in post.letters] == ["3 sites: from the history: 6 new structures"]
+    put(out / "second", [made.alert(1), made.alert(3, row=40, kind=Kind.CLEARED_GROUND)])
+    put(out / "third", [made.alert(1), made.alert(2, row=30, col=30), made.alert(3, row=45)])
+    told = notify(out, sites, settings, NOW, Secrets(), failures=["far: no answer (host): try again; failed tonight"])
+    mail = post.letters[1]
+    assert len(post.letters) == 2 and told.alerts["mail"] == 4
+    assert mail["Subject"] == "2 sites: 2 new structures, 1 other change, 1 correction"
+    for text in (plain_of(mail), page_of(mail)):
+        order = ["confirmed at made place", "withdrawn at made place", "1 cleared ground", "far: no answer"]
+        places = [text.lower().index(each) for each in order]
+        assert places == sorted(places)
+    assert [notify(out, sites, settings, NOW, Secrets()).alerts["mail"] for _ in range(2)] == [0, 0]
+
+
+def test_sites_that_failed_alone_are_no_reason_for_a_mail(out: Path, post: Post) -> None:
+    night(out, settings=letters_to(post))
+    notify(out, [SITE], letters_to(post), NOW, Secrets(), failures=["far: no answer; failed tonight"])
+    assert len(post.letters) == 1
+
+
+def test_a_mail_over_very_many_alerts_stays_small(out: Path, post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.run.bulletin.MAX_PICTURES_BYTES", 500_000)
+    put(out / SITE, [made.alert(number, row=1 + number) for number in range(1, 41)], max_timelines=40)
+    night(out, settings=letters_to(post))
+    mail = post.letters[0]
+    pictures = [part for part in mail.walk() if part.get_content_type() == "image/png"]
+    assert "and 20 more, in the report" in plain_of(mail)
+    assert 0 < len(pictures) <= 8 and sum(len(part.get_content()) for part in pictures) <= 500_000
+
+
+def refute(out: Path, how: str) -> None:
+    """What makes an alert no longer true: later looks, a person, or the end of the change itself."""
+    change = {"withdrawn": "status = 'withdrawn'", "rejected": "verdict = 'no change'", "ended": "status = 'finished'"}
+    with contextlib.closing(sqlite3.connect(out / SITE / "review.gpkg")) as db, db:
+        register(db)
+        db.execute(f"UPDATE changes SET {change[how]} WHERE change_id LIKE '%1'")
+        if how == "ended":
+            db.execute("UPDATE changes SET last_seen = '2023-05-01' WHERE change_id LIKE '%1'")
+            db.execute("UPDATE observations SET seen = 0 WHERE change_id LIKE '%1' AND time > '2023-05-02'")
+
+
+@pytest.mark.parametrize("how", ["withdrawn", "rejected", "ended"])
+def test_whoever_was_notified_gets_a_correction_once(out: Path, hook: Hook, post: Post, how: str) -> None:
+    settings = letters_to(post)
+    night(out, hook, settings)
+    refute(out, how)
+    for after in (1, 2):
+        night(out, hook, settings, after)
+    assert told_of(hook)[1:] == [[("1", how)]]
+    assert [mail["Subject"] for mail in post.letters[1:]] == ["Made Place: 1 correction"]
+    assert entries(out)[0].findtext(f"{ATOM}title") == f"Made Place: new structure, {how}"
+
+
+def test_nobody_gets_a_correction_of_what_they_were_not_notified_of(out: Path, hook: Hook, post: Post) -> None:
+    settings = letters_to(post, kinds=("demolished",))
+    night(out, hook, settings)
+    refute(out, "withdrawn")
+    night(out, hook, settings, 1)
+    assert not hook.requests and not post.letters
+
+
+def test_a_correction_reaches_a_channel_whose_thresholds_have_risen_since(out: Path, post: Post) -> None:
+    night(out, settings=letters_to(post))
+    refute(out, "withdrawn")
+    night(out, settings=letters_to(post, min_confidence=0.99), after=1)
+    text = plain_of(post.letters[1])
+    assert post.letters[1]["Subject"] == "Made Place: 1 correction"
+    assert "Withdrawn at Made Place: " in text and "withdrawn after later looks" in text
+
+
+def test_a_corrected_alert_that_is_confirmed_again_is_news_again_and_can_be_corrected_again(
+    out: Path, hook: Hook
+) -> None:
+    for after, status in enumerate(("confirmed", "withdrawn", "provisional", "confirmed", "confirmed", "withdrawn")):
+        move_on(out, 1, status)
+        night(out, hook, after=after)
+    of_one = [status for body in told_of(hook) for change, status in body if change == "1"]
+    assert of_one == ["confirmed", "withdrawn", "confirmed", "withdrawn"]
+
+
+def test_what_a_person_has_confirmed_is_not_corrected_by_the_machine(out: Path, hook: Hook) -> None:
+    night(out, hook)
+    with contextlib.closing(sqlite3.connect(out / SITE / "review.gpkg")) as db, db:
+        register(db)
+        db.execute("UPDATE changes SET verdict = 'construction'")
+    move_on(out, 1, "withdrawn")
+    night(out, hook, after=1)
+    assert len(hook.requests) == 1
+
+
+def test_a_lost_ledger_still_corrects_what_the_feed_has_and_repeats_no_correction(out: Path, hook: Hook) -> None:
+    night(out, hook)
+    (out / ".groundbreak" / "ledger.sqlite").unlink()
+    refute(out, "withdrawn")
+    night(out, hook, after=1)
+    (out / ".groundbreak" / "ledger.sqlite").unlink()
+    night(out, hook, after=2)
+    assert told_of(hook)[1:] == [[("1", "withdrawn")]]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [({"kinds": ("cleared ground",)}, ["2"]), ({"min_confidence": 0.8}, ["1"]), ({"kinds": ()}, [])],
+)
+def test_thresholds_by_change_type_and_confidence_hold_for_messages_and_not_for_the_feed(
+    tmp_path: Path, hook: Hook, post: Post, wanted: dict[str, object], expected: list[str]
+) -> None:
+    out = tmp_path / "out"
+    put(out / SITE, [made.alert(1), made.alert(2, row=30, kind=Kind.CLEARED_GROUND, confidence=0.7)])
+    night(out, hook, letters_to(post, **wanted))
+    assert [change for body in told_of(hook) for change, _ in body] == expected
+    assert len(post.letters) == len(expected)
+    assert len(entries(out)) == 2
+    night(out, hook, letters_to(post), 1)
+    assert sorted(change for body in told_of(hook) for change, _ in body) == ["1", "2"]
 
 
 def test_a_chat_gets_one_text_whose_special_letters_are_harmless(tmp_path: Path, hook: Hook) -> None:
@@ -264,6 +401,14 @@ def test_a_name_cannot_write_headers_of_a_letter(tmp_path: Path, post: Post) -> 
     put(out / SITE, [made.alert(1)], site=made.site("Plant\r\nBcc: all@example.org"))
     night(out, settings=letters_to(post))
     assert post.letters[0]["Bcc"] is None
+
+
+def test_a_name_cannot_write_markup_into_a_mail(tmp_path: Path, post: Post) -> None:
+    out = tmp_path / "out"
+    put(out / SITE, [made.alert(1)], site=made.site("<img src=http://x.invalid/><script>alert(1)</script>"))
+    night(out, settings=letters_to(post))
+    page = page_of(post.letters[0])
+    assert "<script>" not in page and "src=http" not in page.replace("&lt;img src=http", "")
 
 
 def test_simulated_places_say_so_on_every_channel(tmp_path: Path, hook: Hook, post: Post) -> None:
@@ -408,6 +553,43 @@ def test_a_server_without_tls_gets_neither_letter_nor_password(out: Path) -> Non
         (fault,) = notify(out, [SITE], settings, NOW, Secrets(smtp_password="right")).faults
         assert "SMTPNotSupportedError" in str(fault)
         assert not post.letters
+
+
+@contextlib.contextmanager
+def dripping() -> Iterator[int]:
+    """A server that sends a byte of its first line now and then, for ever; its port."""
+    over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.05)
+
+        def serve() -> None:
+            peers: list[socket.socket] = []
+            while not over.wait(0.02):
+                with contextlib.suppress(TimeoutError):
+                    peers.append(server.accept()[0])
+                for peer in peers:
+                    with contextlib.suppress(OSError):
+                        peer.send(b"2")
+            for peer in peers:
+                peer.close()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield server.getsockname()[1]
+        finally:
+            over.set()
+            thread.join()
+
+
+def test_servers_that_drip_are_given_up(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ways, "DEADLINE_S", 0.5)
+    with dripping() as port:
+        settings = Notify(mail_to=("a@example.org",), smtp_host="127.0.0.1", smtp_port=port, smtp_security="none")
+        told = notify(out, [SITE], settings, NOW, Secrets(webhook_url=f"http://127.0.0.1:{port}/x"))
+        with pytest.raises(UndeliveredError):
+            ways.ping(f"http://127.0.0.1:{port}/x")
+    assert sorted(fault.where for fault in told.faults) == ["mail", "webhook"] and told.alerts == {"feed": 2}
 
 
 def test_a_webhook_that_hangs_costs_a_night_one_timeout(out: Path, hook: Hook, monkeypatch: pytest.MonkeyPatch) -> None:
