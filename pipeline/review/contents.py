@@ -11,7 +11,7 @@ from shapely.geometry.base import BaseGeometry
 
 from pipeline.model.errors import ReviewError
 from pipeline.review.geoblob import polygons
-from pipeline.review.gpkg import WAIT_SECONDS, opened
+from pipeline.review.gpkg import opened
 from pipeline.review.phrases import label_of, words
 from pipeline.review.rows import clean, clean_table, is_complete
 from pipeline.review.schema import ANALYST, MACHINE, NEWS, OBSERVATIONS, SCENES, has_column
@@ -102,7 +102,7 @@ class Overview:
     provenance: Mapping[str, str]
 
 
-def read_overview(path: Path, wait: float = WAIT_SECONDS) -> Overview:
+def read_overview(path: Path, wait: float | None = None) -> Overview:
     """The overview of a review file, without its observations and outlines; raises ReviewError like `read`."""
     with opened(path, wait) as db:
         db.execute("BEGIN")
@@ -135,10 +135,10 @@ def _frame(db: sqlite3.Connection, path: Path) -> tuple[Mapping[str, Any], str, 
     return aoi, f"EPSG:{srs['srs_id']}", provenance
 
 
-def read(path: Path, wait: float = WAIT_SECONDS) -> Contents:
+def read(path: Path, wait: float | None = None) -> Contents:
     """The contents of a review file; raises ReviewError where there is none, or none of ours.
 
-    wait: seconds given to whoever holds it.
+    wait: seconds given to whoever holds it; None for `lock_seconds()`.
     """
     if not path.exists():
         raise ReviewError("no review file", str(path), "run `groundbreak detect` for this site first")

@@ -15,7 +15,7 @@ import rasterio
 import shapely
 
 from pipeline.model.alert import Status
-from pipeline.model.errors import ReviewError
+from pipeline.model.errors import ReviewError, UsageError
 from pipeline.review import gpkg
 from pipeline.review.folder import make, staging
 from pipeline.review.geoblob import decode, encode, register
@@ -248,7 +248,7 @@ def test_a_foreign_or_damaged_review_file_stops_everything_before_any_file_is_to
 
 
 def test_a_locked_review_file_is_left_for_the_next_run_with_all_others(folder, monkeypatch):
-    monkeypatch.setattr(gpkg, "WAIT_SECONDS", 0.2)
+    monkeypatch.setenv(gpkg.WAIT_VARIABLE, "0.2")
     before = digests(folder)
     holder = connect(folder)
     holder.execute("BEGIN IMMEDIATE")
@@ -257,6 +257,17 @@ def test_a_locked_review_file_is_left_for_the_next_run_with_all_others(folder, m
     holder.execute("ROLLBACK")
     holder.close()
     assert digests(folder) == before
+
+
+def test_the_waiting_time_for_a_locked_file_comes_from_the_environment(monkeypatch):
+    monkeypatch.delenv(gpkg.WAIT_VARIABLE, raising=False)
+    assert gpkg.lock_seconds() == gpkg.WAIT_SECONDS
+    monkeypatch.setenv(gpkg.WAIT_VARIABLE, "2.5")
+    assert gpkg.lock_seconds() == 2.5
+    for wrong in ("soon", "-1", "nan", "1e9"):
+        monkeypatch.setenv(gpkg.WAIT_VARIABLE, wrong)
+        with pytest.raises(UsageError, match="not a waiting time"):
+            gpkg.lock_seconds()
 
 
 def test_a_fault_while_files_take_their_places_undoes_the_rows(folder):
