@@ -10,8 +10,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import shapely
-from shapely.geometry import LineString, MultiPolygon, Polygon, shape
+from shapely.geometry import LineString, MultiPolygon, Polygon
+from shapely.geometry.base import BaseGeometry
 
 TARGET = Path(__file__).parents[1] / "pipeline" / "review" / "world" / "world.json"
 TOLERANCE_DEG = 0.02
@@ -49,12 +51,31 @@ def join(ring: Sequence[int], arcs: Sequence[Line]) -> Line:
     return points
 
 
+def unwrapped(ring: Line) -> Line:
+    """A ring without jumps at the 180th meridian: longitudes go on beyond it. Around the pole it is closed there."""
+    points = [ring[0]]
+    for lon, lat in ring[1:]:
+        turns = round((points[-1][0] - lon) / 360)
+        points.append((lon + 360 * turns, lat))
+    if abs(points[-1][0] - points[0][0]) > 180:
+        points += [(points[-1][0], -90.0), (points[0][0], -90.0), points[0]]
+    return points
+
+
+def within_the_map(polygon: BaseGeometry) -> Iterator[BaseGeometry]:
+    """The parts of a polygon, each moved to longitudes from -180 to 180."""
+    for turns in (-1, 0, 1):
+        moved = shapely.transform(polygon, lambda points, turns=turns: points + np.array((360.0 * turns, 0.0)))
+        yield from shapely.get_parts(shapely.clip_by_rect(moved, -180, -90, 180, 90))
+
+
 def polygons_of(geometry: dict[str, Any], arcs: Sequence[Line]) -> Iterator[Polygon]:
     """The polygons of one geometry of a topology."""
     parts = {"Polygon": [geometry["arcs"]], "MultiPolygon": geometry["arcs"]}[geometry["type"]]
     for rings in parts:
-        outer, *holes = [join(ring, arcs) for ring in rings]
-        yield from shapely.get_parts(shapely.make_valid(Polygon(outer, holes)))
+        outer, *holes = [unwrapped(join(ring, arcs)) for ring in rings]
+        for part in shapely.get_parts(shapely.make_valid(Polygon(outer, holes))):
+            yield from within_the_map(part)
 
 
 def arc_numbers(geometry: dict[str, Any]) -> Iterator[int]:
@@ -74,7 +95,9 @@ def main(package: Path) -> None:
     """Write the file."""
     land = json.loads((package / "land-50m.json").read_text())
     arcs = read_arcs(land)
-    found = [p for each in land["objects"]["land"]["geometries"] for p in polygons_of(each, arcs) if p.geom_type == "Polygon"]
+    found = [
+        p for each in land["objects"]["land"]["geometries"] for p in polygons_of(each, arcs) if p.geom_type == "Polygon"
+    ]
     kept = [p.simplify(TOLERANCE_DEG) for p in found if p.area >= MIN_AREA_DEG2]
     rings = [[integers(r.coords) for r in (p.exterior, *p.interiors)] for p in kept if p.geom_type == "Polygon"]
 
@@ -87,11 +110,14 @@ def main(package: Path) -> None:
     names = {}
     for each in members:
         area = MultiPolygon([p for p in polygons_of(each, arcs) if p.geom_type == "Polygon"])
-        parts = [p.simplify(NAME_TOLERANCE_DEG) for p in area.geoms if p.area > 0.3] or [max(area.geoms, key=lambda p: p.area)]
+        parts = [p.simplify(NAME_TOLERANCE_DEG) for p in area.geoms if p.area > 0.3] or [
+            max(area.geoms, key=lambda p: p.area)
+        ]
         names[each["properties"]["name"]] = [integers(p.exterior.coords) for p in parts if p.geom_type == "Polygon"]
     text = json.dumps(
         {"land": rings, "borders": [integers(line.coords) for line in borders], "countries": names},
-        separators=(",", ":"), ensure_ascii=False,
+        separators=(",", ":"),
+        ensure_ascii=False,
     )
     TARGET.parent.mkdir(exist_ok=True)
     TARGET.write_text(text + "\n", encoding="utf-8")

@@ -23,6 +23,7 @@ from pipeline.review.lonlat import to_lonlat
 from pipeline.review.schema import CHANGES
 from pipeline.review.stac import write_stac
 from pipeline.review.stack import write_netcdf, write_zarr
+from pipeline.review.through_time import raster_files
 
 if TYPE_CHECKING:
     import xarray
@@ -146,6 +147,7 @@ def _zip(folder: Folder, contents: Contents, path: Path) -> None:
     files += [file.with_suffix(".qml") for file in (folder.before, folder.after, folder.score)]
     pictures = (folder.timeline, folder.pair, folder.strip)
     files += [picture(change.id) for change in contents.changes for picture in pictures]
+    files += raster_files(folder)
     members = {str(file.relative_to(folder.path)): file.read_bytes() for file in files if file.is_file()}
     members["review.gpkg"] = _backup(folder.gpkg)
     with replacing(path, _is_our_zip) as beside:

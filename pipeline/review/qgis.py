@@ -22,8 +22,9 @@ from pipeline.review.qgis_raster import stretches
 from pipeline.review.qgis_xml import VERSION, Element, document, element, reference_system
 from pipeline.review.rasters import picture_order
 from pipeline.review.stretch import Stretch
+from pipeline.review.through_time import Shown
 
-TEMPLATE = 3
+TEMPLATE = 4
 """Version of this project's form; written into it, and survives a save by QGIS."""
 BEFORE_VIEW = "Before view"
 DOCK_PX = 480
@@ -47,9 +48,18 @@ def has_been_saved(path: Path) -> bool:
 
 
 def write_project(
-    path: Path, site: Site, decision: Decision, looks: Sequence[Look], period: tuple[date, date], tone: Stretch
+    path: Path,
+    site: Site,
+    decision: Decision,
+    looks: Sequence[Look],
+    period: tuple[date, date],
+    tone: Stretch,
+    through_time: Sequence[Shown] = (),
 ) -> None:
-    """The project beside review.gpkg and the COGs of the same folder. period: days of the first and last look."""
+    """The project beside review.gpkg and the COGs of the same folder.
+
+    period: days of the first and last look. through_time: rasters of looks for the time slider.
+    """
     box = site.grid.extent.boundingbox
     pair = (decision.before_scene, decision.after_scene)
     shown = {look.scene.id: look for look in looks if look.scene.id in pair}
@@ -59,6 +69,7 @@ def write_project(
         bands=picture_order(looks[0].bands),
         stretches=stretches(list(shown.values()), tone),
         taken=(shown[decision.before_scene].time, shown[decision.after_scene].time),
+        looks=tuple(through_time),
     )
     text = document(_project(site, decision, period, frame))
     with replacing(path) as beside, zipfile.ZipFile(beside, "w") as archive:
@@ -76,15 +87,15 @@ def _project(site: Site, decision: Decision, period: tuple[date, date], frame: F
         element("homePath", {"path": ""}),
         element("title", text=site.name),
         element("projectCrs", None, reference_system(frame.epsg)),
-        tree(),
+        tree(frame),
         _relation(),
         _canvas(_strip(view, SLENDER), "theMapCanvas"),
         _dock(),
         _canvas(_strip(view, SLENDER * HEADROOM), BEFORE_VIEW, "Before"),
         element("projectlayers", None, *layer_elements(frame)),
-        layer_order(),
+        layer_order(frame),
         _properties(stamp),
-        themes(),
+        themes(frame),
         element(
             "projectMetadata",
             None,

@@ -165,7 +165,8 @@ for feature in changes.getFeatures():
     rule = symbol.symbolLayer(0).dataDefinedProperties().property(QgsSymbolLayer.PropertyStrokeStyle)
     found["lines"][feature["change_id"]] = rule.value(render.expressionContext())[0] if rule.isActive() else None
 changes.renderer().stopRender(render)
-found["slider"] = {}
+found["slider"], found["looks"] = {}, {}
+looks = {i: each for i, each in project.mapLayers().items() if i.startswith("groundbreak_look_")}
 for day in ("2023-02-01", "2023-02-25", "2023-04-15", "2023-07-25", "2023-08-20"):
     begin = QDateTime.fromString(day + "T00:00:00Z", Qt.ISODate)
     span = QgsDateTimeRange(begin, begin.addDays(1))
@@ -174,6 +175,9 @@ for day in ("2023-02-01", "2023-02-25", "2023-04-15", "2023-07-25", "2023-08-20"
         for name in ("before", "before_fc", "after", "after_fc", "score")
         if project.mapLayer(f"groundbreak_{name}").temporalProperties().isActive()
         and project.mapLayer(f"groundbreak_{name}").temporalProperties().isVisibleInTemporalRange(span)
+    ]
+    found["looks"][day] = [
+        each.name() for each in looks.values() if each.temporalProperties().isVisibleInTemporalRange(span)
     ]
 found["bookmarks"] = {mark.name(): mark.extent().width() for mark in project.bookmarkManager().bookmarks()}
 found["time"] = project.timeSettings().temporalRange().begin().toString("yyyy-MM-dd")

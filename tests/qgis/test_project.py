@@ -33,7 +33,8 @@ def seen(run, folder, tmp_path_factory):
 
 def test_every_layer_is_valid_and_qgis_has_nothing_to_complain_about(seen):
     assert seen["read"] and seen["bad"] == 0 and not seen["error"]
-    assert len(seen["valid"]) == 12 and all(seen["valid"].values())
+    # twelve, and a raster for each of the four looks at the ends of brackets and pairs
+    assert len(seen["valid"]) == 12 + 4 and all(seen["valid"].values())
     assert seen["messages"] == []
     assert seen["crs"] == "EPSG:32652" and seen["template"]
 
@@ -129,6 +130,19 @@ def test_the_time_slider_shows_no_picture_before_the_day_it_was_taken(seen):
         "2023-07-25": ["before", "before_fc"],
         "2023-08-20": ["after", "after_fc", "score"],
     }
+
+
+def test_the_time_slider_shows_the_looks_at_the_ends_of_the_brackets_one_at_a_time(seen):
+    # the bracket is 6 to 21 March: no raster of a day before the 21st is taken after it, and none shows the roof
+    assert seen["looks"] == {
+        "2023-02-01": [],
+        "2023-02-25": ["2023-02-19"],
+        "2023-04-15": ["2023-03-21"],
+        "2023-07-25": ["2023-03-21"],
+        "2023-08-20": ["2023-08-03"],
+    }
+    themes = {name: [each.removeprefix("groundbreak_") for each in ids] for name, ids in seen["themes"].items()}
+    assert themes["Through time"] == ["changes", "aoi", "look_03", "look_02", "look_01", "look_00"]
 
 
 def test_each_outline_has_its_label_and_a_line_for_its_change_type(seen):

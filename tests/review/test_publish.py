@@ -6,6 +6,7 @@ import sqlite3
 import struct
 import zipfile
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,13 @@ import shapely
 from pipeline.model.alert import Status
 from pipeline.model.errors import ReviewError, UsageError
 from pipeline.review import gpkg
-from pipeline.review.folder import make, staging
+from pipeline.review.folder import Folder, make, staging
 from pipeline.review.geoblob import decode, encode, register
 from pipeline.review.marks import caption
 from pipeline.review.rasters import write_look
 from pipeline.review.schema import ANALYST, MACHINE
 from pipeline.review.stretch import Stretch
+from pipeline.review.through_time import raster_files
 from pipeline.review.timeline import Pictures, write_pictures
 from tests.review import made
 from tests.review.conftest import put
@@ -69,7 +71,9 @@ def test_all_promised_files_are_there_and_nothing_else_is_left(published):
     rasters = {f"{name}.{end}" for name in ("before", "after", "score") for end in ("tif", "qml")}
     pictures = {f"{kind}/{alert.id}.png" for kind in ("timeline", "pair") for alert in TWO}
     strips = {f"looks/{alert.id}.jpg" for alert in TWO}
-    assert names == {"review.gpkg", "review.qgz", "report.html", *rasters, *pictures, *strips}
+    days = {"2023-02-19": "03", "2023-03-06": "04", "2023-03-21": "05", "2023-08-03": "14"}
+    looks = {f"looks/{day}-scene-{number}.tif" for day, number in days.items()}
+    assert names == {"review.gpkg", "review.qgz", "report.html", *rasters, *pictures, *strips, *looks}
 
 
 def test_changes_has_the_columns_that_are_promised(published):
@@ -373,3 +377,20 @@ def test_a_blob_reads_back_whatever_its_envelope():
     assert decode(blob).equals(shape)
     bare = b"GP\x00\x01" + struct.pack("<i", 32652) + blob[40:]
     assert decode(bare).equals(shape)
+
+
+def test_the_looks_at_the_ends_of_the_brackets_are_rasters_and_those_of_earlier_nights_go(folder):
+    days = ["2023-02-19", "2023-03-06", "2023-03-21", "2023-08-03"]
+    assert [file.name[:10] for file in raster_files(Folder(folder))] == days
+    with rasterio.open(raster_files(Folder(folder))[2]) as raster:
+        assert raster.descriptions == ("B04 red", "B03 green", "B02 blue", "B08 nir")
+        assert raster.read(1).shape == (made.SIZE, made.SIZE) and raster.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+    later = [replace(TWO[0], last_clear_before=date(2023, 4, 5), first_seen=date(2023, 5, 5))]
+    put(folder, later)
+    assert [file.name[:10] for file in raster_files(Folder(folder))] == [
+        days[0],
+        days[1],
+        "2023-04-05",
+        "2023-05-05",
+        days[3],
+    ]
