@@ -1,6 +1,7 @@
 """What a site's review.gpkg holds, read once into values: what reports and exports are made from."""
 
 import json
+import re
 import sqlite3
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from pipeline.review.rows import clean, clean_table, is_complete
 from pipeline.review.schema import ANALYST, MACHINE, NEWS, OBSERVATIONS, SCENES, has_column
 
 GONE = "withdrawn"
+_WEB = re.compile(r"https?://[^\s\"'<>]+\Z")
 _LOOK, _NEWS = ("change_id", "scene", "time", "seen"), ("as_of", "change_id", "event")
 """Values without which a row of `observations` or `news` says nothing."""
 
@@ -79,7 +81,18 @@ class Contents:
     @property
     def sources(self) -> Mapping[str, tuple[str, ...]]:
         """Scene id -> addresses of the provider's items that its look was made of; nothing of local catalogues."""
-        return {scene: tuple(hrefs) for scene, hrefs in json.loads(self.provenance.get("items", "{}")).items()}
+        try:
+            found = json.loads(self.provenance.get("items", "{}"))
+            # a review file comes from anywhere: nothing but an address of the web becomes a link
+            return {str(scene): tuple(href for href in hrefs if _WEB.match(href)) for scene, hrefs in found.items()}
+        except (ValueError, TypeError, AttributeError):
+            return {}
+
+    def items_of(self, change: "Change") -> Mapping[str, str]:
+        """Addresses of the provider's items of a change's pair: `before_item` and `after_item`, as far as known."""
+        sources, scenes = self.sources, {side: change[f"{side}_scene"] for side in ("before", "after")}
+        found = {f"{side}_item": sources.get(str(scene), ()) for side, scene in scenes.items()}
+        return {name: hrefs[0] for name, hrefs in found.items() if hrefs}
 
     @property
     def cautions(self) -> tuple[str, ...]:

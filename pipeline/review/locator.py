@@ -69,7 +69,10 @@ def locate(lon: float, lat: float) -> Locator:
     frame = box(lon - half_wide, lat - half_high, lon + half_wide, lat + half_high)
 
     def placed(points: NDArray[Any]) -> NDArray[Any]:
-        return (points - np.array((lon - half_wide, lat + half_high))) * np.array((1 / stretch, -1.0))
+        shifted: NDArray[np.float64] = (points - np.array((lon - half_wide, lat + half_high))) * np.array(
+            (1 / stretch, -1.0)
+        )
+        return shifted
 
     def drawn(shapes: Sequence[BaseGeometry]) -> list[BaseGeometry]:
         found = []
