@@ -15,6 +15,7 @@ from pipeline.model.alert import Alert, Decision, Status
 from pipeline.model.imagery import Look, SceneRecord
 from pipeline.model.settings import Settings
 from pipeline.model.site import PIXEL_M, Site
+from pipeline.review.detection_default import noise_of
 from pipeline.review.folder import Folder, clear_leftovers, make, staging
 from pipeline.review.gpkg import Night, read_provenance, survey_rows, write
 from pipeline.review.labels import assign_labels, with_labels
@@ -197,6 +198,7 @@ def _facts(
         "first_look": period[0].isoformat(),
         "last_look": period[-1].isoformat(),
         "bands": " ".join(looks[0].bands),
+        "noise": f"{noise_of(looks):.5f}",
         "cautions": json.dumps(list(decision.cautions), ensure_ascii=False),
         "simulated": caption.simulated,
         "attribution": caption.attribution,
