@@ -57,12 +57,12 @@ FACTS: dict[str, tuple[Callable[[ast.AST], bool], str, set[str]]] = {
     "normalised difference": (
         index_of_bands,
         "model/indices.py",
-        {"correct/spectra.py", "decide/kinds.py", "decide/pairscore.py", "decide/screening.py", "review/curves.py"},
+        {"correct/spectra.py", "decide/kinds.py", "decide/pairscore.py", "decide/screening.py"},
     ),
     "near infrared": (
         bands_in_turn,
         "model/indices.py",
-        {"correct/spectra.py", "decide/kinds.py", "decide/pairscore.py", "review/curves.py", "review/qgis_raster.py"},
+        {"correct/spectra.py", "decide/kinds.py", "decide/pairscore.py", "review/qgis_raster.py"},
     ),
     "MAD to sigma": (
         number(1.4826),

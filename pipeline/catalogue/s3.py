@@ -23,7 +23,7 @@ _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 
 def address_of(href: str, access: Access, environment: Mapping[str, str], now: datetime) -> str:
-    """The address of an `s3:` href, signed where the environment has keys. Raises PixelError for what is none.
+    """The address of an `s3:` href, signed where the environment has keys. Raises PixelError for any other href.
 
     Endpoint and region are those of the providers' table, else of AWS_S3_ENDPOINT and AWS_REGION, else of AWS.
     """

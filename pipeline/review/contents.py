@@ -1,6 +1,7 @@
 """What a site's review.gpkg holds, read once into values: what reports and exports are made from."""
 
 import json
+import re
 import sqlite3
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -11,12 +12,13 @@ from shapely.geometry.base import BaseGeometry
 
 from pipeline.model.errors import ReviewError
 from pipeline.review.geoblob import polygons
-from pipeline.review.gpkg import WAIT_SECONDS, opened
+from pipeline.review.gpkg import opened
 from pipeline.review.phrases import label_of, words
 from pipeline.review.rows import clean, clean_table, is_complete
 from pipeline.review.schema import ANALYST, MACHINE, NEWS, OBSERVATIONS, SCENES, has_column
 
 GONE = "withdrawn"
+_WEB = re.compile(r"https?://[^\s\"'<>]+\Z")
 _LOOK, _NEWS = ("change_id", "scene", "time", "seen"), ("as_of", "change_id", "event")
 """Values without which a row of `observations` or `news` says nothing."""
 
@@ -79,7 +81,18 @@ class Contents:
     @property
     def sources(self) -> Mapping[str, tuple[str, ...]]:
         """Scene id -> addresses of the provider's items that its look was made of; nothing of local catalogues."""
-        return {scene: tuple(hrefs) for scene, hrefs in json.loads(self.provenance.get("items", "{}")).items()}
+        try:
+            found = json.loads(self.provenance.get("items", "{}"))
+            # a review file comes from anywhere: nothing but an address of the web becomes a link
+            return {str(scene): tuple(href for href in hrefs if _WEB.match(href)) for scene, hrefs in found.items()}
+        except (ValueError, TypeError, AttributeError):
+            return {}
+
+    def items_of(self, change: "Change") -> Mapping[str, str]:
+        """Addresses of the provider's items of a change's pair: `before_item` and `after_item`, as far as known."""
+        sources, scenes = self.sources, {side: change[f"{side}_scene"] for side in ("before", "after")}
+        found = {f"{side}_item": sources.get(str(scene), ()) for side, scene in scenes.items()}
+        return {name: hrefs[0] for name, hrefs in found.items() if hrefs}
 
     @property
     def cautions(self) -> tuple[str, ...]:
@@ -102,7 +115,7 @@ class Overview:
     provenance: Mapping[str, str]
 
 
-def read_overview(path: Path, wait: float = WAIT_SECONDS) -> Overview:
+def read_overview(path: Path, wait: float | None = None) -> Overview:
     """The overview of a review file, without its observations and outlines; raises ReviewError like `read`."""
     with opened(path, wait) as db:
         db.execute("BEGIN")
@@ -135,10 +148,10 @@ def _frame(db: sqlite3.Connection, path: Path) -> tuple[Mapping[str, Any], str, 
     return aoi, f"EPSG:{srs['srs_id']}", provenance
 
 
-def read(path: Path, wait: float = WAIT_SECONDS) -> Contents:
+def read(path: Path, wait: float | None = None) -> Contents:
     """The contents of a review file; raises ReviewError where there is none, or none of ours.
 
-    wait: seconds to wait for a lock of another process.
+    wait: seconds to wait for a lock of another process; None for `lock_seconds()`.
     """
     if not path.exists():
         raise ReviewError("no review file", str(path), "run `groundbreak detect` for this site first")

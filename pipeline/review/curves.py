@@ -11,6 +11,7 @@ from rasterio.features import geometry_mask
 from pipeline.model.alert import Alert
 from pipeline.model.bands import VISIBLE, Band
 from pipeline.model.imagery import Look
+from pipeline.model.indices import near_infrared
 from pipeline.review.chips import window
 
 SEASON_DAYS = 30.0
@@ -37,7 +38,7 @@ def curves(alert: Alert, looks: Sequence[Look]) -> tuple[Curve, ...]:
     """Visible reflectance and, where there is a near infrared band, NDVI. looks: clear ones in time order."""
     bands = looks[0].bands
     visible = [band for band in VISIBLE if band in bands] or [bands[0]]
-    near = next((band for band in (Band.B08, Band.B8A) if band in bands), None)
+    near = near_infrared(bands)
     means = _means(alert, looks)
     found = [("brightness", np.mean([means[band] for band in visible], axis=0))]
     if near is not None and Band.B04 in bands:

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from pipeline.model.errors import UsageError
 from pipeline.review.contents import Contents, read
-from pipeline.review.features import COLUMNS, geojson_feature
+from pipeline.review.features import COLUMNS, CREDIT, ITEMS, geojson_feature
 from pipeline.review.figures import write_figures, write_films
 from pipeline.review.folder import Folder, begins_with, replacing
 from pipeline.review.kml import document
@@ -23,6 +23,7 @@ from pipeline.review.lonlat import to_lonlat
 from pipeline.review.schema import CHANGES
 from pipeline.review.stac import write_stac
 from pipeline.review.stack import write_netcdf, write_zarr
+from pipeline.review.through_time import raster_files
 
 if TYPE_CHECKING:
     import xarray
@@ -91,11 +92,13 @@ def _csv(_folder: Folder, contents: Contents, path: Path) -> None:
     """One line a change, outlines as WKT; texts that a spreadsheet would run as a formula are made plain."""
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer, lineterminator="\r\n")
-    writer.writerow((*COLUMNS, "outline_wkt", "attribution"))
-    credit = _plain(contents.provenance.get("attribution", ""))
+    writer.writerow((*COLUMNS, "outline_wkt", *ITEMS, *CREDIT))
+    credit = [_plain(contents.provenance.get(name, "")) for name in CREDIT]
     for change in contents.changes:
-        row = [_plain(change[name]) for name in COLUMNS]
-        writer.writerow((*row, to_lonlat(change.outline, contents.crs).wkt, credit))
+        row = [_plain(change.label if name == "label" else change[name]) for name in COLUMNS]
+        items = contents.items_of(change)
+        links = [items.get(name) for name in ITEMS]
+        writer.writerow((*row, to_lonlat(change.outline, contents.crs).wkt, *links, *credit))
     with replacing(path, begins_with(",".join(COLUMNS).encode())) as beside:
         # spreadsheets recognise UTF-8 by the byte order mark
         beside.write_text(buffer.getvalue(), encoding="utf-8-sig", newline="")
@@ -116,6 +119,11 @@ def _geoparquet(_folder: Folder, contents: Contents, path: Path) -> None:
         kind = CHANGES[name]
         values = [_typed(change[name], kind) for change in contents.changes]
         columns[name] = pd.Series(pd.array(values, dtype=pd.ArrowDtype(kind)))
+    columns["label"] = pd.Series(pd.array([c.label for c in contents.changes], dtype=pd.ArrowDtype(pa.string())))
+    further = {name: [contents.items_of(change).get(name) for change in contents.changes] for name in ITEMS}
+    further |= {name: [contents.provenance.get(name, "")] * len(contents.changes) for name in CREDIT}
+    for name, values in further.items():
+        columns[name] = pd.Series(pd.array(values, dtype=pd.ArrowDtype(pa.string())))
     shapes = [to_lonlat(change.outline, contents.crs) for change in contents.changes]
     frame = geopandas.GeoDataFrame(columns, geometry=shapes, crs="OGC:CRS84")
     with replacing(path) as beside:
@@ -146,6 +154,7 @@ def _zip(folder: Folder, contents: Contents, path: Path) -> None:
     files += [file.with_suffix(".qml") for file in (folder.before, folder.after, folder.score)]
     pictures = (folder.timeline, folder.pair, folder.strip)
     files += [picture(change.id) for change in contents.changes for picture in pictures]
+    files += raster_files(folder)
     members = {str(file.relative_to(folder.path)): file.read_bytes() for file in files if file.is_file()}
     members["review.gpkg"] = _backup(folder.gpkg)
     with replacing(path, _is_our_zip) as beside:

@@ -9,6 +9,10 @@ from pipeline.review.lonlat import bounds, to_lonlat
 from pipeline.review.schema import ANALYST, MACHINE
 
 COLUMNS = (*MACHINE, *ANALYST)
+ITEMS = ("before_item", "after_item")
+"""Addresses of the provider's items of the pair; empty where the catalogue is local."""
+CREDIT = ("attribution", "simulated")
+"""Facts of the site that go with each change that is sent on alone."""
 
 
 def geojson_feature(change: Change, contents: Contents) -> dict[str, Any]:
@@ -23,6 +27,8 @@ def geojson_feature(change: Change, contents: Contents) -> dict[str, Any]:
             **{name: change[name] for name in COLUMNS},
             "label": change.label,
             "description": contents.told(change),
+            **dict.fromkeys(ITEMS),
+            **contents.items_of(change),
             "attribution": contents.provenance.get("attribution", ""),
             "simulated": contents.provenance.get("simulated", ""),
         },

@@ -72,6 +72,15 @@ class Folder:
         """The small picture of one alert: before beside after."""
         return self.path / "pair" / f"{safe(change_id)}.png"
 
+    @property
+    def looks(self) -> Path:
+        """Strips of changes and rasters of looks."""
+        return self.path / "looks"
+
+    def look(self, day: str, scene: str) -> Path:
+        """The COG of one look: review/through_time.py."""
+        return self.looks / f"{day}-{safe(scene)}.tif"
+
     def strip(self, change_id: str) -> Path:
         """The clear looks of one alert, one below the other: review/strips.py."""
         return self.path / "looks" / f"{safe(change_id)}.jpg"

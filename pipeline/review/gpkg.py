@@ -5,6 +5,7 @@ reasons: docs/review.md.
 """
 
 import json
+import math
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,7 +19,7 @@ from odc.geo.geom import Geometry
 
 from pipeline.formats.databases import UntrustedError, connected, quoted, require_tables
 from pipeline.model.alert import Alert, Decision, Status
-from pipeline.model.errors import ReviewError
+from pipeline.model.errors import ReviewError, UsageError
 from pipeline.model.imagery import SceneRecord
 from pipeline.model.site import Site
 from pipeline.review.folder import unused
@@ -28,7 +29,10 @@ from pipeline.review.rows import clean, outline_of
 from pipeline.review.schema import ANALYST, LATER, MACHINE, TABLES, Styles, add_columns, create, has_column
 
 WAIT_SECONDS = 60.0
-"""How long a writer waits for an analyst's save; then the site is left for the next run."""
+"""How long a writer waits for an analyst's save, by default; then the site is left for the next run."""
+MAX_WAIT_SECONDS = 3600.0
+WAIT_VARIABLE = "GROUNDBREAK_LOCK_SECONDS"
+"""Environment variable that replaces WAIT_SECONDS."""
 FULL = "free some disk space, then run again: nothing is lost"
 RETRY = "save or close it in QGIS, then run again: nothing is lost"
 RIGHTS = "fix the permissions of the file and its folder, then run again: nothing is lost"
@@ -150,14 +154,28 @@ def _place(beside: Path, path: Path) -> None:
         beside.rename(path)
 
 
+def lock_seconds() -> float:
+    """Seconds that a writer waits for another one. Raises UsageError where the environment variable is no number."""
+    text = os.environ.get(WAIT_VARIABLE, "")
+    try:
+        seconds = float(text) if text else WAIT_SECONDS
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds <= MAX_WAIT_SECONDS:
+        hint = f"give seconds from 0 to {MAX_WAIT_SECONDS:,.0f}, or unset it"
+        raise UsageError(f"not a waiting time: {text!r}", WAIT_VARIABLE, hint)
+    return seconds
+
+
 @contextmanager
-def opened(path: Path, wait: float = WAIT_SECONDS) -> Iterator[sqlite3.Connection]:
+def opened(path: Path, wait: float | None = None) -> Iterator[sqlite3.Connection]:
     """A connection that GDAL's triggers accept, to a file of this program; any error rolls back and names the file.
 
-    wait: seconds to wait for a lock of another process.
+    wait: seconds to wait for a lock of another process; None for `lock_seconds()`.
     """
+    seconds = lock_seconds() if wait is None else wait
     try:
-        with connected(path, write=True, wait=wait) as db:
+        with connected(path, write=True, wait=seconds) as db:
             register(db)
             _check_ours(db, path)
             yield db

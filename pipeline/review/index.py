@@ -9,6 +9,7 @@ from odc.geo.geom import Geometry
 from pipeline.model.errors import ReviewError
 from pipeline.review.contents import GONE, Overview, read_overview
 from pipeline.review.folder import Folder, begins_with, replacing
+from pipeline.review.locator import world_path
 from pipeline.review.maps import compact
 from pipeline.review.matching import REJECTIONS
 from pipeline.review.pages import render
@@ -31,6 +32,7 @@ def write_index(out: Path) -> Path:
         dots=[row for row in rows if row["point"]],
         cards=[row for row in rows if row["picture"]][:MAX_CARDS],
         compact=lambda row: compact(row["picture"]),
+        land=world_path(),
         to_do=sum(row["to_do"] for row in rows),
         failed=sum(bool(row["error"]) for row in rows),
     )

@@ -22,6 +22,7 @@ _SHOWN = {
     "last_seen": "Last seen", "change_id": "Change",
 }  # fmt: skip
 """Rows of a balloon. Area and confidence stand in the sentence above them, rounded to what they carry."""
+_ITEMS = {"before_item": "look before at the provider", "after_item": "look after at the provider"}
 
 
 def document(contents: Contents, pictures: Mapping[str, str]) -> bytes:
@@ -58,15 +59,18 @@ def _placemark(change: Change, contents: Contents, picture: str | None) -> Eleme
         "Placemark",
         {"id": f"c-{change.id}"},
         element("name", text=title),
-        element("description", text=_page(facts, contents.told(change), picture)),
+        element("description", text=_page(change, contents, picture)),
         when,
         element("styleUrl", text=f"#{style if style in _STYLES else 'provisional'}"),
         _geometry(to_lonlat(change.outline, contents.crs)),
     )
 
 
-def _page(facts: Mapping[str, Any], told: str, picture: str | None) -> str:
+def _page(change: Change, contents: Contents, picture: str | None) -> str:
     """What a balloon shows: HTML of our own making, every value escaped."""
+    facts, told = change.facts, contents.told(change)
+    items = contents.items_of(change)
+    links = " ".join(f'<a href="{html.escape(href)}">{_ITEMS[name]}</a>' for name, href in items.items())
     rows = "".join(
         f"<tr><td>{title}</td><td>{html.escape(str(facts[name]))}</td></tr>"
         for name, title in _SHOWN.items()
@@ -74,7 +78,7 @@ def _page(facts: Mapping[str, Any], told: str, picture: str | None) -> str:
     )
     image = f'<p><img src="{html.escape(picture)}" width="900"></p>' if picture else ""
     where = f"<p>{place(facts['lon'], facts['lat'])}</p>" if facts["lon"] is not None else ""
-    return f"<p>{html.escape(told)}</p>{image}{where}<table>{rows}</table>"
+    return f"<p>{html.escape(told)}</p>{image}{where}<table>{rows}</table>{f'<p>{links}</p>' if links else ''}"
 
 
 def _geometry(shape: Any) -> Element:

@@ -15,6 +15,7 @@ from rasterio.features import geometry_mask
 
 from pipeline.model.errors import ReviewError
 from pipeline.review.contents import Contents
+from pipeline.review.detection_default import SHOWN, default_curve
 from pipeline.review.folder import Folder
 
 CLEAR_SHARE = 0.5
@@ -41,9 +42,13 @@ class Gap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curve:
-    """Probability of detection. rows: size -> for each of `within` (clear looks) the share and its 95 % interval."""
+    """Probability of detection. rows: size -> for each of `within` (clear looks) the share and its 95 % interval.
+
+    own: whether it was measured at this site; the default curve of detection_default.py was not.
+    """
 
     sentence: str
+    own: bool = True
     within: tuple[int, ...] = ()
     rows: Mapping[str, Sequence[Sequence[float | None]]]
 
@@ -54,7 +59,7 @@ class Observed:
 
     clear: days of clear looks. gaps: the longest first. recent: clear looks in the last RECENT_DAYS. unseen: share of
     the site that no look showed, None where the raster lacks it. refused: scenes by reason, most first. ticks: one per
-    scene, (place 0..1, kind). curve: None unless `groundbreak sensitivity` was run.
+    scene, (place 0..1, kind). curve: the default one unless `groundbreak sensitivity` was run; None in an older file.
     """
 
     clear: tuple[str, ...]
@@ -81,7 +86,7 @@ def read_observed(folder: Folder, contents: Contents) -> Observed:
         refused=tuple(reasons.most_common()),
         ticks=_ticks(scenes, days),
         span=(days[0], days[-1]) if days else None,
-        curve=read_curve(folder.detection),
+        curve=read_curve(folder.detection) or _default_curve(contents),
     )
 
 
@@ -95,6 +100,28 @@ def read_curve(path: Path) -> Curve | None:
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return Curve(sentence=UNREADABLE, rows={})
+
+
+def _default_curve(contents: Contents) -> Curve | None:
+    """The curve of looks that scatter as much as those of this site; None where an older file does not say it."""
+    try:
+        noise = float(contents.provenance.get("noise", "nan"))
+    except ValueError:
+        return None
+    level = default_curve(noise)
+    if level is None:
+        return None
+    place = len(level["within"]) // 2
+    shares = {size: level["rows"][size][place] for size in SHOWN}
+    found = [f"{size} in {share:.0%} ({low:.0%} to {high:.0%})" for size, (share, low, high) in shares.items()
+             if share is not None]  # fmt: skip
+    sentence = (
+        f"Not measured here. Of buildings drawn into the looks of another site ({level['site']}), which scatter by "
+        f"{level['noise']:.4f} of reflectance on unchanged ground ({noise:.4f} here), those of {', '.join(found)} were "
+        f"found within {level['within'][place]} clear looks ({level['trials']} cases). "
+        f"`groundbreak sensitivity {contents.site}` measures it here."
+    )
+    return Curve(sentence=sentence, own=False, within=tuple(level["within"]), rows=level["rows"])
 
 
 def _is_clear(scene: Mapping[str, Any]) -> bool:

@@ -16,6 +16,7 @@ from pipeline.model.errors import ReviewError
 from pipeline.model.imagery import Look, SceneRecord
 from pipeline.model.settings import Settings
 from pipeline.model.site import PIXEL_M, Site
+from pipeline.review.detection_default import noise_of
 from pipeline.review.folder import Folder, clear_leftovers, make, staging
 from pipeline.review.gpkg import Night, read_provenance, survey_rows, write
 from pipeline.review.labels import assign_labels, with_labels
@@ -30,6 +31,7 @@ from pipeline.review.repair import repair
 from pipeline.review.report import write_report
 from pipeline.review.standing import check_place, read_standing
 from pipeline.review.stretch import Stretch, ground_stretch
+from pipeline.review.through_time import Shown, remove_others, write_looks
 from pipeline.review.timeline import Pictures, write_pictures
 
 
@@ -93,11 +95,12 @@ def publish(
         with ThreadPoolExecutor(1) as beside:
             rasters = beside.submit(_write_rasters, stage.files, folder, decision, ordered, wide, tone)
             write_pictures(stage.files, folder, source, pictured[: settings.review.max_timelines])
-            rasters.result()
+            shown = rasters.result()
         facts = _facts(site, decision, ordered, records, settings)
         facts["stretch"] = str(tone)
-        facts["project_digest"], note = _project(stage.files, folder, site, decision, ordered, records, tone)
-        notes += note
+        project = stage.files, folder, site, decision, ordered, records, tone, shown
+        facts["project_digest"], kept = _project(*project)
+        notes += kept
         night = Night(
             site=site,
             decision=decision,
@@ -108,6 +111,9 @@ def publish(
             labels=labels,
         )
         changed = write(folder.gpkg, night, styles(), stage.release)
+    if not kept:
+        # a project of the analyst's may still show the others
+        remove_others(folder, shown)
     write_report(folder)
     paths = (folder.gpkg, folder.project, folder.before, folder.after, folder.score, folder.report)
     return Published(folder=folder, paths=paths, decision=decision, changed=changed, notes=tuple(notes))
@@ -126,8 +132,8 @@ def _times(records: Sequence[SceneRecord]) -> list[datetime]:
 
 def _write_rasters(
     files: Folder, folder: Folder, decision: Decision, looks: Sequence[Look], wide: Wide | None, tone: Stretch
-) -> None:
-    """Into `files`, but for what `folder` has already."""
+) -> tuple[Shown, ...]:
+    """Into `files`, but for what `folder` has already; returns the rasters of looks for the time slider."""
     by_id = {look.scene.id: look for look in looks}
     before, after = by_id[decision.before_scene], by_id[decision.after_scene]
     if wide is None:
@@ -140,6 +146,7 @@ def _write_rasters(
         write_mosaic(files.score, wide.mosaic.score)
     for name, qml in raster_styles(before.bands, stretches([before, after], tone)).items():
         (files.path / name).write_text(qml, encoding="utf-8")
+    return write_looks(files, folder, decision, looks) if wide is None else ()
 
 
 def _project(
@@ -150,6 +157,7 @@ def _project(
     looks: Sequence[Look],
     records: Sequence[SceneRecord],
     tone: Stretch,
+    through_time: Sequence[Shown],
 ) -> tuple[str, tuple[str, ...]]:
     """Stage review.qgz, unless the analyst has changed it; the digest to store, and the notes."""
     known = read_provenance(folder.gpkg).get("project_digest")
@@ -161,7 +169,7 @@ def _project(
             kept = f"{folder.project} is not as it was written here and is left alone; delete it to get a new one"
             return known or found, (kept,)
     period = _times(records)[0].date(), _times(records)[-1].date()
-    write_project(staged.project, site, decision, looks, period, tone)
+    write_project(staged.project, site, decision, looks, period, tone, through_time)
     return _digest(staged.project), ()
 
 
@@ -193,6 +201,7 @@ def _facts(
         "first_look": period[0].isoformat(),
         "last_look": period[-1].isoformat(),
         "bands": " ".join(looks[0].bands),
+        "noise": f"{noise_of(looks):.5f}",
         "cautions": json.dumps(list(decision.cautions), ensure_ascii=False),
         "simulated": caption.simulated,
         "attribution": caption.attribution,

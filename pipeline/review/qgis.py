@@ -10,28 +10,31 @@ from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
-import shapely
 from odc.geo.geom import Geometry
 
-from pipeline.model.alert import Alert, Decision, Status
+from pipeline.model.alert import Alert, Decision, Kind, Status
 from pipeline.model.imagery import Look
-from pipeline.model.site import Site
+from pipeline.model.site import PIXEL_M, Site
 from pipeline.review.folder import replacing
 from pipeline.review.qgis_layers import Frame, layer_elements, layer_order, themes, tree
-from pipeline.review.qgis_layout import layouts
+from pipeline.review.qgis_layout import CONTEXT_M, layouts
 from pipeline.review.qgis_raster import stretches
 from pipeline.review.qgis_xml import VERSION, Element, document, element, reference_system
 from pipeline.review.rasters import picture_order
 from pipeline.review.stretch import Stretch
+from pipeline.review.through_time import Shown
 
-TEMPLATE = 3
+TEMPLATE = 4
 """Version of this project's form; written into it, and survives a save by QGIS."""
 BEFORE_VIEW = "Before view"
+DOCK_PX = 480
+SLENDER, HEADROOM = 1.2, 0.94
+"""QGIS 3.22 takes the ratio of the two views' scales at opening for good. Both open on a strip that is higher than
+wide, so that their heights decide: they are equal but for the dock's title and tool bar, which take HEADROOM.
+"""
 VIEW_MARGIN = 0.04
 """Seen around the watched area at first, part of its longer side."""
-CLUSTER_M = 120.0
-"""Reach around an alert, metres: alerts whose reaches meet share a bookmark."""
-MAX_BOOKMARKS = 100
+MAX_BOOKMARKS = 200
 
 
 def has_been_saved(path: Path) -> bool:
@@ -45,9 +48,18 @@ def has_been_saved(path: Path) -> bool:
 
 
 def write_project(
-    path: Path, site: Site, decision: Decision, looks: Sequence[Look], period: tuple[date, date], tone: Stretch
+    path: Path,
+    site: Site,
+    decision: Decision,
+    looks: Sequence[Look],
+    period: tuple[date, date],
+    tone: Stretch,
+    through_time: Sequence[Shown] = (),
 ) -> None:
-    """The project beside review.gpkg and the COGs of the same folder. period: days of the first and last look."""
+    """The project beside review.gpkg and the COGs of the same folder.
+
+    period: days of the first and last look. through_time: rasters of looks for the time slider.
+    """
     box = site.grid.extent.boundingbox
     pair = (decision.before_scene, decision.after_scene)
     shown = {look.scene.id: look for look in looks if look.scene.id in pair}
@@ -57,6 +69,7 @@ def write_project(
         bands=picture_order(looks[0].bands),
         stretches=stretches(list(shown.values()), tone),
         taken=(shown[decision.before_scene].time, shown[decision.after_scene].time),
+        looks=tuple(through_time),
     )
     text = document(_project(site, decision, period, frame))
     with replacing(path) as beside, zipfile.ZipFile(beside, "w") as archive:
@@ -74,15 +87,15 @@ def _project(site: Site, decision: Decision, period: tuple[date, date], frame: F
         element("homePath", {"path": ""}),
         element("title", text=site.name),
         element("projectCrs", None, reference_system(frame.epsg)),
-        tree(),
+        tree(frame),
         _relation(),
-        _canvas(view, "theMapCanvas"),
+        _canvas(_strip(view, SLENDER), "theMapCanvas"),
         _dock(),
-        _canvas(view, BEFORE_VIEW, "Before"),
+        _canvas(_strip(view, SLENDER * HEADROOM), BEFORE_VIEW, "Before"),
         element("projectlayers", None, *layer_elements(frame)),
-        layer_order(),
+        layer_order(frame),
         _properties(stamp),
-        themes(),
+        themes(frame),
         element(
             "projectMetadata",
             None,
@@ -111,6 +124,13 @@ def _around(site: Site) -> tuple[float, float, float, float]:
     left, bottom, right, top = Geometry(site.aoi, "EPSG:4326").to_crs(str(site.grid.crs)).geom.bounds
     reach = VIEW_MARGIN * max(right - left, top - bottom)
     return left - reach, bottom - reach, right + reach, top + reach
+
+
+def _strip(frame: Frame, times: float) -> Frame:
+    """A pixel wide about the middle of a frame, `times` its longer side high."""
+    left, bottom, right, top = frame.extent
+    x, y, half = (left + right) / 2, (bottom + top) / 2, times * max(right - left, top - bottom) / 2
+    return replace(frame, extent=(x - PIXEL_M / 2, y - half, x + PIXEL_M / 2, y + half))
 
 
 def _relation() -> Element:
@@ -150,7 +170,7 @@ def _dock() -> Element:
         "area": 2,
         "x": 0,
         "y": 0,
-        "width": 600,
+        "width": DOCK_PX,
         "height": 600,
     }
     return element("mapViewDocks", None, element("view", view))
@@ -185,8 +205,10 @@ def _properties(stamp: Sequence[str]) -> Element:
 
 
 def _bookmarks(site: Site, decision: Decision, frame: Frame) -> Element:
-    """The site, then each cluster of changes that stand, the one with the surest first."""
-    places = [("site", site.name, _around(site)), *_clusters(decision)]
+    """The site, then each change that stands with `CONTEXT_M` of ground around it, in the order of the table."""
+    alerts = [alert for alert in decision.alerts if alert.status is not Status.WITHDRAWN]
+    alerts.sort(key=lambda alert: (alert.kind is not Kind.NEW_STRUCTURE, -alert.confidence, alert.id))
+    places = [("site", site.name, _around(site)), *map(_place, alerts[:MAX_BOOKMARKS])]
     shape = "POLYGON(({0} {1}, {2} {1}, {2} {3}, {0} {3}, {0} {1}))"
     marks = [
         element(
@@ -199,19 +221,9 @@ def _bookmarks(site: Site, decision: Decision, frame: Frame) -> Element:
     return element("Bookmarks", None, *marks)
 
 
-def _clusters(decision: Decision) -> list[tuple[str, str, tuple[float, float, float, float]]]:
-    """(id, name, extent) of alerts that lie closer than two reaches to each other."""
-    alerts = [alert for alert in decision.alerts if alert.status is not Status.WITHDRAWN]
-    joined = shapely.get_parts(shapely.union_all([alert.outline.buffer(CLUSTER_M) for alert in alerts]))
-    tree = shapely.STRtree(joined)
-    members: dict[int, list[Alert]] = {}
-    for alert in sorted(alerts, key=lambda alert: (-alert.confidence, alert.id)):
-        members.setdefault(int(tree.query(alert.outline, predicate="intersects")[0]), []).append(alert)
-    found = []
-    for index, inside in list(members.items())[:MAX_BOOKMARKS]:
-        many = f"{len(inside)} changes, newest {max(alert.first_seen for alert in inside)}"
-        labels = ", ".join(alert.label for alert in inside[:3] if alert.label)
-        name = f"{labels}: {many}" if len(inside) > 1 else f"{labels}: {inside[0].kind.value}, {inside[0].first_seen}"
-        left, bottom, right, top = (float(edge) for edge in joined[index].bounds)
-        found.append((inside[0].id, name, (left, bottom, right, top)))
-    return found
+def _place(alert: Alert) -> tuple[str, str, tuple[float, float, float, float]]:
+    """(id, name, extent) of a bookmark."""
+    left, bottom, right, top = (float(edge) for edge in alert.outline.bounds)
+    reach = CONTEXT_M / 2
+    name = f"{alert.label or alert.id}: {alert.kind.value}, {alert.first_seen}"
+    return alert.id, name, (left - reach, bottom - reach, right + reach, top + reach)

@@ -53,11 +53,14 @@ _TABS = {
     "Stamp": ("reviewer", "reviewed_at"),
 }
 _HIDDEN = ("fid", "site", "picture", "no_picture", "confidence")
-_FIRST_COLUMNS = ("label", "verdict", "note", "kind", "sureness", "area_m2", "first_seen", "status")
+# the first cell is the current one of a table that opens: a letter there gives the first verdict
+_FIRST_COLUMNS = ("verdict", "label", "note", "kind", "sureness", "area_m2", "first_seen", "status")
 _REVIEWER = 'if("verdict" is null and "note" is null, null, @user_account_name)'
 _WANTS_NOTE = (
     "\"verdict\" is null or \"verdict\" not in ('no change','other change') or length(trim(coalesce(\"note\",''))) > 0"
 )
+ORDER = 'if("status" = \'withdrawn\', 0, if("kind" = \'new structure\', 2, 1)) + coalesce("confidence", 1) / 2'
+"""Sort key of table and atlas: new structures, other changes, withdrawn ones; the surest first in each."""
 NAME = """coalesce("label", if("change_id" is null, 'D' || "fid", "change_id"))"""
 """How a change is called: its label; D and the row number where the analyst drew it."""
 SURENESS = (
@@ -136,11 +139,11 @@ def _computed(name: str, expression: str) -> Element:
 
 
 def _table() -> Element:
-    """Verdicts first, surest on top."""
+    """Verdicts first; rows by `ORDER`."""
     names = (*_FIRST_COLUMNS, *(name for name in FIELDS if name not in _FIRST_COLUMNS))
     columns = [element("column", {"type": "field", "name": name, "hidden": int(name in _HIDDEN), "width": -1})
                for name in names]  # fmt: skip
-    order = {"actionWidgetStyle": "dropDown", "sortExpression": '"confidence"', "sortOrder": 1}
+    order = {"actionWidgetStyle": "dropDown", "sortExpression": ORDER, "sortOrder": 1}
     return element("attributetableconfig", order, element("columns", None, *columns))
 
 

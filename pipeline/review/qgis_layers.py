@@ -9,6 +9,7 @@ from pipeline.model.bands import Band
 from pipeline.review.qgis_raster import Stretches, evidence, false_colour, pipe, true_colour
 from pipeline.review.qgis_style import STYLES, change_style, labelled, single
 from pipeline.review.qgis_xml import Element, element, option, reference_system
+from pipeline.review.through_time import Shown
 
 LAYERS = (
     ("changes", "Changes", "Review"),
@@ -25,6 +26,8 @@ LAYERS = (
     ("provenance", "Provenance", "Tables"),
 )
 """(name, title, group), the top of the tree first: that is also the order of drawing."""
+THROUGH_TIME, LOOKS = "Through time", "Looks"
+"""Theme and group of the rasters of looks, of which the time slider shows one at a time."""
 THEMES = {
     "Before": ("changes", "aoi", "before"),
     "After": ("changes", "aoi", "after"),
@@ -40,7 +43,7 @@ START = "After"
 class Frame:
     """What every part of a project shares: its reference system, (left, bottom, right, top), bands as in the files.
 
-    taken: times of the looks before and after.
+    taken: times of the looks before and after. looks: rasters for the time slider, in time order.
     """
 
     epsg: int
@@ -48,6 +51,7 @@ class Frame:
     bands: tuple[Band, ...]
     stretches: Stretches
     taken: tuple[datetime, datetime]
+    looks: tuple[Shown, ...] = ()
 
     def attributes(self) -> dict[str, float]:
         """The extent as attributes."""
@@ -81,18 +85,34 @@ def layer_elements(frame: Frame) -> list[Element]:
         "news": _vector(frame, "news", "News by night", [], spatial=False, read_only=True),
         "provenance": _vector(frame, "provenance", "Provenance", [], spatial=False, read_only=True),
     }
-    return [made[name] for name, _, _ in LAYERS]
+    made |= {
+        name: _raster(frame, name, title, shown.file, true, during=(shown.time, shown.until))
+        for (name, title, _), shown in zip(_looks(frame), reversed(frame.looks), strict=True)
+    }
+    return [made[name] for name, _, _ in _layers(frame)]
 
 
-def layer_order() -> Element:
+def _looks(frame: Frame) -> list[tuple[str, str, str]]:
+    """(name, title, group) of the rasters of looks, the newest on top."""
+    titles = [(index, f"{shown.time:%Y-%m-%d}") for index, shown in enumerate(frame.looks)]
+    return [(f"look_{index:02d}", title, LOOKS) for index, title in reversed(titles)]
+
+
+def _layers(frame: Frame) -> list[tuple[str, str, str]]:
+    """Every layer, the top of the tree first."""
+    split = next(index for index, (_, _, group) in enumerate(LAYERS) if group == "Tables")
+    return [*LAYERS[:split], *_looks(frame), *LAYERS[split:]]
+
+
+def layer_order(frame: Frame) -> Element:
     """The order of drawing."""
-    return element("layerorder", None, *[element("layer", {"id": layer_id(name)}) for name, _, _ in LAYERS])
+    return element("layerorder", None, *[element("layer", {"id": layer_id(name)}) for name, _, _ in _layers(frame)])
 
 
-def tree() -> Element:
+def tree(frame: Frame) -> Element:
     """The layer tree; what the start theme shows is switched on."""
     groups = []
-    for group in dict.fromkeys(group for _, _, group in LAYERS):
+    for group in dict.fromkeys(group for _, _, group in _layers(frame)):
         leaves = [
             element(
                 "layer-tree-layer",
@@ -104,10 +124,10 @@ def tree() -> Element:
                 },
                 _counted() if name == "changes" else None,
             )
-            for name, title, inside in LAYERS
+            for name, title, inside in _layers(frame)
             if inside == group
         ]
-        head = {"name": group, "expanded": int(group != "Tables"), "checked": "Qt::Checked"}
+        head = {"name": group, "expanded": int(group not in ("Tables", LOOKS)), "checked": "Qt::Checked"}
         groups.append(element("layer-tree-group", head, *leaves))
     return element("layer-tree-group", None, *groups)
 
@@ -117,11 +137,12 @@ def _counted() -> Element:
     return element("customproperties", None, option({"showFeatureCount": "1"}))
 
 
-def themes() -> Element:
+def themes(frame: Frame) -> Element:
     """Map themes; every group has to be listed as checked, or it is switched off."""
-    groups = [element("checked-group-node", {"id": g}) for g in dict.fromkeys(group for _, _, group in LAYERS)]
+    groups = [element("checked-group-node", {"id": g}) for g in dict.fromkeys(group for _, _, group in _layers(frame))]
     presets = []
-    for theme, names in THEMES.items():
+    through_time = ("changes", "aoi", *(name for name, _, _ in _looks(frame)))
+    for theme, names in {**THEMES, **({THROUGH_TIME: through_time} if frame.looks else {})}.items():
         of_changes = "last night" if theme == "Last night" else STYLES[0]
         layers = [
             element(
@@ -135,8 +156,16 @@ def themes() -> Element:
 
 
 def _raster(
-    frame: Frame, name: str, title: str, file: str, renderer: Element, *, gamma: float | None = None
+    frame: Frame,
+    name: str,
+    title: str,
+    file: str,
+    renderer: Element,
+    *,
+    gamma: float | None = None,
+    during: tuple[datetime, datetime | None] | None = None,
 ) -> Element:
+    """during: when the time slider shows it; None for before, after and score, whose time the frame has."""
     manager = element(
         "map-layer-style-manager", {"current": "default"}, element("map-layer-style", {"name": "default"})
     )
@@ -149,20 +178,24 @@ def _raster(
         element("srs", None, reference_system(frame.epsg)),
         element("provider", text="gdal"),
         manager,
-        _shown_while(frame, name),
+        _shown_while(*(during or _pair_time(frame, name))),
         pipe(renderer, frame.stretches.gamma if gamma is None else gamma),
     )
 
 
-def _shown_while(frame: Frame, name: str) -> Element:
-    """The time in which a raster is shown under the time slider.
+def _pair_time(frame: Frame, name: str) -> tuple[datetime, datetime | None]:
+    """When before, after or score is shown under the time slider.
 
     A picture is shown from the day it was taken on, never earlier: it would show buildings before they were built.
     The look before gives way to the look after, and the score belongs to the latter.
     """
-    before, after = (f"{time:%Y-%m-%dT%H:%M:%SZ}" for time in frame.taken)
-    start, end = (before, after) if name.startswith("before") else (after, "")
-    reach = element("fixedRange", None, element("start", text=start), element("end", text=end))
+    before, after = frame.taken
+    return (before, after) if name.startswith("before") else (after, None)
+
+
+def _shown_while(start: datetime, end: datetime | None) -> Element:
+    first, last = (f"{time:%Y-%m-%dT%H:%M:%SZ}" if time else "" for time in (start, end))
+    reach = element("fixedRange", None, element("start", text=first), element("end", text=last))
     return element("temporal", {"enabled": 1, "mode": 0, "fetchMode": 0}, reach)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.review.qgis_form import NAME, SURENESS
+from pipeline.review.qgis_form import NAME, ORDER, SURENESS
 from pipeline.review.qgis_layers import Frame, layer_id
 from pipeline.review.qgis_xml import Element, defined, element, outline_symbol
 
@@ -32,6 +32,10 @@ _PICTURE_FILE = (
     "if(@atlas_featureid is null or \"change_id\" is null, '', "
     "@project_folder || '/timeline/' || \"change_id\" || '.png')"
 )
+CONTEXT_M = 400.0
+"""Ground around an alert on its page and in its bookmark, metres, half of it on each side."""
+_MARGIN = f"100 * {CONTEXT_M:g} / max(bounds_width(@atlas_geometry), bounds_height(@atlas_geometry), 1)"
+"""The same as QGIS counts it: per cent of the outline's size."""
 _TITLE = "[% @project_title %]"
 """Not the name itself: QGIS would evaluate text between `[%` and `%]` in it."""
 
@@ -90,7 +94,7 @@ def _atlas() -> Element:
             "featureFilter": _STANDS,
             "sortFeatures": 1,
             # ascending always: descending, QGIS compares equal keys wrongly and crashes from 17 alerts on
-            "sortKey": '-coalesce("confidence", -1)',
+            "sortKey": f"-({ORDER})",
             "sortAscending": 1,
             "pageNameExpression": NAME,
             "filenamePattern": NAME,
@@ -118,6 +122,7 @@ def _map(frame: Frame, x: float, uid: str, theme: str) -> Element:
         },
         element("Extent", extent),
         element("AtlasMap", {"atlasDriven": 1, "scalingMode": 2, "margin": 2.5}),
+        defined_by={"dataDefinedMapAtlasMargin": f"if(@atlas_featureid is null, 100, {_MARGIN})"},
     )
 
 

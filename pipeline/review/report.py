@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from jinja2 import UndefinedError
+from odc.geo.geom import Geometry
 
 from pipeline.model.errors import ReviewError
 from pipeline.review.contents import Change, Contents, read
 from pipeline.review.features import geojson_feature
 from pipeline.review.folder import Folder, replacing
+from pipeline.review.locator import locate
 from pipeline.review.maps import Map, compact, read_evidence, read_pair
 from pipeline.review.marks import scale_bar
 from pipeline.review.observed import read_observed
@@ -66,6 +68,8 @@ def _write_report(folder: Folder) -> None:
     sentences = summary(contents, observed)
     shown = (cards[change.id] for change in (*first, *folded) if change.id in cards)
     hero = next((card for card in shown if card.strip), None)
+    point = Geometry(contents.aoi.centroid, contents.crs).to_crs("EPSG:4326").geom
+    centre = (point.x, point.y)
     page = render(
         "report.html.j2",
         script="report.js",
@@ -81,6 +85,8 @@ def _write_report(folder: Folder) -> None:
         folded=folded,
         rest=[change for change in first if change.id not in cards],
         dropped=[change for change in contents.changes if change not in contents.shown],
+        centre=centre,
+        locator=locate(*centre),
         overview=_overview(contents, before, after, first, folded),
         before=before,
         after=after,

@@ -12,7 +12,7 @@ from shapely.geometry.base import BaseGeometry
 from pipeline.model.errors import ReviewError
 from pipeline.model.site import Site
 from pipeline.review.geoblob import ground
-from pipeline.review.gpkg import LOOK_COLUMNS, SCENE_COLUMNS, WAIT_SECONDS, opened
+from pipeline.review.gpkg import LOOK_COLUMNS, SCENE_COLUMNS, opened
 from pipeline.review.schema import MACHINE
 
 COUNT_SECONDS = 5.0
@@ -30,7 +30,7 @@ class Standing:
     looks: frozenset[str]
 
 
-def read_standing(path: Path, wait: float = WAIT_SECONDS) -> Standing | None:
+def read_standing(path: Path, wait: float | None = None) -> Standing | None:
     """What the results in a review file rest on; None where there is no file. Raises ReviewError as `opened`."""
     if not path.exists():
         return None
@@ -71,7 +71,7 @@ def check_place(standing: Standing | None, site: Site, path: Path) -> None:
             raise ReviewError(what, str(path), mend)
 
 
-def state(path: Path, wait: float = WAIT_SECONDS) -> str:
+def state(path: Path, wait: float | None = None) -> str:
     """Digest of all that the machine has written into a file: it changes with a run, an older copy, a hand edit of its
     columns, and not with verdicts or outlines of the analyst. Raises ReviewError as `opened`.
     """

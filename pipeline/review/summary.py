@@ -178,7 +178,8 @@ def _half(observed: Observed) -> list[str]:
     if not missed:
         return []
     size, share = missed[-1]
-    return [f"{100 * share:.0f} % of buildings of {size} were found in a test"]
+    where = "" if curve.own else " at another site"
+    return [f"{100 * share:.0f} % of buildings of {size} were found in a test{where}"]
 
 
 def unseen_words(share: float) -> str:

@@ -203,7 +203,7 @@ class Ledger:
         return {(str(change_id), str(status)) for change_id, status in rows}
 
     def tell(self, channel: str, news: Mapping[str, Iterable[tuple[str, str]]]) -> None:
-        """Mark by site the (change_id, status) that a channel delivered, all in one transaction; none: nothing was pending."""
+        """Mark the (change_id, status) that a channel delivered, by site, in one transaction; a site may have none."""
         with self._transaction():
             for site, events in news.items():
                 self._tell(site, channel, events)

@@ -71,9 +71,7 @@ def _write(path: Path, registry: CollectorRegistry) -> None:
         write_to_textfile(str(path), registry)
     except OSError as fault:
         what = f"the metrics cannot be written: {fault.strerror or fault}"
-        raise ReviewError(
-            what, str(path), "see to the disk and to what stands there; the results are published"
-        ) from fault
+        raise ReviewError(what, str(path), "check the disk and the path; the results are published") from fault
 
 
 def _write_counts(out: Path, ids: Sequence[str], scenes: Gauge, alerts: Gauge) -> None:

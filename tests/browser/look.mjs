@@ -1,10 +1,11 @@
-// Opens a page in Chromium without a network and prints, as JSON, what it did: node look.mjs PAGE.html SHOTS_FOLDER
+// Opens a page in Chromium without a network and prints, as JSON, what it did: node look.mjs PAGE.html SHOTS_FOLDER [open]
+// With `open` it only opens the page.
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
 import { chromium } from "playwright-core";
 
-const [page_path, shots] = process.argv.slice(2);
+const [page_path, shots, only] = process.argv.slice(2);
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
@@ -29,6 +30,11 @@ found.seconds = (Date.now() - begun) / 1000;
 found.busy = (await meter.send("Performance.getMetrics")).metrics.find((m) => m.name === "ProcessTime")?.value;
 found.hacked = await page.evaluate(() => window.hacked ?? null);
 found.images = await page.evaluate(() => [...document.querySelectorAll("img")].filter((i) => i.loading !== "lazy").every((i) => i.naturalWidth > 0));
+if (only === "open") {
+  console.log(JSON.stringify(found));
+  await browser.close();
+  process.exit(0);
+}
 
 const slider = page.locator("#slider");
 if (await slider.count()) {

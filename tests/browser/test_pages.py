@@ -1,13 +1,18 @@
 import re
+import subprocess
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from pipeline.review.index import write_index
+from tests.browser.conftest import HERE
 from tests.review import made
 from tests.review.conftest import put
+from tests.review.reviewing import reviewing
+from tests.review.test_server import ask
 
 pytestmark = pytest.mark.browser
 HOSTILE = "<script>window.hacked = 1; alert(1)</script> \"'><img src=x onerror=alert(2)> [% env('HOME') %]"
@@ -30,6 +35,16 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (out / "torn" / "review.gpkg").write_bytes(b"noise" * 500)
     write_index(out)
     return out
+
+
+def test_the_pages_are_valid_html(packages, pages, tmp_path):
+    with reviewing(pages / "plain") as address:
+        (tmp_path / "review.html").write_text(ask(address, f"/?{urlsplit(address).query}")[1], encoding="utf-8")
+    files = [pages / "index.html", pages / "plain" / "report.html", pages / "hostile" / "report.html"]
+    program = HERE / "node_modules" / ".bin" / "html-validate"
+    command = [program, "-c", HERE / "htmlvalidate.json", *files, tmp_path / "review.html"]
+    done = subprocess.run(command, cwd=HERE, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout[-3000:]
 
 
 def share(clip: str) -> float:
@@ -100,5 +115,5 @@ def test_a_report_of_a_thousand_alerts_opens_within_three_seconds(look, tmp_path
     alerts = [made.alert(n, row=n % 50, col=(n // 50) * 2, outline=made.outline(n % 50, n // 50 * 2, 1, 1))
               for n in range(1000)]  # fmt: skip
     put(tmp_path / "crowd", alerts, made.looks(count=8), after_scene="scene-07", max_timelines=24)
-    seen = look(tmp_path / "crowd" / "report.html")
+    seen = look(tmp_path / "crowd" / "report.html", "open")
     assert 0 < seen["busy"] < 3.0 and seen["console"] == []

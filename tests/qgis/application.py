@@ -31,6 +31,7 @@ def look():
     found["canvases"] = len(canvases)
     found["docked theme"] = [c.theme() for c in others]
     found["filtered by time"] = main.mapSettings().isTemporal()
+    found["scales"] = [main.scale() / c.scale() for c in others]
     centre = main.extent().center()
     main.setExtent(QgsRectangle(centre.x() + 20, centre.y() + 20, centre.x() + 120, centre.y() + 120))
     main.refresh()
@@ -42,6 +43,7 @@ def after_moving(main, others):
     found["apart"] = [
         max(abs(c.extent().center().x() - here.x()), abs(c.extent().center().y() - here.y())) for c in others
     ]
+    found["scales"] += [main.scale() / c.scale() for c in others]
     layer = QgsProject.instance().mapLayer("groundbreak_changes")
     layer.startEditing()
     iface.openFeatureForm(layer, next(layer.getFeatures()), False, False)

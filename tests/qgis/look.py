@@ -16,8 +16,8 @@ from qgis.core import (
     QgsExpression,
     QgsExpressionContext,
     QgsExpressionContextUtils,
-    QgsFeatureRequest,
     QgsLayoutExporter,
+    QgsLayoutItemMap,
     QgsMapRendererParallelJob,
     QgsMapSettings,
     QgsProject,
@@ -165,7 +165,8 @@ for feature in changes.getFeatures():
     rule = symbol.symbolLayer(0).dataDefinedProperties().property(QgsSymbolLayer.PropertyStrokeStyle)
     found["lines"][feature["change_id"]] = rule.value(render.expressionContext())[0] if rule.isActive() else None
 changes.renderer().stopRender(render)
-found["slider"] = {}
+found["slider"], found["looks"] = {}, {}
+looks = {i: each for i, each in project.mapLayers().items() if i.startswith("groundbreak_look_")}
 for day in ("2023-02-01", "2023-02-25", "2023-04-15", "2023-07-25", "2023-08-20"):
     begin = QDateTime.fromString(day + "T00:00:00Z", Qt.ISODate)
     span = QgsDateTimeRange(begin, begin.addDays(1))
@@ -175,7 +176,10 @@ for day in ("2023-02-01", "2023-02-25", "2023-04-15", "2023-07-25", "2023-08-20"
         if project.mapLayer(f"groundbreak_{name}").temporalProperties().isActive()
         and project.mapLayer(f"groundbreak_{name}").temporalProperties().isVisibleInTemporalRange(span)
     ]
-found["bookmarks"] = [mark.name() for mark in project.bookmarkManager().bookmarks()]
+    found["looks"][day] = [
+        each.name() for each in looks.values() if each.temporalProperties().isVisibleInTemporalRange(span)
+    ]
+found["bookmarks"] = {mark.name(): mark.extent().width() for mark in project.bookmarkManager().bookmarks()}
 found["time"] = project.timeSettings().temporalRange().begin().toString("yyyy-MM-dd")
 found["relations"] = [each.isValid() for each in project.relationManager().relations().values()]
 layout = project.layoutManager().layoutByName("Alerts")
@@ -183,6 +187,12 @@ atlas = layout.atlas()
 found["atlas"] = [atlas.enabled(), atlas.coverageLayer().id(), atlas.updateFeatures()]
 atlas.beginRender()
 atlas.first()
+outline = layout.reportContext().feature().geometry().boundingBox()
+found["first page"] = [
+    [item.extent().width() - max(outline.width(), outline.height()), item.scale()]
+    for item in layout.items()
+    if isinstance(item, QgsLayoutItemMap)
+]
 exporter = QgsLayoutExporter(layout)
 pages = QgsLayoutExporter.ImageExportSettings()
 pages.dpi = 100
@@ -192,7 +202,10 @@ if atlas.count() <= 20:
     pdf.dpi = 100
     result, _ = QgsLayoutExporter.exportToPdf(atlas, str(pictures / "alerts.pdf"), pdf)
     found["pdf"] = int(result)
-found["first of atlas"] = sorted((f["confidence"] for f in changes.getFeatures(QgsFeatureRequest())), reverse=True)[0]
+found["pages"] = []
+for page in range(min(atlas.count(), 20)):
+    atlas.seekTo(page)
+    found["pages"].append(layout.reportContext().feature()["label"])
 rasters = {}
 for name in ("before", "after", "score"):
     raster = QgsRasterLayer(f"{folder}/{name}.tif", name)

@@ -34,5 +34,7 @@ def test_the_analyst_sees_before_beside_after_at_once_and_nothing_asks_her(envir
     assert seen["project"] == "review.qgz" and "Made Place" in seen["title"]
     assert seen["windows"] == [] and not seen["dirty"] and not seen["filtered by time"]
     assert seen["canvases"] == 2 and seen["docked theme"] == ["Before"]
+    # at opening and after the main map was moved
+    assert seen["scales"] == [pytest.approx(1, abs=0.05)] * 2
     assert seen["apart"] == [pytest.approx(0, abs=1.0)]
     assert ["to do", "construction", "other change", "no change", "uncertain"] in seen["choices"]

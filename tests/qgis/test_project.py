@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.model.alert import Kind
-from pipeline.review.qgis_form import TO_DO
+from pipeline.review.qgis_form import ORDER, TO_DO
 from tests.review import made
 from tests.review.conftest import put
 
@@ -33,7 +33,8 @@ def seen(run, folder, tmp_path_factory):
 
 def test_every_layer_is_valid_and_qgis_has_nothing_to_complain_about(seen):
     assert seen["read"] and seen["bad"] == 0 and not seen["error"]
-    assert len(seen["valid"]) == 12 and all(seen["valid"].values())
+    # twelve, and a raster for each of the four looks at the ends of brackets and pairs
+    assert len(seen["valid"]) == 12 + 4 and all(seen["valid"].values())
     assert seen["messages"] == []
     assert seen["crs"] == "EPSG:32652" and seen["template"]
 
@@ -84,7 +85,7 @@ def test_the_form_serves_the_analyst_in_the_project_and_from_the_file_alone(seen
     assert layer["picture"] == "timeline/a000000000000000.png"
     assert "/pair/" in layer["tip"] and "/timeline/" in layer["tip"]
     assert layer["time"] == [True, "first_seen"]
-    assert layer["rows"] == [TO_DO] and layer["sort"] == '"confidence"'
+    assert layer["rows"] == [TO_DO] and layer["sort"] == ORDER
     assert layer["types"]["first_seen"] == "Date" and layer["types"]["reviewed_at"] == "DateTime"
 
 
@@ -106,11 +107,17 @@ def test_switching_styles_keeps_the_form(seen):
 def test_the_atlas_makes_a_page_an_alert_even_where_confidences_are_equal(seen):
     assert seen["atlas"] == [True, "groundbreak_changes", 20]
     assert seen["page"] == 0 and seen["pdf"] == 0
+    # new structures first, the surest on top; both maps in one scale with 400 m around the outline
+    assert seen["pages"][0] == "A1" and {int(label[1:]) % 2 for label in seen["pages"][:10]} == {1}
+    assert [context for context, _ in seen["first page"]] == [pytest.approx(400, rel=0.02)] * 2
+    assert len({round(scale) for _, scale in seen["first page"]}) == 1
     assert (seen["pictures"] / "alerts.pdf").read_bytes().startswith(b"%PDF")
 
 
 def test_bookmarks_time_and_relation_are_there(seen):
-    assert HOSTILE in seen["bookmarks"] and len(seen["bookmarks"]) > 1
+    assert HOSTILE in seen["bookmarks"] and len(seen["bookmarks"]) == 1 + 20
+    # an outline of 80 m with 200 m on each side
+    assert seen["bookmarks"]["A1: new structure, 2023-03-21"] == pytest.approx(480)
     assert seen["time"] == "2023-01-05" and seen["relations"] == [True]
 
 
@@ -123,6 +130,19 @@ def test_the_time_slider_shows_no_picture_before_the_day_it_was_taken(seen):
         "2023-07-25": ["before", "before_fc"],
         "2023-08-20": ["after", "after_fc", "score"],
     }
+
+
+def test_the_time_slider_shows_the_looks_at_the_ends_of_the_brackets_one_at_a_time(seen):
+    # the bracket is 6 to 21 March: no raster of a day before the 21st is taken after it, and none shows the roof
+    assert seen["looks"] == {
+        "2023-02-01": [],
+        "2023-02-25": ["2023-02-19"],
+        "2023-04-15": ["2023-03-21"],
+        "2023-07-25": ["2023-03-21"],
+        "2023-08-20": ["2023-08-03"],
+    }
+    themes = {name: [each.removeprefix("groundbreak_") for each in ids] for name, ids in seen["themes"].items()}
+    assert themes["Through time"] == ["changes", "aoi", "look_03", "look_02", "look_01", "look_00"]
 
 
 def test_each_outline_has_its_label_and_a_line_for_its_change_type(seen):

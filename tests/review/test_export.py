@@ -8,6 +8,7 @@ import zipfile
 from dataclasses import replace
 from pathlib import Path
 
+import geopandas
 import numpy as np
 import pystac
 import pytest
@@ -19,9 +20,10 @@ from pipeline.model.errors import GroundbreakError, ReviewError, UsageError
 from pipeline.review.export import KINDS, export
 from pipeline.review.folder import Folder
 from pipeline.review.lonlat import bounds, to_lonlat
+from pipeline.review.report import write_report
 from tests.review import made
 from tests.review.conftest import put
-from tests.review.review_files import TWO, judge
+from tests.review.review_files import TWO, connect, judge
 
 HOSTILE = '=HYPERLINK("http://x","<script>&\'")'
 
@@ -223,3 +225,25 @@ def test_an_unknown_form_and_a_missing_site_are_one_clear_line(judged, tmp_path)
         export(judged, "shapefile")
     with pytest.raises(ReviewError, match="groundbreak detect"):
         export(Folder(tmp_path / "nowhere"), "csv")
+
+
+def test_the_providers_items_are_one_click_away_in_report_and_exports_and_nothing_else_is_a_link(judged, tmp_path):
+    before = "https://provider.example/items/before?a=1&b=2"
+    items = {"scene-04": [before], "scene-14": ["javascript:alert(1)", "/work/local.json"]}
+    with connect(judged.path) as db:
+        db.execute("UPDATE provenance SET value = ? WHERE key = 'items'", [json.dumps(items)])
+    (feature,) = json.loads(export(judged, "geojson").read_text())["features"]
+    assert (feature["properties"]["before_item"], feature["properties"]["after_item"]) == (before, None)
+    rows = list(csv.DictReader(io.StringIO(export(judged, "csv").read_bytes().decode("utf-8-sig"), newline="")))
+    assert (rows[0]["before_item"], rows[0]["after_item"], rows[0]["simulated"]) == (before, "", "")
+    table = geopandas.read_parquet(export(judged, "geoparquet"))
+    assert list(table["before_item"]) == [before] * 2 and list(table["label"]) == ["A1", "A2"]
+    assert set(table["attribution"]) == {"Contains modified Copernicus Sentinel data"}
+    with zipfile.ZipFile(export(judged, "kml")) as archive:
+        space = {"k": "http://www.opengis.net/kml/2.2"}
+        page = fromstring(archive.read("doc.kml")).find(".//k:Placemark/k:description", space).text
+    assert f'<a href="{before.replace("&", "&amp;")}">look before at the provider</a>' in page
+    write_report(judged)
+    report = judged.report.read_text(encoding="utf-8")
+    links = re.findall(r'<a[^>]* href="([^"#]+)"', report)
+    assert before.replace("&", "&amp;") in links and "javascript" not in report and "local.json" not in report

@@ -43,4 +43,7 @@ def test_a_thousand_sites_make_a_page_below_two_megabytes(tmp_path, published, m
         (folder / "review.gpkg").touch()
     page = write_index(tmp_path)
     assert page.stat().st_size < 2_000_000
-    assert page.read_text(encoding="utf-8").count('<th scope="row">') == 1000
+    text = page.read_text(encoding="utf-8")
+    assert text.count('<th scope="row">') == 1000
+    # each has a dot on the map that leads to it
+    assert text.count('/report.html" aria-label="') == 1000 and 'class="land" d="M' in text

@@ -7,6 +7,7 @@ import pytest
 import rasterio
 
 from pipeline.review.contents import read
+from pipeline.review.detection_default import TARGET, default_curve
 from pipeline.review.folder import Folder
 from pipeline.review.observed import UNREADABLE, Gap, read_curve, read_observed
 from pipeline.review.report import write_report
@@ -58,13 +59,28 @@ def test_refused_scenes_are_counted_by_reason(folder):
 
 
 def test_the_curve_of_a_site_stands_in_a_report_made_after_it_was_measured(folder):
-    assert "was not measured" in page(folder)
+    assert "looks of another site" in page(folder)
     rows = {"20x20 m": [[0.2, 0.1, 0.4], [0.5, 0.09, 0.91], [None, None, None]], "60x100 m": [[1.0, 0.6, 1.0]] * 3}
     record = {"sentence": "A curve of its own.", "within": [3, 5, 10], "rows": rows}
     (folder / "sensitivity.json").write_text(json.dumps(record))
     text = page(folder)
     assert "A curve of its own." in text and "50 % (9 to 91)" in text and "no trial" in text
-    assert "50 % of buildings of 20x20 m were found in a test" in text and "was not measured" not in text
+    assert "50 % of buildings of 20x20 m were found in a test." in text and "another site" not in text
+
+
+def test_what_could_have_been_missed_is_answered_by_the_curve_of_looks_that_scatter_as_much(folder):
+    levels = json.loads(TARGET.read_text())["levels"]
+    quiet, *_, loud = sorted(level["noise"] for level in levels)
+    assert default_curve(0.0)["noise"] == quiet and default_curve(quiet + 1e-6)["noise"] > quiet
+    assert default_curve(1.0)["noise"] == loud and default_curve(float("nan")) is None
+    # the looks here scatter by 0.003 of reflectance
+    text = page(folder)
+    assert "Not measured here" in text and "(0.0030 here)" in text and "groundbreak sensitivity made-place" in text
+    share = default_curve(0.003)["rows"]["30x60 m"][1][0]
+    assert f"30x60 m in {share:.0%}" in text and "the looks of another site" in text
+    with connect(folder) as db:
+        db.execute("DELETE FROM provenance WHERE key = 'noise'")
+    assert "was not measured" in page(folder)
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"sentence"', '{"rows": 3, "sentence": "x"}'])

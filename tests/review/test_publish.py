@@ -5,6 +5,7 @@ import sqlite3
 import struct
 import zipfile
 from dataclasses import replace
+from datetime import date
 
 import numpy as np
 import pytest
@@ -12,14 +13,15 @@ import rasterio
 import shapely
 
 from pipeline.model.alert import Status
-from pipeline.model.errors import ReviewError
+from pipeline.model.errors import ReviewError, UsageError
 from pipeline.review import gpkg
-from pipeline.review.folder import make, staging
+from pipeline.review.folder import Folder, make, staging
 from pipeline.review.geoblob import decode, encode
 from pipeline.review.marks import caption
 from pipeline.review.rasters import write_look
 from pipeline.review.schema import ANALYST, MACHINE
 from pipeline.review.stretch import Stretch
+from pipeline.review.through_time import raster_files
 from pipeline.review.timeline import Pictures, write_pictures
 from tests.review import made
 from tests.review.conftest import put
@@ -31,7 +33,9 @@ def test_all_promised_files_are_there_and_nothing_else_is_left(published):
     rasters = {f"{name}.{end}" for name in ("before", "after", "score") for end in ("tif", "qml")}
     pictures = {f"{kind}/{alert.id}.png" for kind in ("timeline", "pair") for alert in TWO}
     strips = {f"looks/{alert.id}.jpg" for alert in TWO}
-    assert names == {"review.gpkg", "review.qgz", "report.html", *rasters, *pictures, *strips}
+    days = {"2023-02-19": "03", "2023-03-06": "04", "2023-03-21": "05", "2023-08-03": "14"}
+    looks = {f"looks/{day}-scene-{number}.tif" for day, number in days.items()}
+    assert names == {"review.gpkg", "review.qgz", "report.html", *rasters, *pictures, *strips, *looks}
 
 
 def test_changes_has_the_columns_that_are_promised(published):
@@ -210,7 +214,7 @@ def test_a_foreign_or_damaged_review_file_stops_everything_before_any_file_is_to
 
 
 def test_a_locked_review_file_is_left_for_the_next_run_with_all_others(folder, monkeypatch):
-    monkeypatch.setattr(gpkg, "WAIT_SECONDS", 0.2)
+    monkeypatch.setenv(gpkg.WAIT_VARIABLE, "0.2")
     before = digests(folder)
     holder = connect(folder)
     holder.execute("BEGIN IMMEDIATE")
@@ -219,6 +223,17 @@ def test_a_locked_review_file_is_left_for_the_next_run_with_all_others(folder, m
     holder.execute("ROLLBACK")
     holder.close()
     assert digests(folder) == before
+
+
+def test_the_waiting_time_for_a_locked_file_comes_from_the_environment(monkeypatch):
+    monkeypatch.delenv(gpkg.WAIT_VARIABLE, raising=False)
+    assert gpkg.lock_seconds() == gpkg.WAIT_SECONDS
+    monkeypatch.setenv(gpkg.WAIT_VARIABLE, "2.5")
+    assert gpkg.lock_seconds() == 2.5
+    for wrong in ("soon", "-1", "nan", "1e9"):
+        monkeypatch.setenv(gpkg.WAIT_VARIABLE, wrong)
+        with pytest.raises(UsageError, match="not a waiting time"):
+            gpkg.lock_seconds()
 
 
 def test_a_fault_while_files_take_their_places_undoes_the_rows(folder):
@@ -324,3 +339,20 @@ def test_a_blob_reads_back_whatever_its_envelope():
     assert decode(blob).equals(shape)
     bare = b"GP\x00\x01" + struct.pack("<i", 32652) + blob[40:]
     assert decode(bare).equals(shape)
+
+
+def test_the_looks_at_the_ends_of_the_brackets_are_rasters_and_those_of_earlier_nights_go(folder):
+    days = ["2023-02-19", "2023-03-06", "2023-03-21", "2023-08-03"]
+    assert [file.name[:10] for file in raster_files(Folder(folder))] == days
+    with rasterio.open(raster_files(Folder(folder))[2]) as raster:
+        assert raster.descriptions == ("B04 red", "B03 green", "B02 blue", "B08 nir")
+        assert raster.read(1).shape == (made.SIZE, made.SIZE) and raster.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+    later = [replace(TWO[0], last_clear_before=date(2023, 4, 5), first_seen=date(2023, 5, 5))]
+    put(folder, later)
+    assert [file.name[:10] for file in raster_files(Folder(folder))] == [
+        days[0],
+        days[1],
+        "2023-04-05",
+        "2023-05-05",
+        days[3],
+    ]

@@ -2,6 +2,7 @@ import base64
 import json
 import re
 from html.parser import HTMLParser
+from urllib.parse import urlsplit
 
 import pytest
 import rasterio
@@ -18,6 +19,8 @@ from pipeline.review.stretch import Stretch
 from tests.review import made
 from tests.review.conftest import put
 from tests.review.review_files import TWO, judge, rows
+from tests.review.reviewing import reviewing
+from tests.review.test_server import ask
 
 HOSTILE = "<script>window.hacked = 1</script> \"'>"
 
@@ -208,3 +211,22 @@ def test_a_map_shows_the_ground_that_was_measured_and_outlines_lie_right_on_it(f
     assert before.path(made.outline(10, 27, 6, 8)).startswith("M18.0 16.0")
     # the second alert lies at row 30, column 30
     assert veil.pixels[32, 30 - 17 + 2, 3] > 100 and veil.pixels[50, 20, 3] == 0
+
+
+def test_every_word_of_the_trade_on_a_page_is_explained_there(folder):
+    pages = {"report": (folder / "report.html").read_text(encoding="utf-8")}
+    pages["index"] = write_index(folder.parent).read_text(encoding="utf-8")
+    with reviewing(folder) as address:
+        pages["review"] = ask(address, f"/?{urlsplit(address).query}")[1]
+    for name, page in pages.items():
+        body, _, help_ = page.partition('<details class="help">')
+        explained = {word.lower() for word in re.findall(r"<dt>([^<]+)</dt>", help_.partition("</details>")[0])}
+        text = re.sub(r"<(script|style|svg)\b.*?</\1>|<[^>]+>", " ", body, flags=re.DOTALL).lower()
+        used = {word for word in TRADE if re.search(rf"\b{word}", text)}
+        assert len(used) >= 2 and used <= explained, (name, used - explained)
+
+
+TRADE = (
+    "look", "scene", "persistent", "finished", "withdrawn", "verdict", "confidence", "score", "brightness", "ndvi",
+    "shift", "offset", "clear share", "reference system", "simulated", "to do", "new structure", "settings", "label",
+)  # fmt: skip

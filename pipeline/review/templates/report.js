@@ -119,5 +119,6 @@ for (const link of document.querySelectorAll(".link")) {
 if (window.matchMedia("(min-width: 60rem)").matches) for (const part of document.querySelectorAll("#changes ~ .list details.more")) part.open = true;
 const reveal = () => { for (let part = document.getElementById(decodeURIComponent(location.hash.slice(1))); part; part = part.parentElement) if (part.tagName === "DETAILS") part.open = true; };
 window.addEventListener("hashchange", reveal);
-window.addEventListener("beforeprint", () => { for (const part of document.querySelectorAll("details")) part.open = true; });
+// what a reader has folded away on the screen is not printed either: other change types
+window.addEventListener("beforeprint", () => { for (const part of document.querySelectorAll("details:not(#others)")) if (!part.closest("#others")) part.open = true; });
 reveal();

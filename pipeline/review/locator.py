@@ -1,0 +1,123 @@
+"""Small maps of where a site lies: coastlines, borders and country names of Natural Earth, as SVG paths.
+
+The data are made by docs/make_world.py.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from shapely.geometry import LineString, Polygon, box
+from shapely.geometry.base import BaseGeometry
+
+UNITS = 100.0
+"""The file has hundredths of a degree."""
+WIDE_DEG, HIGH_DEG = 14.0, 9.0
+"""What a locator shows, degrees of latitude; longitudes are stretched by the cosine of the latitude."""
+MAX_LATITUDE = 80.0
+WORLD_TOLERANCE_DEG = 0.35
+"""A quarter of a pixel of the world map on a screen of 1,600 pixels."""
+WORLD_MIN_AREA_DEG2 = 1.0
+MIN_LABEL_SHARE = 0.03
+"""Part of the map that a country takes from which its name is written."""
+
+
+LETTER_DEG = 0.26
+"""About the width of a letter: a name that would be cut by the edge of the map is left out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Locator:
+    """A map in SVG coordinates of `size`. land, borders: paths; site: its point; names: (x, y, name)."""
+
+    size: tuple[float, float]
+    land: str
+    borders: str
+    site: tuple[float, float]
+    names: tuple[tuple[float, float, str], ...]
+
+
+@cache
+def _world() -> dict[str, Any]:
+    text = files("pipeline.review").joinpath("world", "world.json").read_text(encoding="utf-8")
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def _points(flat: Sequence[int]) -> list[tuple[float, float]]:
+    return [(x / UNITS, y / UNITS) for x, y in zip(flat[::2], flat[1::2], strict=True)]
+
+
+@cache
+def _land() -> tuple[BaseGeometry, ...]:
+    polygons = [Polygon(_points(outer), [_points(hole) for hole in holes]) for outer, *holes in _world()["land"]]
+    return tuple(shapely.make_valid(polygon) for polygon in polygons)
+
+
+def locate(lon: float, lat: float) -> Locator:
+    """The map around a point."""
+    lat = max(-MAX_LATITUDE, min(MAX_LATITUDE, lat))
+    stretch = 1 / math.cos(math.radians(lat))
+    half_wide, half_high = WIDE_DEG / 2 * stretch, HIGH_DEG / 2
+    frame = box(lon - half_wide, lat - half_high, lon + half_wide, lat + half_high)
+
+    def placed(points: NDArray[Any]) -> NDArray[Any]:
+        shifted: NDArray[np.float64] = (points - np.array((lon - half_wide, lat + half_high))) * np.array(
+            (1 / stretch, -1.0)
+        )
+        return shifted
+
+    def drawn(shapes: Sequence[BaseGeometry]) -> list[BaseGeometry]:
+        found = []
+        # the map may reach over the 180th meridian
+        for turn in (-360.0, 0.0, 360.0):
+            moved = [
+                shapely.transform(shape, lambda points, turn=turn: points + np.array((turn, 0.0))) for shape in shapes
+            ]
+            cut = shapely.clip_by_rect(moved, *frame.bounds) if moved else []
+            found += [shapely.transform(shape, placed) for shape in cut if not shape.is_empty]
+        return found
+
+    names = []
+    for name, rings in _world()["countries"].items():
+        for shape in drawn([shapely.make_valid(Polygon(_points(ring))) for ring in rings]):
+            if shape.area >= MIN_LABEL_SHARE * WIDE_DEG * HIGH_DEG:
+                at = shape.representative_point()
+                reach = LETTER_DEG * len(name) / 2
+                if reach < at.x < WIDE_DEG - reach:
+                    names.append((round(at.x, 2), round(at.y, 2), str(name)))
+    borders = drawn([LineString(_points(line)) for line in _world()["borders"]])
+    return Locator(
+        size=(WIDE_DEG, HIGH_DEG), land=svg_path(drawn(_land())), borders=svg_path(borders),
+        site=(WIDE_DEG / 2, HIGH_DEG / 2), names=tuple(names),
+    )  # fmt: skip
+
+
+@cache
+def world_path() -> str:
+    """The land of the world, longitude to the right and latitude downwards, coarse."""
+    shapes = [shape.simplify(WORLD_TOLERANCE_DEG) for shape in _land() if shape.area >= WORLD_MIN_AREA_DEG2]
+    return svg_path(
+        [shapely.transform(shape, lambda points: points * np.array((1.0, -1.0))) for shape in shapes], digits=1
+    )
+
+
+def svg_path(shapes: Sequence[BaseGeometry], digits: int = 2) -> str:
+    """Lines and rings as the `d` of a path."""
+    parts = []
+    for shape in shapes:
+        for part in shapely.get_parts(shape):
+            rings = [part.exterior, *part.interiors] if part.geom_type == "Polygon" else [part]
+            for ring in rings:
+                if ring.geom_type not in ("LinearRing", "LineString"):
+                    continue
+                points = [f"{round(x, digits):g} {round(y, digits):g}" for x, y in ring.coords]
+                parts.append("M" + "L".join(points) + ("Z" if part.geom_type == "Polygon" else ""))
+    return "".join(parts)
