@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import geopandas
 import numpy as np
+import pandas
 import pyogrio
 from numpy.typing import ArrayLike, NDArray
 
 from pipeline.catalogue.environment import check_certificates, check_proj, share_network_settings
 from pipeline.correct.alignment import Options, estimate
-from pipeline.model.errors import ReviewError, UsageError
+from pipeline.model.errors import UsageError
 from pipeline.model.imagery import Alignment
 from pipeline.model.settings import Settings, override
 from pipeline.model.site import Site
@@ -27,6 +28,8 @@ from pipeline.run.stack import open_stack as stack_of
 if TYPE_CHECKING:
     import xarray
 
+PHASES, PHASE_COLUMNS = "phases", ("change_id", "state", "from", "to", "probability")
+"""The table of phases in a review file, and the columns that it has at least."""
 Pathish = str | PathLike[str]
 Files = Pathish | Sequence[Pathish] | None
 
@@ -136,15 +139,38 @@ def changes(folder: Pathish) -> geopandas.GeoDataFrame:
 
         groundbreak.changes("out/my-site").query("status == 'confirmed'")
     """
-    path = Path(folder)
-    file = path if path.suffix == ".gpkg" else Folder(path).gpkg
-    if not file.is_file():
-        raise ReviewError("no results", str(path), "run groundbreak.detect or `groundbreak detect` for this site first")
+    file = _review_file(folder)
     facts = read_provenance(file)
     frame: geopandas.GeoDataFrame = pyogrio.read_dataframe(file, layer="changes")
     frame = frame.set_index("change_id")
     frame.attrs |= facts
     return frame
+
+
+def phases(folder: Pathish) -> pandas.DataFrame:
+    """The table `phases` of a site's results: one row for each change and phase, in order.
+
+    folder: results of one site, `out/my-site`, or its `review.gpkg`.
+    Columns: change_id, state (vegetated, bare, built, water, other), from, to, probability, and whatever else the table
+        has. The frame is empty where the results have no phases.
+    Raises GroundbreakError where there are no results.
+    """
+    file = _review_file(folder)
+    facts = read_provenance(file)
+    if PHASES not in pyogrio.list_layers(file)[:, 0]:
+        frame = pandas.DataFrame(columns=list(PHASE_COLUMNS))
+    else:
+        frame = pandas.DataFrame(pyogrio.read_dataframe(file, layer=PHASES, read_geometry=False))
+    frame.attrs |= facts
+    return frame
+
+
+def _review_file(folder: Pathish) -> Path:
+    path = Path(folder)
+    file = path if path.suffix == ".gpkg" else Folder(path).gpkg
+    if not file.is_file():
+        raise UsageError("no results", str(path), "run groundbreak.detect or `groundbreak detect` for this site first")
+    return file
 
 
 def register(

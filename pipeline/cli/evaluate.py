@@ -57,14 +57,15 @@ def evaluate(
 
 
 def _each(sought: Sequence[Sought]) -> None:
-    table = narrow("What happened", "change", "size", "found as", "IoU", "area m2", "first seen", "late by")
+    table = narrow("What happened", "change", "found as", "IoU", "area m2", "first seen", "late by")
+    table.columns[0].no_wrap = True
     for each in sought:
         said = ("MISSED", "-", "-", "-", "-")
         if each.found:
             area = f"{each.claimed_m2:,.0f}\nof {each.area_m2:,.0f}"
             late = "-" if each.delay_days is None else f"{each.delay_days} days,\n{each.delay_looks} looks"
             said = (f"{each.called}\n{each.status}", f"{each.iou:.2f}", area, str(each.first_seen), late)
-        table.add_row(each.id, each.size, *said)
+        table.add_row(f"{each.id}\n{each.size}", *said)
     out.print(table)
 
 

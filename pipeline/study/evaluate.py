@@ -30,6 +30,7 @@ SAME_SPOT = (Kind.RESURFACED.value, Kind.DEMOLISHED.value)
 class Sought:
     """A change of the truth and what was claimed of it. Delays from its first day to confirmation.
 
+    claim: id of the alert that fits best. begins: the day on which it could first be seen.
     seen_days: from its first day to the first look in which it was seen. delay_looks, sights: looks in which its ground
     was clear, until it was confirmed and in all; None, 0 where no claim tells.
     """
@@ -40,6 +41,8 @@ class Sought:
     area_m2: float
     found: bool
     confirmed: bool
+    begins: date | None = None
+    claim: str = ""
     claims: int = 0
     called: str = ""
     status: str = ""
@@ -197,7 +200,8 @@ def _is_meant(claim: Claim, truth: Truth, truths: Sequence[Truth]) -> bool:
 
 def _sought(truth: Truth, reviewed: Reviewed, truths: Sequence[Truth]) -> Sought:
     hits = [claim for claim in reviewed.claims if _hits(claim, truth) and _is_meant(claim, truth, truths)]
-    common = {"id": truth.id, "kind": truth.kind, "size": truth.size, "area_m2": float(truth.outline.area)}
+    common = {"id": truth.id, "kind": truth.kind, "size": truth.size, "area_m2": float(truth.outline.area),
+              "begins": truth.begins}  # fmt: skip
     if not hits:
         return Sought(found=False, confirmed=False, **common)  # type: ignore[arg-type]
     best = max(hits, key=lambda claim: (claim.confirmed_at is not None, _iou(claim, truth)))
@@ -206,7 +210,8 @@ def _sought(truth: Truth, reviewed: Reviewed, truths: Sequence[Truth]) -> Sought
         days = (best.confirmed_at - truth.begins).days
         looks = sum(truth.begins <= day <= best.confirmed_at for day in best.clear)
     return Sought(
-        found=True, confirmed=best.confirmed_at is not None, claims=len(hits), called=best.kind, status=best.status,
+        found=True, confirmed=best.confirmed_at is not None, claim=best.id, claims=len(hits), called=best.kind,
+        status=best.status,
         iou=_iou(best, truth), claimed_m2=best.area_m2, first_seen=best.first_seen, delay_days=days, delay_looks=looks,
         seen_days=(best.first_seen - truth.begins).days,
         sights=sum(day >= truth.begins for day in best.clear),

@@ -1,8 +1,10 @@
 """The public package: what it exports, what it returns, and that it and the command give the same."""
 
+import contextlib
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -181,3 +183,26 @@ def test_certificates_of_the_environment_serve_every_library(
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
     with pytest.raises(groundbreak.GroundbreakError, match="certificates cannot be read"):
         groundbreak.open_stack(site, sites=file)
+
+
+def test_phases_are_read_where_there_are_any(sites: Path, tmp_path: Path) -> None:  # noqa: F811
+    groundbreak.detect("place", sites=sites, out=tmp_path / "out")
+    results = tmp_path / "out" / "place"
+    with contextlib.closing(sqlite3.connect(results / "review.gpkg")) as db, db:
+        had = db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'phases'").fetchone()[0]
+        if had:
+            db.execute("DROP TABLE phases")
+            db.execute("DELETE FROM gpkg_contents WHERE table_name = 'phases'")
+    none = groundbreak.phases(results)
+    assert none.empty and {"change_id", "state", "from", "to", "probability"} <= set(none.columns)
+    with contextlib.closing(sqlite3.connect(results / "review.gpkg")) as db, db:
+        db.execute('CREATE TABLE phases (change_id TEXT, state TEXT, "from" TEXT, "to" TEXT, probability REAL)')
+        db.execute("INSERT INTO phases VALUES ('a', 'bare', '2020-05-31', '2020-06-10', 0.9)")
+        db.execute(
+            "INSERT INTO gpkg_contents (table_name, data_type, identifier) VALUES ('phases', 'attributes', 'phases')"
+        )
+    found = groundbreak.phases(results / "review.gpkg")
+    assert list(found.state) == ["bare"] and found.probability.iloc[0] == 0.9
+    assert found.attrs["software"] == f"groundbreak {groundbreak.__version__}"
+    with pytest.raises(groundbreak.GroundbreakError, match="no results"):
+        groundbreak.phases(tmp_path)
