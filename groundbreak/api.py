@@ -1,4 +1,4 @@
-"""The functions of the public package; import them from `groundbreak`."""
+"""The functions of the public package; import them from `groundbreak`. The examples run in a checkout."""
 
 from collections.abc import Mapping, Sequence
 from os import PathLike
@@ -41,7 +41,9 @@ def settings(file: Pathish | None = None, **changes: object) -> Settings:
     changes: keys with two underscores for the dot, such as `decide__min_history=5`.
     Raises GroundbreakError for an unknown key or a value out of range.
 
-        groundbreak.settings(decide__false_alarms_per_100km2_year=1.0)
+    >>> import groundbreak
+    >>> groundbreak.settings(decide__false_alarms_per_100km2_year=1.0).decide.false_alarms_per_100km2_year
+    1.0
     """
     base = read_settings(None if file is None else Path(file))
     return override(base, {name.replace("__", "."): value for name, value in changes.items()}, "settings()")
@@ -53,7 +55,9 @@ def sites(files: Files = None) -> geopandas.GeoDataFrame:
     files: GeoJSON, GeoPackage or KML files or folders; None = `./aois`.
     Raises GroundbreakError where a file or a feature of it cannot be used.
 
-        groundbreak.sites("aois").area_km2.sum()
+    >>> import groundbreak
+    >>> groundbreak.sites("aois/demo.geojson").area_km2.round(2)["february-11-plant-simulated"]
+    np.float64(0.74)
     """
     read = read_aois((), _paths(files), settings())
     for fault in read.faults:
@@ -94,8 +98,10 @@ def open_stack(
         gain and more by look; rejected scenes with reason, value and limit along the dimension `rejected`.
     Raises GroundbreakError where the site or the catalogue cannot be read, or no scene can be used.
 
-        looks = groundbreak.open_stack("southern-carpathians", sites="aois/demo.geojson")
-        ndvi = ...  # docs/python.md
+    >>> import groundbreak
+    >>> looks = groundbreak.open_stack("february-11-plant-simulated", sites="aois/demo.geojson", end="2020-06-30")
+    >>> looks.reflectance.dims, looks.odc.geobox.crs.epsg
+    (('time', 'band', 'y', 'x'), 32652)
     """
     (job,) = _questions([site], sites, catalog, start, end, scenes, Path(out), settings)
     with alone(Path(out)):
@@ -118,8 +124,10 @@ def detect(
     Parameters as in `open_stack`. The files are in `<out>/<site>/`; verdicts in an existing review file are kept.
     Raises GroundbreakError where the site cannot be processed.
 
-        changes = groundbreak.detect("southern-carpathians-simulated", sites="aois/demo.geojson")
-        changes[changes.confidence > 0.9].explore()
+    >>> import groundbreak
+    >>> found = groundbreak.detect("february-11-plant-simulated", sites="aois/demo.geojson", end="2020-06-30")
+    >>> found.index.name, found.crs.to_epsg()
+    ('change_id', 32652)
     """
     folder = Path(out)
     jobs = _questions([site], sites, catalog, start, end, scenes, folder, settings)
@@ -137,7 +145,10 @@ def changes(folder: Pathish) -> geopandas.GeoDataFrame:
     Attributes of the frame (`.attrs`) say which software, settings and looks it comes from.
     Raises GroundbreakError where there are no results.
 
-        groundbreak.changes("out/my-site").query("status == 'confirmed'")
+    >>> import groundbreak
+    >>> _ = groundbreak.detect("february-11-plant-simulated", sites="aois/demo.geojson", end="2020-06-30")
+    >>> groundbreak.changes("out/february-11-plant-simulated").attrs["software"]
+    'groundbreak ...'
     """
     file = _review_file(folder)
     facts = read_provenance(file)
@@ -184,7 +195,12 @@ def register(
         `accepted`, `reliability` 0..1, `sigma_px`, and `reason` where it is not accepted.
     Raises GroundbreakError if the shapes differ.
 
-        groundbreak.register(red_2020, red_2024).shift
+    >>> import groundbreak, numpy as np
+    >>> from scipy.ndimage import gaussian_filter
+    >>> ground = gaussian_filter(np.random.default_rng(4).normal(size=(162, 162)), 1.2)
+    >>> found = groundbreak.register(ground[:-2, :-2], ground[1:-1, 2:])
+    >>> found.accepted, [round(part, 1) for part in found.shift]
+    (True, [-1.0, -2.0])
     """
     first, second = _plane(reference), _plane(target)
     clear = np.isfinite(first) if usable is None else np.asarray(usable, bool)

@@ -58,7 +58,6 @@ def evaluate(
 
 def _each(sought: Sequence[Sought]) -> None:
     table = narrow("What happened", "change", "found as", "IoU", "area m2", "first seen", "late by")
-    table.columns[0].no_wrap = True
     for each in sought:
         said = ("MISSED", "-", "-", "-", "-")
         if each.found:

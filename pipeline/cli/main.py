@@ -21,7 +21,7 @@ Exit codes: 0 done; 1 unexpected fault; 2 wrong usage, settings or input; 3 some
 done; 4 nothing new; 130 interrupted.
 """
 COMMANDS: Mapping[str, str] = {
-    "demo": "the embedded demonstration: real pixels, no network",
+    "demo": "the embedded demonstration: three sites, no network",
     "detect": "find what changed, over a history or in a new scene",
     "nightly": "every site, only what is new",
     "pair": "what was built between two acquisitions",
