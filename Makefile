@@ -21,7 +21,7 @@ help:  ## this list
 	@touch $@
 
 detect: .venv/.ready  ## the demonstration sites, or SITE=id [SCENE=item or .SAFE] [ARGS='...']
-	@$(BREAK) detect $(if $(SITE),$(SITE),--sites aois/demo.geojson) $(if $(SCENE),--scene "$(SCENE)") $(ARGS)
+	@$(BREAK) $(if $(SITE),detect $(SITE) $(if $(SCENE),--scene "$(SCENE)"),demo) $(ARGS)
 
 nightly: .venv/.ready  ## new scenes of every site, notifications [ARGS='...']
 	@$(BREAK) nightly $(ARGS)
@@ -60,8 +60,8 @@ qgis: .venv/.ready  ## the review files in a real QGIS [QGIS='/usr/sbin/chroot D
 browser: .venv/.ready  ## the report in a real browser
 	@$(PY) -m pytest -m browser tests $(ARGS)
 
-archive: .venv/.ready  ## the embedded archive again, from its package, and the simulated site on it
-	@$(PY) aois/demo/make_archive.py && $(PY) aois/demo/make_simulated.py
+archive: .venv/.ready  ## the embedded archive again, from its package, and the simulated sites on it
+	@$(PY) aois/demo/make_archive.py && $(PY) aois/demo/make_simulated.py && $(PY) aois/demo/make_plant.py
 
 clean:  ## everything that can be made again, results excepted
 	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .coverage* htmlcov site

@@ -74,7 +74,7 @@ def main() -> str:
 
 
 def _archive() -> tuple[list[tuple[Chip, ...]], Question]:
-    site = read_sites([SITES]).sites[0]
+    site = next(each for each in read_sites([SITES]).sites if each.id == "southern-carpathians")
     asked = Question(site=site, source=str(site.catalog), collection=None, start=None,
                      until=datetime(2030, 1, 1, tzinfo=UTC), settings=Settings())  # fmt: skip
     question = with_scenes(asked)

@@ -1,6 +1,6 @@
-"""Draws docs/demonstration.png from the results of `make detect`: before, after and outlines of the simulated site.
+"""Makes the demonstration's picture and README's table from the results of `make detect`: truth beside found.
 
-python docs/make_demonstration.py [--results out/southern-carpathians-simulated] [--to docs/demonstration.png]
+python docs/make_demonstration.py [--results out/february-11-plant-simulated]
 """
 
 import argparse
@@ -19,8 +19,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from pipeline.cli.demo import HEADINGS, measure, truth_lines, truth_rows
+
 HERE = Path(__file__).parent
-TRUTH = HERE.parent / "aois" / "demo" / "simulated" / "truth.geojson"
+TRUTH = HERE.parent / "aois" / "demo" / "plant" / "truth.geojson"
+README, PICTURE = HERE.parent / "README.md", HERE / "demonstration.png"
+BEGIN, END = "<!-- table of docs/make_demonstration.py -->", "<!-- end of the table -->"
 COLOURS = {"new structure": "#ff2d55", "cleared ground": "#ffb000", "resurfaced": "#7f5cff", "demolished": "#00b3ff"}
 BRIGHT = 0.22
 """Reflectance shown as white."""
@@ -29,12 +33,13 @@ BRIGHT = 0.22
 def main() -> None:
     """Read, draw, save."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--results", type=Path, default=Path("out/southern-carpathians-simulated"))
-    parser.add_argument("--to", type=Path, default=HERE / "demonstration.png")
+    parser.add_argument("--results", type=Path, default=Path("out/february-11-plant-simulated"))
     arguments = parser.parse_args()
+    write_table(arguments.results / "review.gpkg")
     changes = geopandas.read_file(arguments.results / "review.gpkg", layer="changes")
     changes = changes[changes.status != "withdrawn"]
     truth = geopandas.read_file(TRUTH).to_crs(changes.crs)
+    truth = truth[truth.role == "change"]
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(13.2, 5.1), layout="constrained")
     for axes, name in ((left, "before"), (middle, "after"), (right, "after")):
         with rasterio.open(arguments.results / f"{name}.tif") as source:
@@ -46,8 +51,22 @@ def main() -> None:
             changes[changes.kind == kind].boundary.plot(ax=right, color=colour, linewidth=1.4)
     right.set(xlabel="", ylabel="")
     legend(figure, [kind for kind in COLOURS if (changes.kind == kind).any()])
-    figure.suptitle("Real looks, SIMULATED buildings: nothing of it was ever built", fontsize=12)
-    figure.savefig(arguments.to, dpi=110, metadata={"Software": None})
+    figure.suptitle(
+        "SIMULATED pixels: the published story of a plant, drawn by a program on ground of another place", fontsize=12
+    )
+    figure.savefig(PICTURE, dpi=110, metadata={"Software": None})
+
+
+def write_table(review: Path) -> None:
+    """Replace the lines between the two marks of README."""
+    measures = measure(review, TRUTH)
+    rows = [HEADINGS, ("---",) * len(HEADINGS), *truth_rows(measures.sought)]
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    text = README.read_text(encoding="utf-8")
+    before, rest = text.split(BEGIN + "\n", 1)
+    after = rest.split(END, 1)[1]
+    block = "\n".join([BEGIN, *lines, "", *truth_lines(measures), END])
+    README.write_text(before + block + after, encoding="utf-8")
 
 
 def show(axes: Axes, source: DatasetReader) -> None:
@@ -71,7 +90,7 @@ def show(axes: Axes, source: DatasetReader) -> None:
 def legend(figure: Figure, kinds: list[str]) -> None:
     """Which line is what."""
     lines = [Line2D([], [], color=COLOURS[kind], label=kind) for kind in kinds]
-    lines.append(Line2D([], [], color="grey", linestyle=":", label="simulated building"))
+    lines.append(Line2D([], [], color="grey", linestyle=":", label="drawn by the program"))
     figure.legend(handles=lines, fontsize=9, loc="outside lower center", ncols=len(lines))
 
 

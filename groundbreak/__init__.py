@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from groundbreak.api import changes, detect, open_stack, register, settings, sites
+    from groundbreak.api import changes, detect, open_stack, phases, register, settings, sites
     from pipeline.model.errors import GroundbreakError
     from pipeline.model.imagery import Alignment
     from pipeline.model.settings import Settings
@@ -28,6 +28,7 @@ __all__ = [
     "changes",
     "detect",
     "open_stack",
+    "phases",
     "register",
     "settings",
     "sites",

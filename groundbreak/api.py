@@ -1,4 +1,4 @@
-"""The functions of the public package; import them from `groundbreak`."""
+"""The functions of the public package; import them from `groundbreak`. The examples run in a checkout."""
 
 from collections.abc import Mapping, Sequence
 from os import PathLike
@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import geopandas
 import numpy as np
+import pandas
 import pyogrio
 from numpy.typing import ArrayLike, NDArray
 
 from pipeline.catalogue.environment import check_certificates, check_proj, share_network_settings
 from pipeline.correct.alignment import Options, estimate
-from pipeline.model.errors import ReviewError, UsageError
+from pipeline.model.errors import UsageError
 from pipeline.model.imagery import Alignment
 from pipeline.model.settings import Settings, override
 from pipeline.model.site import Site
 from pipeline.review.folder import Folder
-from pipeline.review.gpkg import read_provenance
+from pipeline.review.gpkg import PHASE_COLUMNS, read_provenance
 from pipeline.run.detect import detect as detect_sites
 from pipeline.run.judge import Question, quiet
 from pipeline.run.lock import alone
@@ -27,6 +28,8 @@ from pipeline.run.stack import open_stack as stack_of
 if TYPE_CHECKING:
     import xarray
 
+PHASES = "phases"
+"""The table of phases in a review file; older files lack it."""
 Pathish = str | PathLike[str]
 Files = Pathish | Sequence[Pathish] | None
 
@@ -38,7 +41,9 @@ def settings(file: Pathish | None = None, **changes: object) -> Settings:
     changes: keys with two underscores for the dot, such as `decide__min_history=5`.
     Raises GroundbreakError for an unknown key or a value out of range.
 
-        groundbreak.settings(decide__false_alarms_per_100km2_year=1.0)
+    >>> import groundbreak
+    >>> groundbreak.settings(decide__false_alarms_per_100km2_year=1.0).decide.false_alarms_per_100km2_year
+    1.0
     """
     base = read_settings(None if file is None else Path(file))
     return override(base, {name.replace("__", "."): value for name, value in changes.items()}, "settings()")
@@ -50,7 +55,9 @@ def sites(files: Files = None) -> geopandas.GeoDataFrame:
     files: GeoJSON, GeoPackage or KML files or folders; None = `./aois`.
     Raises GroundbreakError where a file or a feature of it cannot be used.
 
-        groundbreak.sites("aois").area_km2.sum()
+    >>> import groundbreak
+    >>> groundbreak.sites("aois/demo.geojson").area_km2.round(2)["february-11-plant-simulated"]
+    np.float64(0.74)
     """
     read = read_aois((), _paths(files), settings())
     for fault in read.faults:
@@ -91,8 +98,10 @@ def open_stack(
         gain and more by look; rejected scenes with reason, value and limit along the dimension `rejected`.
     Raises GroundbreakError where the site or the catalogue cannot be read, or no scene can be used.
 
-        looks = groundbreak.open_stack("southern-carpathians", sites="aois/demo.geojson")
-        ndvi = ...  # docs/python.md
+    >>> import groundbreak
+    >>> looks = groundbreak.open_stack("february-11-plant-simulated", sites="aois/demo.geojson", end="2020-06-30")
+    >>> looks.reflectance.dims, looks.odc.geobox.crs.epsg
+    (('time', 'band', 'y', 'x'), 32652)
     """
     (job,) = _questions([site], sites, catalog, start, end, scenes, Path(out), settings)
     with alone(Path(out)):
@@ -115,8 +124,10 @@ def detect(
     Parameters as in `open_stack`. The files are in `<out>/<site>/`; verdicts in an existing review file are kept.
     Raises GroundbreakError where the site cannot be processed.
 
-        changes = groundbreak.detect("southern-carpathians-simulated", sites="aois/demo.geojson")
-        changes[changes.confidence > 0.9].explore()
+    >>> import groundbreak
+    >>> found = groundbreak.detect("february-11-plant-simulated", sites="aois/demo.geojson", end="2020-06-30")
+    >>> found.index.name, found.crs.to_epsg()
+    ('change_id', 32652)
     """
     folder = Path(out)
     jobs = _questions([site], sites, catalog, start, end, scenes, folder, settings)
@@ -134,17 +145,49 @@ def changes(folder: Pathish) -> geopandas.GeoDataFrame:
     Attributes of the frame (`.attrs`) say which software, settings and looks it comes from.
     Raises GroundbreakError where there are no results.
 
-        groundbreak.changes("out/my-site").query("status == 'confirmed'")
+    >>> import groundbreak
+    >>> _ = groundbreak.detect("february-11-plant-simulated", sites="aois/demo.geojson", end="2020-06-30")
+    >>> groundbreak.changes("out/february-11-plant-simulated").attrs["software"]
+    'groundbreak ...'
     """
-    path = Path(folder)
-    file = path if path.suffix == ".gpkg" else Folder(path).gpkg
-    if not file.is_file():
-        raise ReviewError("no results", str(path), "run groundbreak.detect or `groundbreak detect` for this site first")
+    file = _review_file(folder)
     facts = read_provenance(file)
     frame: geopandas.GeoDataFrame = pyogrio.read_dataframe(file, layer="changes")
     frame = frame.set_index("change_id")
     frame.attrs |= facts
     return frame
+
+
+def phases(folder: Pathish) -> pandas.DataFrame:
+    """The table `phases` of a site's results: what the ground of each change was and became, in time order.
+
+    folder: results of one site, `out/my-site`, or its `review.gpkg`.
+    Columns: change_id; state (vegetated, bare, built, water, other); from and to, the first and last clear look of the
+        phase; from_after and to_before, the clear looks of the phases beside it; probability of the state, 0..1.
+    Raises GroundbreakError where there are no results.
+
+    >>> import groundbreak
+    >>> _ = groundbreak.detect("february-11-plant-simulated", sites="aois/demo.geojson", end="2020-06-30")
+    >>> list(groundbreak.phases("out/february-11-plant-simulated").columns)
+    ['change_id', 'state', 'from_after', 'from', 'to', 'to_before', 'probability']
+    """
+    file = _review_file(folder)
+    facts = read_provenance(file)
+    if PHASES in pyogrio.list_layers(file)[:, 0]:
+        frame = pandas.DataFrame(pyogrio.read_dataframe(file, layer=PHASES, read_geometry=False))
+        frame = frame.sort_values(["change_id", "from"], ignore_index=True)
+    else:
+        frame = pandas.DataFrame(columns=list(PHASE_COLUMNS))
+    frame.attrs |= facts
+    return frame
+
+
+def _review_file(folder: Pathish) -> Path:
+    path = Path(folder)
+    file = path if path.suffix == ".gpkg" else Folder(path).gpkg
+    if not file.is_file():
+        raise UsageError("no results", str(path), "run groundbreak.detect or `groundbreak detect` for this site first")
+    return file
 
 
 def register(
@@ -158,7 +201,12 @@ def register(
         `accepted`, `reliability` 0..1, `sigma_px`, and `reason` where it is not accepted.
     Raises GroundbreakError if the shapes differ.
 
-        groundbreak.register(red_2020, red_2024).shift
+    >>> import groundbreak, numpy as np
+    >>> from scipy.ndimage import gaussian_filter
+    >>> ground = gaussian_filter(np.random.default_rng(4).normal(size=(162, 162)), 1.2)
+    >>> found = groundbreak.register(ground[:-2, :-2], ground[1:-1, 2:])
+    >>> found.accepted, [round(part, 1) for part in found.shift]
+    (True, [-1.0, -2.0])
     """
     first, second = _plane(reference), _plane(target)
     clear = np.isfinite(first) if usable is None else np.asarray(usable, bool)

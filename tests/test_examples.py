@@ -1,5 +1,6 @@
 """The examples of the documents run as they are written, one after the other, without a network."""
 
+import doctest
 import re
 import shutil
 from pathlib import Path
@@ -7,6 +8,8 @@ from typing import Any
 
 import pytest
 
+import groundbreak
+from groundbreak import api
 from tests.cli.conftest import Command, catalogue, command, sites  # noqa: F401  (fixtures)
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -39,7 +42,7 @@ def test_the_examples_for_python(folder: Path, capsys: pytest.CaptureFixture[str
     assert scope["brightness"].notnull().all() and scope["lazy"].reflectance.chunks is not None
     assert len(scope["found"]) and scope["strict"].decide.false_alarms_per_100km2_year == 1.0
     assert scope["pair"].accepted and max(map(abs, scope["pair"].shift)) < 0.2
-    assert "32634" in capsys.readouterr().out
+    assert "32652" in capsys.readouterr().out
 
 
 def test_the_examples_for_other_tools(
@@ -55,3 +58,11 @@ def test_the_examples_for_other_tools(
     assert list(scope["changes"].kind) == ["new structure"] and scope["looks"].sizes["time"] == 10
     assert scope["pair"].sizes["time"] == 2
     shutil.rmtree(folder / "place-stac")
+
+
+def test_the_examples_in_docstrings(folder: Path) -> None:
+    pytest.importorskip("xarray")
+    done = doctest.testmod(api, optionflags=doctest.ELLIPSIS)
+    assert done.failed == 0 and done.attempted >= 15
+    functions = [name for name in groundbreak.__all__ if getattr(groundbreak, name).__class__.__name__ == "function"]
+    assert functions and all(">>> " in getattr(groundbreak, name).__doc__ for name in functions)

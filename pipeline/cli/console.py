@@ -50,10 +50,14 @@ TOLD_EVERY_S, SPEED_OF_S = 300.0, 300.0
 
 
 def narrow(title: str, *headings: str, numbers: Sequence[str] = ()) -> Table:
-    """An empty table whose rows fit 80 columns: no lines between the columns, `numbers` set to the right."""
+    """An empty table whose rows fit 80 columns: no lines between the columns, `numbers` set to the right.
+
+    The first column is a name to be copied, so it is not folded.
+    """
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for heading in headings:
         table.add_column(heading, justify="right" if heading in numbers else "left", overflow="fold")
+    table.columns[0].no_wrap, table.columns[0].overflow = True, "ellipsis"
     return table
 
 

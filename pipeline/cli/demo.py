@@ -1,28 +1,37 @@
 """`groundbreak demo`: the embedded demonstration, in any folder and without a network."""
 
 import os
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import typer
+from rich.table import Table
 
 from pipeline.cli.asking import ask, question
-from pipeline.cli.console import summarise
-from pipeline.cli.detect import exit_code, run_sites, show
+from pipeline.cli.console import narrow, note, summarise
+from pipeline.cli.detect import exit_code, run_sites
+from pipeline.model.alert import Kind, Status
+from pipeline.run.detect import SiteOutcome
 from pipeline.run.selection import packaged_aois
+from pipeline.study.evaluate import Measures, Sought, evaluate
+from pipeline.study.reviewed import read_review, read_scope, read_truth
 
 FURTHER = """
-A real place: groundbreak detect february-11-plant --start 2023-01-01 (needs a connection), or one of your own:
-groundbreak sites add --lon 127.6568 --lat 39.9209 --radius-m 1000 --name "My plant\""""
+Next, a real place (needs a connection):
+  groundbreak detect february-11-plant --start 2023-01-01
+or one of your own:
+  groundbreak sites add --lon 127.6568 --lat 39.9209 --name "My plant\""""
 
 
 def demo(
     folder: Path = typer.Option(Path("out"), "--out", help="folder of the results"),
     workers: int = typer.Option(None, min=1, help="sites processed in parallel; default: one per core"),
 ) -> int:
-    r"""Run the embedded demonstration: real pixels, no network.
+    r"""Run the embedded demonstration: three sites, no network.
 
-    Two sites in the Southern Carpathians: one as it was recorded from 2015 to 2021, with a road and clearings, and the
-    same looks with eight buildings drawn into them by a program.
+    The published story of the February 11 plant on simulated pixels, with truth beside found; the same works had
+    nothing been built; and a kilometre of the Southern Carpathians as it was recorded from 2015 to 2021.
 
     \b
     groundbreak demo
@@ -31,7 +40,86 @@ def demo(
     asked = ask((), [packaged_aois() / "demo.geojson"])
     questions = [question(site, asked.settings, catalog=None, start=None, end=None, out=folder) for site in asked.sites]
     outcomes = run_sites(questions, folder, workers or os.cpu_count() or 1)
+    order = [site.id for site in asked.sites]
+    outcomes.sort(key=lambda outcome: order.index(outcome.site.id))
     if any(outcome.published for outcome in outcomes):
-        show(outcomes, folder)
+        for number, outcome in enumerate(outcomes, 1):
+            _tell(number, outcome, folder)
+        _files(outcomes, folder)
         summarise(FURTHER)
     return exit_code(outcomes, asked.faults)
+
+
+def _tell(number: int, outcome: SiteOutcome, folder: Path) -> None:
+    """What one site shows, in a few lines; where its truth is known, beside what was found."""
+    summarise(f"\n{number}. {outcome.site.name}")
+    if outcome.decision is None:
+        summarise("   failed, see above")
+        return
+    used = [record for record in outcome.records if record.used]
+    years = (used[-1].time - used[0].time).days / 365.25 if used else 0
+    count = f"{len(used)} of {len(outcome.records)} scenes used"
+    summarise(f"   {years:.1f} years, {count}; the rest too cloudy or not reliable\n")
+    kinds = Counter(alert.kind for alert in outcome.decision.alerts if alert.status is not Status.WITHDRAWN)
+    truth = outcome.site.properties.get("truth")
+    if truth is not None and any(kinds.values()):
+        measures = measure(folder / outcome.site.id / "review.gpkg", packaged_aois() / str(truth))
+        summarise(truth_table(measures), *(f"   {line}" for line in truth_lines(measures)))
+    elif not kinds:
+        summarise("   No alert, and nothing was built here: silence is an answer too.")
+    else:
+        summarise(
+            f"   {kinds.pop(Kind.NEW_STRUCTURE, 0)} new structures. Folded in the report: "
+            + (", ".join(f"{count} {kind.value}" for kind, count in kinds.most_common()) or "nothing")
+        )
+    for caution in outcome.decision.cautions:
+        note(f"{outcome.site.id}: {caution}")
+    for remark in outcome.published.notes if outcome.published else ():
+        note(f"{outcome.site.id}: {remark}")
+
+
+def measure(review: Path, truth: Path) -> Measures:
+    """The results of a demonstration site against its truth."""
+    reviewed = read_review(review)
+    return evaluate(reviewed, read_truth(truth, reviewed.crs), read_scope(truth, reviewed.crs))
+
+
+def truth_rows(sought: Sequence[Sought]) -> list[tuple[str, ...]]:
+    """One row for each change: what was built, its size and first visible day, and what was found of it."""
+    rows: list[tuple[str, ...]] = []
+    for each in sorted(sought, key=lambda each: (str(each.begins), each.id)):
+        found = ("not found", "", "") if not each.found else (each.called, f"{each.iou:.2f}", str(each.first_seen))
+        rows.append((each.id, each.size, str(each.begins), *found))
+    return rows
+
+
+HEADINGS = ("drawn", "size", "visible from", "found as", "IoU", "first seen")
+
+
+def truth_table(measures: Measures) -> Table:
+    """Truth beside found."""
+    table = narrow("Drawn by the program, and found", *HEADINGS)
+    for row in truth_rows(measures.sought):
+        table.add_row(*row)
+    return table
+
+
+def truth_lines(measures: Measures) -> list[str]:
+    """Recall, alerts that cover several changes, and false alerts, as sentences."""
+    found = [each for each in measures.sought if each.found]
+    lines = [f"{len(found)} of {len(measures.sought)} changes found, {len(measures.wrong)} false confirmed alerts"]
+    if measures.wrong:
+        lines[0] += f" (on {', '.join(wrong.hits for wrong in measures.wrong)})"
+    several = [claim for claim, count in Counter(each.claim for each in found).items() if count > 1]
+    if several:
+        lines.append(f"{len(several)} alerts outline several neighbouring changes as one, so their IoU is low")
+    return [f"{line}." for line in lines]
+
+
+def _files(outcomes: Sequence[SiteOutcome], folder: Path) -> None:
+    summarise("\nTo open:")
+    summarise(f"  {folder / 'index.html'}  all three, in a browser")
+    for outcome in outcomes:
+        if outcome.published:
+            summarise(f"  {folder / outcome.site.id}/report.html")
+    summarise(f"  {folder / outcomes[0].site.id}/review.qgz  in QGIS")

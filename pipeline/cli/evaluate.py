@@ -14,7 +14,7 @@ from pipeline.model.errors import Exit, UsageError
 from pipeline.review.folder import begins_with, refuse_foreign, replacing
 from pipeline.study.evaluate import MISSED, Measures, Sought, reliability, wilson
 from pipeline.study.evaluate import evaluate as measure
-from pipeline.study.reviewed import read_review, read_truth
+from pipeline.study.reviewed import Scope, read_review, read_scope, read_truth
 from pipeline.study.verdicts import EDGES, precision
 
 
@@ -42,28 +42,29 @@ def evaluate(
     reviewed = read_review(review)
     if verdicts:
         return _verdicts(review, (*reviewed.claims, *reviewed.withdrawn), as_json)
-    measures = measure(reviewed, read_truth(truth, reviewed.crs))
+    truths, scope = read_truth(truth, reviewed.crs), read_scope(truth, reviewed.crs)
+    measures = measure(reviewed, truths, scope)
     if as_json and file is None:
         write_json(_figures(measures))
         return Exit.DONE
     _each(measures.sought)
     _by_size(measures.sought)
     _by_kind(measures)
-    _summary(measures)
+    _summary(measures, scope)
     if file is not None:
         _write(file, measures)
     return Exit.DONE
 
 
 def _each(sought: Sequence[Sought]) -> None:
-    table = narrow("What happened", "change", "size", "found as", "IoU", "area m2", "first seen", "late by")
+    table = narrow("What happened", "change", "found as", "IoU", "area m2", "first seen", "late by")
     for each in sought:
         said = ("MISSED", "-", "-", "-", "-")
         if each.found:
             area = f"{each.claimed_m2:,.0f}\nof {each.area_m2:,.0f}"
             late = "-" if each.delay_days is None else f"{each.delay_days} days,\n{each.delay_looks} looks"
             said = (f"{each.called}\n{each.status}", f"{each.iou:.2f}", area, str(each.first_seen), late)
-        table.add_row(each.id, each.size, *said)
+        table.add_row(f"{each.id}\n{each.size}", *said)
     out.print(table)
 
 
@@ -89,7 +90,7 @@ def _by_kind(measures: Measures) -> None:
     out.print(table)
 
 
-def _summary(measures: Measures) -> None:
+def _summary(measures: Measures, scope: Scope) -> None:
     hits = [each for each in measures.sought if each.confirmed]
     split = ", ".join(
         f"{count} on {what}" for what, count in Counter(each.hits for each in measures.wrong).most_common()
@@ -98,6 +99,13 @@ def _summary(measures: Measures) -> None:
         f"False confirmed polygons: {len(measures.wrong)} in {measures.km2_years:.1f} km2 years,"
         f" {measures.false_rate:.1f} per 100 km2 and year" + (f": {split}" if split else ""), markup=False,
     )  # fmt: skip
+    if measures.outside:
+        limits = (", ".join(scope.kinds), "its area" if scope.area is not None else "",
+                  f"{scope.start or ''} to {scope.end or ''}" if scope.start or scope.end else "")  # fmt: skip
+        out.print(
+            f"Not counted: {measures.outside} alerts of which the truth has no record (it covers"
+            f" {'; '.join(filter(None, limits))})", markup=False,
+        )  # fmt: skip
     if hits:
         error = float(np.median([abs(each.claimed_m2 - each.area_m2) / each.area_m2 for each in hits]))
         out.print(

@@ -21,7 +21,7 @@ Exit codes: 0 done; 1 unexpected error; 2 wrong usage, settings or input; 3 some
 done; 4 nothing new; 130 interrupted.
 """
 COMMANDS: Mapping[str, str] = {
-    "demo": "the embedded demonstration: real pixels, no network",
+    "demo": "the embedded demonstration: three sites, no network",
     "detect": "detect changes in a history or in a new scene",
     "nightly": "process new scenes of every site, send notifications",
     "pair": "outline construction between two acquisitions",

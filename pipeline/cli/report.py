@@ -1,11 +1,12 @@
 """`groundbreak report`: the pages again, with the verdicts given since."""
 
+from difflib import get_close_matches
 from pathlib import Path
 
 import typer
 
 from pipeline.cli.console import error, summarise
-from pipeline.model.errors import Exit, GroundbreakError, ReviewError
+from pipeline.model.errors import Exit, GroundbreakError, UsageError
 from pipeline.review.folder import Folder
 from pipeline.review.index import write_index
 from pipeline.review.report import write_report
@@ -36,7 +37,10 @@ def report(
 
 
 def site_folder(out_folder: Path, name: str) -> Folder:
-    """The results of a site; raises ReviewError where there are none."""
+    """The results of a site; raises UsageError where there are none."""
     if not (out_folder / name / "review.gpkg").is_file():
-        raise ReviewError("no results", str(out_folder / name), f"run `groundbreak detect {name}` first")
+        known = [path.parent.name for path in out_folder.glob("*/review.gpkg")]
+        near = get_close_matches(name, known, n=1, cutoff=0.6)
+        fix = f"did you mean {near[0]}?" if near else f"run `groundbreak detect {name}` first, or name --out"
+        raise UsageError("no results", str(out_folder / name), fix)
     return Folder(out_folder / name)

@@ -51,7 +51,9 @@ def _facts(record: SceneRecord) -> dict[str, Any]:
 
 def _show(name: str, records: Sequence[SceneRecord], unreadable: int) -> None:
     title = f"Scenes over {name} (shift: rows, columns of 10 m)"
-    table = narrow(title, "UTC", "scene", "clear", "shift", "reliable", "rejected for", numbers=("clear", "reliable"))
+    table = narrow(
+        title, "scene, UTC", "clear", "shift", "reliable", "rejected for", numbers=("clear", "shift", "reliable")
+    )
     for record in records:
         table.add_row(*_row(record))
     out.print(table)
@@ -60,10 +62,9 @@ def _show(name: str, records: Sequence[SceneRecord], unreadable: int) -> None:
 
 
 def _row(record: SceneRecord) -> tuple[str, ...]:
-    shift = "" if record.shift is None else f"{record.shift[0]:+.2f}, {record.shift[1]:+.2f}"
+    shift = "" if record.shift is None else f"{record.shift[0]:+.2f},\n{record.shift[1]:+.2f}"
     return (
-        f"{record.time:%Y-%m-%d\n%H:%M}",
-        record.scene,
+        f"{record.scene}\n{record.time:%Y-%m-%d %H:%M}",
         "" if record.clear_share is None else f"{record.clear_share:.0%}",
         shift,
         "" if record.reliability is None else f"{record.reliability:.2f}",

@@ -6,7 +6,7 @@ from pathlib import Path
 import typer
 
 from pipeline.cli.console import narrow, out, write_json
-from pipeline.model.errors import Exit, ReviewError
+from pipeline.model.errors import Exit, UsageError
 from pipeline.run.ledger import Ledger
 
 
@@ -22,7 +22,7 @@ def status(
     """
     path = folder / ".groundbreak" / "ledger.sqlite"
     if not path.exists():
-        raise ReviewError("no night yet", str(folder), "run `groundbreak nightly`, or name its folder with --out")
+        raise UsageError("no night yet", str(folder), "run `groundbreak nightly`, or name its folder with --out")
     ledger = Ledger(path)
     try:
         entries = ledger.sites().values()

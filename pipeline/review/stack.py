@@ -64,7 +64,9 @@ def looks_dataset(
         dataset[name].encoding["_FillValue"] = None  # CF 2.5.1: coordinates have no missing values
     for name in ("time", "rejected_time"):
         dataset[name].attrs["units_metadata"] = "leap_seconds: none"
-        dataset[name].encoding |= {"units": "seconds since 1970-01-01", "calendar": "proleptic_gregorian"}
+        # milliseconds: providers date a granule to them, and whole numbers keep them exact
+        dataset[name].encoding |= {"units": "milliseconds since 1970-01-01", "calendar": "proleptic_gregorian",
+                                   "dtype": "int64"}  # fmt: skip
     return dataset
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from pipeline.model.alert import Kind
-from pipeline.study.reviewed import CHANGE, Claim, Reviewed, Truth
+from pipeline.study.reviewed import CHANGE, Claim, Reviewed, Scope, Truth
 
 COVERED, OVERLAP = 0.25, 0.2
 """A claim is a detection of a true change if it covers this share of it, or overlaps it with this IoU."""
@@ -30,6 +30,7 @@ SAME_SPOT = (Kind.RESURFACED.value, Kind.DEMOLISHED.value)
 class Sought:
     """A true change and its claims. Delays from its first day to confirmation.
 
+    claim: id of the alert that fits best. begins: the day on which it could first be seen.
     seen_days: from its first day to the first look in which it was seen. delay_looks, `sights`: looks in which its
     ground was clear, until it was confirmed and in all; None, 0 without a matching claim.
     """
@@ -40,6 +41,8 @@ class Sought:
     area_m2: float
     found: bool
     confirmed: bool
+    begins: date | None = None
+    claim: str = ""
     claims: int = 0
     called: str = ""
     status: str = ""
@@ -64,13 +67,17 @@ class Wrong:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measures:
-    """All counts of one evaluation, or of several pooled. judged: (confidence, right) of every claim."""
+    """All counts of one evaluation, or of several pooled. judged: (confidence, right) of every claim in the scope.
+
+    outside: claims that hit no change and lie outside what the truth covers, neither right nor wrong.
+    """
 
     sought: tuple[Sought, ...]
     wrong: tuple[Wrong, ...]
     judged: tuple[tuple[float, bool], ...]
     km2_years: float
     smart: tuple[int, int, int]
+    outside: int = 0
 
     @property
     def false_rate(self) -> float:
@@ -94,12 +101,14 @@ class Measures:
         return 2 * found / (2 * found + wrong + missed) if any(self.smart) else float("nan")
 
 
-def evaluate(reviewed: Reviewed, truths: Sequence[Truth]) -> Measures:
+def evaluate(reviewed: Reviewed, truths: Sequence[Truth], scope: Scope | None = None) -> Measures:
     """Score a review file. True changes that leave the AOI, or begin too late to be confirmed, are not scored.
 
-    A claim on a true change is correct with any change type, unless it began long before it. smart: (found, wrong,
-    missed) new structures by the rule of the SMART scorer.
+    scope: what the truth covers, None = everything; a claim outside it on no change is not counted. A claim on a true
+    change is correct with any change type, unless it began long before it. smart: (found, wrong, missed) new structures
+    by the rule of the SMART scorer.
     """
+    scope = scope or Scope()
     changes = [truth for truth in truths if truth.role == CHANGE]
     last = reviewed.days[-1] if reviewed.days else date.min
     asked = [
@@ -107,17 +116,19 @@ def evaluate(reviewed: Reviewed, truths: Sequence[Truth]) -> Measures:
         if truth.outline.within(reviewed.aoi.buffer(1)) and truth.begins <= last - timedelta(days=GRACE_DAYS)
     ]  # fmt: skip
     right = {claim.id for claim in reviewed.claims if any(_touches(claim, truth) for truth in changes)}
+    claims = tuple(claim for claim in reviewed.claims if claim.id in right or scope.covers(claim))
     wrong = [
         Wrong(id=claim.id, kind=claim.kind, confidence=claim.confidence, hits=_hit(claim, truths))
-        for claim in reviewed.claims
+        for claim in claims
         if claim.confirmed_at is not None and claim.id not in right
     ]
     return Measures(
         sought=tuple(_sought(truth, reviewed, changes) for truth in asked),
         wrong=tuple(wrong),
-        judged=tuple((claim.confidence, claim.id in right) for claim in reviewed.claims),
-        km2_years=reviewed.km2_years,
-        smart=_smart(reviewed, asked),
+        judged=tuple((claim.confidence, claim.id in right) for claim in claims),
+        km2_years=reviewed.covered_km2_years(scope),
+        smart=_smart(claims, asked),
+        outside=len(reviewed.claims) - len(claims),
     )
 
 
@@ -130,6 +141,7 @@ def pool(parts: Sequence[Measures]) -> Measures:
         km2_years=sum(part.km2_years for part in parts),
         smart=(sum(part.smart[0] for part in parts), sum(part.smart[1] for part in parts),
                sum(part.smart[2] for part in parts)),
+        outside=sum(part.outside for part in parts),
     )  # fmt: skip
 
 
@@ -188,7 +200,8 @@ def _is_meant(claim: Claim, truth: Truth, truths: Sequence[Truth]) -> bool:
 
 def _sought(truth: Truth, reviewed: Reviewed, truths: Sequence[Truth]) -> Sought:
     hits = [claim for claim in reviewed.claims if _hits(claim, truth) and _is_meant(claim, truth, truths)]
-    common = {"id": truth.id, "kind": truth.kind, "size": truth.size, "area_m2": float(truth.outline.area)}
+    common = {"id": truth.id, "kind": truth.kind, "size": truth.size, "area_m2": float(truth.outline.area),
+              "begins": truth.begins}  # fmt: skip
     if not hits:
         return Sought(found=False, confirmed=False, **common)  # type: ignore[arg-type]
     best = max(hits, key=lambda claim: (claim.confirmed_at is not None, _iou(claim, truth)))
@@ -197,7 +210,8 @@ def _sought(truth: Truth, reviewed: Reviewed, truths: Sequence[Truth]) -> Sought
         days = (best.confirmed_at - truth.begins).days
         looks = sum(truth.begins <= day <= best.confirmed_at for day in best.clear)
     return Sought(
-        found=True, confirmed=best.confirmed_at is not None, claims=len(hits), called=best.kind, status=best.status,
+        found=True, confirmed=best.confirmed_at is not None, claim=best.id, claims=len(hits), called=best.kind,
+        status=best.status,
         iou=_iou(best, truth), claimed_m2=best.area_m2, first_seen=best.first_seen, delay_days=days, delay_looks=looks,
         seen_days=(best.first_seen - truth.begins).days,
         sights=sum(day >= truth.begins for day in best.clear),
@@ -213,14 +227,14 @@ def _hit(claim: Claim, truths: Sequence[Truth]) -> str:
     return "near a change" if near else "nothing"
 
 
-def _smart(reviewed: Reviewed, truths: Sequence[Truth]) -> tuple[int, int, int]:
+def _smart(counted: Sequence[Claim], truths: Sequence[Truth]) -> tuple[int, int, int]:
     """(found, wrong, missed): a site's polygon stays the same here, so that half its polygons are one overlap.
 
     Sites and claims are matched one to one, so that the sum of their IoU is the largest (Kuhn 1955).
     """
     built = [truth for truth in truths if truth.kind == Kind.NEW_STRUCTURE.value]
     large = [truth for truth in built if truth.outline.area >= SMART_SMALL_M2]
-    claims = [claim for claim in reviewed.claims if claim.confirmed_at is not None and claim.kind not in SAME_SPOT]
+    claims = [claim for claim in counted if claim.confirmed_at is not None and claim.kind not in SAME_SPOT]
     overlap = np.array([[_iou(claim, truth) for claim in claims] for truth in large]).reshape(len(large), len(claims))
     overlap[overlap < SMART_IOU] = 0
     pairs = zip(*linear_sum_assignment(overlap, maximize=True), strict=True)

@@ -33,7 +33,7 @@ from pipeline.study.ground import catalogue_scenes
 from pipeline.study.light import Light, light_of, lit, onto
 from pipeline.study.shapes import coverage
 from pipeline.study.simulate import Progress, draw, sun_place
-from pipeline.study.stories import Event
+from pipeline.study.stories import CHANGE, Event
 from pipeline.study.truth import lonlat, write_site, write_truth
 
 DRAWN = "construction drawn by a program into real Sentinel-2 looks; none of it was ever built"
@@ -130,8 +130,10 @@ def inject(source: Path, out: Path, injection: Injection, step: Progress) -> Pat
     extra = {"groundbreak:simulated": PIXELS}
     write_catalogue(out, injection.place, injection.name, _description(items), written, extra)
     days = [item.product.time.date() for item in items]
-    record = {"site": injection.place, "start": str(days[0]), "end": str(days[-1])}
     events = injection.events
+    # real ground changes too, in ways of which this truth has no record
+    covers = {"kinds": sorted({event.kind for event in events if event.role == CHANGE})}
+    record = {"site": injection.place, "start": str(days[0]), "end": str(days[-1]), "covers": covers}
     write_truth(out / "truth.geojson", injection.crs, events, lambda event: seen.get(event.id, []), record)
     return write_site(out / "sites.geojson", injection.place, injection.name, lonlat(injection.aoi, "EPSG:4326"), DRAWN)
 

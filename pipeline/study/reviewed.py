@@ -1,5 +1,6 @@
 """A review file and a truth file, read for scoring."""
 
+import json
 import math
 import sqlite3
 from collections.abc import Mapping, Sequence
@@ -23,6 +24,8 @@ CLEAR_SHARE = 0.5
 """Least clear share of the ground of an alert in a look."""
 MEND_REVIEW = "give the review.gpkg that `groundbreak detect` wrote"
 MEND_TRUTH = "give GeoJSON polygons with `begins` dates, like the truth.geojson of `groundbreak simulate`"
+
+MEND_SCOPE = 'give days as "start" and "end", and "covers" with a list "kinds" of change types and a geometry "area"'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +60,29 @@ class Truth:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """What a truth covers; alerts outside it are neither right nor wrong.
+
+    kinds: change types of which it has all, empty = every one. area: in the site's CRS, None = the whole AOI.
+    start, end: first and last day, None = as long as the site was watched.
+    """
+
+    kinds: tuple[str, ...] = ()
+    area: BaseGeometry | None = None
+    start: date | None = None
+    end: date | None = None
+
+    def covers(self, claim: Claim) -> bool:
+        """The truth would have this change if it were one."""
+        return (
+            (not self.kinds or claim.kind in self.kinds)
+            and (self.area is None or claim.outline.representative_point().within(self.area))
+            and (self.start is None or claim.first_seen >= self.start)
+            and (self.end is None or claim.first_seen <= self.end)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reviewed:
     """What a review file claims. claims: all but the withdrawn, which have their verdicts all the same.
 
@@ -73,8 +99,15 @@ class Reviewed:
     @property
     def km2_years(self) -> float:
         """Watched area times duration."""
-        span = (self.days[-1] - self.days[0]).days if self.days else 0
-        return float(self.aoi.area) / 1e6 * span / 365.25
+        return self.covered_km2_years(Scope())
+
+    def covered_km2_years(self, scope: Scope) -> float:
+        """Watched area times duration, as far as a truth covers both."""
+        if not self.days:
+            return 0.0
+        first, last = max(self.days[0], scope.start or date.min), min(self.days[-1], scope.end or date.max)
+        area = self.aoi if scope.area is None else self.aoi.intersection(scope.area)
+        return float(area.area) / 1e6 * max((last - first).days, 0) / 365.25
 
 
 def read_review(path: Path) -> Reviewed:
@@ -119,6 +152,31 @@ def read_truth(path: Path, crs: str) -> tuple[Truth, ...]:
     except SiteError as fault:
         raise UsageError(f"cannot be read: {fault.what[:120]}", str(path), MEND_TRUTH) from fault
     return tuple(_truth(feature, number, crs, path) for number, feature in enumerate(features, 1))
+
+
+def read_scope(path: Path, crs: str) -> Scope:
+    """What a truth file covers, by its member `groundbreak`; everything where it has none.
+
+    start, end: days. covers.kinds: change types. covers.area: GeoJSON geometry, lon/lat.
+    Raises UsageError where that member is malformed. The file itself was read by `read_truth`.
+    """
+    try:
+        stated = json.loads(path.read_text(encoding="utf-8-sig")).get("groundbreak", {})
+        covers = stated.get("covers", {})
+        area, kinds = covers.get("area"), covers.get("kinds", ())
+        start, end = (None if stated.get(key) is None else _day(stated[key]) for key in ("start", "end"))
+        unknown = set(kinds) - {kind.value for kind in Kind}
+        if isinstance(kinds, str) or unknown:
+            raise ValueError(f"kinds {kinds!r}")
+        place = None if area is None else Geometry(area, "EPSG:4326").to_crs(crs).geom.buffer(0)
+    except UnicodeDecodeError:
+        return Scope()  # GeoPackage and other formats have no such member
+    except json.JSONDecodeError:
+        return Scope()
+    except (AttributeError, KeyError, TypeError, ValueError, shapely.errors.ShapelyError) as fault:
+        what = f"what it covers cannot be read: {str(fault)[:80]}"
+        raise UsageError(what, f"{path}, member groundbreak", MEND_SCOPE) from fault
+    return Scope(kinds=tuple(kinds), area=place, start=start, end=end)
 
 
 def _claim(row: Mapping[str, Any], outline: BaseGeometry, clear: Sequence[Any]) -> Claim:

@@ -1,8 +1,10 @@
 """The public package: what it exports, what it returns, and that it and the command give the same."""
 
+import contextlib
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -181,3 +183,23 @@ def test_certificates_of_the_environment_serve_every_library(
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
     with pytest.raises(groundbreak.GroundbreakError, match="certificates cannot be read"):
         groundbreak.open_stack(site, sites=file)
+
+
+def test_phases_of_every_change_are_read_and_an_older_file_has_none(sites: Path, tmp_path: Path) -> None:  # noqa: F811
+    frame = groundbreak.detect("place", sites=sites, out=tmp_path / "out")
+    results = tmp_path / "out" / "place"
+    found = groundbreak.phases(results / "review.gpkg")
+    assert set(found.change_id) == set(frame[frame.status != "withdrawn"].index)
+    assert set(found.state) <= {"vegetated", "bare", "built", "water", "other"}
+    for change_id, own in found.groupby("change_id"):
+        assert list(own["from"]) == sorted(own["from"]) and (own["from"] <= own["to"]).all()
+        row = frame.loc[change_id]
+        assert str(row.first_seen)[:10] in {str(day)[:10] for day in own["from"]}
+    assert found.attrs["software"] == f"groundbreak {groundbreak.__version__}"
+    with contextlib.closing(sqlite3.connect(results / "review.gpkg")) as db, db:
+        db.execute("DROP TABLE phases")
+        db.execute("DELETE FROM gpkg_contents WHERE table_name = 'phases'")
+    older = groundbreak.phases(results)
+    assert older.empty and list(older.columns) == list(found.columns)
+    with pytest.raises(groundbreak.GroundbreakError, match="no results"):
+        groundbreak.phases(tmp_path)

@@ -6,13 +6,15 @@ import os
 import signal
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from pipeline.cli import console
+from pipeline.cli import console, scenes
 from pipeline.cli.console import narrow, progress
+from pipeline.model.imagery import SceneRecord
 from tests import world
 from tests.cli.conftest import Command
 
@@ -25,6 +27,19 @@ def test_a_site_of_thirty_letters_keeps_its_id_whole_beside_its_alerts() -> None
     text = io.StringIO()
     Console(file=text, width=80).print(table)
     assert "southern-carpathians-simulated  114 of 115  2 provisional  28 cleared ground" in text.getvalue()
+
+
+def test_the_name_of_a_row_is_never_folded(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ["S2A_MSIL2A_20190127_T52TCK_made_up", "february-11-plant-simulated-20190924-1"]
+    made = [SceneRecord(scene=name, time=datetime(2019, 1, 27, 2, 11, tzinfo=UTC), used=False, shift=(0.25, -1.5),
+                        reason="unlike the site's history", value=0.155666, limit=0.1, note="B02 above the history",
+                        clear_share=0.5, reliability=0.9) for name in names]  # fmt: skip
+    text = io.StringIO()
+    monkeypatch.setattr(scenes, "out", Console(file=text, width=80))
+    scenes._show("place", made, 0)
+    lines = text.getvalue().splitlines()
+    assert all(any(line.startswith(f" {name}") or line.startswith(name) for line in lines) for name in names)
+    assert max(map(len, lines)) <= 80 and "2019-01-27 02:11" in text.getvalue() and "history" in text.getvalue()
 
 
 def test_a_log_hears_every_five_minutes_how_long_a_stage_will_last(

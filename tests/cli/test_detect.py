@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import shutil
 import sqlite3
 from pathlib import Path
@@ -14,6 +15,7 @@ from pipeline.cli import demo
 from pipeline.run.selection import packaged_aois
 from tests import world
 from tests.cli.conftest import Command
+from tests.cli.test_evaluate import truth_file
 
 COLUMNS = {
     "change_id", "site", "status", "kind", "confidence", "area_m2", "area_error_m2", "last_clear_before",
@@ -133,15 +135,25 @@ def test_two_workers_give_what_one_gives(command: Command, catalogue: Path, tmp_
 
 
 def test_the_demonstration_runs_in_any_folder(
-    command: Command, catalogue: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     packaged = tmp_path / "packaged"
     packaged.mkdir()
-    world.write_sites(packaged / "demo.geojson", [world.feature(str(catalogue))])
+    catalogue = world.catalogue(packaged / "catalogue", dates=14)
+    known = world.feature(str(catalogue))
+    known["properties"]["truth"] = "truth.geojson"
+    truth_file(packaged / "truth.geojson")
+    untold = world.feature(str(catalogue), id="untold", name="Untold")
+    world.write_sites(packaged / "demo.geojson", [known, untold])
     monkeypatch.setattr(demo, "packaged_aois", lambda: packaged)
     done = command("demo", "--out", "tour")
     assert done.code == 0 and (tmp_path / "tour" / "place" / "review.qgz").is_file()
     assert "tour/place/report.html" in done.out and "groundbreak sites add" in done.out
+    # truth beside found where it is known; order as in the file, whichever site is ready first
+    assert done.out.index("1 of 1 changes found, 0 false confirmed alerts.") < done.out.index("2. Untold")
+    assert re.search(r"hall +60x80 m +2020-05-31 +new structure +0\.\d\d +2020-05-31", done.out)
+    assert "1 new structures. Folded in the report: nothing" in done.out
+    assert max(map(len, done.out.splitlines())) <= 80
 
 
 def test_the_package_brings_the_demonstration_and_the_watched_sites() -> None:

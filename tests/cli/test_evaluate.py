@@ -38,6 +38,27 @@ def truth_file(path: Path) -> Path:
     return path
 
 
+def stating(truth: Path, **record: object) -> Path:
+    """The truth file with a member that states what it covers."""
+    truth.write_text(json.dumps(json.loads(truth.read_text()) | {"groundbreak": record}))
+    return truth
+
+
+def test_what_the_truth_does_not_cover_is_not_counted(review: Path, command: Command, tmp_path: Path) -> None:
+    elsewhere = truth_file(tmp_path / "truth.geojson")
+    west = json.loads(elsewhere.read_text())
+    ring = [[x - 0.004, y] for x, y in west["features"][0]["geometry"]["coordinates"][0]]
+    west["features"][0]["geometry"]["coordinates"] = [ring]
+    elsewhere.write_text(json.dumps(west))
+    assert "False confirmed polygons: 1 in" in command("evaluate", review, elsewhere).out
+    done = command("evaluate", review, stating(elsewhere, covers={"kinds": ["demolished"]}))
+    assert "False confirmed polygons: 0 in" in done.out
+    assert "Not counted: 1 alerts of which the truth has no record (it covers demolished)" in done.out
+    away = {"type": "Polygon", "coordinates": [ring]}
+    done = command("evaluate", review, stating(elsewhere, covers={"area": away}), "--json")
+    assert json.loads(done.out)["outside"] == 1 and json.loads(done.out)["wrong"] == []
+
+
 def test_every_change_is_printed_and_every_figure_written(review: Path, command: Command, tmp_path: Path) -> None:
     done = command("evaluate", review, truth_file(tmp_path / "truth.geojson"), "--json", "figures.json")
     assert done.code == 0
@@ -61,6 +82,7 @@ def test_every_change_is_printed_and_every_figure_written(review: Path, command:
         (["REVIEW", "nowhere.geojson"], "no such file"),
         (["REVIEW", "EMPTY"], "cannot be read"),
         (["REVIEW", "DATELESS"], "neither `begins`"),
+        (["REVIEW", "BOUNDLESS"], "what it covers cannot be read"),
         (["REVIEW"], "one of TRUTH.geojson and --verdicts"),
         (["REVIEW", "--verdicts"], "no verdict in it yet"),
         (["EMPTY", "--verdicts"], "no review file"),
@@ -72,7 +94,8 @@ def test_what_cannot_be_scored_is_one_line(
     empty, dateless = tmp_path / "empty.geojson", truth_file(tmp_path / "dateless.geojson")
     empty.write_text("")
     dateless.write_text(dateless.read_text().replace("begins", "started"))
-    places = {"REVIEW": review, "EMPTY": empty, "DATELESS": dateless}
+    boundless = stating(truth_file(tmp_path / "boundless.geojson"), covers={"kinds": ["a palace"]})
+    places = {"REVIEW": review, "EMPTY": empty, "DATELESS": dateless, "BOUNDLESS": boundless}
     done = command("evaluate", *(places.get(each, each) for each in arguments))
     assert done.code == 2
     assert len(done.errors) == 1 and said in done.errors[0]

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import geopandas
@@ -46,7 +47,19 @@ def test_a_netcdf_file_follows_the_conventions(command: Command, sites: Path, tm
         assert not {"_FillValue"} & {*file["x"].ncattrs(), *file["y"].ncattrs(), *file["time"].ncattrs()}
         flags = file["quality_flags"]
         assert len(flags.flag_masks) == len(flags.flag_meanings.split()) == 7
-        assert file["time"].units.startswith("seconds since 1970-01-01")
+        assert file["time"].units.startswith("milliseconds since 1970-01-01")
+
+
+def test_times_to_the_millisecond_are_written_without_a_warning(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(world, "FIRST", world.FIRST + timedelta(milliseconds=781))
+    made = world.catalogue(tmp_path / "catalogue", dates=6, built_from=None)
+    places = world.write_sites(tmp_path / "places.geojson", [world.feature(str(made))])
+    done = command("export", "place", "--format", "netcdf", "--sites", places, "--to", "looks.nc")
+    assert done.code == 0 and "Warning" not in done.err
+    with xr.open_dataset(tmp_path / "looks.nc") as found:
+        assert found.time.values[0] == np.datetime64("2020-04-01T09:30:00.781")
 
 
 def test_something_else_is_not_replaced_by_a_store(command: Command, sites: Path, tmp_path: Path) -> None:

@@ -15,8 +15,11 @@ from tests.cli.conftest import Command
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def program(*arguments: object, cwd: Path = ROOT, python: tuple[str, ...] = (), **environment: str):
-    words = [sys.executable, *python, "-m", "groundbreak", *map(str, arguments)]
+def program(
+    *arguments: object, cwd: Path = ROOT, python: tuple[str, ...] = (), start: tuple[str, ...] = ("-m", "groundbreak"),
+    **environment: str,
+):  # fmt: skip
+    words = [sys.executable, *python, *start, *map(str, arguments)]
     variables = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **environment}
     return subprocess.run(words, capture_output=True, cwd=cwd, env=variables, timeout=120)
 
@@ -147,3 +150,31 @@ def test_a_row_of_the_list_is_one_line_of_80_columns(command: Command, tmp_path:
     rows = [line for line in lines if "45.1" in line]
     assert len(rows) == 2 and max(map(len, lines)) <= 80
     assert "a" * 30 in rows[0] and "A long name" in rows[0] and "A made-up place" in rows[1]
+
+
+BLOCKED = ("fcntl", "grp", "pwd", "resource", "termios")
+"""Modules that Windows does not have."""
+WITHOUT = """
+import sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name in {blocked}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+for name in {blocked}:
+    sys.modules.pop(name, None)
+sys.meta_path.insert(0, Blocked())
+import groundbreak
+from pipeline.cli.main import run
+assert all(getattr(groundbreak, name) for name in groundbreak.__all__)
+run(sys.argv[1:])
+"""
+
+
+def test_nothing_needs_a_module_that_only_posix_has(sites: Path, tmp_path: Path) -> None:
+    start = ("-c", WITHOUT.format(blocked=BLOCKED))
+    for words in (["status"], ["detect", "--sites", sites, "--workers", "1"], ["export", "place", "--format", "csv"],
+                  ["nightly", "--sites", sites, "--workers", "1"]):  # fmt: skip
+        done = program(*words, cwd=tmp_path, start=start)
+        assert done.returncode == (2 if words == ["status"] else 0), done.stderr.decode()

@@ -1,6 +1,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.review import made
 from tests.review.conftest import put
 
@@ -25,3 +27,12 @@ def test_a_report_is_made_anew_and_a_site_without_results_stops_no_other(command
     done = command("report", "nowhere", "made-place")
     assert done.code == 3 and len(done.errors) == 1 and "groundbreak detect nowhere" in done.errors[0]
     assert page.exists() and (tmp_path / "out" / "index.html").exists()
+
+
+@pytest.mark.parametrize("words", [("report",), ("export",), ("review", "--no-browser"), ("export", "--format", "zip")])
+def test_a_site_without_results_is_wrong_input_and_the_nearest_name_is_given(command, tmp_path, words):
+    put(tmp_path / "out" / "made-place", [made.alert(1)])
+    typo, unknown = command(*words, "mad-place"), command(*words, "elsewhere")
+    assert (typo.code, unknown.code) == (2, 2)
+    assert [line.rsplit(": ", 1)[1] for line in typo.errors] == ["did you mean made-place?"]
+    assert "groundbreak detect elsewhere" in unknown.errors[0]

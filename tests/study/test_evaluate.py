@@ -6,7 +6,7 @@ import pytest
 from shapely.geometry import box
 
 from pipeline.study.evaluate import evaluate, pool, wilson
-from pipeline.study.reviewed import Claim, Reviewed, Truth
+from pipeline.study.reviewed import Claim, Reviewed, Scope, Truth
 from pipeline.study.verdicts import precision
 
 DAYS = tuple(date(2020, month, 1) for month in range(1, 13))
@@ -130,3 +130,20 @@ def test_a_roof_renewed_later_is_no_second_claim_of_the_building_under_it() -> N
     first, second = evaluate(reviewed(new, old), [hall, roof]).sought
     assert (first.claims, first.called, first.delay_days) == (1, "new structure", 61)
     assert (second.claims, second.called, second.delay_days) == (1, "resurfaced", 30)
+
+
+def test_only_what_the_truth_covers_is_counted() -> None:
+    hall = truth(box(500, 500, 600, 600))
+    found = claim(box(500, 500, 600, 600), kind="cleared ground")
+    clearing = claim(box(100, 100, 200, 200), kind="cleared ground")
+    phantom = claim(box(1500, 1500, 1600, 1600))
+    scope = Scope(kinds=("new structure",))
+    measures = evaluate(reviewed(found, clearing, phantom), [hall], scope)
+    assert measures.sought[0].confirmed and [wrong.id for wrong in measures.wrong] == [phantom.id]
+    assert measures.outside == 1 and len(measures.judged) == 2 and pool([measures, measures]).outside == 2
+    west, summer = Scope(area=box(0, 0, 1000, 2000)), Scope(start=date(2020, 3, 1), end=date(2020, 9, 1))
+    assert [wrong.id for wrong in evaluate(reviewed(clearing, phantom), [], west).wrong] == [clearing.id]
+    assert evaluate(reviewed(), [], west).km2_years == pytest.approx(reviewed().km2_years / 2)
+    assert evaluate(reviewed(), [], summer).km2_years == pytest.approx(4 * 184 / 365.25)
+    late = claim(box(100, 100, 200, 200), first_seen=date(2020, 10, 1))
+    assert evaluate(reviewed(late), [], summer).outside == 1

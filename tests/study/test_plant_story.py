@@ -8,8 +8,6 @@ from typing import Any
 
 import geopandas
 import pytest
-from odc.geo.geom import Geometry, point
-from shapely.geometry import box, mapping
 
 from benchmarks import field_trial
 from benchmarks.field_events import BUILDING_B, EVENTS
@@ -18,27 +16,16 @@ from pipeline.study import plant
 from tests.faults.served import items_of
 from tests.peer import range_server, stac_api
 
-HALF_M = 450.0
-"""Buildings A and B and the hall of 2024; the whole AOI would take minutes."""
-CRS = "EPSG:32652"
-WISHES = ("--site", plant.ID, "--looks", "170", "--days", "15", "--no-distractors")
+DEMO = Path(__file__).resolve().parents[2] / "aois" / "demo.geojson"
+SITE = f"{plant.ID}-simulated"
+STAGE = DEMO.parent / "demo" / "plant"
+"""The story as the demonstration has it: its catalogue and its truth."""
 
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with plant.geojson, the place, and sim/, the catalogue of its story."""
-    folder = tmp_path_factory.mktemp("plant")
-    middle = point(127.6568, 39.9209, "EPSG:4326").to_crs(CRS).geom
-    square = box(middle.x - HALF_M, middle.y - HALF_M, middle.x + HALF_M, middle.y + HALF_M)
-    properties = {"id": plant.ID, "name": "The plant", "simulated": "Drawn by a program."}
-    aoi = {
-        "type": "Feature",
-        "properties": properties,
-        "geometry": mapping(Geometry(square, CRS).to_crs("EPSG:4326").geom),
-    }
-    (folder / "plant.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [aoi]}))
-    assert _run(["simulate", str(folder / "sim"), "--sites", str(folder / "plant.geojson"), *WISHES]) == 0
-    return folder
+    """An empty folder for results."""
+    return tmp_path_factory.mktemp("plant")
 
 
 @pytest.fixture(scope="module")
@@ -49,15 +36,15 @@ def told(stage: Path) -> tuple[Any, Any]:
 
 def changes(stage: Path, *more: str) -> Any:
     """What `detect` makes of the story, in the order in which it began."""
-    sites = str(stage / "sim" / "sites.geojson")
-    assert _run(["detect", "--sites", sites, "--out", str(stage / "out"), "--workers", "1", *more]) == 0
-    table = geopandas.read_file(stage / "out" / f"{plant.ID}-simulated" / "review.gpkg", layer="changes")
+    out = str(stage / "out")
+    assert _run(["detect", SITE, "--sites", str(DEMO), "--out", out, "--workers", "1", *more]) == 0
+    table = geopandas.read_file(stage / "out" / SITE / "review.gpkg", layer="changes")
     return table[table.status != "withdrawn"].sort_values("first_seen")
 
 
-def on(table: Any, stage: Path, event: str) -> list[dict[str, Any]]:
+def on(table: Any, event: str) -> list[dict[str, Any]]:
     """The confirmed changes that lie for the most part on an event of the truth."""
-    truth = geopandas.read_file(stage / "sim" / "truth.geojson").to_crs(table.crs)
+    truth = geopandas.read_file(STAGE / "truth.geojson").to_crs(table.crs)
     outline = truth[truth["id"] == event].geometry.iloc[0]
     shares = table.geometry.intersection(outline).area / table.geometry.union(outline).area
     return table[(shares > 0.5) & table.confirmed_at.notna()].to_dict("records")
@@ -71,41 +58,44 @@ def brackets(row: dict[str, Any], began: str) -> bool:
 @pytest.mark.xfail(
     reason="the roof of a hall of the series is renewed: the new decision has one alert (0097)", strict=True
 )
-def test_the_published_story_is_told_back(stage: Path, told: tuple[Any, Any]) -> None:
+def test_the_published_story_is_told_back(told: tuple[Any, Any]) -> None:
     _, table = told
-    hall, roof = on(table, stage, "building-b")
+    hall, roof = on(table, "building-b")
     assert (hall["kind"], hall["status"]) == ("new structure", "finished")
     assert brackets(hall, "2020-06-10")
     assert (roof["kind"], roof["status"]) == ("resurfaced", "finished")
     assert brackets(roof, "2023-06-10")
-    (roof_a,) = on(table, stage, "building-a-roof")
+    (roof_a,) = on(table, "building-a-roof")
     assert roof_a["kind"] == "resurfaced" and brackets(roof_a, "2023-05-08")
-    (new,) = on(table, stage, "hall-2024")
+    (new,) = on(table, "hall-2024")
     assert new["kind"] == "new structure" and brackets(new, "2024-06-03")
 
 
 @pytest.mark.xfail(reason="the renewed roof is an alert in October and none at the end (0097)", strict=True)
-def test_the_hall_of_2024_is_told_in_october_and_the_halls_keep_their_ids(stage: Path, told: tuple[Any, Any]) -> None:
+def test_the_hall_of_2024_is_told_in_october_and_the_halls_keep_their_ids(told: tuple[Any, Any]) -> None:
     then, now = told
-    truth = geopandas.read_file(stage / "sim" / "truth.geojson").to_crs(then.crs)
+    truth = geopandas.read_file(STAGE / "truth.geojson").to_crs(then.crs)
     spot = truth[truth["id"] == "hall-2024"].geometry.iloc[0].centroid
     (frame,), (hall,) = (table[table.contains(spot)].to_dict("records") for table in told)
     assert frame["status"] in ("provisional", "confirmed")
     assert hall["change_id"] == frame["change_id"] and hall["status"] in ("confirmed", "finished")
     # the hall of 2020 and its roof; that of Building A is in two pieces in October (docs/decisions/0052)
-    ids = [[row["change_id"] for row in on(table, stage, "building-b")] for table in (then, now)]
+    ids = [[row["change_id"] for row in on(table, "building-b")] for table in (then, now)]
     assert len(ids[0]) == 2 and ids[0] == ids[1]
 
 
 def test_the_field_trial_finds_the_hall_in_the_served_story(
-    stage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     hall = next(event for event in EVENTS if event.site == plant.ID and event.place == BUILDING_B)
     monkeypatch.setattr(field_trial, "EVENTS", (replace(hall, until=date(2021, 12, 31)),))
-    with range_server.serve(stage / "sim") as files:
-        items = [item | {"collection": "sentinel-2-l2a"} for item in items_of(stage / "sim", files.url)]
+    feature = next(each for each in json.loads(DEMO.read_text())["features"] if each["properties"]["id"] == SITE)
+    place = feature | {"properties": {"id": plant.ID, "name": "The plant"}}
+    (tmp_path / "plant.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [place]}))
+    with range_server.serve(STAGE) as files:
+        items = [item | {"collection": "sentinel-2-l2a"} for item in items_of(STAGE, files.url)]
         with stac_api.serve(items) as api:
-            sites = str(stage / "plant.geojson")
+            sites = str(tmp_path / "plant.geojson")
             assert field_trial.trial(["--catalog", api.url, "--sites", sites, "--out", str(tmp_path / "out")]) == 0
     (row,) = (line for line in capfd.readouterr().out.splitlines() if line.startswith(f"| {plant.ID}"))
     assert row.endswith(" | hit |") and "| new structure |" in row
