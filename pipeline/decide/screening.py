@@ -44,7 +44,7 @@ GREEN_CONTRAST, VISIBLE_CONTRAST = 0.4, 0.2
 has both leaf and soil."""
 PRIOR_EPISODES = 20.0
 """Episodes along the axis from leaf to soil that are believed in before any were observed."""
-CHUNK = 8192
+CHUNK = 4096
 """Pixels worked on together: what one window reads fits the processor's cache."""
 _Planes = list[NDArray[Any]]
 """Score, start and stop of some pixels, see `Screening`."""
