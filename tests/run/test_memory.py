@@ -21,7 +21,7 @@ from pipeline.run.judge import Judged, Question, judge, quiet
 from pipeline.run.memory import FACTS, Memory, Packed
 from tests import world
 
-DATES, DAYS = 36, 10
+DATES, DAYS = 28, 10
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,8 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
 
 
 def test_every_night_is_what_a_full_replay_gives(place: Question, tmp_path: Path) -> None:
-    for number in (8, 15, 25, 26, DATES):
+    # too few for a reference that stays, founded anew since, and one look more on the same foundation
+    for number in (8, DATES - 1, DATES):
         tonight = replace(place, until=_night(number))
         onwards, anew = answer(replace(tonight, memory=tmp_path / "memory")), answer(tonight)
         assert same(onwards.decision, anew.decision), number
