@@ -46,7 +46,8 @@ LEFT, TOP, CRS = 500_000.0, 5_000_000.0, "EPSG:32634"
 STAGES = {
     "read": (judging, "read_chips"), "first masks": (correcting, "make_draft"), "reference": (correcting, "found"),
     "correct": (correcting, "make_look"), "release": (correcting, "release"), "residuals": (deciding, "residual_of"),
-    "natural steps": (deciding, "natural_steps"), "screening": (deciding, "advance"), "objects": (deciding, "decide"),
+    "natural steps": (deciding, "natural_steps"), "screening": (deciding, "advance_each"),
+    "objects": (deciding, "decide"),
 }  # fmt: skip
 
 

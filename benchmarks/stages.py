@@ -42,7 +42,7 @@ STAGES = (
     ("correct: register", look, "align"), ("correct: warp", look, "to_grid"),
     (PERSISTENCE, correcting, "release"), ("baseline image", deciding, "build_baseline"),
     ("residuals", deciding, "residual_of"), ("natural steps", deciding, "natural_steps"),
-    ("screening: steps of pixels", deciding, "advance"),
+    ("screening: steps of pixels", deciding, "advance_each"),
     ("memory: read and verify", Memory, "find"), ("memory: write", Memory, "keep"),
     ("objects: regions, series", alerts, "objects"), ("detections: outlines, kinds", alerts, "detections"),
 )  # fmt: skip

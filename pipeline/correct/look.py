@@ -209,8 +209,10 @@ def _unlike(
     if haze > MAX_HAZE:
         return haze, MAX_HAZE, f"{bands[blue]} above the history, reflectance"
     for now, then, band in zip(seasonal, expected, bands, strict=True):
+        if band not in VISIBLE:
+            continue
         level, usual = _middle(now), _middle(then)
-        if band in VISIBLE and level < MIN_LEVEL * usual and usual - level > MIN_DROP:
+        if level < MIN_LEVEL * usual and usual - level > MIN_DROP:
             return level / usual, MIN_LEVEL, f"{band} as a share of the history"
     return None
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -79,9 +80,20 @@ class Reference:
         return self.wander_px if np.isfinite(self.wander_px) else PRIOR_PX
 
     def expected(self) -> NDArray[np.float32]:
-        """The reference with its holes filled by the median of its band, for masks that need a value everywhere."""
-        middle = median(self.reflectance.reshape(len(self.bands), -1), axis=1)[:, None, None]
-        return np.where(np.isfinite(self.reflectance), self.reflectance, middle).astype(np.float32)
+        """The reference with its holes filled by the median of its band, for masks that need a value everywhere.
+
+        Read-only: all looks of a site share it.
+        """
+        return _filled(self)
+
+
+@lru_cache(maxsize=1)
+def _filled(reference: Reference) -> NDArray[np.float32]:
+    """See `Reference.expected`. Kept: all looks of a site ask for the same."""
+    middle = median(reference.reflectance.reshape(len(reference.bands), -1), axis=1)[:, None, None]
+    found = np.where(np.isfinite(reference.reflectance), reference.reflectance, middle).astype(np.float32)
+    found.flags.writeable = False
+    return found
 
 
 def build(drafts: Sequence[Draft], settings: Settings) -> Reference:
@@ -129,13 +141,14 @@ def found(chosen: Sequence[Draft], settings: Settings) -> Reference:
     image = np.where(anchor.why == 0, anchor.reflectance, np.nan)
     for _ in range(2):
         shifts = _centred([align(image, draft, settings) for draft in chosen])
-        moved = [_moved(draft, shift, draft.why == 0) for draft, shift in zip(chosen, shifts, strict=True)]
-        image = _middle(moved, image)
-    holes = ~np.isfinite(image).all(axis=0)
-    if holes.any():
+        moved = [_moved(draft, shift) for draft, shift in zip(chosen, shifts, strict=True) if shift.accepted]
+        image = _middle([(each.planes, each.clear) for each in moved], image)
+    holes = np.flatnonzero(~np.isfinite(image).all(axis=0))
+    if holes.size:
         # ground that every look calls cloud is a bright roof as often as bad luck: better its own median than none
-        moved = [_moved(draft, shift, draft.measured) for draft, shift in zip(chosen, shifts, strict=True)]
-        image = np.where(holes, _middle(moved, image), image)
+        flat = image.reshape(len(image), -1)
+        there = [(_at(each.planes, holes), each.measured.reshape(-1)[holes]) for each in moved]
+        flat[:, holes] = _middle(there, flat[:, holes])
     return Reference(
         grid=anchor.grid,
         bands=anchor.bands,
@@ -229,6 +242,8 @@ SYSTEMATIC_PX = 0.05
 """What light from another side moves in one band against another, at best."""
 
 
+WHOLE_SHARE = 0.99
+"""Share of a moved pixel that has to be made of usable pixels."""
 MIN_WANDERERS, RAYLEIGH_MEDIAN = 6, 1.1774
 """Least looks for an estimate of the shift scatter; and the median length of a bivariate normal deviate."""
 
@@ -263,25 +278,45 @@ def _free_ground(draft: Draft) -> NDArray[np.bool_]:
     return np.asarray((draft.why & ~np.uint8(Why.BUFFER)) == 0)
 
 
-def _moved(draft: Draft, alignment: Alignment, usable: NDArray[np.bool_]) -> NDArray[np.float32] | None:
-    """The draft sampled at x + shift, NaN where not usable; None if it could not be aligned."""
-    if not alignment.accepted:
-        return None
-    share = sampled(usable.astype(np.float32), alignment.shift, 1)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Moved:
+    """A draft on the ground of the reference. planes: (band, row, col). clear, measured: (row, col) bool, True = made
+    of pixels that are usable, or measured, alone.
+    """
+
+    planes: NDArray[np.float32]
+    clear: NDArray[np.bool_]
+    measured: NDArray[np.bool_]
+
+
+def _moved(draft: Draft, alignment: Alignment) -> _Moved:
+    """The draft sampled at x + shift."""
     # cubic, or the reference is blurred; cloud keeps its pixels so that the kernel meets no step, they fall out after
     filled = draft.reflectance
     if not np.isfinite(filled).all():
         middle = median(filled.reshape(len(draft.bands), -1), axis=1)[:, None, None]
         filled = np.where(np.isfinite(filled), filled, middle)
     planes = np.stack([sampled(plane, alignment.shift, 3) for plane in filled])
-    planes[:, share <= 0.99] = np.nan
-    return planes
+    clear, measured = (
+        sampled(usable.astype(np.float32), alignment.shift, 1) > WHOLE_SHARE
+        for usable in (draft.why == 0, draft.measured)
+    )
+    return _Moved(planes=planes, clear=clear, measured=measured)
 
 
-def _middle(images: Sequence[NDArray[np.float32] | None], fallback: NDArray[Any]) -> NDArray[np.float32]:
-    """Median per pixel, a band at a time; the fallback where nothing was measured."""
-    stack = [image for image in images if image is not None]
-    if not stack:
+def _at(planes: NDArray[np.float32], where: NDArray[np.intp]) -> NDArray[np.float32]:
+    """(band, where): these pixels of (band, row, col)."""
+    return planes.reshape(len(planes), -1).take(where, axis=1)
+
+
+def _middle(
+    images: Sequence[tuple[NDArray[np.float32], NDArray[np.bool_]]], fallback: NDArray[Any]
+) -> NDArray[np.float32]:
+    """Median per pixel of (band, ...) images where they count, a band at a time; the fallback where none does."""
+    if not images:
         return np.asarray(fallback, np.float32)
-    bands = (median(np.stack([image[index] for image in stack]), axis=0) for index in range(len(fallback)))
+    bands = (
+        median(np.stack([np.where(counts, planes[index], np.nan) for planes, counts in images]), axis=0)
+        for index in range(len(fallback))
+    )
     return np.stack([np.where(np.isfinite(each), each, last) for each, last in zip(bands, fallback, strict=True)])

@@ -12,7 +12,7 @@ TUKEY_C = 4.685
 """Biweight cut-off in sigmas with 95 % efficiency on normal residuals (Beaton & Tukey 1974; Holland & Welsch 1977)."""
 
 LONG = 1000
-"""Values from which parting a line takes less time than sorting it."""
+"""Values from which a partition of a line takes less time than sorting it."""
 
 
 def centre_spread(x: NDArray[Any], axis: int | None = None) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -43,18 +43,21 @@ def median_of(values: NDArray[Any]) -> Any:
 def median(x: NDArray[Any], axis: int) -> NDArray[Any]:
     """Median along an axis, what is not finite left out; NaN where nothing is left.
 
-    One sort of lines that lie together in memory, NaN at their ends: a tenth of the time of `np.nanmedian`. Long lines
-    of finite values are parted instead.
+    One sort of lines that lie together in memory, NaN at their ends: a tenth of the time of `np.nanmedian`. For long
+    lines of finite values one partition, see `median_of`.
     """
-    lines = np.array(np.moveaxis(x, axis, -1), order="C")
-    finite = np.isfinite(lines)
-    if lines.shape[-1] and finite.all():
-        if lines.shape[-1] > LONG:
-            found = [median_of(line) for line in lines.reshape(-1, lines.shape[-1])]
-            return np.array(found, lines.dtype).reshape(lines.shape[:-1])
-        lines.sort(axis=-1)
-        half = lines.shape[-1] // 2
-        return np.asarray((lines[..., (lines.shape[-1] - 1) // 2] + lines[..., half]) / np.asarray(2, lines.dtype))
+    turned = np.moveaxis(x, axis, -1)
+    finite = np.isfinite(turned)
+    half, low = turned.shape[-1] // 2, (turned.shape[-1] - 1) // 2
+    if turned.shape[-1] and finite.all():
+        if turned.shape[-1] > LONG:
+            lines = np.partition(turned, half, axis=-1)
+            below = lines[..., half] if low == half else lines[..., :half].max(axis=-1)
+        else:
+            lines = np.sort(turned, axis=-1)
+            below = lines[..., low]
+        return np.asarray((below + lines[..., half]) / np.asarray(2, lines.dtype))
+    lines = np.array(turned, order="C")
     lines[~finite] = np.nan
     lines.sort(axis=-1)
     count = np.isfinite(lines).sum(axis=-1, keepdims=True)

@@ -58,21 +58,28 @@ def resampled(image: NDArray[np.float32], source: GeoBox, grid: GeoBox) -> NDArr
 def _both(
     image: NDArray[np.float32], starts: tuple[float, float], times: int, shape: tuple[int, ...], taps: Taps
 ) -> NDArray[np.float32]:
-    lines = _along(image, starts[0], times, shape[0], taps)
-    return np.ascontiguousarray(_along(lines.T, starts[1], times, shape[1], taps).T)
+    lines = _along(image, starts[0], times, shape[0], taps, 0)
+    return _along(lines, starts[1], times, shape[1], taps, 1)
 
 
-def _along(lines: NDArray[Any], start: float, times: int, count: int, taps: Taps) -> NDArray[np.float32]:
-    """`count` samples along the first axis from a start on, `times` of them per line: each phase has its own taps."""
-    found = np.zeros((count, lines.shape[1]), np.float32)
+def _along(image: NDArray[Any], start: float, times: int, count: int, taps: Taps, axis: int) -> NDArray[np.float32]:
+    """`count` samples along an axis from a start on, `times` of them per pixel: each phase has its own taps."""
+
+    def cut(first: int, size: int | None, step: int) -> tuple[slice, ...]:
+        along = slice(first, None if size is None else first + size, step)
+        return (along,) if axis == 0 else (slice(None), along)
+
+    found = np.zeros((count, image.shape[1]) if axis == 0 else (image.shape[0], count), np.float32)
     for phase in range(min(times, count)):
         at = start + phase / times
         # a grid that is meant to fall upon another one does, whatever the last digit says
         first = round(at) if abs(at - round(at)) < NEAR else int(np.floor(at))
         weights, size = taps(max(at - first, 0.0)), len(range(phase, count, times))
+        sums = found[cut(phase, None, times)]
+        part = np.empty(sums.shape, np.float32)
         for off, tap in enumerate(weights, first - (len(weights) - 1) // 2):
             if tap:
-                found[phase::times] += np.float32(tap) * lines[off : off + size]
+                sums += np.multiply(image[cut(off, size, 1)], np.float32(tap), out=part)
     return found
 
 

@@ -5,7 +5,7 @@ covariance of natural steps of its land-cover cluster, scale and duration. Field
 soil to leaf, so there a step of that direction means little; a roof does not lie on that axis.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,8 +44,12 @@ GREEN_CONTRAST, VISIBLE_CONTRAST = 0.4, 0.2
 has both leaf and soil."""
 PRIOR_EPISODES = 20.0
 """Episodes along the axis from leaf to soil that are believed in before any were observed."""
-CHUNK = 8192
-"""Pixels worked on together: their sums fit the processor's cache."""
+CHUNK = 4096
+"""Pixels worked on together: what one window reads fits the processor's cache."""
+_Planes = list[NDArray[Any]]
+"""Score, start and stop of some pixels, see `Screening`."""
+_Steps = dict[tuple[int, int], tuple[NDArray[np.float32], NDArray[np.bool_]]]
+"""By window: (band, pixel) steps, and (pixel,) True = enough clear looks on both sides."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -99,15 +103,16 @@ def natural_steps(baseline: Baseline, residuals: Sequence[Residual], times: Time
         samples = _samples(baseline, residuals, times, scale)
         for cluster in range(CLUSTERS):
             sums = samples.get(cluster)
-            steps = {} if sums is None else _steps_by_duration(sums, times)
+            steps = {} if sums is None else _steps(sums, times)
+            parts = _steps_by_duration(steps, times)
             ground = baseline.mean[:, baseline.cover == cluster]
             still, most = (np.outer(axis, axis) + _range(ground, share) for share in (QUIET_BRIGHTNESS, BRIGHTNESS))
-            own = {duration: _limited(_covariance(_quiet(parts)), still) for duration, parts in steps.items()}
+            own = {duration: _limited(_covariance(_quiet(part)), still) for duration, part in parts.items()}
             quiet = np.zeros((classes, bands, bands))
             for duration in range(classes):
                 near = min(own, key=lambda each: (abs(each - duration), each), default=None)
                 quiet[duration] = np.eye(bands) * 0.01**2 if near is None else own[near]
-            for duration, episodes in enumerate(_episodes(sums, times, quiet)):
+            for duration, episodes in enumerate(_episodes(sums, steps, times, quiet)):
                 number = episodes.shape[1] + PRIOR_EPISODES
                 natural = (episodes @ episodes.T + believed) / number + 2 * quiet[duration]
                 if duration == classes - 1:
@@ -137,17 +142,16 @@ def leaf_to_soil(baseline: Baseline, bands: Sequence[Band]) -> NDArray[np.float6
     return np.asarray(off * min(contrast, 1.0), np.float64)
 
 
-def _episodes(sums: Sums | None, times: Times, quiet: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+def _episodes(sums: Sums | None, steps: _Steps, times: Times, quiet: NDArray[np.float64]) -> list[NDArray[np.float64]]:
     """By duration class: (band, episode) steps that were large and reverted in as many looks again."""
     classes, bands = len(DURATIONS) + 1, quiet.shape[-1]
     found: list[list[NDArray[np.float32]]] = [[np.zeros((bands, 0), np.float32)] for _ in range(classes)]
     roots = np.linalg.inv(np.linalg.cholesky(quiet)).astype(np.float32)
-    for start, stop in windows(0, len(times.days)) if sums is not None else ():
+    for (start, stop), (step, enough) in steps.items():
         until, duration = min(2 * stop - start, len(times.days)), int(times.duration_class(start, stop))
         if until - stop < LEAST_LOOKS:
             continue
-        step, _, enough = sums.step(start, stop)  # type: ignore[union-attr]
-        back, _, known = sums.step(stop, until)  # type: ignore[union-attr]
+        back, known = steps.get((stop, until)) or _step(sums, stop, until)  # type: ignore[arg-type]
         both = np.flatnonzero(enough & known)
         if both.size < LEAST_SAMPLE:
             continue
@@ -170,54 +174,88 @@ def advance(
     before: Screening, baseline: Baseline, natural: Natural, residuals: Sequence[Residual], times: Times
 ) -> Screening:
     """The screening of all residuals, of which the first `before.count` are screened already."""
-    scores, starts, stops = list[NDArray[np.float32]](), list[NDArray[np.int16]](), list[NDArray[np.int16]]()
+    return advance_each([(before, (len(residuals),))], baseline, natural, residuals, times)[0]
+
+
+def advance_each(
+    portions: Sequence[tuple[Screening, Sequence[int]]],
+    baseline: Baseline,
+    natural: Natural,
+    residuals: Sequence[Residual],
+    times: Times,
+) -> tuple[Screening, ...]:
+    """Several screenings from sums that are worked out once.
+
+    portions: where to go on from, and the numbers of residuals, in ascending order, whose screenings are wanted.
+    """
+    planes = [[_planes(before, scale) for scale in range(len(SCALES))] for before, stops in portions for _ in stops]
+    first = min(before.count for before, _ in portions)
     for scale in range(len(SCALES)):
-        score, start, stop = before.score[scale].copy(), before.start[scale].copy(), before.stop[scale].copy()
         samples = _samples(baseline, residuals, times, scale)
-        cover = _cover(baseline, scale).ravel()
-        for cluster, where in _chunks(cover):
-            values, clear = _at(residuals, scale, where)
-            best = (score.reshape(-1)[where], start.reshape(-1)[where], stop.reshape(-1)[where])
+        centres = {cluster: _centres(sums, first, len(times.days)) for cluster, sums in samples.items()}
+        for cluster, where in _chunks(_cover(baseline, scale).ravel()):
+            sums = Sums(*_at(residuals, scale, where), times, first)
             whiteners = [natural.whitener(scale, cluster, duration) for duration in range(len(DURATIONS) + 1)]
-            _screen(Sums(values, clear, times), samples.get(cluster), whiteners, times, before.count, best)
-            score.reshape(-1)[where], start.reshape(-1)[where], stop.reshape(-1)[where] = best
-        scores.append(score)
-        starts.append(start)
-        stops.append(stop)
-    return Screening(score=tuple(scores), start=tuple(starts), stop=tuple(stops), count=len(residuals))
+            wanted = iter(planes)
+            for before, stops in portions:
+                best, done = _planes(before, scale, where), before.count
+                for stop in stops:
+                    _screen(sums, centres.get(cluster, {}), whiteners, times, (done, stop), best)
+                    for plane, each in zip(next(wanted)[scale], best, strict=True):
+                        plane.reshape(-1)[where] = each
+                    done = stop
+    counts = [stop for _, stops in portions for stop in stops]
+    return tuple(_screening(each, count) for each, count in zip(planes, counts, strict=True))
+
+
+def _planes(before: Screening, scale: int, where: NDArray[np.intp] | None = None) -> _Planes:
+    """Copies of score, start and stop of one scale, of all its pixels or of some."""
+    planes = (before.score[scale], before.start[scale], before.stop[scale])
+    return [each.copy() if where is None else each.reshape(-1)[where] for each in planes]
+
+
+def _screening(scales: Sequence[_Planes], count: int) -> Screening:
+    score, start, stop = zip(*scales, strict=True)
+    return Screening(score=score, start=start, stop=stop, count=count)
 
 
 def _screen(
     sums: Sums,
-    sample: Sums | None,
+    centres: Mapping[tuple[int, int], NDArray[np.float32]],
     whiteners: Sequence[NDArray[np.float32]],
     times: Times,
-    first: int,
-    best: tuple[NDArray[np.float32], NDArray[np.int16], NDArray[np.int16]],
+    ends: tuple[int, int],
+    best: _Planes,
 ) -> None:
-    """Raise the best score of pixels of one cluster by the windows that end after `first`, in place."""
+    """Raise the best score of pixels of one cluster by the windows that end after the first of `ends`, in place.
+
+    centres: by window, the median step of the cluster, where enough of its pixels were clear.
+    """
     score, at, until = best
-    for start, stop in windows(first, len(times.days)):
+    for start, stop in windows(*ends):
         step, _, enough = sums.step(start, stop)
         enough &= sums.clear[start]
         if not enough.any():
             continue
-        if sample is not None:
-            centre = _centre(sample, start, stop)
-            if centre is not None:
-                step -= centre[:, None]
+        centre = centres.get((start, stop))
+        if centre is not None:
+            step -= centre[:, None]
         white = whiteners[int(times.duration_class(start, stop))] @ step
-        length = np.sqrt(np.mean(np.square(white), axis=0))
+        length = np.sqrt(np.mean(np.square(white, out=white), axis=0))
         higher = enough & (length > score)
-        score[higher], at[higher], until[higher] = length[higher], start, stop
+        np.copyto(score, length, where=higher)
+        np.copyto(at, np.int16(start), where=higher)
+        np.copyto(until, np.int16(stop), where=higher)
 
 
-def _centre(sample: Sums, start: int, stop: int) -> NDArray[np.float32] | None:
-    """(band,): median step of a cluster in a window; None where too few of its pixels were clear."""
-    step, _, enough = sample.step(start, stop)
-    if int(enough.sum()) < LEAST_SAMPLE:
-        return None
-    return median(step[:, enough], axis=1).astype(np.float32)
+def _centres(sample: Sums, first: int, last: int) -> dict[tuple[int, int], NDArray[np.float32]]:
+    """By window, the (band,) median step of a cluster; no entry where too few of its pixels were clear."""
+    found = {}
+    for start, stop in windows(first, last):
+        step, _, enough = sample.step(start, stop)
+        if int(enough.sum()) >= LEAST_SAMPLE:
+            found[start, stop] = median(step[:, enough], axis=1).astype(np.float32)
+    return found
 
 
 def _samples(baseline: Baseline, residuals: Sequence[Residual], times: Times, scale: int) -> dict[int, Sums]:
@@ -231,11 +269,20 @@ def _samples(baseline: Baseline, residuals: Sequence[Residual], times: Times, sc
     return found
 
 
-def _steps_by_duration(sums: Sums, times: Times) -> dict[int, list[NDArray[np.float32]]]:
+def _steps(sums: Sums, times: Times) -> _Steps:
+    """The step of every window, each worked out once."""
+    return {(start, stop): _step(sums, start, stop) for start, stop in windows(0, len(times.days))}
+
+
+def _step(sums: Sums, start: int, stop: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    step, _, enough = sums.step(start, stop)
+    return step, enough
+
+
+def _steps_by_duration(steps: _Steps, times: Times) -> dict[int, list[NDArray[np.float32]]]:
     """By duration class: of each window the (band, pixel) steps, their median taken off."""
     found: dict[int, list[NDArray[np.float32]]] = {}
-    for start, stop in windows(0, len(times.days)):
-        step, _, enough = sums.step(start, stop)
+    for (start, stop), (step, enough) in steps.items():
         if int(enough.sum()) >= LEAST_SAMPLE:
             found.setdefault(int(times.duration_class(start, stop)), []).append(_centred(step[:, enough]))
     return found

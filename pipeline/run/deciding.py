@@ -7,7 +7,7 @@ from pipeline.correct.release import REACH
 from pipeline.decide.alerts import decide, first_times, founding_looks, in_order, times_between
 from pipeline.decide.objects import Stack
 from pipeline.decide.residuals import build_baseline, residual_of
-from pipeline.decide.screening import Screening, advance, begin, leaf_to_soil, natural_steps
+from pipeline.decide.screening import Screening, advance_each, begin, leaf_to_soil, natural_steps
 from pipeline.model.alert import Decision
 from pipeline.model.imagery import Look
 from pipeline.model.settings import Settings
@@ -49,18 +49,24 @@ def decide_onwards(
 
     natural = unpack_natural(memory.packed(mark_of("natural", founded), learned))
     chain = _chain(founded, marks)
-    settled = max(len(ordered) - REACH, 0)
     # the next look may change the flags of the last ones: the screening before them is kept for it
+    settled = max(len(ordered) - REACH, 0)
     back = _latest(chain, settled, memory) or begin(baseline)
-    if back.count < settled:
-        back = advance(back, baseline, natural, residuals[:settled], first_times(times, settled))
-        memory.keep(chain[settled], pack_screening(back))
-    front = _latest(chain, len(ordered), memory)
-    if front is None or front.count < len(ordered):
-        front = advance(back, baseline, natural, residuals, times)
-        memory.keep(chain[len(ordered)], pack_screening(front))
+    front = _latest(chain, len(ordered), memory) or back
+    portions = _portions(back, front, settled, len(ordered))
+    for screening in advance_each(portions, baseline, natural, residuals, times) if portions else ():
+        memory.keep(chain[screening.count], pack_screening(screening))
+        front = screening
     stack = Stack(baseline=baseline, natural=natural, residuals=residuals, times=times, screening=front)
     return decide(site, ordered, stack, settings)
+
+
+def _portions(back: Screening, front: Screening, settled: int, last: int) -> list[tuple[Screening, tuple[int, ...]]]:
+    """What `advance_each` has to screen; the screening of all looks, where it is not there yet, is the last of it."""
+    if back.count == front.count:
+        stops = tuple(sorted({stop for stop in (settled, last) if stop > back.count}))
+        return [(back, stops)] if stops else []
+    return [(each, (stop,)) for each, stop in ((back, settled), (front, last)) if each.count < stop]
 
 
 def _chain(founded: str, marks: Sequence[str]) -> list[str]:

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from pipeline.correct import alignment
 from pipeline.correct.alignment import Options, estimate
 from pipeline.model.errors import ShapeError
 
@@ -148,3 +149,12 @@ def test_a_shift_beyond_reach_is_refused() -> None:
 def test_arrays_that_do_not_fit_are_our_mistake() -> None:
     with pytest.raises(ShapeError):
         estimate(np.zeros((5, 5)), np.zeros((5, 6)), np.ones((5, 5), bool))
+
+
+def test_chips_that_are_less_alike_are_less_sure_than_their_scatter(monkeypatch: pytest.MonkeyPatch) -> None:
+    clear, unlike = cut(ground(7), (0.3, -0.6)), cut(ground(7) + 1.2 * ground(70), (0.3, -0.6))
+    found = [estimate(cut(ground(7)), target, ALL).sigma_px for target in (clear, unlike)]
+    monkeypatch.setattr(alignment, "FOREIGN_PULL", 0.0)
+    scatter = [estimate(cut(ground(7)), target, ALL).sigma_px for target in (clear, unlike)]
+    assert found[0] == scatter[0]
+    assert found[1] > 1.2 * scatter[1]

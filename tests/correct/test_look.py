@@ -197,3 +197,25 @@ def test_cloud_over_a_look_that_is_refused_does_not_get_it_accepted(seed: int, s
     clouds = ndimage.gaussian_filter(np.random.default_rng(seed).normal(0, 1, (SIZE, SIZE)), 8)
     refused(values)
     refused(painted(values, CLOUD, clouds < np.quantile(clouds, share), 1.0))
+
+
+def test_a_look_that_lies_further_off_than_the_others_wander_is_refused_with_both_numbers() -> None:
+    moved = ndimage.shift(ground(), (0, 1.8, 0), order=5, mode="nearest")
+    steady, loose = (replace(reference(), wander_px=wander) for wander in (0.1, 1.0))
+    found = make_look(chip(moved, 30), steady, SETTINGS)
+    assert isinstance(found, Rejection) and found.reason is Reason.REGISTRATION
+    assert found.value == pytest.approx(1.8, abs=0.1) and found.limit == pytest.approx(1.2)
+    assert isinstance(make_look(chip(moved, 30), loose, SETTINGS), Look)
+
+
+@pytest.mark.parametrize(("zenith", "stays"), [(30.0, False), (70.0, True)])
+def test_the_flag_of_shadow_stays_under_a_low_sun_where_nothing_shows_that_it_is_none(
+    zenith: float, stays: bool
+) -> None:
+    values = ground()
+    values[:, ROOF_AT] *= 0.35
+    looks = [replace(each, scene=replace(each.scene, sun=(zenith, 160.0)))
+             for each in (look(values, 30 + 5 * number) for number in range(3))]  # fmt: skip
+    core = ndimage.binary_erosion(ROOF_AT, iterations=2)
+    assert not any(each.usable[core].any() for each in looks)
+    assert all(each.usable[core].any() != stays for each in release(looks, SETTINGS))

@@ -128,3 +128,41 @@ def test_hand_drawn_clouds_and_shadows_are_met(shared: Path) -> None:
     for flag, label, least in ((Why.CLOUD, 4, 0.85), (Why.SHADOW, 0, 0.80)):
         found, true = (why & np.uint8(flag)) > 0, labels == label
         assert 2 * (found & true).sum() / (found.sum() + true.sum()) > least
+
+
+def test_what_rises_further_in_the_short_wave_than_in_blue_is_ground_and_no_cloud() -> None:
+    values = ground()
+    values[:, CLOUDY] += np.array([0.06, 0.06, 0.06, 0.06, 0.15])[:, None]
+    assert share(classify(values, BANDS, None, ground()), Why.CLOUD, CLOUDY) < 0.02
+    values[-1, CLOUDY] -= 0.09
+    assert share(classify(values, BANDS, None, ground()), Why.CLOUD, ndimage.binary_erosion(CLOUDY, iterations=2)) == 1
+
+
+def test_where_the_history_predicts_badly_a_rise_has_to_be_larger() -> None:
+    field = ndimage.gaussian_filter(np.random.default_rng(1).standard_normal((SIZE, SIZE)), 6)
+    values = ground() + 0.02 * field / field.std()
+    assert (values - ground()).max() > 0.05
+    assert not (classify(values, BANDS, None, ground()) & np.uint8(Why.CLOUD)).any()
+
+
+def test_a_plain_veil_over_the_whole_chip_is_cloud_and_bright_textured_ground_is_not() -> None:
+    veil = np.full((5, SIZE, SIZE), 0.14) + np.random.default_rng(1).normal(0, 0.001, (5, SIZE, SIZE))
+    assert share(classify(veil, BANDS, None), Why.CLOUD, np.ones((SIZE, SIZE), bool)) == 1
+    textured = veil + 2 * (ground()[1] - ground()[1].mean())
+    assert share(classify(textured, BANDS, None), Why.CLOUD, np.ones((SIZE, SIZE), bool)) < 0.05
+
+
+def test_a_blue_roof_is_not_white_enough_for_cloud() -> None:
+    roof = patch(40, 40, 12, 12)
+    values = ground()
+    values[:, roof] = np.array([0.30, 0.18, 0.12, 0.2, 0.2])[:, None]
+    assert share(classify(values, BANDS, None), Why.CLOUD, roof) == 0
+
+
+def test_dark_ground_that_is_as_common_elsewhere_is_no_shadow() -> None:
+    rows, cols = np.indices((SIZE, SIZE))
+    stripes = (rows // 4 + cols // 4) % 4 == 0
+    values = painted(ground(), CLOUD, CLOUDY)
+    values[:, stripes & ~CLOUDY] *= np.array([0.8, 0.7, 0.6, 0.35, 0.3])[:, None]
+    why = classify(values, BANDS, None)
+    assert share(why, Why.SHADOW, stripes & ~CLOUDY) == 0

@@ -1,13 +1,14 @@
 """The reference: clean, aligned, and the same whatever the order it was given."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import numpy as np
 from scipy import ndimage
 
 from pipeline.correct.look import make_draft
 from pipeline.correct.offset import Offset
-from pipeline.correct.reference import Draft, align, build
+from pipeline.correct.reference import Draft, align, build, founders
 from pipeline.model.imagery import Why
 from pipeline.model.settings import Settings
 from tests.correct.scenery import BANDS, CLOUD, GRID, ROOF, SIZE, chip, ground, painted, patch
@@ -89,3 +90,22 @@ def test_a_look_full_of_cloud_is_no_founder_and_leaves_no_trace() -> None:
 def test_bright_ground_is_no_cloud() -> None:
     drafts = [draft(ground() + 0.3, day) for day in range(4)]
     assert len(build([replace(each, why=np.zeros_like(each.why)) for each in drafts], SETTINGS).scenes) == 4
+
+
+def test_a_reference_is_made_of_the_first_looks_until_there_is_a_quarter_more_of_them() -> None:
+    scene = chip(ground(), 0)[0].scene
+    scenes = [replace(scene, id=f"s{day:02d}", time=scene.time + timedelta(days=day)) for day in range(20)]
+    drafts = [(each, 0.9 + 0.005 * number, 0.05) for number, each in enumerate(scenes)]
+    for count in (16, 17, 19):
+        assert sorted(founders(drafts[:count])) == list(range(16))
+    assert sorted(founders(drafts)) == list(range(20))
+
+
+def test_ground_that_no_draft_shows_clear_gets_the_median_of_all_that_measured_it() -> None:
+    roof = patch(40, 40, 8, 8)
+    drafts = [draft(painted(ground(), ROOF, roof) + 0.004 * day, day) for day in range(5)]
+    flagged = [replace(each, why=np.where(roof, np.uint8(Why.CLOUD), each.why)) for each in drafts]
+    one, two = build(drafts, SETTINGS), build(flagged, SETTINGS)
+    inner = (slice(None), slice(42, 46), slice(42, 46))
+    assert np.abs(one.reflectance - two.reflectance)[inner].max() < 0.004
+    assert np.isfinite(two.reflectance[inner]).all()

@@ -128,12 +128,14 @@ def test_a_stricter_rate_asks_for_more_and_never_confirms_more() -> None:
     assert counts == sorted(counts) and counts[0] >= 1
 
 
-def test_confidence_rises_with_the_score_and_a_score_at_the_limit_is_in_doubt() -> None:
+def test_confidence_rises_with_the_score_and_with_the_confirmation() -> None:
     looks, stack = stack_of(looks_with(14, (8, 99, BUILDING, ROOF)))
     made = objects(stack, 1.5)[0]
     (one,) = detections(looks, stack, made, 2.0, 100.0)
-    at = [confidence_of(replace(one, score=score), 2.0) for score in (1.5, 2.0, 3.0, 6.0)]
-    assert at == sorted(at) and at[1] < 0.5 and at[3] > 0.95
+    provisional = [confidence_of(replace(one, score=score, confirmed=-1), 2.0) for score in (1.0, 1.5, 3.0, 6.0)]
+    after = [confidence_of(replace(one, score=score), 2.0) for score in (2.0, 3.0, 6.0)]
+    assert provisional == sorted(provisional) and provisional[0] < 0.5
+    assert after == sorted(after) and after[0] > provisional[1] and after[2] > 0.95
 
 
 def test_an_object_smaller_than_the_least_area_is_not_reported() -> None:
