@@ -60,8 +60,8 @@ def windows(first: int, last: int) -> Iterator[tuple[int, int]]:
 class Sums:
     """Cumulative sums over the looks of (look, band, pixel) values, 0 where not `clear`, (look, pixel).
 
-    first: windows are asked for that stop after this number of looks. Sums that are needed where a window stops, and not where
-    it starts, are kept from there on.
+    first: number of looks after which the windows of interest stop. Sums that are needed where a window stops, and not
+    where it starts, are kept from there on.
     step: the estimate of one window. `count[t]`: clear looks among the first t, (pixel,).
     """
 
