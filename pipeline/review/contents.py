@@ -3,7 +3,7 @@
 import json
 import re
 import sqlite3
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from pipeline.review.geoblob import polygons
 from pipeline.review.gpkg import opened
 from pipeline.review.phrases import label_of, words
 from pipeline.review.rows import clean, clean_table, is_complete
-from pipeline.review.schema import ANALYST, MACHINE, NEWS, OBSERVATIONS, SCENES, has_column
+from pipeline.review.schema import ANALYST, MACHINE, NEWS, OBSERVATIONS, PHASES, SCENES, has_column
 
 GONE = "withdrawn"
 _WEB = re.compile(r"https?://[^\s\"'<>]+\Z")
@@ -54,7 +54,7 @@ class Change:
 class Contents:
     """All of a review file. changes: open ones first, surest first; scenes and looks in time order.
 
-    looks: change_id -> its rows of `observations`. news: what the last night brought.
+    looks, phases: change_id -> its rows of `observations` and of `phases`. news: what the last night brought.
     """
 
     path: Path
@@ -64,6 +64,7 @@ class Contents:
     aoi: BaseGeometry
     changes: tuple[Change, ...]
     looks: Mapping[str, tuple[Mapping[str, Any], ...]]
+    phases: Mapping[str, tuple[Mapping[str, Any], ...]]
     scenes: tuple[Mapping[str, Any], ...]
     news: tuple[Mapping[str, Any], ...]
     provenance: Mapping[str, str]
@@ -165,18 +166,30 @@ def read(path: Path, wait: float | None = None) -> Contents:
         seen = clean_table(db.execute("SELECT * FROM observations ORDER BY time, scene"), OBSERVATIONS, _LOOK)
         scenes = clean_table(db.execute("SELECT * FROM scenes ORDER BY time, scene"), SCENES, ("scene", "time", "used"))
         news = clean_table(db.execute("SELECT * FROM news WHERE latest ORDER BY fid"), NEWS, _NEWS)
+        phases = _phases(db)
         aoi, crs, provenance = _frame(db, path)
         db.execute("COMMIT")
     changes = [change for row in rows if (change := _change(row, ours)) is not None]
-    looks: dict[str, list[Mapping[str, Any]]] = {}
-    for row in seen:
-        looks.setdefault(row["change_id"], []).append(row)
     changes.sort(key=lambda c: (c["status"] == GONE, -(c["confidence"] or 0.0), c.id))
     return Contents(
         path=path, crs=crs, site=str(aoi["id"]), name=str(aoi["name"]), aoi=_aoi(aoi["geom"], path),
-        changes=tuple(changes), looks={key: tuple(rows) for key, rows in looks.items()}, scenes=tuple(scenes),
+        changes=tuple(changes), looks=_by_change(seen), phases=_by_change(phases), scenes=tuple(scenes),
         news=tuple(news), provenance=provenance,
     )  # fmt: skip
+
+
+def _phases(db: sqlite3.Connection) -> list[dict[str, Any]]:
+    """The rows of `phases`, in time order; none in an older file."""
+    if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'phases' AND type = 'table'").fetchone() is None:
+        return []
+    return clean_table(db.execute('SELECT * FROM phases ORDER BY "from"'), PHASES, ("change_id", "state", "from"))
+
+
+def _by_change(rows: Iterable[Mapping[str, Any]]) -> dict[str, tuple[Mapping[str, Any], ...]]:
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        found.setdefault(row["change_id"], []).append(row)
+    return {change_id: tuple(own) for change_id, own in found.items()}
 
 
 def _row(cursor: Any, values: tuple[Any, ...]) -> dict[str, Any]:

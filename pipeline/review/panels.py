@@ -10,10 +10,17 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num, nu
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
-from pipeline.model.alert import Alert, Observation
+from pipeline.model.alert import Alert, Observation, State
 from pipeline.review.curves import Curve
 from pipeline.review.sheet import ABOVE, BELOW, PT, Letters, Sheet, font
 
+GROUND = {
+    State.VEGETATED: "#8fbf7f", State.BARE: "#d3ad78", State.BUILT: "#9f8fd0", State.WATER: "#7fb2dd",
+    State.OTHER: "#c4c7cc",
+}  # fmt: skip
+"""Colours of the states of the ground."""
+PHASE_PX = 13.0
+"""Height of the strip of phases."""
 SEEN, QUIET, BRACKET, INK = "#c2261c", "#6b6f76", "#ffd92f", "#222222"
 TICK_PT, TICKS = 2.5, Letters(size=7.5, colour="#000000")
 FRAME, PALE, PAST, BAND = TICKS.colour, "#b8bcc2", "#35618f", "#9db7d5"
@@ -70,6 +77,7 @@ def draw_panels(sheet: Sheet, alert: Alert, seen: Sequence[Observation], curves:
     for panel, curve in zip(panels, (None, *curves), strict=True):
         if curve is None:
             _mark_bracket(panel, alert)
+            _draw_phases(panel, alert)
             _draw_scores(panel, known, shown)
         else:
             _draw_past(panel, curve)
@@ -111,6 +119,17 @@ def _mark_bracket(panel: _Panel, alert: Alert) -> None:
     if alert.confirmed_at is not None:
         at = panel.x(_noon(alert.confirmed_at))
         panel.sheet.line([at, at], ends[::-1], SEEN, 0.9, dash=(4, 2))
+
+
+def _draw_phases(panel: _Panel, alert: Alert) -> None:
+    """A strip along the lower edge: what the ground was, from the first to the last look of each phase."""
+    top, words = panel.bottom - PHASE_PX, Letters(size=6.8, colour=INK)
+    for phase in alert.phases:
+        left, right = (float(panel.x(_noon(day))) for day in (phase.begins, phase.ends))
+        left, right = max(left, panel.sides[0]), max(right, left + 2)
+        panel.sheet.fill((left, right, right, left), (top, top, panel.bottom, panel.bottom), GROUND[phase.state], 0.8)
+        if font(words.size).getlength(phase.state.value) < right - left - 4:
+            panel.sheet.write(left + 3, panel.bottom - 3, phase.state.value, words)
 
 
 def _draw_scores(panel: _Panel, known: Sequence[Observation], shown: NDArray[np.float64]) -> None:

@@ -2,9 +2,16 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any
 
 UNJUDGED = "; no verdict yet"
+MONTHS = (
+    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "December",
+)  # fmt: skip
+SURE_STATE = 0.8
+"""Probability of a state from which it is said without doubt."""
 
 
 def words(facts: Mapping[str, Any]) -> str:
@@ -38,6 +45,27 @@ def details(facts: Mapping[str, Any]) -> str:
         f" of about {rounded(facts['area_m2'])} m²: {since}there on {facts['first_seen']}, {status(facts)}, {seen}; "
         f"{machine}{strength(facts['confidence'])}{unjudged}"
     )
+
+
+def ground(phases: Sequence[Mapping[str, Any]]) -> str:
+    """What the ground was and became: "vegetated, bare from November 2017, built since January 2018"; empty if unknown.
+
+    phases: rows of the table `phases` of one change, in time order.
+    """
+    runs = [row for index, row in enumerate(phases) if not index or row["state"] != phases[index - 1]["state"]]
+    said = [f"{_doubt(row)}{row['state']}{_from(row, index, len(runs))}" for index, row in enumerate(runs)]
+    return ", ".join(said)
+
+
+def _from(row: Mapping[str, Any], index: int, count: int) -> str:
+    if not index:
+        return "" if count > 1 else " in all looks"
+    day = date.fromisoformat(str(row["from"])[:10])
+    return f" {'since' if index == count - 1 else 'from'} {MONTHS[day.month - 1]} {day.year}"
+
+
+def _doubt(row: Mapping[str, Any]) -> str:
+    return "probably " if (row["probability"] or 0.0) < SURE_STATE else ""
 
 
 def status(facts: Mapping[str, Any]) -> str:

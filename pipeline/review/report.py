@@ -18,7 +18,7 @@ from pipeline.review.maps import Map, compact, read_evidence, read_pair
 from pipeline.review.marks import scale_bar
 from pipeline.review.observed import read_observed
 from pipeline.review.pages import render
-from pipeline.review.phrases import brought, certainty, details, heading, place, strength
+from pipeline.review.phrases import brought, certainty, details, ground, heading, place, strength
 from pipeline.review.stretch import parse_stretch
 from pipeline.review.strips import Strip, read_strip
 from pipeline.review.summary import bracket_words, counted, day_words, split, summary, unseen_words
@@ -101,8 +101,8 @@ def _write_report(folder: Folder) -> None:
 
 
 _PHRASES = {
-    "heading": heading, "details": details, "place": place, "certainty": certainty, "strength": strength,
-    "day": day_words, "bracket": bracket_words, "counted": counted, "unseen": unseen_words,
+    "ground": ground, "heading": heading, "details": details, "place": place, "certainty": certainty,
+    "strength": strength, "day": day_words, "bracket": bracket_words, "counted": counted, "unseen": unseen_words,
 }  # fmt: skip
 
 

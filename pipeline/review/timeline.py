@@ -19,7 +19,7 @@ from pipeline.review.sheet import ABOVE, BELOW, PT, Letters, Sheet
 from pipeline.review.stretch import Stretch
 from pipeline.review.strips import write_strip
 
-FORM = 4
+FORM = 5
 """Version of the layout of the picture; pictures of another version are drawn again."""
 CHIPS = 10
 CLEAR_SHARE = 0.6

@@ -11,7 +11,7 @@ from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry
 from shapely.geometry import box
 
-from pipeline.model.alert import Alert, Decision, Evidence, Kind, Observation, Status
+from pipeline.model.alert import Alert, Decision, Evidence, GroundPhase, Kind, Observation, State, Status
 from pipeline.model.bands import Band
 from pipeline.model.imagery import Alignment, Granule, Level, Look, OffsetClaim, Scene, SceneRecord
 from pipeline.model.site import Site
@@ -22,6 +22,18 @@ GRID = GeoBox((SIZE, SIZE), Affine(10.0, 0.0, LEFT, 0.0, -10.0, TOP), CRS)
 BANDS = (Band.B02, Band.B03, Band.B04, Band.B08, Band.B11)
 START = datetime(2023, 1, 5, 2, 10, tzinfo=UTC)
 ROOF = (0.24, 0.25, 0.26, 0.28, 0.30)
+
+
+PHASES = (
+    GroundPhase(
+        state=State.VEGETATED, begins_after=None, begins=date(2023, 1, 5), ends=date(2023, 3, 6),
+        ends_before=date(2023, 3, 21), probability=0.98,
+    ),
+    GroundPhase(
+        state=State.BUILT, begins_after=date(2023, 3, 6), begins=date(2023, 3, 21), ends=date(2023, 8, 3),
+        ends_before=None, probability=0.91,
+    ),
+)  # fmt: skip
 
 
 def outline(row: int, col: int, rows: int = 6, cols: int = 8) -> Any:
@@ -41,7 +53,7 @@ def alert(number: int = 1, *, row: int = 10, col: int = 10, **changes: Any) -> A
         "confidence": 0.9, "area_m2": shape.area, "area_error_m2": 120.0, "last_clear_before": date(2023, 3, 6),
         "first_seen": date(2023, 3, 21), "confirmed_at": date(2023, 4, 20), "last_seen": date(2023, 8, 3),
         "looks_seen": 9, "looks_clear": 10, "before_scene": "scene-04", "after_scene": "scene-14", "lon": 129.0,
-        "lat": 39.1,
+        "lat": 39.1, "phases": PHASES,
     }  # fmt: skip
     return Alert(**{**facts, **changes})
 

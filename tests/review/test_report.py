@@ -13,7 +13,7 @@ from pipeline.review import report
 from pipeline.review.folder import Folder
 from pipeline.review.index import write_index
 from pipeline.review.maps import read_evidence, read_pair
-from pipeline.review.phrases import brought, certainty, rounded, strength, words
+from pipeline.review.phrases import brought, certainty, ground, rounded, strength, words
 from pipeline.review.report import write_report
 from pipeline.review.stretch import Stretch
 from tests.review import made
@@ -71,6 +71,22 @@ def test_a_report_tells_numbers_reasons_and_provenance(published):
         "baseline 05.09", "+0.120, -0.300", "0123456789abcdef", "scene-03", "Contains modified Copernicus",
     ):  # fmt: skip
         assert words_ in text, words_
+
+
+def test_a_card_says_what_the_ground_was_and_became(published):
+    text = (published / "report.html").read_text(encoding="utf-8")
+    assert "<dt>Ground</dt><dd>vegetated, built since March 2023</dd>" in text
+
+
+def test_phases_in_words_join_equal_states_and_say_doubt():
+    def row(state, day, probability=0.95):
+        return {"state": state, "from": day, "probability": probability}
+
+    assert ground([]) == ""
+    assert ground([row("bare", "2020-01-02")]) == "bare in all looks"
+    rows = [row("vegetated", "2020-01-02"), row("bare", "2021-11-03", 0.6), row("built", "2022-01-04")]
+    rows.append(row("built", "2022-06-04"))
+    assert ground(rows) == "vegetated, probably bare from November 2021, built since January 2022"
 
 
 def test_the_map_bears_the_labels_of_the_cards_and_a_scale(tmp_path, monkeypatch):

@@ -36,6 +36,18 @@ def test_a_timeline_is_printable(tmp_path):
     assert yellow > 300 and red > 300
 
 
+def test_a_strip_shows_the_phases_of_the_ground_from_their_first_to_their_last_look(tmp_path):
+    looks = made.looks([ALERT.outline], count=60)
+    picture = draw(tmp_path / "a.png", ALERT, looks)
+    without = draw(tmp_path / "b.png", replace(ALERT, phases=()), looks)
+    changed = (picture != without).any(axis=2)
+    green, violet = (
+        changed & (abs(picture - np.array(colour)).sum(axis=2) < 30) for colour in ([165, 204, 152], [178, 165, 217])
+    )
+    assert green.sum() > 200 and violet.sum() > 200
+    assert np.flatnonzero(green.any(axis=0)).max() < np.flatnonzero(violet.any(axis=0)).min()
+
+
 def test_the_same_facts_give_the_same_bytes(tmp_path):
     looks = made.looks([ALERT.outline])
     draw(tmp_path / "a.png", ALERT, looks)
