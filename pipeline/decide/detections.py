@@ -36,6 +36,8 @@ SURELY_BUILT = 6.0
 """Median log-odds of built against soil and leaf from which a change is no field that was ploughed."""
 LEAST_FIELD_M2 = 2000.0
 """Bare ground that is green again was a field, if it is not smaller."""
+SURE_STATE = 0.8
+"""Probability of another state from which a structure counts as demolished."""
 STAYS_CONFIRMED = 1.6
 """Of the limit: score from which a change stays confirmed though it has ended."""
 SATURATED = 4.2
@@ -125,7 +127,11 @@ def detections(
         shape=replace(shape, window=window), episode=episode, kind=what, score=made.score,
         confirmed=confirmed, progress=made.found.progress[:, made.index], phases=phases,
     )  # fmt: skip
-    again = _renewal(looks, stack, one, spectra, limit)
+    first = _structure_before(looks, stack, one, own, limit)
+    if first is not None:
+        demolished = now is not State.BUILT and phases[-1].probability >= SURE_STATE
+        return first, replace(one, kind=Kind.DEMOLISHED if demolished else Kind.RESURFACED)
+    again = _renewal(looks, stack, one, limit)
     return (one,) if again is None else (one, again)
 
 
@@ -157,27 +163,57 @@ def _outlasting(looks: Sequence[Look], episode: Episode, confirmed: int) -> int:
     return next((index for index in late if episode.seen[index]), -1)
 
 
-def _renewal(
-    looks: Sequence[Look], stack: Stack, built: Detection, spectra: NDArray[np.float64], limit: float
+def _structure_before(
+    looks: Sequence[Look], stack: Stack, later: Detection, own: NDArray[np.float64], limit: float
 ) -> Detection | None:
+    """The structure that was built more than a year before a confirmed change of its surface; None where there is none.
+
+    own: (look, band) spectra of the object.
+    """
+    until = later.episode.first
+    if later.confirmed < 0 or later.episode.ended:
+        return None
+    found = _second_step(stack, later, slice(0, until), limit)
+    if found is None or (looks[until].time - looks[found.episode.first].time).days < RENEWAL_DAYS:
+        return None
+    seen = found.episode.seen | later.episode.seen
+    span = np.flatnonzero(np.isfinite(later.progress))
+    span = span[span >= found.episode.first]
+    episode = replace(
+        found.episode, seen=seen, last=later.episode.last,
+        looks_seen=int(seen[span].sum()), looks_clear=int(span.size),
+    )  # fmt: skip
+    phases = phases_of(looks[0].bands, own, (episode.first, until))
+    states = [each.state for each in phases if episode.first <= each.first < until]
+    return replace(found, episode=episode, phases=phases) if states and states[-1] is State.BUILT else None
+
+
+def _renewal(looks: Sequence[Look], stack: Stack, built: Detection, limit: float) -> Detection | None:
     """A second step of a confirmed structure that had stood for a year: its roof was renewed."""
     if built.confirmed < 0 or built.episode.ended or built.kind not in (Kind.NEW_STRUCTURE, Kind.RESURFACED):
         return None
-    series = np.full(spectra.shape, np.nan)
     since = built.episode.first
-    values = stack.mean_series(built.shape.core, built.shape.window)
-    series[since:] = values[since:]
-    natural, noise = stack.ground_of(built.shape.core, built.shape.window)
-    found = candidates(series, stack.times, natural, noise)
+    found = _second_step(stack, built, slice(since, None), limit)
+    if found is None or (looks[found.episode.first].time - looks[since].time).days < RENEWAL_DAYS:
+        return None
+    return replace(found, kind=Kind.RESURFACED)
+
+
+def _second_step(stack: Stack, made: Detection, part: slice, limit: float) -> Detection | None:
+    """Another lasting step of the same ground, within a part of the looks, that reaches the limit."""
+    values = stack.mean_series(made.shape.core, made.shape.window)
+    series = np.full(values.shape, np.nan)
+    series[part] = values[part]
+    found = candidates(series, stack.times, *stack.ground_of(made.shape.core, made.shape.window))
     if found is None:
         return None
     index = found.best
     episode = episode_of(found, index) if found.score[index] >= limit else None
-    if episode is None or episode.ended or (looks[episode.first].time - looks[since].time).days < RENEWAL_DAYS:
+    if episode is None or episode.ended:
         return None
     return Detection(
-        shape=built.shape, episode=episode, confirmed=confirmed_at(found, episode, limit),
-        progress=found.progress[:, index], kind=Kind.RESURFACED, score=float(found.score[index]),
+        shape=made.shape, episode=episode, confirmed=confirmed_at(found, episode, limit),
+        progress=found.progress[:, index], kind=Kind.NEW_STRUCTURE, score=float(found.score[index]),
     )  # fmt: skip
 
 

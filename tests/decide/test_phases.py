@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
+from pipeline.decide.detections import _since_built
 from pipeline.decide.ground import STATES, built_odds, log_likelihood, log_posterior
 from pipeline.decide.kinds import CLEAR_EDGE, kind
-from pipeline.decide.phases import phases_of
+from pipeline.decide.object_series import Episode
+from pipeline.decide.phases import Phase, phases_of
 from pipeline.model.alert import Kind, State
 from pipeline.model.bands import ANALYSIS
 from pipeline.study.materials import CLEARED, RED_TILE, ROOFS, WATER, levels
@@ -102,3 +104,39 @@ def test_an_alert_has_its_phases_with_the_days_beside_them() -> None:
     assert (past.begins_after, past.ends, past.ends_before) == (None, alert.last_clear_before, alert.first_seen)
     assert (now.begins_after, now.begins, now.ends_before) == (past.ends, alert.first_seen, None)
     assert GRASS[3] > GRASS[2]
+
+
+def episode(first: int, before: int, looks: int) -> Episode:
+    seen = np.arange(looks) >= first
+    return Episode(
+        first=first, onset=first, before=before, last=looks - 1, ended=False, seen=seen, looks_seen=looks - first,
+        looks_clear=looks - first,
+    )  # fmt: skip
+
+
+def phase(state: State, first: int, last: int) -> Phase:
+    return Phase(state=state, first=first, last=last, probability=1.0)
+
+
+def test_a_structure_is_dated_by_the_phase_in_which_it_was_built() -> None:
+    clear = np.ones(30, bool)
+    clear[12] = False
+    phases = phase(State.BARE, 0, 9), phase(State.BUILT, 10, 19), phase(State.BUILT, 20, 29)
+    dated = _since_built(episode(20, 19, 30), phases, clear)
+    assert dated is not None
+    assert (dated.before, dated.first, dated.last) == (9, 10, 29)
+    assert (dated.looks_seen, dated.looks_clear) == (19, 19)
+    assert not dated.seen[:10].any() and not dated.seen[12] and dated.seen[10:12].all() and dated.seen[13:].all()
+
+
+@pytest.mark.parametrize(
+    "phases",
+    [
+        (phase(State.BUILT, 0, 19), phase(State.BUILT, 20, 29)),
+        (phase(State.VEGETATED, 0, 9), phase(State.BARE, 10, 19), phase(State.BUILT, 20, 29)),
+        (phase(State.BARE, 0, 9), phase(State.BUILT, 10, 19), phase(State.BARE, 20, 29)),
+    ],
+    ids=["always built", "a cleared yard", "demolished"],
+)
+def test_other_changes_keep_the_date_of_their_step(phases: tuple[Phase, ...]) -> None:
+    assert _since_built(episode(20, 19, 30), phases, np.ones(30, bool)) is None

@@ -52,3 +52,27 @@ def test_a_hall_without_a_renewal_is_one_alert(unchanged: list[Alert]) -> None:
 def test_what_is_no_confirmed_renewal(phase: Phase, why: str) -> None:
     renewed = [alert for alert in alerts_of(36, phase) if alert.kind is Kind.RESURFACED]
     assert [alert for alert in renewed if alert.status is Status.CONFIRMED] == [], why
+
+
+YARD, FIRST_ROOF = np.array([0.12, 0.14, 0.15, 0.18, 0.20]), np.array([0.17, 0.19, 0.20, 0.23, 0.25])
+"""A paved yard, and a roof that differs little from it."""
+
+
+@pytest.mark.parametrize("roof", [[0.05, 0.06, 0.06, 0.08, 0.09], [0.45, 0.30, 0.25, 0.30, 0.30]], ids=["dark", "blue"])
+def test_a_hall_is_reported_though_its_next_roof_changed_the_ground_more(roof: list[float]) -> None:
+    series = (0, 6, BUILDING, YARD), (6, 24, BUILDING, FIRST_ROOF), (24, 40, BUILDING, np.array(roof))
+    hall, renewed = sorted(
+        decided(looks_with(40, *series, step_days=STEP_DAYS)).alerts, key=lambda each: each.first_seen
+    )
+    assert (hall.kind, renewed.kind) == (Kind.NEW_STRUCTURE, Kind.RESURFACED)
+    assert (hall.last_clear_before, hall.first_seen) == (day(5, STEP_DAYS), day(6, STEP_DAYS))
+    assert (renewed.last_clear_before, renewed.first_seen) == (day(23, STEP_DAYS), day(24, STEP_DAYS))
+    assert hall.confirmed_at is not None and hall.confirmed_at < renewed.first_seen
+    assert hall.outline == renewed.outline and hall.last_seen == renewed.last_seen
+    assert [phase.begins for phase in hall.phases] == [day(index, STEP_DAYS) for index in (0, 6, 24)]
+
+
+def test_a_yard_without_an_earlier_step_gets_no_hall_before_its_change() -> None:
+    series = (0, 24, BUILDING, YARD), (24, 40, BUILDING, 2.5 * YARD)
+    (alert,) = decided(looks_with(40, *series, step_days=STEP_DAYS)).alerts
+    assert alert.first_seen == day(24, STEP_DAYS)
