@@ -187,6 +187,7 @@ def _alert(site: Site, looks: Sequence[Look], found: Detection, limit: float) ->
         after_scene=looks[episode.last].scene.id,
         lon=round(float(point.x), 6),
         lat=round(float(point.y), 6),
+        ended=looks[episode.last].time.date() if episode.ended and found.confirmed >= 0 else None,
         phases=_ground_phases(looks, found),
     )
 

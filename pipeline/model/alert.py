@@ -85,6 +85,7 @@ class Alert:
 
     outline: in the grid's CRS, metres. confidence: 0..1, rises with the evidence.
     last_clear_before, first_seen: last clear look without it, first look with it.
+    ended: last look with it, where a confirmed change has reverted; None while it stays.
     looks_seen, looks_clear: of the looks since first_seen, how many saw it, how many could have.
     label: short name within the site, given when the alert is first published.
     phases: what its ground was and became, in time order; empty where it was not segmented.
@@ -107,6 +108,7 @@ class Alert:
     after_scene: str
     lon: float
     lat: float
+    ended: date | None = None
     label: str = ""
     phases: tuple[GroundPhase, ...] = ()
 

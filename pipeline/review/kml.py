@@ -19,7 +19,7 @@ _STYLES = {"confirmed": "ff2bd9ff", "finished": "ff2bd9ff", "provisional": "ffff
 _SHOWN = {
     "verdict": "Verdict", "note": "Note", "reviewer": "Reviewer", "kind": "Program", "status": "Status",
     "last_clear_before": "Last clear look without", "first_seen": "First look with", "confirmed_at": "Persistent since",
-    "last_seen": "Last seen", "change_id": "Change",
+    "last_seen": "Last seen", "ended": "Ended", "change_id": "Change",
 }  # fmt: skip
 """Rows of a balloon. Area and confidence stand in the sentence above them, rounded to what they carry."""
 _ITEMS = {"before_item": "look before at the provider", "after_item": "look after at the provider"}

@@ -72,6 +72,8 @@ def status(facts: Mapping[str, Any]) -> str:
     """The status of an alert in words that cannot be read as the verdict of a person."""
     if facts["status"] == "withdrawn":
         return "withdrawn after later looks"
+    if facts.get("ended"):
+        return f"persistent since {facts['confirmed_at']}, ended after {facts['ended']}"
     if facts["confirmed_at"]:
         return f"persistent in later looks since {facts['confirmed_at']}"
     return "not yet persistent"

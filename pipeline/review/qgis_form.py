@@ -40,13 +40,13 @@ _ALIASES = {
     "reviewer": "Reviewer", "reviewed_at": "Reviewed (UTC)", "area_m2": "Area (m²)",
     "area_error_m2": "Area error, 1 sigma (m²)",
     "last_clear_before": "Last clear look without", "first_seen": "First look with", "confirmed_at": "Persistent since",
-    "last_seen": "Last seen", "confidence": "Confidence", "looks_seen": "Looks that saw it",
+    "last_seen": "Last seen", "ended": "Ended", "confidence": "Confidence", "looks_seen": "Looks that saw it",
     "looks_clear": "Looks that could have", "picture": "Timeline", "before_scene": "Scene before",
     "after_scene": "Scene after", "lon": "Longitude", "lat": "Latitude", "status": "Status", "kind": "Kind",
 }  # fmt: skip
 _FACTS = (
     "label", "kind", "status", "sureness", "area_m2", "area_error_m2", "last_clear_before", "first_seen",
-    "confirmed_at", "last_seen", "looks_seen", "looks_clear",
+    "confirmed_at", "last_seen", "ended", "looks_seen", "looks_clear",
 )  # fmt: skip
 _TABS = {
     "Machine": ("change_id", "site", "before_scene", "after_scene", "lon", "lat"),

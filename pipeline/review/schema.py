@@ -8,11 +8,12 @@ import pyarrow as pa
 import pyogrio
 
 MACHINE = (
-    "change_id", "label", "site", "status", "kind", "confidence", "area_m2", "area_error_m2", "last_clear_before",
-    "first_seen", "confirmed_at", "last_seen", "looks_seen", "looks_clear", "before_scene", "after_scene", "lon", "lat",
+    "change_id", "label", "site", "status", "ended", "kind", "confidence", "area_m2", "area_error_m2",
+    "last_clear_before", "first_seen", "confirmed_at", "last_seen", "looks_seen", "looks_clear", "before_scene",
+    "after_scene", "lon", "lat",
 )  # fmt: skip
 """Columns of `changes` that the machine writes; it writes no other."""
-LATER = {"label": "TEXT"}
+LATER = {"label": "TEXT", "ended": "DATE"}
 """Machine columns that older review files lack, with their SQLite type; `add_columns` adds them."""
 ANALYST = ("verdict", "note", "reviewer", "reviewed_at")
 VERDICTS = ("construction", "other change", "no change", "uncertain")
@@ -20,7 +21,8 @@ VERDICTS = ("construction", "other change", "no change", "uncertain")
 _STAMP = pa.timestamp("ms", tz="UTC")
 _GEOMETRY = {"ARROW:extension:name": "ogc.wkb"}
 CHANGES = {
-    "change_id": pa.string(), "label": pa.string(), "site": pa.string(), "status": pa.string(), "kind": pa.string(),
+    "change_id": pa.string(), "label": pa.string(), "site": pa.string(), "status": pa.string(),
+    "ended": pa.date32(), "kind": pa.string(),
     "confidence": pa.float64(), "area_m2": pa.float64(), "area_error_m2": pa.float64(),
     "last_clear_before": pa.date32(), "first_seen": pa.date32(), "confirmed_at": pa.date32(),
     "last_seen": pa.date32(), "looks_seen": pa.int32(), "looks_clear": pa.int32(), "before_scene": pa.string(),

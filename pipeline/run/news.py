@@ -19,8 +19,6 @@ CORRECTIONS = ("withdrawn", "rejected", "ended")
 """Correction of an alert that was notified: later looks refute it, the analyst rejects it, the change has reverted."""
 MAX_LISTED = 20
 """Alerts listed one by one in a message; the others are counted."""
-ENDED_LOOKS = 3
-"""Clear looks without a finished change after which it has reverted: as many as the decision needs to end it."""
 _COLUMNS = (
     "kind", "confidence", "area_m2", "area_error_m2", "last_clear_before", "first_seen", "confirmed_at", "last_seen",
     "lon", "lat",
@@ -79,7 +77,7 @@ def digest_of(folder: Folder, contents: Contents) -> Digest:
     site = folder.path.name
     items = []
     for change in contents.changes:
-        status = _status(change, contents.looks.get(change.id, ()))
+        status = _status(change)
         if not status:
             continue
         file = folder.timeline(change.id)
@@ -106,7 +104,7 @@ def digest_of(folder: Folder, contents: Contents) -> Digest:
     )
 
 
-def _status(change: Change, looks: Sequence[Mapping[str, Any]]) -> str:
+def _status(change: Change) -> str:
     """The status as it is notified; empty for an outline of the analyst and for what a person has confirmed against
     the machine.
     """
@@ -118,15 +116,7 @@ def _status(change: Change, looks: Sequence[Mapping[str, Any]]) -> str:
         return "" if change["verdict"] == "construction" else "withdrawn"
     if change["status"] not in RANKS:
         return ""
-    return "ended" if _has_reverted(change, looks) else str(change["status"])
-
-
-def _has_reverted(change: Change, looks: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether clear looks after the last one with a finished change show it no more."""
-    if change["status"] != "finished" or not change["last_seen"]:
-        return False
-    after = [look for look in looks if str(look["time"])[:10] > str(change["last_seen"]) and look["score"] is not None]
-    return len(after) >= ENDED_LOOKS
+    return "ended" if change["ended"] else str(change["status"])
 
 
 def pending(digest: Digest, notified: Iterable[tuple[str, str]], settings: Notify | None = None) -> Digest:

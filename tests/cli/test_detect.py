@@ -18,9 +18,9 @@ from tests.cli.conftest import Command
 from tests.cli.test_evaluate import truth_file
 
 COLUMNS = {
-    "change_id", "site", "status", "kind", "confidence", "area_m2", "area_error_m2", "last_clear_before",
-    "first_seen", "confirmed_at", "last_seen", "looks_seen", "looks_clear", "before_scene", "after_scene", "lon",
-    "lat", "verdict", "note", "reviewer", "reviewed_at",
+    "change_id", "label", "site", "status", "ended", "kind", "confidence", "area_m2", "area_error_m2",
+    "last_clear_before", "first_seen", "confirmed_at", "last_seen", "looks_seen", "looks_clear", "before_scene",
+    "after_scene", "lon", "lat", "verdict", "note", "reviewer", "reviewed_at",
 }  # fmt: skip
 
 

@@ -44,6 +44,18 @@ def test_what_one_look_shows_is_never_confirmed() -> None:
         assert [alert for alert in decided(looks).alerts if alert.status is not Status.WITHDRAWN] == []
 
 
+@pytest.mark.parametrize("stood", [40, 10], ids=["more than a year", "a season"])
+def test_a_building_that_is_gone_has_ended_and_a_brief_one_was_a_natural_episode(stood: int) -> None:
+    (alert,) = decided(_series(*[False] * 6, *[True] * stood, *[False] * 6)).alerts
+    last = (FIRST + timedelta(days=10 * (5 + stood))).date()
+    assert alert.last_seen == last
+    if stood > 36:
+        assert (alert.status, alert.ended) == (Status.FINISHED, last)
+        assert alert.confirmed_at is not None
+    else:
+        assert (alert.status, alert.ended, alert.confirmed_at) == (Status.WITHDRAWN, None, None)
+
+
 def test_the_order_of_the_looks_and_twice_the_same_look_change_nothing() -> None:
     looks = _series(*[False] * 6, *[True] * 5)
     shuffled = [*looks, looks[3]]

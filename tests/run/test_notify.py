@@ -307,8 +307,7 @@ def refute(out: Path, how: str) -> None:
         register(db)
         db.execute(f"UPDATE changes SET {change[how]} WHERE change_id LIKE '%1'")
         if how == "ended":
-            db.execute("UPDATE changes SET last_seen = '2023-05-01' WHERE change_id LIKE '%1'")
-            db.execute("UPDATE observations SET seen = 0 WHERE change_id LIKE '%1' AND time > '2023-05-02'")
+            db.execute("UPDATE changes SET last_seen = '2023-05-01', ended = '2023-05-01' WHERE change_id LIKE '%1'")
 
 
 @pytest.mark.parametrize("how", ["withdrawn", "rejected", "ended"])
