@@ -172,7 +172,7 @@ def _as_the_baseline(reference: Any, _measured: Any, _usable: Any) -> Any:
     return np.asarray(reference, np.float32)
 
 
-def _no_episodes(_sums: Any, _times: Any, quiet: Any) -> list[Any]:
+def _no_episodes(_sums: Any, _steps: Any, _times: Any, quiet: Any) -> list[Any]:
     """No episode in any duration class."""
     return [np.zeros((quiet.shape[-1], 0)) for _ in quiet]
 
@@ -220,6 +220,8 @@ IDEAS = (
         name="spikes removed",
         patches={"pipeline.decide.object_series._without_spikes": lambda values, _clear: values},
     ),
+    Idea(name="structures before a change", patches={"pipeline.decide.detections._structure_before": lambda *_: None}),
+    Idea(name="dates by phases", patches={"pipeline.decide.detections._since_built": lambda *_: None}),
     Idea(name="renewals", patches={"pipeline.decide.detections._renewal": lambda *_: None}),
     Idea(
         name="registration",
