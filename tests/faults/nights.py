@@ -73,6 +73,7 @@ def _work(folder: Path, arguments: tuple[str, ...], log: Path) -> None:
     os.chdir(folder)
     for name in [each for each in os.environ if each.startswith("GROUNDBREAK")]:
         del os.environ[name]
+    os.environ["GROUNDBREAK_LOCK_SECONDS"] = "5"
     with log.open("w") as lines:
         os.dup2(lines.fileno(), 2)
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
