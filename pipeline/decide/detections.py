@@ -78,7 +78,7 @@ def confidence_of(found: Detection, limit: float) -> float:
 def features_of(found: Detection, limit: float) -> NDArray[np.float64]:
     """(4,): 1, score above the limit, whether it is confirmed, and whether the ground is built now."""
     during = [each.state for each in found.phases if each.first <= found.episode.last]
-    built = during[-1] is State.BUILT if during else found.kind is Kind.RESURFACED
+    built = bool(during) and during[-1] is State.BUILT
     return np.array([1.0, min(found.score - limit, SATURATED), found.confirmed >= 0, built])
 
 
@@ -131,7 +131,7 @@ def detections(
     if first is not None:
         demolished = now is not State.BUILT and phases[-1].probability >= SURE_STATE
         return first, replace(one, kind=Kind.DEMOLISHED if demolished else Kind.RESURFACED)
-    again = _renewal(looks, stack, one, limit)
+    again = _renewal(looks, stack, one, own, limit)
     return (one,) if again is None else (one, again)
 
 
@@ -188,15 +188,21 @@ def _structure_before(
     return replace(found, episode=episode, phases=phases) if states and states[-1] is State.BUILT else None
 
 
-def _renewal(looks: Sequence[Look], stack: Stack, built: Detection, limit: float) -> Detection | None:
-    """A second step of a confirmed structure that had stood for a year: its roof was renewed."""
+def _renewal(
+    looks: Sequence[Look], stack: Stack, built: Detection, own: NDArray[np.float64], limit: float
+) -> Detection | None:
+    """A second step of a confirmed structure that had stood for a year: its roof was renewed.
+
+    own: (look, band) spectra of the object.
+    """
     if built.confirmed < 0 or built.episode.ended or built.kind not in (Kind.NEW_STRUCTURE, Kind.RESURFACED):
         return None
     since = built.episode.first
     found = _second_step(stack, built, slice(since, None), limit)
     if found is None or (looks[found.episode.first].time - looks[since].time).days < RENEWAL_DAYS:
         return None
-    return replace(found, kind=Kind.RESURFACED)
+    phases = phases_of(looks[0].bands, own, (since, found.episode.first))
+    return replace(found, kind=Kind.RESURFACED, phases=phases)
 
 
 def _second_step(stack: Stack, made: Detection, part: slice, limit: float) -> Detection | None:

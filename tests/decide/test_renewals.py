@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.model.alert import Alert, Kind, Status
+from pipeline.model.alert import Alert, Kind, State, Status
 from tests.decide.scenes import BUILDING, GRASS, ROOF, day, decided, looks_with
 
 STEP_DAYS, BUILT = 25, 6
@@ -33,6 +33,9 @@ def test_a_renewed_roof_is_a_second_alert_with_the_outline_of_its_hall(unchanged
     assert roof.confirmed_at >= day(32, STEP_DAYS)
     assert roof.id != hall.id and roof.outline == hall.outline
     assert (roof.looks_seen, roof.looks_clear) == (6, 6)
+    assert [(each.begins, each.state) for each in roof.phases][-2:] == [
+        (day(BUILT, STEP_DAYS), State.BUILT), (day(30, STEP_DAYS), State.BUILT),
+    ]  # fmt: skip
 
 
 def test_a_hall_without_a_renewal_is_one_alert(unchanged: list[Alert]) -> None:
