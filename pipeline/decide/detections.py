@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from pipeline.decide.ground import built_odds, learned
+from pipeline.decide.ground import built_odds, is_canopy, learned
 from pipeline.decide.kinds import kind
 from pipeline.decide.object_series import Episode, candidates, confirmed_at, episode_of
 from pipeline.decide.objects import Stack, StepObject, placed, widened
@@ -113,13 +113,14 @@ def detections(
     now = next(each.state for each in reversed(phases) if each.first <= episode.last)
     what = kind(was, now, edges_of(stack.baseline.mean[(slice(None), *window)], shape.where))
     seen = np.flatnonzero(made.episode.seen & np.isfinite(own).all(axis=1))
-    large = shape.area_m2 >= LEAST_FIELD_M2
-    like_soil = large and not (seen.size and float(np.median(built_odds(part[0].bands, own[seen]))) >= SURELY_BUILT)
+    days = (looks[episode.last].time - looks[episode.first].time).days
+    woods = days >= FIELD_DAYS and is_canopy(part[0].bands, past)
+    field = shape.area_m2 >= LEAST_FIELD_M2 and not woods
+    like_soil = field and not (seen.size and float(np.median(built_odds(part[0].bands, own[seen]))) >= SURELY_BUILT)
     known = (looks[episode.first].time - looks[0].time).days >= YEAR_DAYS
     if (like_soil and not (known and made.score >= FIELD_SCORE * limit)) or (was is now and not known):
         confirmed = _outlasting(looks, episode, confirmed)
-    brief = (looks[episode.last].time - looks[episode.first].time).days < YEAR_DAYS
-    refuted = like_soil or (brief and large) or made.score < STAYS_CONFIRMED * limit
+    refuted = like_soil or (days < YEAR_DAYS and field) or (made.score < STAYS_CONFIRMED * limit and not woods)
     if (episode.ended and refuted) or (now is State.VEGETATED and not known):
         # natural episodes revert and construction seldom does; what greens in the first year of a series is a season
         confirmed = -1

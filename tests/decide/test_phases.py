@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.decide.detections import _since_built
-from pipeline.decide.ground import STATES, built_odds, log_likelihood, log_posterior
+from pipeline.decide.ground import STATES, built_odds, is_canopy, log_likelihood, log_posterior
 from pipeline.decide.kinds import CLEAR_EDGE, kind
 from pipeline.decide.object_series import Episode
 from pipeline.decide.phases import Phase, phases_of
@@ -79,6 +79,13 @@ def test_what_no_look_decides_has_a_low_probability() -> None:
     clear, odd = series((CONCRETE, 6)), series((SOIL, 6))
     (sure,), (unsure,) = phases_of(ANALYSIS, clear, ()), phases_of(ANALYSIS, odd, ())
     assert sure.probability > 0.99 > unsure.probability
+
+
+def test_woods_are_a_closed_canopy_and_grass_and_soil_are_not() -> None:
+    assert is_canopy(ANALYSIS, np.array([0.02, 0.04, 0.025, 0.30, 0.33, 0.16, 0.08]))
+    for ground in (SOIL, CONCRETE, np.array([0.05, 0.09, 0.08, 0.30, 0.33, 0.26, 0.15])):
+        assert not is_canopy(ANALYSIS, ground)
+    assert not is_canopy(ANALYSIS[:3], GREEN[:3])
 
 
 @pytest.mark.parametrize(
