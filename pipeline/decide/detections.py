@@ -110,7 +110,7 @@ def detections(
         episode = earlier
         phases = phases_of(part[0].bands, own, _boundaries(episode))
     was = next((each.state for each in reversed(phases) if each.last <= episode.before), State.OTHER)
-    now = next(each.state for each in reversed(phases) if each.first <= episode.last)
+    now = next((each.state for each in reversed(phases) if each.first <= episode.last), was)
     what = kind(was, now, edges_of(stack.baseline.mean[(slice(None), *window)], shape.where))
     seen = np.flatnonzero(made.episode.seen & np.isfinite(own).all(axis=1))
     days = (looks[episode.last].time - looks[episode.first].time).days
@@ -142,8 +142,8 @@ def _since_built(episode: Episode, phases: Sequence[Phase], clear: NDArray[np.bo
     A structure may change more in a year of use, or in one look at the sun's angle, than it did when it was built.
     """
     past = [each for each in phases if each.last <= episode.before]
-    now = next(each for each in phases if each.first >= episode.first)
-    if len(past) < 2 or not (past[-1].state is now.state is State.BUILT):
+    now = next((each.state for each in phases if each.first >= episode.first), None)
+    if len(past) < 2 or not (past[-1].state is now is State.BUILT):
         return None
     first = past[-1].first
     seen = episode.seen | (clear & (np.arange(clear.size) >= first) & (np.arange(clear.size) < episode.first))

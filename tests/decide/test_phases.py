@@ -142,8 +142,10 @@ def test_a_structure_is_dated_by_the_phase_in_which_it_was_built() -> None:
         (phase(State.BUILT, 0, 19), phase(State.BUILT, 20, 29)),
         (phase(State.VEGETATED, 0, 9), phase(State.BARE, 10, 19), phase(State.BUILT, 20, 29)),
         (phase(State.BARE, 0, 9), phase(State.BUILT, 10, 19), phase(State.BARE, 20, 29)),
+        (phase(State.BARE, 0, 9), phase(State.BUILT, 10, 19)),
+        (),
     ],
-    ids=["always built", "a cleared yard", "demolished"],
+    ids=["always built", "a cleared yard", "demolished", "no clear look since", "no clear look"],
 )
 def test_other_changes_keep_the_date_of_their_step(phases: tuple[Phase, ...]) -> None:
     assert _since_built(episode(20, 19, 30), phases, np.ones(30, bool)) is None
