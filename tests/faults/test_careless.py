@@ -15,23 +15,9 @@ from shapely.affinity import translate
 from shapely.geometry import mapping, shape
 
 from pipeline.review.geoblob import register
-from tests.faults.nights import PLACE, VERDICT, Stage, evening, results, run, start, verdicts
+from tests.faults.nights import PLACE, VERDICT, Stage, results, run, start, verdicts
 
 pytestmark = pytest.mark.faults
-
-
-@pytest.fixture(scope="module")
-def staged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Stage, dict[str, object]]:
-    """The evening, and what an undisturbed night makes of it."""
-    stage = evening(tmp_path_factory.mktemp("evening"))
-    calm = stage.copy(tmp_path_factory.mktemp("calm"))
-    assert calm.night().code == 0
-    return stage, results(calm.folder)
-
-
-@pytest.fixture
-def struck(staged: tuple[Stage, dict[str, object]], tmp_path: Path) -> Stage:
-    return staged[0].copy(tmp_path)
 
 
 def is_undisturbed(struck: Stage, staged: tuple[Stage, dict[str, object]]) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.nights import PLACE, VERDICT, Ended, Stage, evening, results, verdicts
+from tests.faults.nights import PLACE, VERDICT, Ended, Stage, results, verdicts
 
 pytestmark = pytest.mark.faults
 SIZES_KB = (0, 16, 40, 80, 120, 160, 200, 260, 320, 1000)
@@ -20,20 +20,6 @@ SURELY_FULL_KB = 160
 def one_line(ended: Ended) -> bool:
     lines = [line for line in ended.err.splitlines() if line.startswith("error: ")]
     return len(lines) == 1 and "unexpected" not in lines[0] and "Traceback" not in ended.err
-
-
-@pytest.fixture(scope="module")
-def staged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Stage, dict[str, object]]:
-    """The evening, and what an undisturbed night makes of it."""
-    stage = evening(tmp_path_factory.mktemp("evening"))
-    calm = stage.copy(tmp_path_factory.mktemp("calm"))
-    assert calm.night().code == 0
-    return stage, results(calm.folder)
-
-
-@pytest.fixture
-def struck(staged: tuple[Stage, dict[str, object]], tmp_path: Path) -> Stage:
-    return staged[0].copy(tmp_path)
 
 
 @contextlib.contextmanager

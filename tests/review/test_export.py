@@ -229,7 +229,7 @@ def test_an_unknown_form_and_a_missing_site_are_one_clear_line(judged, tmp_path)
 
 def test_the_providers_items_are_one_click_away_in_report_and_exports_and_nothing_else_is_a_link(judged, tmp_path):
     before = "https://provider.example/items/before?a=1&b=2"
-    items = {"scene-04": [before], "scene-14": ["javascript:alert(1)", "/work/local.json"]}
+    items = {"scene-04": [before], "scene-14": ["javascript:alert(1)", "/archive/item.json"]}
     with connect(judged.path) as db:
         db.execute("UPDATE provenance SET value = ? WHERE key = 'items'", [json.dumps(items)])
     (feature,) = json.loads(export(judged, "geojson").read_text())["features"]
