@@ -25,15 +25,15 @@ from pipeline.correct import masks
 from pipeline.correct.normalise import Radiometry
 from pipeline.correct.reference import Draft
 from pipeline.decide import alerts
+from pipeline.evaluation.measures import Measures, evaluate, pool
+from pipeline.evaluation.reviewed import CLEAR_SHARE, Claim, Reviewed, Truth, read_truth
 from pipeline.model.alert import Decision, Status
 from pipeline.model.errors import DecisionError
 from pipeline.model.imagery import Alignment, Look, Why
 from pipeline.model.settings import Settings
 from pipeline.model.site import Site
 from pipeline.run.judge import Question, judge, quiet
-from pipeline.study.evaluate import Measures, evaluate, pool
 from pipeline.study.ground import moved_to, read_ground
-from pipeline.study.reviewed import CLEAR_SHARE, Claim, Reviewed, Truth, read_truth
 from pipeline.study.simulate import simulate
 from pipeline.study.staging import Wishes, staged
 

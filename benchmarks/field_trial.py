@@ -20,6 +20,8 @@ from shapely.geometry.base import BaseGeometry
 
 from benchmarks.field_events import EVENTS, Event
 from pipeline.catalogue.sites import read_sites
+from pipeline.evaluation.measures import SMART_IOU, Measures, evaluate
+from pipeline.evaluation.reviewed import CHANGE, Reviewed, Truth, read_review
 from pipeline.model.alert import Alert, Decision, Kind, Status
 from pipeline.model.errors import Exit, GroundbreakError, UsageError
 from pipeline.model.settings import Settings
@@ -27,8 +29,6 @@ from pipeline.model.site import Site
 from pipeline.run.detect import SiteOutcome, detect
 from pipeline.run.judge import Question, quiet
 from pipeline.run.keep import CHIPS, MEMORY
-from pipeline.study.evaluate import SMART_IOU, Measures, evaluate
-from pipeline.study.reviewed import CHANGE, Reviewed, Truth, read_review
 
 WATCH = Path(__file__).resolve().parents[1] / "aois" / "watch.geojson"
 HISTORY = timedelta(days=730)

@@ -27,13 +27,13 @@ from shapely.ops import unary_union
 
 from benchmarks import real_series, series
 from benchmarks.peers import PeerMissingError, ask
+from pipeline.evaluation.measures import OVERLAP, Measures, evaluate, pool
+from pipeline.evaluation.reviewed import Claim, Reviewed, Truth
 from pipeline.model.errors import GroundbreakError
 from pipeline.model.imagery import Look
 from pipeline.model.settings import Settings
 from pipeline.model.site import aoi_mask
 from pipeline.run.judge import Judged, judge, quiet
-from pipeline.study.evaluate import OVERLAP, Measures, evaluate, pool
-from pipeline.study.reviewed import Claim, Reviewed, Truth
 from pipeline.study.staging import BEGUN, DAYS, PASSES, START
 
 SEED = 101

@@ -17,12 +17,12 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.catalogue.sites import read_sites
+from pipeline.evaluation.measures import Measures, evaluate, pool, reliability, wilson
+from pipeline.evaluation.reviewed import Reviewed, Truth, read_review, read_truth
 from pipeline.model.settings import Settings
 from pipeline.review.publish import publish
 from pipeline.run.judge import Judged, Question, judge, quiet
-from pipeline.study.evaluate import Measures, evaluate, pool, reliability, wilson
 from pipeline.study.ground import read_ground
-from pipeline.study.reviewed import Reviewed, Truth, read_review, read_truth
 from pipeline.study.simulate import simulate
 from pipeline.study.staging import Wishes, staged
 

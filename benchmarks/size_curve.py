@@ -16,12 +16,11 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.cli.asking import ask, question
-from pipeline.decide.alerts import decide_site
+from pipeline.evaluation.sensitivity import SIZES, WITHIN, Trial, run_round, within
 from pipeline.model.imagery import Chip
 from pipeline.review.detection_default import TARGET, noise_of
 from pipeline.run.correcting import correct_chips
 from pipeline.run.judge import Question, read_all, scenes_of, with_scenes
-from pipeline.study.sensitivity import SIZES, WITHIN, Trial, drawn, judged, plan, within
 
 AOIS = Path(__file__).parents[1] / "aois" / "demo.geojson"
 SITE, START = "southern-carpathians", "2018-01-01"
@@ -66,9 +65,7 @@ def measured(wanted: Question, read: Sequence[tuple[Chip, ...]], sigma_dn: float
     looks, _ = correct_chips(site, noisy, settings, lambda *_: None)
     trials: list[Trial] = []
     for number in range(ROUNDS):
-        events = plan(site, looks, np.random.default_rng([23, number]))
-        changed, _ = correct_chips(site, drawn(noisy, looks, events), settings, lambda *_: None)
-        trials += judged(events, changed, decide_site(site, changed, settings))
+        trials += run_round(site, noisy, looks, settings, np.random.default_rng([23, number]))
     rows = {}
     for size in SIZES:
         shares = [within([trial for trial in trials if trial.size == size], count) for count in WITHIN]

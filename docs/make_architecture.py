@@ -8,29 +8,31 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 FIGURE = ROOT / "docs" / "architecture.svg"
-WIDTH, HEIGHT = 980, 640
+WIDTH, HEIGHT = 980, 728
 BOX = (176, 42)
 LAYERS: tuple[tuple[str, int, int], ...] = (
     ("cli", 16, 60),
-    ("run | study", 86, 190),
-    ("catalogue | review", 286, 62),
-    ("formats", 358, 34),
-    ("decide (pure)", 402, 62),
-    ("correct (pure)", 474, 62),
-    ("model (pure)", 546, 62),
+    ("evaluation", 86, 34),
+    ("run | study", 130, 190),
+    ("notify", 330, 34),
+    ("catalogue | review", 374, 62),
+    ("formats", 446, 34),
+    ("decide (pure)", 490, 62),
+    ("correct (pure)", 562, 62),
+    ("model (pure)", 634, 62),
 )
 """Layers from top to bottom: name, top and height of the band in the figure."""
 FILES: dict[str, tuple[int, int, str]] = {
     "cli/detect.py": (790, 46, ""),
-    "run/detect.py": (790, 116, ""),
-    "run/judge.py": (445, 176, ""),
-    "run/correcting.py": (545, 244, ""),
-    "run/deciding.py": (735, 244, ""),
-    "catalogue/scenes.py": (250, 317, ""),
-    "catalogue/pixels.py": (445, 317, "1. read"),
-    "review/publish.py": (878, 317, "4. publish"),
-    "decide/alerts.py": (735, 433, "3. decide"),
-    "correct/look.py": (545, 505, "2. correct"),
+    "run/detect.py": (790, 160, ""),
+    "run/judge.py": (445, 220, ""),
+    "run/correcting.py": (545, 288, ""),
+    "run/deciding.py": (735, 288, ""),
+    "catalogue/scenes.py": (250, 405, ""),
+    "catalogue/pixels.py": (445, 405, "1. read"),
+    "review/publish.py": (878, 405, "4. publish"),
+    "decide/alerts.py": (735, 521, "3. decide"),
+    "correct/look.py": (545, 593, "2. correct"),
 }
 """File -> centre of its box, and the stage that it is."""
 
@@ -89,9 +91,9 @@ def draw() -> str:
             line_y = y + 5 + 16 * number - 8 * (len(lines) - 1)
             out.append(f'<text x="{x}" y="{line_y}" text-anchor="middle" fill="#212121">{line}</text>')
     nouns = "Site, Scene, Chip, Look, Rejection, Alert, Decision: frozen values, imported by every layer"
-    out.append(f'<text x="540" y="583" text-anchor="middle" fill="#37474f">{nouns}</text>')
+    out.append(f'<text x="540" y="671" text-anchor="middle" fill="#37474f">{nouns}</text>')
     out.append(
-        '<text x="540" y="629" text-anchor="middle" fill="#455a64">arrow: the upper file imports the lower one</text>'
+        '<text x="540" y="717" text-anchor="middle" fill="#455a64">arrow: the upper file imports the lower one</text>'
     )
     return "\n".join([*out, "</svg>", ""])
 

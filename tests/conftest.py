@@ -12,17 +12,17 @@ RECORDED_ABSENT = os.environ.get("GROUNDBREAK_RECORDED") == "absent"
 """A CI that has no recorded data says so: their tests are skipped there."""
 KEPT = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "CI", "PYTHONPATH", "VIRTUAL_ENV", "SYSTEMROOT")
 INTEGRATION = (
-    "api/", "cli/", "run/", "study/", "review/test_publish.py",
+    "api/", "cli/", "run/", "study/", "evaluation/test_sensitivity.py", "review/test_publish.py",
     "decide/test_objects.py", "decide/test_properties.py", "decide/test_renewals.py",
     "catalogue/test_environment.py", "catalogue/test_fuzz_items.py", "catalogue/test_fuzz_readers.py",
     "test_examples.py", "test_notebooks.py",
 )  # fmt: skip
 """Below tests/: whole commands, long simulated series, other processes, fuzzing. `make test-fast` leaves them out."""
-UNIT = ("run/test_deploy.py", "run/test_keep.py", "study/test_evaluate.py", "study/test_weather.py")
+UNIT = ("run/test_deploy.py", "run/test_keep.py", "study/test_weather.py")
 """Files of those folders that are quick."""
 SLOW = (
     "cli/test_damaged_results.py", "cli/test_demonstration.py", "run/test_memory.py", "run/test_wide.py",
-    "study/test_ablation.py", "study/test_plant_story.py", "study/test_sensitivity.py", "test_notebooks.py",
+    "study/test_ablation.py", "study/test_plant_story.py", "evaluation/test_sensitivity.py", "test_notebooks.py",
 )  # fmt: skip
 """Files of a minute or more: `.ci/run` runs them, `make test` leaves them out."""
 ARITHMETIC = ("PYTEST", "OPENBLAS_")

@@ -13,7 +13,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "pipeline"
 FLOOR = {
-    "model": 1, "correct": 2, "decide": 3, "formats": 4, "catalogue": 5, "review": 5, "run": 6, "study": 6, "cli": 7,
+    "model": 1, "correct": 2, "decide": 3, "formats": 4, "catalogue": 5, "review": 5, "notify": 6, "run": 7, "study": 7,
+    "evaluation": 8, "cli": 9,
 }  # fmt: skip
 PURE = ("model", "correct", "decide")
 MAX_LINES, MAX_FUNCTION_LINES = 400, 60

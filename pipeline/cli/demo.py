@@ -11,11 +11,11 @@ from rich.table import Table
 from pipeline.cli.asking import ask, question
 from pipeline.cli.console import narrow, note, summarise
 from pipeline.cli.detect import exit_code, run_sites
+from pipeline.evaluation.measures import Measures, Sought, evaluate
+from pipeline.evaluation.reviewed import read_review, read_scope, read_truth
 from pipeline.model.alert import Kind, Status
 from pipeline.run.detect import SiteOutcome
 from pipeline.run.selection import packaged_aois
-from pipeline.study.evaluate import Measures, Sought, evaluate
-from pipeline.study.reviewed import read_review, read_scope, read_truth
 
 FURTHER = """
 Next, a real place (needs a connection):

@@ -10,12 +10,12 @@ import numpy as np
 import typer
 
 from pipeline.cli.console import as_text, narrow, note, out, write_json
+from pipeline.evaluation.measures import MISSED, Measures, Sought, reliability, wilson
+from pipeline.evaluation.measures import evaluate as measure
+from pipeline.evaluation.reviewed import Scope, read_review, read_scope, read_truth
+from pipeline.evaluation.verdicts import EDGES, precision
 from pipeline.model.errors import Exit, UsageError
 from pipeline.review.folder import begins_with, refuse_foreign, replacing
-from pipeline.study.evaluate import MISSED, Measures, Sought, reliability, wilson
-from pipeline.study.evaluate import evaluate as measure
-from pipeline.study.reviewed import Scope, read_review, read_scope, read_truth
-from pipeline.study.verdicts import EDGES, precision
 
 
 def evaluate(

@@ -12,16 +12,16 @@ from pipeline.cli.asking import ask, day, question
 from pipeline.cli.console import error, note, progress
 from pipeline.cli.night_log import NightLog, failure_line
 from pipeline.model.errors import Exit, GroundbreakError
+from pipeline.notify.channels import ping, read_secrets
 from pipeline.review.index import write_index
 from pipeline.run.absences import note_absences
-from pipeline.run.channels import ping, read_secrets
 from pipeline.run.escalation import escalate
 from pipeline.run.keep import keep
 from pipeline.run.lock import alone
 from pipeline.run.metrics import write_metrics
 from pipeline.run.nightly import NightOutcome
 from pipeline.run.nightly import nightly as work
-from pipeline.run.notify import notify
+from pipeline.run.notifications import notify
 
 
 def nightly(

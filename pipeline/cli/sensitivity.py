@@ -5,21 +5,17 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import typer
 from rich.table import Table
 
 from pipeline.cli.asking import ask, question
-from pipeline.cli.console import Step, out, progress, summarise
-from pipeline.decide.alerts import decide_site
-from pipeline.model.errors import DecisionError, Exit
+from pipeline.cli.console import out, progress, summarise
+from pipeline.evaluation.sensitivity import SIZES, WITHIN, Trial, measure_sensitivity, sentence, within
+from pipeline.model.errors import Exit
 from pipeline.review.detection import draw_detection
 from pipeline.review.folder import Folder, make, replacing
-from pipeline.run.correcting import correct_chips
-from pipeline.run.judge import Question, read_all, scenes_of, with_scenes
 from pipeline.run.selection import require_whole
 from pipeline.study.materials import ROOFS
-from pipeline.study.sensitivity import SIZES, WITHIN, Trial, drawn, judged, plan, sentence, within
 
 ROUNDS = 3
 
@@ -45,7 +41,7 @@ def sensitivity(
     require_whole(asked.sites[0])
     wanted = question(asked.sites[0], asked.settings, catalog=catalog, start=start, end=end, out=folder)
     with progress() as step:
-        trials = _trials(wanted, rounds, seed, step)
+        trials = measure_sensitivity(wanted, rounds, seed, step)
     words = sentence(trials, wanted.settings.decide.false_alarms_per_100km2_year)
     _print(trials)
     out.print(words, markup=False)
@@ -53,22 +49,6 @@ def sensitivity(
     _write(place, trials, words)
     summarise(f"\nWritten: {place.detection}, {place.detection_picture}; `groundbreak report` shows it")
     return Exit.DONE
-
-
-def _trials(wanted: Question, rounds: int, seed: int, step: Step) -> tuple[Trial, ...]:
-    wanted = with_scenes(wanted)
-    site, settings = wanted.site, wanted.settings
-    read, _, _ = read_all(wanted, scenes_of(wanted).scenes, step)
-    looks, _ = correct_chips(site, read, settings, step)
-    if not looks:
-        raise DecisionError("no usable look", site.id, f"see `groundbreak scenes {site.id}`")
-    trials: list[Trial] = []
-    for number in range(rounds):
-        events = plan(site, looks, np.random.default_rng([seed, number]))
-        changed, _ = correct_chips(site, drawn(read, looks, events), settings, lambda *_: None)
-        trials.extend(judged(events, changed, decide_site(site, changed, settings)))
-        step(site.id, number + 1, rounds, "rounds of buildings judged")
-    return tuple(trials)
 
 
 def _print(trials: Sequence[Trial]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipeline.model.errors import GroundbreakError
 from pipeline.model.settings import Notify
-from pipeline.run.channels import Secrets, UndeliveredError, channels, read_secrets
+from pipeline.notify.channels import Secrets, UndeliveredError, channels, read_secrets
 from pipeline.run.ledger import Ledger, SiteEntry
 
 

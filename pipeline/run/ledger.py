@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.model.errors import ReviewError
-from pipeline.run.news import CORRECTIONS
+from pipeline.notify.messages import CORRECTIONS
 from pipeline.run.outputs import Output
 
 SCHEMA = """

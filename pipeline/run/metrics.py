@@ -16,7 +16,7 @@ from pipeline.model.imagery import Reason
 from pipeline.review.standing import Counts, count
 from pipeline.run.ledger import Ledger, SiteEntry
 from pipeline.run.nightly import NightOutcome
-from pipeline.run.notify import Told
+from pipeline.run.notifications import Told
 
 FILE = "groundbreak.prom"
 _OUTCOMES = ("judged", "idle", "failed")

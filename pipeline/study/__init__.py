@@ -1,1 +1,1 @@
-"""Simulation, sensitivity and evaluation."""
+"""Simulation: catalogues with known truth, and buildings drawn into the scenes of a site."""

@@ -13,12 +13,12 @@ from shapely.geometry import LineString
 
 from pipeline.catalogue.sites import read_sites
 from pipeline.decide.alerts import decide_site
+from pipeline.evaluation.reviewed import read_truth
 from pipeline.model.alert import Decision, Status
 from pipeline.model.imagery import Chip, Look, Raster
 from pipeline.model.settings import Settings
 from pipeline.run.correcting import correct_chips
 from pipeline.run.judge import Question, quiet, read_all, scenes_of, with_scenes
-from pipeline.study.reviewed import read_truth
 
 AOIS = Path(__file__).resolve().parents[2] / "aois"
 DECEIVING = (

@@ -18,6 +18,7 @@ import shapely
 from shapely.geometry import MultiPolygon, Polygon, box
 
 from pipeline.catalogue.sites import read_sites
+from pipeline.evaluation.reviewed import read_review
 from pipeline.formats import databases
 from pipeline.formats.curves import flat
 from pipeline.formats.databases import UntrustedError, connected
@@ -25,7 +26,6 @@ from pipeline.model.errors import ReviewError, UsageError
 from pipeline.review.contents import read
 from pipeline.review.gpkg import opened, read_rows
 from pipeline.review.schema import create
-from pipeline.study.reviewed import read_review
 
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
 PLACE = box(21, 45, 21.01, 45.01)

@@ -11,7 +11,7 @@ import pytest
 from typer.main import get_command
 
 from pipeline.cli.main import app
-from pipeline.run.channels import read_secrets
+from pipeline.notify.channels import read_secrets
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 

@@ -14,15 +14,15 @@ from hypothesis import strategies as st
 
 from pipeline.model.errors import GroundbreakError
 from pipeline.model.settings import Keep, Notify, Settings
+from pipeline.notify.channels import Secrets
 from pipeline.review.folder import Folder
 from pipeline.review.geoblob import register
 from pipeline.review.index import write_index
 from pipeline.review.report import write_report
 from pipeline.review.standing import count, state
-from pipeline.run.channels import Secrets
 from pipeline.run.judge import Question
 from pipeline.run.keep import keep
-from pipeline.run.notify import notify
+from pipeline.run.notifications import notify
 from pipeline.run.outputs import measure
 from pipeline.run.resume import resume
 from tests.review import made

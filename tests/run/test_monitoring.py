@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pipeline.run.metrics import FILE, write_metrics
-from pipeline.run.notify import Told
+from pipeline.run.notifications import Told
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 RULES, BOARD = DEPLOY / "alerts.yml", DEPLOY / "grafana.json"

@@ -10,7 +10,7 @@ from shapely.geometry import box
 from benchmarks import ablation
 from benchmarks.ablation import IDEAS, Idea, Period
 from pipeline.catalogue.sites import read_sites
-from pipeline.study.reviewed import Truth
+from pipeline.evaluation.reviewed import Truth
 from tests import world
 
 ROWS, COLS = world.BUILDING
@@ -33,7 +33,7 @@ def period(tmp_path_factory: pytest.TempPathFactory) -> Period:
 
 
 def test_nothing_switched_off_finds_the_hall_and_makes_a_row(period: Period, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.study.evaluate.GRACE_DAYS", 0)
+    monkeypatch.setattr("pipeline.evaluation.measures.GRACE_DAYS", 0)
     shipped = Idea(name="as shipped", patches={})
     row = ablation._row(
         shipped, [(False, ablation.measured(shipped, period)), (True, ablation.measured(shipped, period))]
@@ -45,7 +45,7 @@ def test_nothing_switched_off_finds_the_hall_and_makes_a_row(period: Period, mon
 def test_each_idea_is_replaced_where_the_decision_uses_it(
     idea: Idea, period: Period, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.study.evaluate.GRACE_DAYS", 0)
+    monkeypatch.setattr("pipeline.evaluation.measures.GRACE_DAYS", 0)
     replaced = {name: Mock(side_effect=other) for name, other in idea.patches.items()}
     found = ablation.measured(replace(idea, patches=replaced), period)
     if idea.name != "renewals":

@@ -14,9 +14,9 @@ from benchmarks import field_trial
 from benchmarks.field_events import EVENTS, PLANT, Event
 from benchmarks.run import names
 from pipeline.catalogue.sites import read_sites
+from pipeline.evaluation.reviewed import Claim, Reviewed
 from pipeline.model.alert import Alert, Kind, Status
 from pipeline.model.errors import UsageError
-from pipeline.study.reviewed import Claim, Reviewed
 from tests import world
 from tests.faults.served import items_of
 from tests.peer import range_server, stac_api

@@ -13,12 +13,17 @@ from shapely import affinity
 from shapely.geometry import Point
 from shapely.geometry.base import BaseGeometry
 
+from pipeline.decide.alerts import decide_site
+from pipeline.evaluation.measures import wilson
 from pipeline.model.alert import Decision
 from pipeline.model.bands import Band
 from pipeline.model.errors import DecisionError
 from pipeline.model.imagery import Chip, Look, Raster, Why
+from pipeline.model.progress import Progress
+from pipeline.model.settings import Settings
 from pipeline.model.site import Site
-from pipeline.study.evaluate import wilson
+from pipeline.run.correcting import correct_chips
+from pipeline.run.judge import Question, quiet, read_all, scenes_of, with_scenes
 from pipeline.study.materials import ROOFS
 from pipeline.study.shapes import coverage, footprint
 from pipeline.study.simulate import draw, sun_place
@@ -62,6 +67,33 @@ class Share:
     def interval(self) -> tuple[float, float]:
         """95 %."""
         return wilson(self.hits, self.total)
+
+
+def measure_sensitivity(job: Question, rounds: int, seed: int, step: Progress) -> tuple[Trial, ...]:
+    """Inject buildings into the scenes of a site, as many rounds as asked for, and decide on each.
+
+    Raises DecisionError where no look is usable, or the series or the AOI is too small for any building.
+    """
+    job = with_scenes(job)
+    site, settings = job.site, job.settings
+    read, _, _ = read_all(job, scenes_of(job).scenes, step)
+    looks, _ = correct_chips(site, read, settings, step)
+    if not looks:
+        raise DecisionError("no usable look", site.id, f"see `groundbreak scenes {site.id}`")
+    trials: list[Trial] = []
+    for number in range(rounds):
+        trials.extend(run_round(site, read, looks, settings, np.random.default_rng([seed, number])))
+        step(site.id, number + 1, rounds, "rounds of buildings judged")
+    return tuple(trials)
+
+
+def run_round(
+    site: Site, read: Sequence[tuple[Chip, ...]], looks: Sequence[Look], settings: Settings, rng: np.random.Generator
+) -> tuple[Trial, ...]:
+    """Plan buildings, draw them into the chips, correct and decide. looks: of the chips without buildings."""
+    events = plan(site, looks, rng)
+    changed, _ = correct_chips(site, drawn(read, looks, events), settings, quiet)
+    return judged(events, changed, decide_site(site, changed, settings))
 
 
 def plan(site: Site, looks: Sequence[Look], rng: np.random.Generator) -> tuple[Event, ...]:

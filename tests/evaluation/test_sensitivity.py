@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from pipeline.catalogue.sites import read_sites
-from pipeline.decide.alerts import decide_site
+from pipeline.evaluation.sensitivity import Share, Trial, drawn, plan, run_round, sentence, within
 from pipeline.model.errors import DecisionError
+from pipeline.model.imagery import Chip, Look
 from pipeline.model.settings import Settings
 from pipeline.run.correcting import correct_chips
 from pipeline.run.judge import Question, quiet, read_all, scenes_of, with_scenes
-from pipeline.study.sensitivity import Share, Trial, drawn, judged, plan, sentence, within
 from tests import world
 from tests.cli.conftest import Command, command  # noqa: F401  (a fixture)
 
@@ -31,9 +31,19 @@ def wanted(tmp_path_factory: pytest.TempPathFactory) -> Question:
     )
 
 
-def test_a_building_stands_in_the_chips_from_its_day_on_and_nowhere_else(wanted: Question) -> None:
-    read, _, _ = read_all(wanted, scenes_of(wanted).scenes, quiet)
-    looks, _ = correct_chips(wanted.site, read, wanted.settings, quiet)
+@pytest.fixture(scope="module")
+def read(wanted: Question) -> list[tuple[Chip, ...]]:
+    return read_all(wanted, scenes_of(wanted).scenes, quiet)[0]
+
+
+@pytest.fixture(scope="module")
+def looks(wanted: Question, read: list[tuple[Chip, ...]]) -> tuple[Look, ...]:
+    return correct_chips(wanted.site, read, wanted.settings, quiet)[0]
+
+
+def test_a_building_stands_in_the_chips_from_its_day_on_and_nowhere_else(
+    wanted: Question, read: list[tuple[Chip, ...]], looks: tuple[Look, ...]
+) -> None:
     events = plan(wanted.site, looks, np.random.default_rng(2))
     changed = drawn(read, looks, events)
     begins = min(event.begins for event in events)
@@ -42,14 +52,12 @@ def test_a_building_stands_in_the_chips_from_its_day_on_and_nowhere_else(wanted:
         assert same == (before[0].scene.time < begins)
 
 
-def test_a_large_hall_on_quiet_ground_is_confirmed_and_its_trial_says_after_how_many_looks(wanted: Question) -> None:
-    read, _, _ = read_all(wanted, scenes_of(wanted).scenes, quiet)
-    looks, _ = correct_chips(wanted.site, read, wanted.settings, quiet)
+def test_a_large_hall_on_quiet_ground_is_confirmed_and_its_trial_says_after_how_many_looks(
+    wanted: Question, read: list[tuple[Chip, ...]], looks: tuple[Look, ...]
+) -> None:
     found: list[Trial] = []
     for seed in range(6):
-        events = plan(wanted.site, looks, np.random.default_rng(seed))
-        changed, _ = correct_chips(wanted.site, drawn(read, looks, events), wanted.settings, quiet)
-        found += judged(events, changed, decide_site(wanted.site, changed, wanted.settings))
+        found += run_round(wanted.site, read, looks, wanted.settings, np.random.default_rng(seed))
     large = [trial for trial in found if trial.size in ("30x60 m", "60x100 m")]
     assert large and sum(trial.needed is not None for trial in large) >= 0.5 * len(large)
     assert all(trial.needed is None or 3 <= trial.needed <= trial.clear for trial in found)
@@ -63,11 +71,9 @@ def test_only_trials_that_had_the_looks_are_asked() -> None:
     assert "20x20 m in 33%" in sentence(trials, 3.0)
 
 
-def test_too_short_a_series_is_refused_in_one_line(wanted: Question) -> None:
-    read, _, _ = read_all(wanted, scenes_of(wanted).scenes[:7], quiet)
-    looks, _ = correct_chips(wanted.site, read, wanted.settings, quiet)
+def test_too_short_a_series_is_refused_in_one_line(wanted: Question, looks: tuple[Look, ...]) -> None:
     with pytest.raises(DecisionError, match="7 usable looks"):
-        plan(wanted.site, looks, np.random.default_rng(1))
+        plan(wanted.site, looks[:7], np.random.default_rng(1))
 
 
 def test_the_next_report_says_what_could_not_have_been_seen(wanted: Question, command: Command, tmp_path: Path) -> None:  # noqa: F811

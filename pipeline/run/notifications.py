@@ -14,14 +14,14 @@ from pathlib import Path
 
 from pipeline.model.errors import GroundbreakError
 from pipeline.model.settings import Notify
+from pipeline.notify.channels import Channel, Secrets, UndeliveredError, channels, read_secrets
+from pipeline.notify.feed import Entry, entry_id, read_feed, write_feed
+from pipeline.notify.mail import Bulletin
+from pipeline.notify.messages import CORRECTIONS, RANKS, Digest, digest_of, pending
 from pipeline.review.contents import read
-from pipeline.review.feed import Entry, entry_id, read_feed, write_feed
 from pipeline.review.folder import Folder
-from pipeline.run.bulletin import Bulletin
-from pipeline.run.channels import Channel, Secrets, UndeliveredError, channels, read_secrets
 from pipeline.run.detect import told
 from pipeline.run.ledger import Ledger
-from pipeline.run.news import CORRECTIONS, RANKS, Digest, digest_of, pending
 
 FEED = "feed"
 WAIT_SECONDS = 5.0

@@ -21,10 +21,10 @@ import pytest
 from pipeline.model.alert import Kind, Status
 from pipeline.model.errors import GroundbreakError, SettingsError
 from pipeline.model.settings import Notify, Settings, digest, override
+from pipeline.notify import channels as ways
+from pipeline.notify.channels import Secrets, UndeliveredError, channels, read_secrets
 from pipeline.review.geoblob import register
-from pipeline.run import channels as ways
-from pipeline.run.channels import Secrets, UndeliveredError, channels, read_secrets
-from pipeline.run.notify import Told, notify
+from pipeline.run.notifications import Told, notify
 from tests.review import made
 from tests.review.conftest import put
 from tests.run.servers import Hook, Post, mail_server, webhook
@@ -291,7 +291,7 @@ def test_sites_that_failed_alone_are_no_reason_for_a_mail(out: Path, post: Post)
 
 
 def test_a_mail_over_very_many_alerts_stays_small(out: Path, post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.run.bulletin.MAX_PICTURES_BYTES", 500_000)
+    monkeypatch.setattr("pipeline.notify.mail.MAX_PICTURES_BYTES", 500_000)
     put(out / SITE, [made.alert(number, row=1 + number) for number in range(1, 41)], max_timelines=40)
     night(out, settings=letters_to(post))
     mail = post.letters[0]

@@ -5,9 +5,9 @@ from datetime import date
 import pytest
 from shapely.geometry import box
 
-from pipeline.study.evaluate import evaluate, pool, wilson
-from pipeline.study.reviewed import Claim, Reviewed, Scope, Truth
-from pipeline.study.verdicts import precision
+from pipeline.evaluation.measures import evaluate, pool, wilson
+from pipeline.evaluation.reviewed import Claim, Reviewed, Scope, Truth
+from pipeline.evaluation.verdicts import precision
 
 DAYS = tuple(date(2020, month, 1) for month in range(1, 13))
 AOI = box(0, 0, 2000, 2000)

@@ -23,8 +23,8 @@ from urllib.parse import urlsplit
 from pipeline.catalogue.transport import within
 from pipeline.model.errors import GroundbreakError, SettingsError
 from pipeline.model.settings import Notify
-from pipeline.run.bulletin import Bulletin, as_html, as_text, pictures, subject
-from pipeline.run.news import as_chat, as_json
+from pipeline.notify.mail import Bulletin, as_html, as_text, pictures, subject
+from pipeline.notify.messages import as_chat, as_json
 
 TIMEOUT_S = 20.0
 """Seconds between two pieces of an answer."""

@@ -8,8 +8,8 @@ from itertools import pairwise
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from pipeline.evaluation.reviewed import CHANGE, Claim, Reviewed, Scope, Truth
 from pipeline.model.alert import Kind
-from pipeline.study.reviewed import CHANGE, Claim, Reviewed, Scope, Truth
 
 COVERED, OVERLAP = 0.25, 0.2
 """A claim is a detection of a true change if it covers this share of it, or overlaps it with this IoU."""

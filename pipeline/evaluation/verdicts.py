@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.study.evaluate import reliability
-from pipeline.study.reviewed import Claim
+from pipeline.evaluation.measures import reliability
+from pipeline.evaluation.reviewed import Claim
 
 RIGHT, WRONG = ("construction", "other change"), ("no change",)
 EDGES = (0.0, 0.5, 0.8, 0.9, 1.01)

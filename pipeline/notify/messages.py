@@ -1,4 +1,4 @@
-"""Pending notifications of a site, and their form as JSON and as a chat message; mails are in `bulletin`."""
+"""Pending notifications of a site, and their form as JSON and as a chat message; mails are in `mail`."""
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.model.settings import Notify
+from pipeline.notify.feed import entry_id
 from pipeline.review.contents import GONE, Change, Contents
-from pipeline.review.feed import entry_id
 from pipeline.review.folder import Folder
 from pipeline.review.matching import REJECTIONS
 from pipeline.review.phrases import words

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from pipeline.notify.messages import CORRECTIONS, MAX_LISTED, Digest, Item, link, rest
 from pipeline.review.phrases import place
-from pipeline.run.news import CORRECTIONS, MAX_LISTED, Digest, Item, link, rest
 
 NEW_STRUCTURE = "new structure"
 MAX_PICTURES = 8
@@ -17,7 +17,7 @@ MAX_PICTURE_BYTES, MAX_PICTURES_BYTES = 1_500_000, 6_000_000
 """Of one picture, and of all in one mail: common servers take 10 MB, and the encoding adds a third."""
 _STATUS = {"ended": "reverted"}
 _TEMPLATES = Environment(
-    loader=PackageLoader("pipeline.run", "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+    loader=PackageLoader("pipeline.notify", "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
     lstrip_blocks=True,
 )  # fmt: skip
 

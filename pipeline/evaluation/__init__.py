@@ -1,0 +1,1 @@
+"""Evaluation: alerts against truth or verdicts, and the probability of detection at a site."""

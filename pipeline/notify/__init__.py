@@ -1,0 +1,1 @@
+"""Notifications: messages about alerts as text, mail, JSON and feed, and the channels that deliver them."""
