@@ -26,9 +26,9 @@ from pipeline.model.alert import Alert, Decision, Kind, Status
 from pipeline.model.errors import Exit, GroundbreakError, UsageError
 from pipeline.model.settings import Settings
 from pipeline.model.site import Site
+from pipeline.review.layout import Results
 from pipeline.run.detect import SiteOutcome, detect
 from pipeline.run.judge import Question, quiet
-from pipeline.run.keep import CHIPS, MEMORY
 
 WATCH = Path(__file__).resolve().parents[1] / "aois" / "watch.geojson"
 HISTORY = timedelta(days=730)
@@ -174,7 +174,7 @@ def _question(site: Site, catalog: str, out: Path) -> Question:
     return Question(
         site=site, source=catalog, collection=site.collection or Settings().search.collection,
         start=datetime.combine(first, time.min, UTC), until=datetime.combine(last, time.max, UTC),
-        settings=Settings(), chips=out / CHIPS, memory=out / MEMORY / site.id,
+        settings=Settings(), chips=Results(out).chips, memory=Results(out).cache(site.id),
     )  # fmt: skip
 
 

@@ -36,6 +36,11 @@ def number(value: float) -> Callable[[ast.AST], bool]:
     return lambda node: isinstance(node, ast.Constant) and type(node.value) in (int, float) and node.value == value
 
 
+def text(*values: str) -> Callable[[ast.AST], bool]:
+    """A string, whole or as a part of an f-string."""
+    return lambda node: isinstance(node, ast.Constant) and node.value in values
+
+
 def bands_in_turn(node: ast.AST) -> bool:
     """`(Band.B08, Band.B8A)` as alternatives, or one as the default of the other."""
     if not isinstance(node, ast.Tuple | ast.Call):
@@ -83,6 +88,16 @@ FACTS: dict[str, tuple[Callable[[ast.AST], bool], str, set[str]]] = {
     "area of a pixel": (assigns("PIXEL_M2"), "model/site.py", {"decide/shapes.py", "decide/pair.py"}),
     "margin of a read": (assigns("MARGIN_M"), "catalogue/pixels.py", {"model/site.py"}),  # there: margin of a grid
     "progress": (assigns("Progress"), "model/progress.py", {"run/correcting.py", "study/simulate.py"}),
+    "names of the files of a site": (
+        text("review.gpkg", "review.qgz", "report.html", "before.tif", "after.tif", "score.tif"),
+        "review/folder.py",
+        {"review/qgis_layers.py"},
+    ),
+    "names in a folder of results": (
+        text(".groundbreak", "ledger.sqlite", "index.html", "feed.xml", "groundbreak.prom", "chips", "backups"),
+        "review/layout.py",
+        set(),
+    ),
     "noise floors": (assigns("NOISE"), "correct/robust.py", {"decide/pairscore.py"}),
 }
 """Fact -> what its definition looks like, its home, and the files that still have a copy."""

@@ -14,6 +14,7 @@ from pipeline.cli.detect import exit_code, run_sites
 from pipeline.evaluation.measures import Measures, Sought, evaluate
 from pipeline.evaluation.reviewed import read_review, read_scope, read_truth
 from pipeline.model.alert import Kind, Status
+from pipeline.review.layout import Results
 from pipeline.run.detect import SiteOutcome
 from pipeline.run.selection import packaged_aois
 
@@ -63,7 +64,7 @@ def _tell(number: int, outcome: SiteOutcome, folder: Path) -> None:
     kinds = Counter(alert.kind for alert in outcome.decision.alerts if alert.status is not Status.WITHDRAWN)
     truth = outcome.site.properties.get("truth")
     if truth is not None and any(kinds.values()):
-        measures = measure(folder / outcome.site.id / "review.gpkg", packaged_aois() / str(truth))
+        measures = measure(Results(folder).site(outcome.site.id).gpkg, packaged_aois() / str(truth))
         summarise(truth_table(measures), *(f"   {line}" for line in truth_lines(measures)))
     elif not kinds:
         summarise("   No alert, and nothing was built here: silence is an answer too.")
@@ -118,8 +119,8 @@ def truth_lines(measures: Measures) -> list[str]:
 
 def _files(outcomes: Sequence[SiteOutcome], folder: Path) -> None:
     summarise("\nTo open:")
-    summarise(f"  {folder / 'index.html'}  all three, in a browser")
+    summarise(f"  {Results(folder).index}  all three, in a browser")
     for outcome in outcomes:
         if outcome.published:
-            summarise(f"  {folder / outcome.site.id}/report.html")
-    summarise(f"  {folder / outcomes[0].site.id}/review.qgz  in QGIS")
+            summarise(f"  {Results(folder).site(outcome.site.id).report}")
+    summarise(f"  {Results(folder).site(outcomes[0].site.id).project}  in QGIS")

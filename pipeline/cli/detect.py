@@ -13,6 +13,7 @@ from pipeline.cli.asking import ask, day, question
 from pipeline.cli.console import detail, error, narrow, note, progress, summarise, write_json
 from pipeline.model.alert import Status
 from pipeline.model.errors import Exit, GroundbreakError
+from pipeline.review.layout import Results
 from pipeline.run.detect import SiteOutcome
 from pipeline.run.detect import detect as detect_sites
 from pipeline.run.judge import Question
@@ -132,8 +133,8 @@ def show(outcomes: Sequence[SiteOutcome], folder: Path) -> None:
     summarise("\nTo open:")
     for outcome in outcomes:
         if outcome.published:
-            summarise(f"  {folder / outcome.site.id}/review.qgz   in QGIS")
-            summarise(f"  {folder / outcome.site.id}/report.html  in a browser")
+            summarise(f"  {Results(folder).site(outcome.site.id).project}   in QGIS")
+            summarise(f"  {Results(folder).site(outcome.site.id).report}  in a browser")
     summarise("\nWhat became of each scene: groundbreak scenes SITE")
 
 

@@ -8,6 +8,7 @@ import typer
 from pipeline.cli.asking import read_settings
 from pipeline.cli.console import note, progress, summarise
 from pipeline.model.errors import Exit
+from pipeline.review.folder import Folder
 from pipeline.run.pair import pair as compare
 
 
@@ -33,6 +34,6 @@ def pair(
     summarise(f"{outcome.site.id}: {found} ({outcome.seconds:.1f} s)")
     summarise(f"AFTER lay {row:+.2f} rows and {col:+.2f} columns of 10 m off BEFORE: corrected")
     summarise("\nTo open:")
-    summarise(f"  {folder}/review.qgz   in QGIS")
-    summarise(f"  {folder}/report.html  in a browser")
+    summarise(f"  {Folder(folder).project}   in QGIS")
+    summarise(f"  {Folder(folder).report}  in a browser")
     return Exit.DONE

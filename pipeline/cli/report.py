@@ -9,6 +9,7 @@ from pipeline.cli.console import error, summarise
 from pipeline.model.errors import Exit, GroundbreakError, UsageError
 from pipeline.review.folder import Folder
 from pipeline.review.index import write_index
+from pipeline.review.layout import Results
 from pipeline.review.report import write_report
 
 
@@ -25,7 +26,7 @@ def report(
     for name in dict.fromkeys(site):
         try:
             write_report(site_folder(folder, name))
-            summarise(str(folder / name / "report.html"))
+            summarise(str(Results(folder).site(name).report))
         except GroundbreakError as fault:
             error(fault)
             faults.append(fault)
@@ -38,9 +39,10 @@ def report(
 
 def site_folder(out_folder: Path, name: str) -> Folder:
     """The results of a site; raises UsageError where there are none."""
-    if not (out_folder / name / "review.gpkg").is_file():
-        known = [path.parent.name for path in out_folder.glob("*/review.gpkg")]
+    found = Results(out_folder).site(name)
+    if not found.gpkg.is_file():
+        known = [each.path.name for each in Results(out_folder).sites()]
         near = get_close_matches(name, known, n=1, cutoff=0.6)
         fix = f"did you mean {near[0]}?" if near else f"run `groundbreak detect {name}` first, or name --out"
-        raise UsageError("no results", str(out_folder / name), fix)
-    return Folder(out_folder / name)
+        raise UsageError("no results", str(found.path), fix)
+    return found

@@ -7,6 +7,7 @@ import typer
 
 from pipeline.cli.console import narrow, out, write_json
 from pipeline.model.errors import Exit, UsageError
+from pipeline.review.layout import Results
 from pipeline.run.ledger import Ledger
 
 
@@ -20,7 +21,7 @@ def status(
     groundbreak status
     groundbreak status --json
     """
-    path = folder / ".groundbreak" / "ledger.sqlite"
+    path = Results(folder).ledger
     if not path.exists():
         raise UsageError("no night yet", str(folder), "run `groundbreak nightly`, or name its folder with --out")
     ledger = Ledger(path)

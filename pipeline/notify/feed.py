@@ -11,6 +11,7 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from pipeline.review.folder import begins_with, replacing
+from pipeline.review.layout import FEED, INDEX
 
 ATOM = "http://www.w3.org/2005/Atom"
 GEORSS = "http://www.georss.org/georss"
@@ -59,8 +60,8 @@ def document(entries: Sequence[Entry], base_url: str) -> bytes:
     _text(root, "title", "groundbreak: what was built")
     _text(root, "updated", max((entry.updated for entry in entries), default="1970-01-01T00:00:00Z"))
     _text(ET.SubElement(root, f"{{{ATOM}}}author"), "name", "groundbreak")
-    _link(root, rel="self", type="application/atom+xml", href=f"{base}feed.xml")
-    _link(root, rel="alternate", type="text/html", href=f"{base}index.html")
+    _link(root, rel="self", type="application/atom+xml", href=f"{base}{FEED}")
+    _link(root, rel="alternate", type="text/html", href=f"{base}{INDEX}")
     for entry in entries:
         _write_entry(root, entry, base)
     ET.indent(root)

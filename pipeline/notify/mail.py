@@ -9,6 +9,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pipeline.notify.messages import CORRECTIONS, MAX_LISTED, Digest, Item, link, rest
+from pipeline.review.folder import REPORT
 from pipeline.review.phrases import place
 
 NEW_STRUCTURE = "new structure"
@@ -161,7 +162,7 @@ def _counts(digests: Sequence[Digest], base_url: str) -> list[str]:
         if kinds:
             what = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
             simulated = "[simulated] " if digest.simulated else ""
-            report = link(f"{digest.site}/report.html", base_url)
+            report = link(f"{digest.site}/{REPORT}", base_url)
             lines.append((-kinds.total(), f"{simulated}{digest.name}: {what} ({report})"))
     lines.sort()
     texts = [text for _, text in lines]

@@ -156,7 +156,7 @@ def _zip(folder: Folder, contents: Contents, path: Path) -> None:
     files += [picture(change.id) for change in contents.changes for picture in pictures]
     files += raster_files(folder)
     members = {str(file.relative_to(folder.path)): file.read_bytes() for file in files if file.is_file()}
-    members["review.gpkg"] = _backup(folder.gpkg)
+    members[folder.gpkg.name] = _backup(folder.gpkg)
     with replacing(path, _is_our_zip) as beside:
         _write_zip(beside, {f"{contents.site}/{name}": content for name, content in members.items()})
 

@@ -12,6 +12,7 @@ from tempfile import mkdtemp
 
 from pipeline.model.errors import ReviewError, UsageError
 
+GPKG, PROJECT, REPORT = "review.gpkg", "review.qgz", "report.html"
 _STAGE, _BESIDE = ".staging-", ".writing-"
 """Names of what is being written begin so and end in random letters: a process id is 1 in every container."""
 PICTURES = ("timeline", "pair", "looks")
@@ -27,12 +28,12 @@ class Folder:
     @property
     def gpkg(self) -> Path:
         """Polygons, observations, scenes and verdicts: changed in place, never replaced."""
-        return self.path / "review.gpkg"
+        return self.path / GPKG
 
     @property
     def project(self) -> Path:
         """The QGIS project."""
-        return self.path / "review.qgz"
+        return self.path / PROJECT
 
     @property
     def before(self) -> Path:
@@ -52,7 +53,7 @@ class Folder:
     @property
     def report(self) -> Path:
         """The page to read and to send."""
-        return self.path / "report.html"
+        return self.path / REPORT
 
     @property
     def detection(self) -> Path:

@@ -9,6 +9,7 @@ from odc.geo.geom import Geometry
 from pipeline.model.errors import ReviewError
 from pipeline.review.contents import GONE, Overview, read_overview
 from pipeline.review.folder import Folder, begins_with, replacing
+from pipeline.review.layout import Results
 from pipeline.review.locator import world_path
 from pipeline.review.maps import compact
 from pipeline.review.matching import REJECTIONS
@@ -22,7 +23,7 @@ MAX_CARDS = 6
 
 def write_index(out: Path) -> Path:
     """out/index.html over every site folder, newest change first; a folder that cannot be read says so there."""
-    rows = [_row(path.parent) for path in sorted(out.glob("*/review.gpkg"))]
+    rows = [_row(folder.path) for folder in Results(out).sites()]
     rows.sort(key=lambda row: str(row["id"]))
     rows.sort(key=lambda row: str(row["newest"]), reverse=True)
     page = render(
@@ -36,9 +37,9 @@ def write_index(out: Path) -> Path:
         to_do=sum(row["to_do"] for row in rows),
         failed=sum(bool(row["error"]) for row in rows),
     )
-    with replacing(out / "index.html", begins_with(b"groundbreak")) as beside:
+    with replacing(Results(out).index, begins_with(b"groundbreak")) as beside:
         beside.write_text(page, encoding="utf-8")
-    return out / "index.html"
+    return Results(out).index
 
 
 def _row(path: Path) -> Mapping[str, Any]:

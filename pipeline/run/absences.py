@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from pipeline.model.errors import GroundbreakError, SiteError
+from pipeline.review.layout import Results
 from pipeline.run.ledger import Ledger, SiteEntry
 
 WATCHED_DAYS = 30
@@ -21,7 +22,7 @@ def note_absences(
     a part of the AOI files could not be read; sites of earlier nights that are missing tonight then count as failed,
     since they may have been in that part.
     """
-    ledger = Ledger(out / ".groundbreak" / "ledger.sqlite")
+    ledger = Ledger(Results(out).ledger)
     try:
         known, absent = ledger.sites(), dict(errors)
         if not is_complete:

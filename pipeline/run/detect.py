@@ -12,6 +12,7 @@ from pipeline.model.imagery import SceneRecord
 from pipeline.model.site import Site
 from pipeline.review.folder import clear_leftovers
 from pipeline.review.index import write_index
+from pipeline.review.layout import Results
 from pipeline.review.publish import Published, Wide, publish
 from pipeline.run.cells import is_wide
 from pipeline.run.correcting import Progress
@@ -19,8 +20,6 @@ from pipeline.run.judge import Judged, Question, judge
 from pipeline.run.resume import Resumed, notes_of, resume
 from pipeline.run.wide import judged_wide
 from pipeline.run.workers import answers
-
-ROOM = Path(".groundbreak")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -66,7 +65,7 @@ def judged(
         if each.error is not None:
             yield SiteOutcome(site=question.site, seconds=0.0, fault=each.error)
         elif is_wide(question.site):
-            yield _finish(each, judged_wide(question, out / ROOM, workers, scheduler, step), out)
+            yield _finish(each, judged_wide(question, Results(out).state, workers, scheduler, step), out)
         else:
             yield _finish(each, _held(next(whole)[1]), out)
 

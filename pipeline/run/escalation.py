@@ -8,6 +8,7 @@ from pathlib import Path
 from pipeline.model.errors import GroundbreakError
 from pipeline.model.settings import Notify
 from pipeline.notify.channels import Secrets, UndeliveredError, channels, read_secrets
+from pipeline.review.layout import Results
 from pipeline.run.ledger import Ledger, SiteEntry
 
 
@@ -20,7 +21,7 @@ def escalate(
     """
     try:
         ways = channels(settings, secrets or read_secrets())
-        ledger = Ledger(out / ".groundbreak" / "ledger.sqlite")
+        ledger = Ledger(Results(out).ledger)
     except GroundbreakError as error:
         return (error,)
     faults = list[GroundbreakError]()

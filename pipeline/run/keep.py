@@ -17,11 +17,9 @@ from xxhash import xxh3_128
 
 from pipeline.model.errors import GroundbreakError, ReviewError
 from pipeline.model.settings import Keep
-from pipeline.review.folder import Folder, replacing
+from pipeline.review.folder import replacing
+from pipeline.review.layout import Results
 
-BACKUPS, CHIPS = Path(".groundbreak", "backups"), Path(".groundbreak", "chips")
-MEMORY = Path(".groundbreak", "memory")
-"""A folder a site; each judgement removes there what it did not use."""
 _NAME = re.compile(r"\d{8}T\d{6}Z.*\.gpkg")
 """Names of copies: the time at which each was made."""
 WAIT_SECONDS = 5.0
@@ -33,12 +31,13 @@ _MEND = "free some disk space or fix the permissions: the next night tries again
 def keep(out: Path, sites: Sequence[str], settings: Keep, now: datetime) -> tuple[GroundbreakError, ...]:
     """Copy the review files that changed, drop old copies, chips, memories. Returns what failed; none of it harms."""
     faults: list[GroundbreakError] = []
+    results = Results(out)
     for site in sites:
         try:
-            back_up(Folder(out / site).gpkg, out / BACKUPS / site, settings.backups, now)
+            back_up(results.site(site).gpkg, results.backups(site), settings.backups, now)
         except Exception as fault:  # noqa: BLE001  (the boundary of a site: what breaks it stops no other)
             faults.append(fault if isinstance(fault, GroundbreakError) else ReviewError(str(fault), site, _MEND))
-    for tidy, folder in ((prune, out / CHIPS), (forget, out / MEMORY)):
+    for tidy, folder in ((prune, results.chips), (forget, results.caches)):
         try:
             tidy(folder, settings, now)
         except GroundbreakError as fault:
@@ -82,7 +81,7 @@ def restore(out: Path, site: str) -> tuple[str, ...]:
 
     Raises ReviewError where it cannot be written.
     """
-    path, folder = Folder(out / site).gpkg, out / BACKUPS / site
+    path, folder = Results(out).site(site).gpkg, Results(out).backups(site)
     if os.path.lexists(path) and not _is_empty(path):
         return ()
     for copy in copies(folder):

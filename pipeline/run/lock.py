@@ -7,6 +7,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from pipeline.model.errors import ReviewError
+from pipeline.review.layout import STATE, Results
 
 WAIT_SECONDS = 60.0
 
@@ -14,7 +15,7 @@ WAIT_SECONDS = 60.0
 @contextmanager
 def alone(out: Path) -> Iterator[None]:
     """Hold the folder for this process. Raises ReviewError where another run holds it or it cannot be written."""
-    path = out / ".groundbreak" / "lock"
+    path = Results(out).lock
     lock = FileLock(path, timeout=0)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -37,7 +38,7 @@ def in_turn(folder: Path) -> Iterator[None]:
 
     Raises ReviewError where it cannot be written, or another process holds it for WAIT_SECONDS.
     """
-    lock = FileLock(folder / ".groundbreak.lock", timeout=WAIT_SECONDS)
+    lock = FileLock(folder / f"{STATE}.lock", timeout=WAIT_SECONDS)
     try:
         lock.acquire()
     except Timeout as fault:

@@ -13,12 +13,12 @@ from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 from pipeline.model.alert import Kind, Status
 from pipeline.model.errors import GroundbreakError, ReviewError
 from pipeline.model.imagery import Reason
+from pipeline.review.layout import Results
 from pipeline.review.standing import Counts, count
 from pipeline.run.ledger import Ledger, SiteEntry
 from pipeline.run.nightly import NightOutcome
 from pipeline.run.notifications import Told
 
-FILE = "groundbreak.prom"
 _OUTCOMES = ("judged", "idle", "failed")
 _CHANNELS = ("feed", "webhook", "mail")
 
@@ -38,7 +38,9 @@ def write_metrics(
 
     gauge("last_run_timestamp_seconds", "when the last night ended").set(ended.timestamp())
     success = gauge("last_success_timestamp_seconds", "when the last night ended in which few sites failed")
-    success.set(ended.timestamp() if went_well else _value_before(out / FILE, "last_success_timestamp_seconds"))
+    success.set(
+        ended.timestamp() if went_well else _value_before(Results(out).metrics, "last_success_timestamp_seconds")
+    )
     gauge("night_seconds", "how long it took").set(seconds)
     sites = gauge("sites", "sites by what became of them", ("outcome",))
     outcomes = Counter(_outcome(night) for night in nights)
@@ -59,7 +61,7 @@ def write_metrics(
         failures.labels(site).set(entry.failures)
         successes.labels(site).set(_seconds(entry.success))
         scenes.labels(site).set(_seconds(entry.last_scene))
-    _write(out / FILE, registry)
+    _write(Results(out).metrics, registry)
 
 
 def _write(path: Path, registry: CollectorRegistry) -> None:
@@ -77,7 +79,7 @@ def _write(path: Path, registry: CollectorRegistry) -> None:
 def _write_counts(out: Path, ids: Sequence[str], scenes: Gauge, alerts: Gauge) -> None:
     used, found = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
     for site in ids:
-        counts = _counted(out / site / "review.gpkg")
+        counts = _counted(Results(out).site(site).gpkg)
         used.update(counts.scenes)
         found.update(counts.alerts)
     for key in {("used", ""), *(("rejected", reason.value) for reason in Reason), *used}:
@@ -95,7 +97,7 @@ def _counted(path: Path) -> Counts:
 
 
 def _entries(out: Path, ids: Sequence[str]) -> Mapping[str, SiteEntry]:
-    ledger = Ledger(out / ".groundbreak" / "ledger.sqlite")
+    ledger = Ledger(Results(out).ledger)
     try:
         known = ledger.sites()
     finally:

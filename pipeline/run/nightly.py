@@ -16,12 +16,13 @@ from pipeline.model.errors import GroundbreakError, UsageError
 from pipeline.model.imagery import Rejection, Scene, SceneRecord
 from pipeline.model.settings import digest
 from pipeline.model.site import Site
-from pipeline.review.folder import Folder, clear_leftovers
+from pipeline.review.folder import GPKG, clear_leftovers
+from pipeline.review.layout import Results
 from pipeline.run.correcting import Progress
 from pipeline.run.detect import SiteOutcome, judged, told
 from pipeline.run.judge import Question, scenes_of
 from pipeline.run.ledger import Ledger, SceneEntry, SiteEntry
-from pipeline.run.outputs import REVIEW, differing, discard, measure
+from pipeline.run.outputs import differing, discard, measure
 from pipeline.run.resume import notes_of, resume
 from pipeline.run.searches import Searched, searched
 
@@ -102,7 +103,7 @@ def nightly(
     Catalogues are searched while sites are judged. out/index.html is left to the caller.
     now: when the night is, by default the end of its period.
     """
-    ledger = Ledger(out / ".groundbreak" / "ledger.sqlite")
+    ledger = Ledger(Results(out).ledger)
     clear_leftovers(out)
     try:
         # what the catalogue said is not asked again, and can't have changed in between
@@ -145,8 +146,8 @@ def _looked_at(each: Searched, out: Path, ledger: Ledger) -> _Ready | NightOutco
         night, more = _checked(question, found, ledger, out)
         notes = notes_of(notes, more)
         if resumed.notes:
-            night = replace(night, damaged=tuple(sorted({*night.damaged, REVIEW})))
-        discard(Folder(out / question.site.id), night.damaged)
+            night = replace(night, damaged=tuple(sorted({*night.damaged, GPKG})))
+        discard(Results(out).site(question.site.id), night.damaged)
     except Exception as fault:  # noqa: BLE001  (the boundary of a site: what breaks it stops no other)
         return NightOutcome(question=question, night=Night(), error=told(fault, question.site.id), notes=notes)
     if night.idle:
@@ -199,7 +200,7 @@ def _entry(outcome: NightOutcome, found: Found | None, ledger: Ledger, now: date
 
 def _checked(question: Question, found: Found, ledger: Ledger, out: Path) -> tuple[Night, tuple[str, ...]]:
     """What is new, and sentences on what has changed beside the scenes."""
-    site, folder = question.site, Folder(out / question.site.id)
+    site, folder = question.site, Results(out).site(question.site.id)
     last = ledger.until(site.id)
     if last is not None and question.until.isoformat() < last and _newer(ledger, site.id, question.until):
         what = f"already judged until {last[:10]}, later than {question.until:%Y-%m-%d}"

@@ -19,7 +19,7 @@ from pipeline.notify.feed import Entry, entry_id, read_feed, write_feed
 from pipeline.notify.mail import Bulletin
 from pipeline.notify.messages import CORRECTIONS, RANKS, Digest, digest_of, pending
 from pipeline.review.contents import read
-from pipeline.review.folder import Folder
+from pipeline.review.layout import Results
 from pipeline.run.detect import told
 from pipeline.run.ledger import Ledger
 
@@ -52,16 +52,16 @@ def notify(
         faults.append(fault)
         ways = ()
     try:
-        ledger = Ledger(out / ".groundbreak" / "ledger.sqlite")
+        ledger = Ledger(Results(out).ledger)
     except GroundbreakError as fault:
         return Told(alerts=alerts, faults=(*faults, fault))
     try:
         digests = list(_digests(out, sites, faults))
-        feed = read_feed(out / "feed.xml")
+        feed = read_feed(Results(out).feed)
         _begin(ledger, digests, [way.name for way in ways], feed)
         for way in ways:
             _tell(way, ledger, digests, settings, failures, alerts, faults)
-        _write(out / "feed.xml", ledger, digests, feed or (), settings.base_url, now, alerts)
+        _write(Results(out).feed, ledger, digests, feed or (), settings.base_url, now, alerts)
     except GroundbreakError as fault:
         faults.append(fault)
     except sqlite3.DatabaseError as fault:
@@ -73,7 +73,7 @@ def notify(
 
 def _digests(out: Path, sites: Sequence[str], faults: list[GroundbreakError]) -> Iterator[Digest]:
     for site in sites:
-        folder = Folder(out / site)
+        folder = Results(out).site(site)
         if not folder.gpkg.exists():
             continue
         try:

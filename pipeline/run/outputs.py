@@ -6,11 +6,10 @@ from pathlib import Path
 
 from xxhash import xxh3_128
 
-from pipeline.review.folder import PICTURES, Folder
+from pipeline.review.folder import GPKG, PICTURES, PROJECT, REPORT, Folder
 from pipeline.review.standing import state
 
-REVIEW = "review.gpkg"
-PRESENT = ("report.html", "review.qgz")
+PRESENT = (REPORT, PROJECT)
 """Files that only have to be there: the report is also written by `groundbreak report`, the project by QGIS."""
 WAIT_SECONDS = 5.0
 
@@ -34,7 +33,7 @@ def measure(folder: Folder) -> dict[str, Output]:
         if (folder.path / name).is_file():
             found[name] = Output(0, 0, "")
     if folder.gpkg.exists():
-        found[REVIEW] = Output(0, 0, state(folder.gpkg))
+        found[GPKG] = Output(0, 0, state(folder.gpkg))
     return found
 
 
@@ -43,17 +42,17 @@ def differing(folder: Folder, known: Mapping[str, Output]) -> tuple[str, ...]:
 
     Raises ReviewError where the review file cannot be read.
     """
-    wrong = [name for name, output in known.items() if name != REVIEW and _differs(folder.path / name, name, output)]
-    review = known.get(REVIEW)
+    wrong = [name for name, output in known.items() if name != GPKG and _differs(folder.path / name, name, output)]
+    review = known.get(GPKG)
     if review is None or not folder.gpkg.is_file() or state(folder.gpkg, WAIT_SECONDS) != review.digest:
-        wrong.append(REVIEW)
+        wrong.append(GPKG)
     return tuple(sorted(wrong))
 
 
 def discard(folder: Folder, names: tuple[str, ...]) -> None:
     """Remove outputs that are to be written again; never the review file or the project."""
     for name in names:
-        if name not in (REVIEW, *PRESENT):
+        if name not in (GPKG, *PRESENT):
             (folder.path / name).unlink(missing_ok=True)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipeline.model.errors import GroundbreakError, UsageError
 from pipeline.model.site import site_grid
-from pipeline.review.folder import Folder
+from pipeline.review.layout import Results
 from pipeline.review.qgis_style import styles
 from pipeline.review.repair import repair
 from pipeline.review.schema import Styles
@@ -31,7 +31,7 @@ def resume(question: Question, out: Path) -> Resumed:
     Raises ReviewError for results of another place and for a review file that cannot be used, UsageError for a run
     over a shorter period than that of the results.
     """
-    site, folder = question.site, Folder(out / question.site.id)
+    site, folder = question.site, Results(out).site(question.site.id)
     notes = (*restore(out, site.id), *repair(folder.gpkg, _styles()))
     standing = read_standing(folder.gpkg)
     if standing is None:

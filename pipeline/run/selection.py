@@ -11,9 +11,9 @@ from pipeline.catalogue.sites import SitesRead, check_reach, moment, read_sites
 from pipeline.model.errors import SettingsError, UsageError
 from pipeline.model.settings import Settings, override, parse
 from pipeline.model.site import Site
+from pipeline.review.layout import Results
 from pipeline.run.cells import is_wide
 from pipeline.run.judge import Question
-from pipeline.run.keep import CHIPS, MEMORY
 
 SETTINGS_FILE = Path("groundbreak.toml")
 """Settings that are read by default, in the working directory."""
@@ -114,8 +114,8 @@ def question(
         _check_exists(source)
     return Question(
         site=site, source=source, collection=site.collection, start=begin, until=until, settings=own,
-        extra_scenes=tuple(scenes), chips=None if out is None else out / CHIPS,
-        memory=None if out is None else out / MEMORY / site.id,
+        extra_scenes=tuple(scenes), chips=None if out is None else Results(out).chips,
+        memory=None if out is None else Results(out).cache(site.id),
     )  # fmt: skip
 
 

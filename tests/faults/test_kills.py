@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.run.keep import MEMORY
+from pipeline.review.layout import Results
 from tests.faults.nights import VERDICT, evening, results, verdicts
 
 pytestmark = pytest.mark.faults
@@ -36,7 +36,7 @@ def test_a_hundred_kills_leave_nothing_behind(tmp_path: Path) -> None:
         struck, anew = stage.copy(folder), number % 2
         for _ in range(IN_A_ROW):
             if anew:
-                shutil.rmtree(folder / "out" / MEMORY, ignore_errors=True)
+                shutil.rmtree(Results(folder / "out").caches, ignore_errors=True)
             began = time.monotonic()
             killed = struck.night(kill_after=draw.uniform(0, spans[anew])).code == -9
             assert verdicts(folder) == [VERDICT], "a verdict was lost in mid-night"

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.run.metrics import FILE, write_metrics
+from pipeline.run.metrics import write_metrics
 from pipeline.run.notifications import Told
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
@@ -88,7 +88,7 @@ def metrics(tmp_path: Path) -> str:
     """What a night writes in which the only site could not even be searched for."""
     told = Told(alerts=Counter(), faults=())
     write_metrics(tmp_path, (), ("place",), told, datetime(2024, 3, 1, tzinfo=UTC), 1.0, went_well=False)
-    return (tmp_path / FILE).read_text()
+    return (tmp_path / "groundbreak.prom").read_text()
 
 
 def test_the_rules_fire_when_they_should(promtool: str, tmp_path: Path) -> None:
