@@ -30,9 +30,9 @@ from benchmarks.peers import PeerMissingError, ask
 from pipeline.evaluation.measures import OVERLAP, Measures, evaluate, pool
 from pipeline.evaluation.reviewed import Claim, Reviewed, Truth
 from pipeline.model.errors import GroundbreakError
+from pipeline.model.grid import aoi_mask
 from pipeline.model.imagery import Look
 from pipeline.model.settings import Settings
-from pipeline.model.site import aoi_mask
 from pipeline.run.judge import Judged, judge, quiet
 from pipeline.study.staging import BEGUN, DAYS, PASSES, START
 

@@ -20,8 +20,9 @@ from shapely.geometry import box
 from pipeline.model.alert import Status
 from pipeline.model.bands import Band
 from pipeline.model.errors import GroundbreakError
+from pipeline.model.grid import site_grid
 from pipeline.model.settings import Settings
-from pipeline.model.site import Site, site_grid
+from pipeline.model.site import Site
 from pipeline.run.judge import Judged, Question, judge, quiet
 from pipeline.study.catalogue_writer import write_catalogue, write_item
 

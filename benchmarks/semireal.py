@@ -40,8 +40,9 @@ from benchmarks import scoring
 from pipeline.catalogue.sites import read_sites
 from pipeline.correct import alignment
 from pipeline.model.bands import Band
+from pipeline.model.grid import site_grid
 from pipeline.model.settings import Settings
-from pipeline.model.site import Site, site_grid
+from pipeline.model.site import Site
 from pipeline.run.judge import Judged, Question, judge, quiet
 from pipeline.study.catalogue_writer import write_catalogue, write_item
 

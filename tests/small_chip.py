@@ -11,7 +11,8 @@ from odc.geo.geom import Geometry
 from rasterio.transform import from_origin
 from scipy import ndimage
 
-from pipeline.model.site import Site, site_grid
+from pipeline.model.grid import site_grid
+from pipeline.model.site import Site
 from pipeline.study.catalogue_writer import write_catalogue, write_item
 
 KEYS = ("blue", "green", "red")

@@ -85,8 +85,8 @@ FACTS: dict[str, tuple[Callable[[ast.AST], bool], str, set[str]]] = {
         "model/imagery.py",
         set(),
     ),
-    "area of a pixel": (assigns("PIXEL_M2"), "model/site.py", {"decide/shapes.py", "decide/pair.py"}),
-    "margin of a read": (assigns("MARGIN_M"), "catalogue/pixels.py", {"model/site.py"}),  # there: margin of a grid
+    "area of a pixel": (assigns("PIXEL_M2"), "model/grid.py", {"decide/shapes.py", "decide/pair.py"}),
+    "margin of a read": (assigns("MARGIN_M"), "catalogue/pixels.py", {"model/grid.py"}),  # there: margin of a grid
     "progress": (assigns("Progress"), "model/progress.py", {"run/correcting.py", "study/simulate.py"}),
     "names of the files of a site": (
         text("review.gpkg", "review.qgz", "report.html", "before.tif", "after.tif", "score.tif"),

@@ -20,7 +20,8 @@ from odc.geo.geom import Geometry, point
 from shapely.geometry import box
 from shapely.geometry.base import BaseGeometry
 
-from pipeline.model.site import Site, site_grid
+from pipeline.model.grid import site_grid
+from pipeline.model.site import Site
 from pipeline.study import plant
 from pipeline.study.ground import read_ground
 from pipeline.study.simulate import simulate

@@ -20,8 +20,9 @@ from pipeline.catalogue.features import Feature
 from pipeline.catalogue.hrefs import host_of, is_local, leads_inside, local_or_remote, redact
 from pipeline.catalogue.listing import files_of
 from pipeline.model.errors import CatalogueError, SettingsError, SiteError
+from pipeline.model.grid import MIN_SIDE_PX, PIXEL_M, site_grid, utm_epsg
 from pipeline.model.settings import OWNER_ONLY, Settings, override
-from pipeline.model.site import MIN_SIDE_PX, PIXEL_M, Site, site_grid, slug, utm_epsg
+from pipeline.model.site import Site, slug
 from pipeline.model.text import printable
 
 MIN_AREA_M2 = 100.0

@@ -12,7 +12,8 @@ from pipeline.catalogue.sites import SitesRead, read_sites
 from pipeline.cli.asking import read_settings
 from pipeline.cli.console import error, narrow, note, out, say, summarise, write_json
 from pipeline.model.errors import Exit, SiteError, UsageError
-from pipeline.model.site import Site, slug, utm_epsg
+from pipeline.model.grid import utm_epsg
+from pipeline.model.site import Site, slug
 from pipeline.review.folder import replacing
 from pipeline.run.lock import in_turn
 from pipeline.run.selection import AOIS, read_aois

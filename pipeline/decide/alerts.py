@@ -18,9 +18,10 @@ from pipeline.decide.shapes import PIXEL_M2, Shape
 from pipeline.decide.steps import LEAST_LOOKS, Times
 from pipeline.model.alert import Alert, Decision, Evidence, GroundPhase, Observation, Status
 from pipeline.model.errors import DecisionError
+from pipeline.model.grid import aoi_mask
 from pipeline.model.imagery import Look
 from pipeline.model.settings import Settings, digest
-from pipeline.model.site import Site, aoi_mask
+from pipeline.model.site import Site
 
 FEW_LOOKS = 8
 """Clear looks before the first alert below which the reader is cautioned."""

@@ -13,9 +13,10 @@ from odc.geo.geom import Geometry
 
 from pipeline.model.alert import Alert, Decision, Status
 from pipeline.model.errors import ReviewError
+from pipeline.model.grid import PIXEL_M
 from pipeline.model.imagery import Look, SceneRecord
 from pipeline.model.settings import Settings
-from pipeline.model.site import PIXEL_M, Site
+from pipeline.model.site import Site
 from pipeline.review.detection_default import noise_of
 from pipeline.review.folder import Folder, clear_leftovers, make, staging
 from pipeline.review.gpkg import Night, read_provenance, survey_rows, write

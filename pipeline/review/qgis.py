@@ -13,8 +13,9 @@ from pathlib import Path
 from odc.geo.geom import Geometry
 
 from pipeline.model.alert import Alert, Decision, Kind, Status
+from pipeline.model.grid import PIXEL_M
 from pipeline.model.imagery import Look
-from pipeline.model.site import PIXEL_M, Site
+from pipeline.model.site import Site
 from pipeline.review.folder import replacing
 from pipeline.review.qgis_layers import Frame, layer_elements, layer_order, themes, tree
 from pipeline.review.qgis_layout import CONTEXT_M, layouts

@@ -17,9 +17,10 @@ import numpy as np
 
 from pipeline.model.credit import ATTRIBUTION, LEGAL_NOTICE
 from pipeline.model.errors import ReviewError, UsageError
+from pipeline.model.grid import aoi_mask
 from pipeline.model.imagery import Look, SceneRecord, Why
 from pipeline.model.settings import Settings, digest
-from pipeline.model.site import Site, aoi_mask
+from pipeline.model.site import Site
 from pipeline.review.folder import replacing
 
 if TYPE_CHECKING:

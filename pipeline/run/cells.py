@@ -17,8 +17,9 @@ from pipeline.catalogue.scenes import Found
 from pipeline.decide.seams import touching
 from pipeline.model.alert import Alert, Decision, Evidence, Status
 from pipeline.model.errors import GroundbreakError
+from pipeline.model.grid import aoi_mask, cells
 from pipeline.model.imagery import Look, Scene, SceneRecord
-from pipeline.model.site import Site, aoi_mask, cells
+from pipeline.model.site import Site
 from pipeline.review.chips import window
 from pipeline.review.mosaic import Piece
 from pipeline.review.rasters import look_dn

@@ -14,9 +14,10 @@ from pipeline.correct.reference import Draft, Reference, found, founders
 from pipeline.correct.release import REACH, release
 from pipeline.model.bands import ANALYSIS, Band
 from pipeline.model.errors import PixelError
+from pipeline.model.grid import aoi_mask
 from pipeline.model.imagery import Chip, Look, OffsetClaim, Rejection, Scene
 from pipeline.model.settings import Settings
-from pipeline.model.site import Site, aoi_mask
+from pipeline.model.site import Site
 from pipeline.run.memory import Memory, Packed, mark_of
 from pipeline.run.packing import (
     pack_look,

@@ -15,9 +15,10 @@ from pipeline.catalogue.scenes import Found, find, find_named
 from pipeline.model.alert import Decision
 from pipeline.model.bands import ALIGNMENT, ANALYSIS, Band
 from pipeline.model.errors import DecisionError, GroundbreakError, PixelError
+from pipeline.model.grid import aoi_mask, covered_grid
 from pipeline.model.imagery import Chip, Look, Reason, Rejection, Scene, SceneRecord
 from pipeline.model.settings import Settings
-from pipeline.model.site import Site, aoi_mask, covered_grid
+from pipeline.model.site import Site
 from pipeline.run.correcting import LostError, Progress, Reading, correct_chips, correct_readings, levels_mark
 from pipeline.run.deciding import decide_onwards
 from pipeline.run.memory import Memory

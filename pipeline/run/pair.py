@@ -20,9 +20,10 @@ from pipeline.decide.pair import decide_pair
 from pipeline.model.alert import Decision
 from pipeline.model.bands import ANALYSIS, Band
 from pipeline.model.errors import DecisionError, ReviewError, UsageError
+from pipeline.model.grid import aoi_mask, covered_grid, site_grid
 from pipeline.model.imagery import Alignment, Chip, Look, OffsetClaim, Reason, Rejection, Scene, SceneRecord
 from pipeline.model.settings import Settings
-from pipeline.model.site import Site, aoi_mask, covered_grid, site_grid, slug
+from pipeline.model.site import Site, slug
 from pipeline.review.folder import Folder
 from pipeline.review.publish import Published, publish
 from pipeline.review.standing import read_standing

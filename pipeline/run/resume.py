@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from pipeline.model.errors import GroundbreakError, UsageError
-from pipeline.model.site import site_grid
+from pipeline.model.grid import site_grid
 from pipeline.review.layout import Results
 from pipeline.review.qgis_style import styles
 from pipeline.review.repair import repair

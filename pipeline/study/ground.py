@@ -25,10 +25,11 @@ from pipeline.correct.look import make_draft
 from pipeline.correct.reference import Draft
 from pipeline.model.bands import ANALYSIS, Band
 from pipeline.model.errors import UsageError
+from pipeline.model.grid import site_grid
 from pipeline.model.imagery import Chip, Rejection, Scene
 from pipeline.model.indices import ndvi, near_infrared
 from pipeline.model.settings import Settings
-from pipeline.model.site import Site, site_grid
+from pipeline.model.site import Site
 from pipeline.study.materials import BROWNING, greenness
 
 MAX_SIDE_PX = 300

@@ -15,8 +15,8 @@ from pipeline.catalogue import opening, pixels, ranges
 from pipeline.catalogue.pixels import read_chips
 from pipeline.model.bands import Band
 from pipeline.model.errors import PixelError
+from pipeline.model.grid import site_grid
 from pipeline.model.imagery import Scene
-from pipeline.model.site import site_grid
 from pipeline.study.catalogue_writer import write_cog
 from tests.catalogue.tiles import BANDS, CRS, GRID, TILE10, TILE20, ramp, scene
 from tests.peer.range_server import Ranges, serve

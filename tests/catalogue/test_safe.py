@@ -13,9 +13,10 @@ from pipeline.catalogue.safe import read_safe
 from pipeline.catalogue.scenes import find, find_named
 from pipeline.model.bands import Band
 from pipeline.model.errors import CatalogueError
+from pipeline.model.grid import MARGIN_M, site_grid
 from pipeline.model.imagery import Level
 from pipeline.model.settings import Settings
-from pipeline.model.site import MARGIN_M, Site, site_grid
+from pipeline.model.site import Site
 from tests.catalogue import making_safe as making
 
 END = datetime(2030, 1, 1, tzinfo=UTC)

@@ -15,9 +15,10 @@ from shapely.geometry import box, shape
 from pipeline.catalogue.scenes import Found, find, find_named
 from pipeline.catalogue.static import read_static
 from pipeline.model.errors import CatalogueError
+from pipeline.model.grid import site_grid
 from pipeline.model.imagery import Reason
 from pipeline.model.settings import Settings, override
-from pipeline.model.site import Site, site_grid
+from pipeline.model.site import Site
 from pipeline.study.catalogue_writer import write_catalogue, write_item
 from tests.peer.range_server import serve
 from tests.world import GRID10

@@ -11,8 +11,9 @@ from shapely.geometry import box
 from pipeline.catalogue.product import Product
 from pipeline.catalogue.twins import merge
 from pipeline.model.bands import ANALYSIS, Band
+from pipeline.model.grid import site_grid
 from pipeline.model.imagery import Granule, Level, OffsetClaim, Reason
-from pipeline.model.site import Site, site_grid
+from pipeline.model.site import Site
 
 AOI = box(127.60, 39.80, 127.61, 39.81)
 SITE = Site(id="here", name="Here", aoi=AOI, grid=site_grid(AOI))

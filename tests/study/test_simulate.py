@@ -18,7 +18,7 @@ from pipeline.catalogue.static import read_static
 from pipeline.cli.main import _run
 from pipeline.correct.alignment import estimate
 from pipeline.model.bands import ANALYSIS, Band
-from pipeline.model.site import MARGIN_M, site_grid
+from pipeline.model.grid import MARGIN_M, site_grid
 from pipeline.study import plant
 from pipeline.study.ground import Ground, made_of, moved_to, native, season
 from pipeline.study.materials import ROOFS
