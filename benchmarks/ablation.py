@@ -32,7 +32,7 @@ from pipeline.model.errors import DecisionError
 from pipeline.model.imagery import Alignment, Look, Why
 from pipeline.model.settings import Settings
 from pipeline.model.site import Site
-from pipeline.run.judge import Question, judge, quiet
+from pipeline.run.process_site import Question, judge, quiet
 from pipeline.study.ground import moved_to, read_ground
 from pipeline.study.simulate import simulate
 from pipeline.study.staging import Wishes, staged
@@ -115,7 +115,7 @@ def _corrected(site: Site, catalogue: str) -> tuple[Site, tuple[Look, ...]]:
         site=site, source=catalogue, collection=None, start=None, until=datetime(2030, 1, 1, tzinfo=UTC),
         settings=Settings(),
     )  # fmt: skip
-    with patch("pipeline.run.judge.decide_onwards", lambda *_: None):
+    with patch("pipeline.run.process_site.decide_onwards", lambda *_: None):
         judged = judge(asked, quiet)
     return judged.site, judged.looks
 

@@ -32,8 +32,8 @@ from pipeline.decide.screening import advance, begin, leaf_to_soil, natural_step
 from pipeline.decide.vectorise import outlines
 from pipeline.model.bands import Band
 from pipeline.model.imagery import Look
-from pipeline.run.correcting import correct_chips
-from pipeline.run.judge import Question, common_bands, quiet, read_all, scenes_of, with_scenes
+from pipeline.run.looks import correct_chips
+from pipeline.run.process_site import Question, common_bands, quiet, read_all, scenes_of, with_scenes
 
 SIDE, LOOKS = 200, 45
 CHIP = 256

@@ -23,7 +23,7 @@ from shapely.geometry.base import BaseGeometry
 from pipeline.catalogue.sites import read_sites
 from pipeline.model.alert import Alert, Status
 from pipeline.model.settings import Settings
-from pipeline.run.judge import Question, judge, quiet
+from pipeline.run.process_site import Question, judge, quiet
 
 ROOT = Path(__file__).resolve().parents[1]
 OUTLINES = ROOT.parent / "shared" / "data" / "romania" / "changes_2017_2018.geojson"

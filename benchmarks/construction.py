@@ -31,7 +31,7 @@ from benchmarks.scoring import CONFIRMED, iou
 from pipeline.catalogue.sites import read_sites
 from pipeline.model.alert import Alert, Status
 from pipeline.model.settings import Settings
-from pipeline.run.judge import Judged, Question, judge, quiet
+from pipeline.run.process_site import Judged, Question, judge, quiet
 
 DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 SERIES = ("karnataka", "istanbul")

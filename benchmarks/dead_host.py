@@ -24,7 +24,7 @@ from pipeline.catalogue.scenes import Found
 from pipeline.model.settings import Settings
 from pipeline.model.site import Site
 from pipeline.run import nightly as night
-from pipeline.run.judge import Question, quiet
+from pipeline.run.process_site import Question, quiet
 
 SITES = 10_000
 ANSWER_S, SILENCE_S = 0.02, 6.5

@@ -28,7 +28,7 @@ from pipeline.model.settings import Settings
 from pipeline.model.site import Site
 from pipeline.review.layout import Results
 from pipeline.run.detect import SiteOutcome, detect
-from pipeline.run.judge import Question, quiet
+from pipeline.run.process_site import Question, quiet
 
 WATCH = Path(__file__).resolve().parents[1] / "aois" / "watch.geojson"
 HISTORY = timedelta(days=730)

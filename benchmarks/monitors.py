@@ -33,7 +33,7 @@ from pipeline.model.errors import GroundbreakError
 from pipeline.model.grid import aoi_mask
 from pipeline.model.imagery import Look
 from pipeline.model.settings import Settings
-from pipeline.run.judge import Judged, judge, quiet
+from pipeline.run.process_site import Judged, judge, quiet
 from pipeline.study.staging import BEGUN, DAYS, PASSES, START
 
 SEED = 101

@@ -17,8 +17,8 @@ from pipeline.decide.alerts import decide_site, founding_looks, in_order
 from pipeline.decide.residuals import Residual, build_baseline, reflectance_of, residual_of
 from pipeline.model.alert import Alert
 from pipeline.model.imagery import Chip, Look, Raster
-from pipeline.run.correcting import correct_chips
-from pipeline.run.judge import Question, quiet
+from pipeline.run.looks import correct_chips
+from pipeline.run.process_site import Question, quiet
 
 SHIFTS_M = ((3.7, -6.1), (-8.2, 2.4), (5.0, 5.0))
 MOVED = 6

@@ -16,7 +16,7 @@ from benchmarks.scale import asked, write
 from pipeline.catalogue.pixels import read_chips
 from pipeline.model.settings import Settings
 from pipeline.review.publish import publish
-from pipeline.run.judge import Judged, Question, judge, quiet, scenes_of
+from pipeline.run.process_site import Judged, Question, judge, quiet, scenes_of
 
 SIDE, HISTORIES, USUAL = 300, (10, 50, 200), 50
 SITES = 1000

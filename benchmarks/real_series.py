@@ -23,7 +23,7 @@ from pipeline.model.errors import GroundbreakError
 from pipeline.model.grid import site_grid
 from pipeline.model.settings import Settings
 from pipeline.model.site import Site
-from pipeline.run.judge import Judged, Question, judge, quiet
+from pipeline.run.process_site import Judged, Question, judge, quiet
 from pipeline.study.catalogue_writer import write_catalogue, write_item
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -22,14 +22,14 @@ from odc.geo.geom import Geometry
 from rasterio.transform import from_origin
 from shapely.geometry import box, mapping
 
-import pipeline.run.correcting as correcting
-import pipeline.run.deciding as deciding
-import pipeline.run.judge as judging
+import pipeline.run.incremental as deciding
+import pipeline.run.looks as correcting
+import pipeline.run.process_site as judging
 from benchmarks import command
 from pipeline.catalogue.sites import read_sites
 from pipeline.model.settings import Settings
 from pipeline.review.publish import publish
-from pipeline.run.judge import Question, judge, quiet
+from pipeline.run.process_site import Question, judge, quiet
 from pipeline.study.catalogue_writer import write_catalogue, write_item
 
 ARCHIVE = Path(__file__).resolve().parents[1] / "aois" / "demo" / "archive"

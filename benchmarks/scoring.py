@@ -17,7 +17,7 @@ from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
 from pipeline.model.alert import Alert, Status
-from pipeline.run.judge import Judged
+from pipeline.run.process_site import Judged
 
 CONFIRMED = (Status.CONFIRMED, Status.FINISHED)
 COVERED, ALIKE, UNION_COVERED = 0.25, 0.20, 0.5

@@ -21,7 +21,7 @@ from pipeline.evaluation.measures import Measures, evaluate, pool, reliability, 
 from pipeline.evaluation.reviewed import Reviewed, Truth, read_review, read_truth
 from pipeline.model.settings import Settings
 from pipeline.review.publish import publish
-from pipeline.run.judge import Judged, Question, judge, quiet
+from pipeline.run.process_site import Judged, Question, judge, quiet
 from pipeline.study.ground import read_ground
 from pipeline.study.simulate import simulate
 from pipeline.study.staging import Wishes, staged

@@ -19,8 +19,8 @@ from pipeline.cli.asking import ask, question
 from pipeline.evaluation.sensitivity import SIZES, WITHIN, Trial, run_round, within
 from pipeline.model.imagery import Chip
 from pipeline.review.detection_default import TARGET, noise_of
-from pipeline.run.correcting import correct_chips
-from pipeline.run.judge import Question, read_all, scenes_of, with_scenes
+from pipeline.run.looks import correct_chips
+from pipeline.run.process_site import Question, read_all, scenes_of, with_scenes
 
 AOIS = Path(__file__).parents[1] / "aois" / "demo.geojson"
 SITE, START = "southern-carpathians", "2018-01-01"

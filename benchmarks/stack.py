@@ -23,8 +23,8 @@ from pipeline.correct.reference import Draft, align, build
 from pipeline.model.bands import ALIGNMENT
 from pipeline.model.imagery import Chip
 from pipeline.model.settings import Settings
-from pipeline.run.correcting import bands_of
-from pipeline.run.judge import Question, quiet, read_all, scenes_of, with_scenes
+from pipeline.run.looks import bands_of
+from pipeline.run.process_site import Question, quiet, read_all, scenes_of, with_scenes
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"

@@ -20,9 +20,9 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 
-import pipeline.run.correcting as correcting
-import pipeline.run.deciding as deciding
-import pipeline.run.judge as judging
+import pipeline.run.incremental as deciding
+import pipeline.run.looks as correcting
+import pipeline.run.process_site as judging
 from benchmarks.nights import SIDE
 from benchmarks.peers.turns import least
 from benchmarks.scale import asked, write
@@ -31,8 +31,8 @@ from pipeline.correct.release import REACH
 from pipeline.decide import alerts
 from pipeline.model.settings import Settings
 from pipeline.review.publish import publish
-from pipeline.run.judge import judge, quiet, scenes_of
-from pipeline.run.memory import Memory
+from pipeline.run.process_site import judge, quiet, scenes_of
+from pipeline.run.result_cache import Memory
 
 HISTORY = 40
 PERSISTENCE, PUBLISH = "masks by persistence", "publish"

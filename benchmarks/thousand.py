@@ -18,7 +18,7 @@ from pathlib import Path
 from benchmarks import command
 from benchmarks.scale import asked, write
 from pipeline.review.gpkg import read_rows
-from pipeline.run.judge import judge, quiet, scenes_of
+from pipeline.run.process_site import judge, quiet, scenes_of
 
 SITES, SIDE, HISTORY, WORKERS = 200, 300, 40, 2
 GOAL_MIN, GOAL_GB = 30, 4

@@ -25,9 +25,9 @@ LAYERS: tuple[tuple[str, int, int], ...] = (
 FILES: dict[str, tuple[int, int, str]] = {
     "cli/detect.py": (790, 46, ""),
     "run/detect.py": (790, 160, ""),
-    "run/judge.py": (445, 220, ""),
-    "run/correcting.py": (545, 288, ""),
-    "run/deciding.py": (735, 288, ""),
+    "run/process_site.py": (445, 220, ""),
+    "run/looks.py": (545, 288, ""),
+    "run/incremental.py": (735, 288, ""),
     "catalogue/scenes.py": (250, 405, ""),
     "catalogue/pixels.py": (445, 405, "1. read"),
     "review/publish.py": (878, 405, "4. publish"),

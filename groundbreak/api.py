@@ -20,8 +20,8 @@ from pipeline.model.site import Site
 from pipeline.review.folder import Folder
 from pipeline.review.gpkg import PHASE_COLUMNS, read_provenance
 from pipeline.run.detect import detect as detect_sites
-from pipeline.run.judge import Question, quiet
 from pipeline.run.lock import alone
+from pipeline.run.process_site import Question, quiet
 from pipeline.run.selection import question, read_aois, read_settings, select_sites
 from pipeline.run.stack import open_stack as stack_of
 

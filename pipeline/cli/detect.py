@@ -16,8 +16,8 @@ from pipeline.model.errors import Exit, GroundbreakError
 from pipeline.review.layout import Results
 from pipeline.run.detect import SiteOutcome
 from pipeline.run.detect import detect as detect_sites
-from pipeline.run.judge import Question
 from pipeline.run.lock import alone
+from pipeline.run.process_site import Question
 
 
 def detect(

@@ -11,8 +11,8 @@ from pipeline.model.errors import Exit, ReviewError
 from pipeline.review.export import KINDS, STACKS, check_form, export_stack
 from pipeline.review.export import export as write_export
 from pipeline.review.folder import Folder
-from pipeline.run.judge import Question
 from pipeline.run.lock import alone
+from pipeline.run.process_site import Question
 from pipeline.run.stack import open_stack
 
 

@@ -16,12 +16,12 @@ from pipeline.notify.channels import ping, read_secrets
 from pipeline.review.index import write_index
 from pipeline.run.absences import note_absences
 from pipeline.run.escalation import escalate
-from pipeline.run.keep import keep
 from pipeline.run.lock import alone
 from pipeline.run.metrics import write_metrics
 from pipeline.run.nightly import NightOutcome
 from pipeline.run.nightly import nightly as work
 from pipeline.run.notifications import notify
+from pipeline.run.retention import keep
 
 
 def nightly(

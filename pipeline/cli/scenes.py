@@ -10,7 +10,7 @@ from pipeline.cli.asking import ask, question
 from pipeline.cli.console import error, narrow, out, progress, write_json
 from pipeline.model.errors import Exit
 from pipeline.model.imagery import SceneRecord
-from pipeline.run.judge import survey
+from pipeline.run.process_site import survey
 from pipeline.run.selection import require_whole
 
 

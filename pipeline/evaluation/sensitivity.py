@@ -22,8 +22,8 @@ from pipeline.model.imagery import Chip, Look, Raster, Why
 from pipeline.model.progress import Progress
 from pipeline.model.settings import Settings
 from pipeline.model.site import Site
-from pipeline.run.correcting import correct_chips
-from pipeline.run.judge import Question, quiet, read_all, scenes_of, with_scenes
+from pipeline.run.looks import correct_chips
+from pipeline.run.process_site import Question, quiet, read_all, scenes_of, with_scenes
 from pipeline.study.materials import ROOFS
 from pipeline.study.shapes import coverage, footprint
 from pipeline.study.simulate import draw, sun_place

@@ -23,8 +23,8 @@ from pipeline.model.site import Site
 from pipeline.review.chips import window
 from pipeline.review.mosaic import Piece
 from pipeline.review.rasters import look_dn
-from pipeline.run.correcting import Progress
-from pipeline.run.judge import Question, common_bands, judge
+from pipeline.run.looks import Progress
+from pipeline.run.process_site import Question, common_bands, judge
 
 WHOLE_PX = 700 * 700
 """Sites of up to 49 km² are held whole: 60 bytes a pixel and look."""

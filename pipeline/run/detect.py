@@ -15,8 +15,8 @@ from pipeline.review.index import write_index
 from pipeline.review.layout import Results
 from pipeline.review.publish import Published, Wide, publish
 from pipeline.run.cells import is_wide
-from pipeline.run.correcting import Progress
-from pipeline.run.judge import Judged, Question, judge
+from pipeline.run.looks import Progress
+from pipeline.run.process_site import Judged, Question, judge
 from pipeline.run.resume import Resumed, notes_of, resume
 from pipeline.run.wide import judged_wide
 from pipeline.run.workers import answers

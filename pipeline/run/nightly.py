@@ -18,11 +18,11 @@ from pipeline.model.settings import digest
 from pipeline.model.site import Site
 from pipeline.review.folder import GPKG, clear_leftovers
 from pipeline.review.layout import Results
-from pipeline.run.correcting import Progress
 from pipeline.run.detect import SiteOutcome, judged, told
-from pipeline.run.judge import Question, scenes_of
 from pipeline.run.ledger import Ledger, SceneEntry, SiteEntry
+from pipeline.run.looks import Progress
 from pipeline.run.outputs import differing, discard, measure
+from pipeline.run.process_site import Question, scenes_of
 from pipeline.run.resume import notes_of, resume
 from pipeline.run.searches import Searched, searched
 

@@ -27,8 +27,8 @@ from pipeline.model.site import Site, slug
 from pipeline.review.folder import Folder
 from pipeline.review.publish import Published, publish
 from pipeline.review.standing import read_standing
-from pipeline.run.correcting import Progress
-from pipeline.run.judge import quiet
+from pipeline.run.looks import Progress
+from pipeline.run.process_site import quiet
 from pipeline.run.threads import one_thread
 
 MIN_SIDE_PX = 48

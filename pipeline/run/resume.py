@@ -12,8 +12,8 @@ from pipeline.review.qgis_style import styles
 from pipeline.review.repair import repair
 from pipeline.review.schema import Styles
 from pipeline.review.standing import Standing, check_place, read_standing
-from pipeline.run.judge import Question
-from pipeline.run.keep import restore
+from pipeline.run.process_site import Question
+from pipeline.run.retention import restore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

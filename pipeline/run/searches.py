@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from pipeline.catalogue.fetch import RefusedError
 from pipeline.catalogue.scenes import Found
 from pipeline.model.errors import CatalogueError
-from pipeline.run.judge import Question
+from pipeline.run.process_site import Question
 
 HOST_THREADS = 4
 """Searches at once on one host: what the public providers answer without throttling."""

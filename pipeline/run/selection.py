@@ -13,7 +13,7 @@ from pipeline.model.settings import Settings, override, parse
 from pipeline.model.site import Site
 from pipeline.review.layout import Results
 from pipeline.run.cells import is_wide
-from pipeline.run.judge import Question
+from pipeline.run.process_site import Question
 
 SETTINGS_FILE = Path("groundbreak.toml")
 """Settings that are read by default, in the working directory."""

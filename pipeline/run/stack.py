@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from pipeline.model.errors import DecisionError, UsageError
 from pipeline.review.stack import INSTALL, looks_dataset
-from pipeline.run.correcting import Progress
-from pipeline.run.judge import Built, Question, build_looks
-from pipeline.run.memory import read_packed
+from pipeline.run.looks import Progress
+from pipeline.run.process_site import Built, Question, build_looks
+from pipeline.run.result_cache import read_packed
 from pipeline.run.selection import require_whole
 
 if TYPE_CHECKING:

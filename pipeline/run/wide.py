@@ -23,8 +23,8 @@ from pipeline.review.mosaic import Mosaic, thumbnail
 from pipeline.review.publish import Wide
 from pipeline.review.rasters import picture_order
 from pipeline.run.cells import CellAnswer, cell_questions, judge_cell
-from pipeline.run.correcting import Progress
-from pipeline.run.judge import Judged, Question, common_bands, quiet, refusal_record, scenes_of
+from pipeline.run.looks import Progress
+from pipeline.run.process_site import Judged, Question, common_bands, quiet, refusal_record, scenes_of
 from pipeline.run.workers import Told, answers
 
 SCRATCH = "wide-"

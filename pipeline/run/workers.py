@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pipeline.model.errors import DecisionError, UsageError
-from pipeline.run.correcting import Progress
-from pipeline.run.judge import Question, quiet
+from pipeline.run.looks import Progress
+from pipeline.run.process_site import Question, quiet
 
 CONNECT_SECONDS = 20
 A = TypeVar("A")

@@ -17,7 +17,6 @@ from scipy import ndimage
 
 import groundbreak
 from pipeline.model.imagery import Why
-from pipeline.run import correcting
 from tests import world
 from tests.cli.conftest import Command, catalogue, command, sites  # noqa: F401  (fixtures)
 
@@ -93,7 +92,7 @@ def test_a_second_stack_comes_from_the_cache_of_the_command(
     def made(*_: object) -> None:
         raise AssertionError("a look was made again")
 
-    monkeypatch.setattr(correcting, "make_look", made)
+    monkeypatch.setattr("pipeline.run.looks.make_look", made)
     known = set((tmp_path / "out" / ".groundbreak" / "memory" / "place").iterdir())
     stack = groundbreak.open_stack("place", sites=sites, out=tmp_path / "out")
     assert stack.sizes["time"] == 10

@@ -21,7 +21,7 @@ from pipeline.model.bands import Band
 from pipeline.model.errors import CatalogueError
 from pipeline.model.imagery import Reason
 from pipeline.model.settings import Settings, override
-from pipeline.run.judge import scenes_of
+from pipeline.run.process_site import scenes_of
 from pipeline.study.catalogue_writer import write_catalogue, write_item
 from tests.catalogue.test_static import END, site
 from tests.catalogue.test_untrusted import answering

@@ -18,8 +18,8 @@ from pipeline.model.settings import Settings
 from pipeline.review.folder import Folder
 from pipeline.review.geoblob import encode, register
 from pipeline.review.gpkg import survey_rows
-from pipeline.run.judge import Question
 from pipeline.run.outputs import measure
+from pipeline.run.process_site import Question
 from pipeline.run.resume import resume
 from tests import world
 from tests.cli.conftest import Command, Outcome

@@ -17,8 +17,8 @@ from pipeline.evaluation.reviewed import read_truth
 from pipeline.model.alert import Decision, Status
 from pipeline.model.imagery import Chip, Look, Raster
 from pipeline.model.settings import Settings
-from pipeline.run.correcting import correct_chips
-from pipeline.run.judge import Question, quiet, read_all, scenes_of, with_scenes
+from pipeline.run.looks import correct_chips
+from pipeline.run.process_site import Question, quiet, read_all, scenes_of, with_scenes
 
 AOIS = Path(__file__).resolve().parents[2] / "aois"
 DECEIVING = (

@@ -10,8 +10,8 @@ import pytest
 
 from pipeline.catalogue.scenes import Found
 from pipeline.run import nightly
-from pipeline.run.judge import Question
 from pipeline.run.lock import alone
+from pipeline.run.process_site import Question
 from tests import world
 from tests.cli.conftest import Command
 from tests.run.servers import webhook

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.catalogue.fetch import RefusedError
 from pipeline.run import nightly
-from pipeline.run.judge import Question
+from pipeline.run.process_site import Question
 from tests import world
 from tests.cli.conftest import Command, Outcome
 from tests.run.servers import mail_server, webhook

@@ -22,7 +22,7 @@ from pipeline.catalogue.scenes import Found
 from pipeline.model.errors import CatalogueError
 from pipeline.model.settings import Settings
 from pipeline.run import searches
-from pipeline.run.judge import Question
+from pipeline.run.process_site import Question
 from pipeline.run.searches import PutOffError, searched
 from tests import world
 from tests.cli.conftest import Command

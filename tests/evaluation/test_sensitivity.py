@@ -12,8 +12,8 @@ from pipeline.evaluation.sensitivity import Share, Trial, drawn, plan, run_round
 from pipeline.model.errors import DecisionError
 from pipeline.model.imagery import Chip, Look
 from pipeline.model.settings import Settings
-from pipeline.run.correcting import correct_chips
-from pipeline.run.judge import Question, quiet, read_all, scenes_of, with_scenes
+from pipeline.run.looks import correct_chips
+from pipeline.run.process_site import Question, quiet, read_all, scenes_of, with_scenes
 from tests import world
 from tests.cli.conftest import Command, command  # noqa: F401  (a fixture)
 

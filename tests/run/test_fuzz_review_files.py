@@ -20,11 +20,11 @@ from pipeline.review.geoblob import register
 from pipeline.review.index import write_index
 from pipeline.review.report import write_report
 from pipeline.review.standing import count, state
-from pipeline.run.judge import Question
-from pipeline.run.keep import keep
 from pipeline.run.notifications import notify
 from pipeline.run.outputs import measure
+from pipeline.run.process_site import Question
 from pipeline.run.resume import resume
+from pipeline.run.retention import keep
 from tests.review import made
 from tests.review.conftest import put
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-import pipeline.run.correcting as correcting
+import pipeline.run.looks as correcting
 from pipeline.catalogue.sites import read_sites
 from pipeline.correct import reference
 from pipeline.model.settings import Settings
-from pipeline.run.files import Files
-from pipeline.run.judge import Question, judge, quiet
+from pipeline.run.checked_files import Files
 from pipeline.run.nightly import nightly
+from pipeline.run.process_site import Question, judge, quiet
 from tests import world
 
 HISTORIES = (21, 27)

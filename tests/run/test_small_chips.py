@@ -12,9 +12,9 @@ from odc.geo.geom import Geometry
 from pipeline.correct import look as look_module
 from pipeline.model.imagery import Look, Rejection
 from pipeline.model.settings import Settings
-from pipeline.run.correcting import correct_chips
 from pipeline.run.detect import detect
-from pipeline.run.judge import Question, judge, quiet, read_all, scenes_of, with_scenes
+from pipeline.run.looks import correct_chips
+from pipeline.run.process_site import Question, judge, quiet, read_all, scenes_of, with_scenes
 from tests import small_chip
 from tests.small_chip import Series
 

@@ -16,7 +16,7 @@ from rasterio.transform import from_origin
 from shapely.geometry import Polygon, box, mapping
 
 import pipeline.run.cells as cells
-import pipeline.run.judge as judging
+import pipeline.run.process_site as judging
 import pipeline.run.wide as wide
 from pipeline.catalogue.sites import read_sites
 from pipeline.model.alert import Alert, Status
@@ -25,10 +25,10 @@ from pipeline.model.errors import DecisionError
 from pipeline.model.imagery import Chip, Scene
 from pipeline.model.settings import Settings
 from pipeline.review.gpkg import read_rows
-from pipeline.run.correcting import Progress
 from pipeline.run.detect import SiteOutcome, detect
-from pipeline.run.judge import Judged, Question, quiet, scenes_of
-from pipeline.run.memory import ROOM_BYTES
+from pipeline.run.looks import Progress
+from pipeline.run.process_site import Judged, Question, quiet, scenes_of
+from pipeline.run.result_cache import ROOM_BYTES
 from pipeline.run.wide import merged_records
 from pipeline.study.catalogue_writer import write_catalogue, write_item
 from tests import world

@@ -16,9 +16,9 @@ import pipeline.run.workers as workers
 from pipeline.catalogue.sites import read_sites
 from pipeline.model.errors import DecisionError
 from pipeline.model.settings import Settings
-from pipeline.run.correcting import Progress
 from pipeline.run.detect import told
-from pipeline.run.judge import Question, quiet
+from pipeline.run.looks import Progress
+from pipeline.run.process_site import Question, quiet
 from pipeline.run.threads import one_thread
 from tests import world
 

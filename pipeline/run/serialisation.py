@@ -12,7 +12,7 @@ from pipeline.decide.residuals import Baseline, Residual
 from pipeline.decide.screening import Natural, Screening
 from pipeline.model.bands import Band
 from pipeline.model.imagery import Alignment, Look, Reason, Rejection, Scene
-from pipeline.run.memory import Packed
+from pipeline.run.result_cache import Packed
 
 Arrays = Mapping[str, NDArray[Any]]
 

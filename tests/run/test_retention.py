@@ -16,8 +16,8 @@ from pipeline.model.imagery import Chip, Raster
 from pipeline.model.settings import Keep
 from pipeline.review.contents import read
 from pipeline.review.geoblob import register
-from pipeline.run.keep import back_up, forget, keep, prune
-from pipeline.run.store import Store
+from pipeline.run.chip_cache import Store
+from pipeline.run.retention import back_up, forget, keep, prune
 from tests.review import made
 from tests.review.conftest import put
 

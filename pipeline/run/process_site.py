@@ -19,10 +19,10 @@ from pipeline.model.grid import aoi_mask, covered_grid
 from pipeline.model.imagery import Chip, Look, Reason, Rejection, Scene, SceneRecord
 from pipeline.model.settings import Settings
 from pipeline.model.site import Site
-from pipeline.run.correcting import LostError, Progress, Reading, correct_chips, correct_readings, levels_mark
-from pipeline.run.deciding import decide_onwards
-from pipeline.run.memory import Memory
-from pipeline.run.store import Store, source_digest
+from pipeline.run.chip_cache import Store, source_digest
+from pipeline.run.incremental import decide_onwards
+from pipeline.run.looks import LostError, Progress, Reading, correct_chips, correct_readings, levels_mark
+from pipeline.run.result_cache import Memory
 from pipeline.run.threads import one_thread
 
 T = TypeVar("T")

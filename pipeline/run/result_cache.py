@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_info
 
-from pipeline.run.files import Buffer, Files
+from pipeline.run.checked_files import Buffer, Files
 
 FACTS = "facts.json"
 ALIGN = 64

@@ -20,7 +20,7 @@ from odc.geo.geobox import GeoBox
 
 from pipeline.model.bands import Band
 from pipeline.model.imagery import Chip, Raster, Scene
-from pipeline.run.files import Files
+from pipeline.run.checked_files import Files
 
 SCL = "SCL"
 

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-import pipeline.run.correcting as correcting
-import pipeline.run.deciding as deciding
+import pipeline.run.incremental as deciding
+import pipeline.run.looks as correcting
 from pipeline.catalogue.sites import read_sites
 from pipeline.model.settings import Settings
-from pipeline.run.files import Files
-from pipeline.run.judge import Judged, Question, judge, quiet
-from pipeline.run.memory import FACTS, Memory, Packed
+from pipeline.run.checked_files import Files
+from pipeline.run.process_site import Judged, Question, judge, quiet
+from pipeline.run.result_cache import FACTS, Memory, Packed
 from tests import world
 
 DATES, DAYS = 28, 10

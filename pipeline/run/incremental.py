@@ -12,8 +12,8 @@ from pipeline.model.alert import Decision
 from pipeline.model.imagery import Look
 from pipeline.model.settings import Settings
 from pipeline.model.site import Site
-from pipeline.run.memory import Memory, Packed, mark_of
-from pipeline.run.packing import (
+from pipeline.run.result_cache import Memory, Packed, mark_of
+from pipeline.run.serialisation import (
     pack_baseline,
     pack_natural,
     pack_residual,

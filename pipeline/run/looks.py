@@ -18,8 +18,8 @@ from pipeline.model.grid import aoi_mask
 from pipeline.model.imagery import Chip, Look, OffsetClaim, Rejection, Scene
 from pipeline.model.settings import Settings
 from pipeline.model.site import Site
-from pipeline.run.memory import Memory, Packed, mark_of
-from pipeline.run.packing import (
+from pipeline.run.result_cache import Memory, Packed, mark_of
+from pipeline.run.serialisation import (
     pack_look,
     pack_reference,
     rejection_facts,
