@@ -30,9 +30,10 @@ from pipeline.evaluation.reviewed import CLEAR_SHARE, Claim, Reviewed, Truth, re
 from pipeline.model.alert import Decision, Status
 from pipeline.model.errors import DecisionError
 from pipeline.model.imagery import Alignment, Look, Why
+from pipeline.model.progress import no_progress
 from pipeline.model.settings import Settings
 from pipeline.model.site import Site
-from pipeline.run.process_site import Question, judge, quiet
+from pipeline.run.process_site import SiteJob, process_site
 from pipeline.study.ground import moved_to, read_ground
 from pipeline.study.simulate import simulate
 from pipeline.study.staging import Wishes, staged
@@ -62,7 +63,7 @@ class Period:
     catalogue: str
     looks: tuple[Look, ...]
     truths: tuple[Truth, ...]
-    quiet: bool
+    no_progress: bool
 
 
 def main() -> str:
@@ -111,12 +112,12 @@ def _period(ground: str, nothing: bool, folder: Path) -> Period:
 
 def _corrected(site: Site, catalogue: str) -> tuple[Site, tuple[Look, ...]]:
     """The site with the grid of its looks, and the looks of a catalogue, without a decision."""
-    asked = Question(
+    asked = SiteJob(
         site=site, source=catalogue, collection=None, start=None, until=datetime(2030, 1, 1, tzinfo=UTC),
         settings=Settings(),
     )  # fmt: skip
     with patch("pipeline.run.process_site.decide_onwards", lambda *_: None):
-        judged = judge(asked, quiet)
+        judged = process_site(asked, no_progress)
     return judged.site, judged.looks
 
 
@@ -172,9 +173,9 @@ def _as_the_baseline(reference: Any, _measured: Any, _usable: Any) -> Any:
     return np.asarray(reference, np.float32)
 
 
-def _no_episodes(_sums: Any, _steps: Any, _times: Any, quiet: Any) -> list[Any]:
+def _no_episodes(_sums: Any, _steps: Any, _times: Any, no_progress: Any) -> list[Any]:
     """No episode in any duration class."""
-    return [np.zeros((quiet.shape[-1], 0)) for _ in quiet]
+    return [np.zeros((no_progress.shape[-1], 0)) for _ in no_progress]
 
 
 def _no_axis(baseline: Any, _bands: Any) -> Any:

@@ -32,8 +32,9 @@ from pipeline.decide.screening import advance, begin, leaf_to_soil, natural_step
 from pipeline.decide.vectorise import outlines
 from pipeline.model.bands import Band
 from pipeline.model.imagery import Look
+from pipeline.model.progress import no_progress
 from pipeline.run.looks import correct_chips
-from pipeline.run.process_site import Question, common_bands, quiet, read_all, scenes_of, with_scenes
+from pipeline.run.process_site import SiteJob, common_bands, find_scenes, read_all, with_scenes
 
 SIDE, LOOKS = 200, 45
 CHIP = 256
@@ -65,9 +66,9 @@ def main() -> str:
     rows = _registered()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        question = asked(write(folder, SIDE, LOOKS), folder / "catalog.json")
-        rows += _monitored_and_loaded(question)
-        rows.append(_outlined(question.site.grid))
+        job = asked(write(folder, SIDE, LOOKS), folder / "catalog.json")
+        rows += _monitored_and_loaded(job)
+        rows.append(_outlined(job.site.grid))
     return "\n".join([
         "## Time beside the peers",
         "",
@@ -101,12 +102,12 @@ def _registered() -> list[Row | str]:
                      for name, each in theirs.items())]  # fmt: skip
 
 
-def _monitored_and_loaded(question: Question) -> list[Row | str]:
-    question = with_scenes(question)
-    scenes = scenes_of(question).scenes
-    looks = in_order(correct_chips(question.site, read_all(question, scenes, quiet)[0], question.settings, quiet)[0])
-    step = least(_step(question, looks))
-    grid, bands = question.site.grid, common_bands(scenes)
+def _monitored_and_loaded(job: SiteJob) -> list[Row | str]:
+    job = with_scenes(job)
+    scenes = find_scenes(job).scenes
+    looks = in_order(correct_chips(job.site, read_all(job, scenes, no_progress)[0], job.settings, no_progress)[0])
+    step = least(_step(job, looks))
+    grid, bands = job.site.grid, common_bands(scenes)
     load = least(lambda: [to_grid(read_chips(scene, grid, bands), [_none()], grid, bands) for scene in scenes])
     mask = least(lambda: classify(looks[-1].reflectance, looks[-1].bands, None, looks[-2].reflectance))
     flags = classify(looks[-1].reflectance, looks[-1].bands, None, looks[-2].reflectance)
@@ -114,7 +115,7 @@ def _monitored_and_loaded(question: Question) -> list[Row | str]:
     why = "it weighs spectrum, history and shadow geometry of every pixel, where the floor only walks along edges"
     rows: list[Row | str] = [Row("masks of a look", "s", mask, "rasterio.features.shapes of the mask", floor, why)]
     try:
-        answer = _theirs(question, looks)
+        answer = _theirs(job, looks)
     except PeerMissingError as missing:
         return [*rows, f"| step and stack | | nrt, pyxccd, odc-stac | {missing} | | |"]
     pixels = looks[0].why.size
@@ -129,9 +130,9 @@ def _monitored_and_loaded(question: Question) -> list[Row | str]:
     return rows
 
 
-def _step(question: Question, looks: Sequence[Look]) -> Callable[[], object]:
+def _step(job: SiteJob, looks: Sequence[Look]) -> Callable[[], object]:
     """One new look after all others: its residual, and the windows of looks that end with it."""
-    known = founding_looks(question.site, len(looks) - 1, question.settings)
+    known = founding_looks(job.site, len(looks) - 1, job.settings)
     baseline = build_baseline(looks[:known])
     residuals = [residual_of(look, baseline) for look in looks]
     times, last = times_between(looks, residuals, known), len(looks) - 1
@@ -145,13 +146,13 @@ def _none() -> Offset:
     return Offset(dn=0, reason="none is in these pixels")
 
 
-def _theirs(question: Question, looks: Sequence[Look]) -> Arrays:
-    grid, bands = question.site.grid, looks[0].bands
+def _theirs(job: SiteJob, looks: Sequence[Look]) -> Arrays:
+    grid, bands = job.site.grid, looks[0].bands
     rows, cols = grid.shape
     left, top, size = grid.affine.c, grid.affine.f, grid.affine.a
     wanted = {
         "bands": [band.value for band in bands], "assets": [Band(band).role for band in bands],
-        "catalogue": question.source, "epsg": grid.crs.epsg,
+        "catalogue": job.source, "epsg": grid.crs.epsg,
         "x": [left, left + size * cols], "y": [top - size * rows, top],
     }  # fmt: skip
     values = np.array([look.reflectance for look in looks], np.float32)

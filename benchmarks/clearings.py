@@ -22,8 +22,9 @@ from shapely.geometry.base import BaseGeometry
 
 from pipeline.catalogue.sites import read_sites
 from pipeline.model.alert import Alert, Status
+from pipeline.model.progress import no_progress
 from pipeline.model.settings import Settings
-from pipeline.run.process_site import Question, judge, quiet
+from pipeline.run.process_site import SiteJob, process_site
 
 ROOT = Path(__file__).resolve().parents[1]
 OUTLINES = ROOT.parent / "shared" / "data" / "romania" / "changes_2017_2018.geojson"
@@ -52,12 +53,12 @@ def main() -> str:
     if not OUTLINES.is_file():
         raise FileNotFoundError("the outlines are not beside this checkout")
     site = next(each for each in read_sites((ROOT / "aois" / "demo.geojson",)).sites if each.id == SITE)
-    question = Question(
+    job = SiteJob(
         site=site, source=str(site.catalog), collection=None, start=None, until=datetime(2022, 1, 1, tzinfo=UTC),
         settings=Settings(),
     )  # fmt: skip
     crs = str(site.grid.crs)
-    told = [alert for alert in judge(question, quiet).decision.alerts if alert.status in CONFIRMED]
+    told = [alert for alert in process_site(job, no_progress).decision.alerts if alert.status in CONFIRMED]
     aoi = Geometry(site.aoi, "EPSG:4326").to_crs(crs).geom
     return "\n".join(_section([each for each in _changes(crs) if each.outline.intersects(aoi)], told))
 

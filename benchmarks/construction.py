@@ -30,8 +30,9 @@ from shapely.geometry.base import BaseGeometry
 from benchmarks.scoring import CONFIRMED, iou
 from pipeline.catalogue.sites import read_sites
 from pipeline.model.alert import Alert, Status
+from pipeline.model.progress import no_progress
 from pipeline.model.settings import Settings
-from pipeline.run.process_site import Judged, Question, judge, quiet
+from pipeline.run.process_site import SiteJob, SiteResult, process_site
 
 DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 SERIES = ("karnataka", "istanbul")
@@ -106,15 +107,15 @@ def main(series: Sequence[str] = SERIES, pictures_to: Path | None = None) -> str
     return "\n".join(lines)
 
 
-def judged(name: str) -> tuple[Judged, list[Told]]:
+def judged(name: str) -> tuple[SiteResult, list[Told]]:
     """Today's decision on a series, and what it reports of each outline."""
     folder = DATA / f"{name}_series"
     site = read_sites((folder / "site.geojson",)).sites[0]
-    found = judge(
-        Question(
+    found = process_site(
+        SiteJob(
             site=site, source=str(folder / "archive" / "catalog.json"), collection=None, start=None,
             until=datetime(2030, 1, 1, tzinfo=UTC), settings=Settings(),
-        ), quiet,
+        ), no_progress,
     )  # fmt: skip
     crs = str(site.grid.crs)
     features = json.loads((folder / "truth.geojson").read_text(encoding="utf-8"))["features"]
@@ -203,7 +204,7 @@ def _frame(frames: Sequence[date], day: date | None) -> str:
     return "-" if day is None else str(frames.index(day))
 
 
-def _karnataka(found: Judged, told: Sequence[Told]) -> list[str]:
+def _karnataka(found: SiteResult, told: Sequence[Told]) -> list[str]:
     by_id = {each.outline.id: each for each in told}
     plant, roof = by_id["plant"], by_id["roof-1"]
     near = unary_union([each.outline.ground for each in told]).buffer(NEAR_M)
@@ -230,7 +231,7 @@ def _karnataka(found: Judged, told: Sequence[Told]) -> list[str]:
     ]
 
 
-def _istanbul(found: Judged, told: Sequence[Told]) -> list[str]:
+def _istanbul(found: SiteResult, told: Sequence[Told]) -> list[str]:
     hit = [each for each in told if each.share >= FOUND]
     sure = [each for each in told if each.sure_share >= FOUND]
     right = sum(each.best is not None and _right("istanbul", each.best, each.outline) for each in hit)
@@ -248,7 +249,7 @@ def _istanbul(found: Judged, told: Sequence[Told]) -> list[str]:
     return [*lines, *(f"    - {_words(each)}" for each in wrong)]
 
 
-def _terminal(found: Judged, outline: Outline) -> list[str]:
+def _terminal(found: SiteResult, outline: Outline) -> list[str]:
     """At which look after the beginning of the terminal half of its area is usable."""
     frames = frame_days("istanbul")
     begun = frames.index(date.fromisoformat(outline.known["begun_first_with"]))
@@ -273,7 +274,7 @@ def _terminal(found: Judged, outline: Outline) -> list[str]:
     ]
 
 
-def _roof_pixels(found: Judged, inside: np.ndarray, begun: int) -> str:
+def _roof_pixels(found: SiteResult, inside: np.ndarray, begun: int) -> str:
     """Usable share of the terminal's pixels at their first, second, third and later look as a bright roof."""
     frames, grid = frame_days("istanbul"), found.site.grid
     looks = {frames.index(look.time.date()): look for look in found.looks}
@@ -308,7 +309,7 @@ def _words(alert: Alert) -> str:
 # ------------------------------------------------------------------------------------------------------ the pictures
 
 
-def pictures(folder: Path, name: str, found: Judged, told: Sequence[Told]) -> None:
+def pictures(folder: Path, name: str, found: SiteResult, told: Sequence[Told]) -> None:
     """Write a contact sheet of the series, and the outlines before and after: truth yellow, confirmed red, else orange.
 
     Files: NAME-series.png, NAME-map.png (the last look), NAME-OUTLINE.png (last without, first with, last look).

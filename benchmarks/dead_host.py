@@ -21,10 +21,11 @@ from shapely.geometry import box
 
 from pipeline.catalogue.fetch import RefusedError
 from pipeline.catalogue.scenes import Found
+from pipeline.model.progress import no_progress
 from pipeline.model.settings import Settings
 from pipeline.model.site import Site
 from pipeline.run import nightly as night
-from pipeline.run.process_site import Question, quiet
+from pipeline.run.process_site import SiteJob
 
 SITES = 10_000
 ANSWER_S, SILENCE_S = 0.02, 6.5
@@ -69,11 +70,11 @@ def measured(sites: int, answer_s: float = ANSWER_S, silence_s: float = SILENCE_
     """One night over so many sites a host, in the order dead, healthy, dead, healthy."""
     asked: list[str] = []
 
-    def answer(question: Question) -> Found:
-        if DEAD in question.source:
-            asked.append(question.site.id)
+    def answer(job: SiteJob) -> Found:
+        if DEAD in job.source:
+            asked.append(job.site.id)
             time.sleep(silence_s)
-            raise RefusedError("no answer: timed out", question.source, "try again later")
+            raise RefusedError("no answer: timed out", job.source, "try again later")
         time.sleep(answer_s)
         return Found(scenes=(), rejections=(), faults=())
 
@@ -82,8 +83,8 @@ def measured(sites: int, answer_s: float = ANSWER_S, silence_s: float = SILENCE_
         try:
             began = time.monotonic()
             ends = [
-                (outcome.question.source, time.monotonic() - began)
-                for outcome in night.nightly(_questions(sites), Path(scratch), 1, quiet, now=UNTIL)
+                (outcome.job.source, time.monotonic() - began)
+                for outcome in night.nightly(_questions(sites), Path(scratch), 1, no_progress, now=UNTIL)
             ]
         finally:
             night.scenes_of = kept
@@ -93,11 +94,11 @@ def measured(sites: int, answer_s: float = ANSWER_S, silence_s: float = SILENCE_
     return Night(sites, len(asked), before, healthy[-1], ends[-1][1])
 
 
-def _questions(sites: int) -> Sequence[Question]:
+def _questions(sites: int) -> Sequence[SiteJob]:
     grid = GeoBox((256, 256), from_origin(500_000, 5_000_000, 10, 10), "EPSG:32634")
     place = Site(id="site", name="site", aoi=box(21, 45.1, 21.01, 45.11), grid=grid)
     return [
-        Question(
+        SiteJob(
             site=replace(place, id=f"{host.partition('.')[0]}-{number:05d}"), source=f"https://{host}/v1",
             collection=None, start=None, until=UNTIL, settings=Settings(),
         )

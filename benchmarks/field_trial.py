@@ -24,11 +24,12 @@ from pipeline.evaluation.measures import SMART_IOU, Measures, evaluate
 from pipeline.evaluation.reviewed import CHANGE, Reviewed, Truth, read_review
 from pipeline.model.alert import Alert, Decision, Kind, Status
 from pipeline.model.errors import Exit, GroundbreakError, UsageError
+from pipeline.model.progress import no_progress
 from pipeline.model.settings import Settings
 from pipeline.model.site import Site
 from pipeline.review.layout import Results
 from pipeline.run.detect import SiteOutcome, detect
-from pipeline.run.process_site import Question, quiet
+from pipeline.run.process_site import SiteJob
 
 WATCH = Path(__file__).resolve().parents[1] / "aois" / "watch.geojson"
 HISTORY = timedelta(days=730)
@@ -73,11 +74,11 @@ def trial(arguments: Sequence[str] | None = None) -> int:
     except GroundbreakError as fault:
         print(f"error: {fault}", file=sys.stderr)
         return int(fault.exit_code)
-    questions = [_question(site, wishes.catalog, wishes.out) for site in sites]
+    jobs = [_question(site, wishes.catalog, wishes.out) for site in sites]
     answers: list[Answer] = []
     scores: list[tuple[str, ...]] = []
     failed = False
-    for outcome in detect(questions, wishes.out, wishes.workers, quiet):
+    for outcome in detect(jobs, wishes.out, wishes.workers, no_progress):
         for fault in (*outcome.faults, *([outcome.fault] if outcome.fault else [])):
             print(f"error: {fault}", file=sys.stderr)
         failed |= outcome.fault is not None
@@ -166,12 +167,12 @@ def _sites(file: Path, ids: Sequence[str], smart: Path | None) -> list[Site]:
     return [known[each] for each in wanted]
 
 
-def _question(site: Site, catalog: str, out: Path) -> Question:
+def _question(site: Site, catalog: str, out: Path) -> SiteJob:
     events = [event for event in EVENTS if event.site == site.id]
     first, last = SMART_PERIOD
     if events:
         first, last = min(event.earliest for event in events) - HISTORY, max(event.until for event in events)
-    return Question(
+    return SiteJob(
         site=site, source=catalog, collection=site.collection or Settings().search.collection,
         start=datetime.combine(first, time.min, UTC), until=datetime.combine(last, time.max, UTC),
         settings=Settings(), chips=Results(out).chips, memory=Results(out).cache(site.id),

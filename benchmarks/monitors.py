@@ -32,8 +32,9 @@ from pipeline.evaluation.reviewed import Claim, Reviewed, Truth
 from pipeline.model.errors import GroundbreakError
 from pipeline.model.grid import aoi_mask
 from pipeline.model.imagery import Look
+from pipeline.model.progress import no_progress
 from pipeline.model.settings import Settings
-from pipeline.run.process_site import Judged, judge, quiet
+from pipeline.run.process_site import SiteResult, process_site
 from pipeline.study.staging import BEGUN, DAYS, PASSES, START
 
 SEED = 101
@@ -69,7 +70,7 @@ def settings() -> list[Setting]:
     return [*ewma, *cusum, *cold]
 
 
-def watched(name: str, found: Judged, reviewed: Reviewed, truths: tuple[Truth, ...] | None, until: date) -> Watched:
+def watched(name: str, found: SiteResult, reviewed: Reviewed, truths: tuple[Truth, ...] | None, until: date) -> Watched:
     """The looks, cropped to the AOI; `until` is the end of the stable history."""
     inside = aoi_mask(found.site)
     at = ndimage.find_objects(inside.astype(int))[0]
@@ -92,7 +93,7 @@ def real() -> Iterator[Watched]:
         with tempfile.TemporaryDirectory() as scratch:
             site = real_series.catalogue(real_series.DATA / name, bands, Path(scratch))
             try:
-                found = judge(real_series.question(site), quiet)
+                found = process_site(real_series.job(site), no_progress)
             except GroundbreakError:
                 continue
             crs = str(site.grid.crs)

@@ -17,8 +17,9 @@ from pipeline.decide.alerts import decide_site, founding_looks, in_order
 from pipeline.decide.residuals import Residual, build_baseline, reflectance_of, residual_of
 from pipeline.model.alert import Alert
 from pipeline.model.imagery import Chip, Look, Raster
+from pipeline.model.progress import no_progress
 from pipeline.run.looks import correct_chips
-from pipeline.run.process_site import Question, quiet
+from pipeline.run.process_site import SiteJob
 
 SHIFTS_M = ((3.7, -6.1), (-8.2, 2.4), (5.0, 5.0))
 MOVED = 6
@@ -29,9 +30,9 @@ SEEN_SIGMAS = 3.0
 """Length of a residual in spreads of its look from which it is compared."""
 
 
-def moved_looks(series: Mapping[str, tuple[list[tuple[Chip, ...]], Question]]) -> list[str]:
+def moved_looks(series: Mapping[str, tuple[list[tuple[Chip, ...]], SiteJob]]) -> list[str]:
     """Lines of markdown: two tables of what was moved beside itself unmoved."""
-    rows = [row for name, (chips, question) in series.items() for row in _rows(name, chips, question)]
+    rows = [row for name, (chips, job) in series.items() for row in _rows(name, chips, job)]
     return [
         f"{MOVED} looks of a series moved by known shifts of 7 to 9 m, their pixels interpolated once more for it, all",
         f"else as before; and as a control the same looks unmoved, with noise of {NOISE_DN:.0f} DN. Shift found to:",
@@ -60,9 +61,9 @@ class _History:
     alerts: tuple[Alert, ...]
 
 
-def _history(chips: Sequence[tuple[Chip, ...]], question: Question) -> _History:
-    site, settings = question.site, question.settings
-    looks = in_order(correct_chips(site, chips, settings, quiet)[0])
+def _history(chips: Sequence[tuple[Chip, ...]], job: SiteJob) -> _History:
+    site, settings = job.site, job.settings
+    looks = in_order(correct_chips(site, chips, settings, no_progress)[0])
     founding = founding_looks(site, len(looks), settings)
     baseline = build_baseline(looks[:founding])
     lengths = tuple(_length(residual_of(look, baseline)) for look in looks)
@@ -86,17 +87,17 @@ class _Row:
     alerted: str
 
 
-def _rows(name: str, chips: list[tuple[Chip, ...]], question: Question) -> list[_Row]:
+def _rows(name: str, chips: list[tuple[Chip, ...]], job: SiteJob) -> list[_Row]:
     """Some looks moved by known shifts, and the same with noise instead, beside the series as it is."""
-    still = _history(chips, question)
+    still = _history(chips, job)
     chosen = np.linspace(len(still.looks) // 4, len(still.looks) - 1, MOVED).astype(int).tolist()
     metres = {still.looks[index].scene.id: by for index, by in zip(chosen, cycle(SHIFTS_M), strict=False)}
-    moved = [tuple(_shifted(chip, metres.get(chip.scene.id), question.site.grid) for chip in each) for each in chips]
+    moved = [tuple(_shifted(chip, metres.get(chip.scene.id), job.site.grid) for chip in each) for each in chips]
     rng = np.random.default_rng(SEED)
     noisy = [tuple(_noisy(chip, rng) if chip.scene.id in metres else chip for chip in each) for each in chips]
     return [
-        _row(f"{name}, moved", still, _history(moved, question), metres),
-        _row(f"{name}, noise", still, _history(noisy, question), dict.fromkeys(metres, (0.0, 0.0))),
+        _row(f"{name}, moved", still, _history(moved, job), metres),
+        _row(f"{name}, noise", still, _history(noisy, job), dict.fromkeys(metres, (0.0, 0.0))),
     ]
 
 

@@ -14,9 +14,10 @@ from pathlib import Path
 
 from benchmarks.scale import asked, write
 from pipeline.catalogue.pixels import read_chips
+from pipeline.model.progress import no_progress
 from pipeline.model.settings import Settings
 from pipeline.review.publish import publish
-from pipeline.run.process_site import Judged, Question, judge, quiet, scenes_of
+from pipeline.run.process_site import SiteJob, SiteResult, find_scenes, process_site
 
 SIDE, HISTORIES, USUAL = 300, (10, 50, 200), 50
 SITES = 1000
@@ -65,13 +66,13 @@ def main() -> str:
 def _night(history: int) -> Night:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        question = asked(write(folder, SIDE, history + 1), folder / "catalog.json")
-        last = scenes_of(question).scenes[-1]
+        job = asked(write(folder, SIDE, history + 1), folder / "catalog.json")
+        last = find_scenes(job).scenes[-1]
         memory = folder / "memory"
-        before = replace(question, memory=memory, until=last.time - timedelta(hours=1))
-        judge(before, quiet)
-        night, answer = _timed(replace(question, memory=memory))
-        anew, whole = _timed(question)
+        before = replace(job, memory=memory, until=last.time - timedelta(hours=1))
+        process_site(before, no_progress)
+        night, answer = _timed(replace(job, memory=memory))
+        anew, whole = _timed(job)
         assert whole.decision.alerts == answer.decision.alerts and whole.records == answer.records
         began = time.process_time()
         publish(folder / "out", answer.site, answer.decision, answer.looks, answer.records, Settings())
@@ -83,9 +84,9 @@ def _night(history: int) -> Night:
     return Night(history, anew, night, published, read, held)
 
 
-def _timed(question: Question) -> tuple[float, Judged]:
+def _timed(job: SiteJob) -> tuple[float, SiteResult]:
     began = time.process_time()
-    answer = judge(question, quiet)
+    answer = process_site(job, no_progress)
     return time.process_time() - began, answer
 
 

@@ -21,9 +21,10 @@ from pipeline.model.alert import Status
 from pipeline.model.bands import Band
 from pipeline.model.errors import GroundbreakError
 from pipeline.model.grid import site_grid
+from pipeline.model.progress import no_progress
 from pipeline.model.settings import Settings
 from pipeline.model.site import Site
-from pipeline.run.process_site import Judged, Question, judge, quiet
+from pipeline.run.process_site import SiteJob, SiteResult, process_site
 from pipeline.study.catalogue_writer import write_catalogue, write_item
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -59,7 +60,7 @@ def main() -> str:
         with tempfile.TemporaryDirectory() as scratch:
             site = catalogue(DATA / name, bands, Path(scratch))
             try:
-                found = judge(question(site), quiet)
+                found = process_site(job(site), no_progress)
             except GroundbreakError as fault:
                 lines.append(f"| {name} | - | {fault.what} | - | - | - | - |")
                 continue
@@ -73,7 +74,7 @@ def main() -> str:
     return "\n".join([*lines, "", end])
 
 
-def _row(name: str, site: Site, found: Judged) -> tuple[str, int, int, float]:
+def _row(name: str, site: Site, found: SiteResult) -> tuple[str, int, int, float]:
     area = Geometry(site.aoi, "EPSG:4326").to_crs(str(site.grid.crs)).geom.area / 1e6
     years = area * (found.looks[-1].time - found.looks[0].time).days / 365.25
     confirmed = [alert for alert in found.decision.alerts if alert.status in CONFIRMED]
@@ -88,9 +89,9 @@ def _row(name: str, site: Site, found: Judged) -> tuple[str, int, int, float]:
     )  # fmt: skip
 
 
-def question(site: Site) -> Question:
+def job(site: Site) -> SiteJob:
     until = datetime(2030, 1, 1, tzinfo=UTC)
-    return Question(site=site, source=str(site.catalog), collection=None, start=None, until=until, settings=Settings())
+    return SiteJob(site=site, source=str(site.catalog), collection=None, start=None, until=until, settings=Settings())
 
 
 def catalogue(folder: Path, bands: tuple[str, ...], out: Path) -> Site:

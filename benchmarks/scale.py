@@ -27,9 +27,10 @@ import pipeline.run.looks as correcting
 import pipeline.run.process_site as judging
 from benchmarks import command
 from pipeline.catalogue.sites import read_sites
+from pipeline.model.progress import no_progress
 from pipeline.model.settings import Settings
 from pipeline.review.publish import publish
-from pipeline.run.process_site import Question, judge, quiet
+from pipeline.run.process_site import SiteJob, process_site
 from pipeline.study.catalogue_writer import write_catalogue, write_item
 
 ARCHIVE = Path(__file__).resolve().parents[1] / "aois" / "demo" / "archive"
@@ -108,13 +109,13 @@ def cost_of(side: int, looks: int, halls: Sequence[Place] = ()) -> Cost:
     """A first run, published. Raises AssertionError where no hall became an alert that is confirmed."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        question = asked(write(folder, side, looks, halls), folder / "catalog.json")
+        job = asked(write(folder, side, looks, halls), folder / "catalog.json")
         spent: dict[str, float] = {}
         kept = {name: getattr(module, function) for name, (module, function) in STAGES.items()}
         for name, (module, function) in STAGES.items():
             setattr(module, function, _timed(kept[name], name, spent))
         try:
-            judged = judge(question, quiet)
+            judged = process_site(job, no_progress)
         finally:
             for name, (module, function) in STAGES.items():
                 setattr(module, function, kept[name])
@@ -126,9 +127,9 @@ def cost_of(side: int, looks: int, halls: Sequence[Place] = ()) -> Cost:
     return Cost(side, looks, spent, len(alerts_told))
 
 
-def asked(sites: Path, catalog: Path) -> Question:
-    """The question about the one site of an AOI file."""
-    return Question(site=read_sites([sites]).sites[0], source=str(catalog), collection=None, start=None,
+def asked(sites: Path, catalog: Path) -> SiteJob:
+    """The job of the one site of an AOI file."""
+    return SiteJob(site=read_sites([sites]).sites[0], source=str(catalog), collection=None, start=None,
                     until=datetime(2030, 1, 1, tzinfo=UTC), settings=Settings())  # fmt: skip
 
 

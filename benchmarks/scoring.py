@@ -17,7 +17,7 @@ from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
 from pipeline.model.alert import Alert, Status
-from pipeline.run.process_site import Judged
+from pipeline.run.process_site import SiteResult
 
 CONFIRMED = (Status.CONFIRMED, Status.FINISHED)
 COVERED, ALIKE, UNION_COVERED = 0.25, 0.20, 0.5
@@ -105,7 +105,7 @@ class Result:
         return asdict(self)
 
 
-def score(case: str, variant: str, city: str, folder: Path, found: Judged, seconds: float) -> Result:
+def score(case: str, variant: str, city: str, folder: Path, found: SiteResult, seconds: float) -> Result:
     """Compare the alerts of a series with its truth.geojson."""
     crs = str(found.site.grid.crs)
     objects = [(each["properties"], _there(shape(each["geometry"]), crs)) for each in _features(folder)]
@@ -167,7 +167,7 @@ def in_bracket(alert: Alert, begins: date, ends: date) -> bool:
 
 
 def _row(
-    case: str, variant: str, city: str, known: Any, outline: BaseGeometry, alerts: Sequence[Alert], found: Judged
+    case: str, variant: str, city: str, known: Any, outline: BaseGeometry, alerts: Sequence[Alert], found: SiteResult
 ) -> Row:
     begins, ends = date.fromisoformat(known["begins"]), date.fromisoformat(known["ends"])
     own = [
@@ -195,7 +195,7 @@ def _row(
     )  # fmt: skip
 
 
-def _clear_days(found: Judged, outline: BaseGeometry) -> list[date]:
+def _clear_days(found: SiteResult, outline: BaseGeometry) -> list[date]:
     """Days of the looks in which at least half of the object is usable."""
     grid = found.site.grid
     inside = geometry_mask([outline], tuple(grid.shape), grid.affine, invert=True)
@@ -207,7 +207,7 @@ def _clear_days(found: Judged, outline: BaseGeometry) -> list[date]:
 
 
 def _false(
-    case: str, variant: str, folder: Path, found: Judged, objects: Sequence[tuple[Any, BaseGeometry]]
+    case: str, variant: str, folder: Path, found: SiteResult, objects: Sequence[tuple[Any, BaseGeometry]]
 ) -> tuple[list[FalseAlert], int]:
     made, early = [], 0
     with rasterio.open(folder / "ground.tif") as source:

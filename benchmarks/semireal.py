@@ -41,9 +41,10 @@ from pipeline.catalogue.sites import read_sites
 from pipeline.correct import alignment
 from pipeline.model.bands import Band
 from pipeline.model.grid import site_grid
+from pipeline.model.progress import no_progress
 from pipeline.model.settings import Settings
 from pipeline.model.site import Site
-from pipeline.run.process_site import Judged, Question, judge, quiet
+from pipeline.run.process_site import SiteJob, SiteResult, process_site
 from pipeline.study.catalogue_writer import write_catalogue, write_item
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -234,14 +235,14 @@ def _small_sites(case: Case, ids: Sequence[str], count: int) -> list[tuple[str, 
     return made
 
 
-def judged(case: Case, site: Site | None = None) -> Judged:
+def judged(case: Case, site: Site | None = None) -> SiteResult:
     """Today's decision on a series, with settings as shipped. site: another AOI on the same catalogue."""
     until = datetime(2030, 1, 1, tzinfo=UTC)
-    return judge(
-        Question(
+    return process_site(
+        SiteJob(
             site=site or case.site, source=str(case.folder / "catalog.json"), collection=None, start=None, until=until,
             settings=Settings(),
-        ), quiet,
+        ), no_progress,
     )  # fmt: skip
 
 

@@ -19,9 +19,10 @@ import numpy as np
 from pipeline.catalogue.sites import read_sites
 from pipeline.evaluation.measures import Measures, evaluate, pool, reliability, wilson
 from pipeline.evaluation.reviewed import Reviewed, Truth, read_review, read_truth
+from pipeline.model.progress import no_progress
 from pipeline.model.settings import Settings
 from pipeline.review.publish import publish
-from pipeline.run.process_site import Judged, Question, judge, quiet
+from pipeline.run.process_site import SiteJob, SiteResult, process_site
 from pipeline.study.ground import read_ground
 from pipeline.study.simulate import simulate
 from pipeline.study.staging import Wishes, staged
@@ -41,7 +42,7 @@ class Run:
 
     ground: str
     seed: int
-    quiet: bool
+    no_progress: bool
     measures: Measures
     seconds: float
 
@@ -50,7 +51,7 @@ class Run:
 class Year:
     """One simulated period, judged. truths: none where nothing happened. seconds: of the judging."""
 
-    found: Judged
+    found: SiteResult
     reviewed: Reviewed
     truths: tuple[Truth, ...]
     seconds: float
@@ -80,9 +81,9 @@ def simulated(ground: str, seed: int, nothing: bool) -> Year:
         until = datetime(2030, 1, 1, tzinfo=UTC)
         settings = Settings()
         began = time.monotonic()
-        found = judge(
-            Question(site=site, source=str(folder / "sim" / "catalog.json"), collection=None, start=None, until=until,
-                     settings=settings), quiet,
+        found = process_site(
+            SiteJob(site=site, source=str(folder / "sim" / "catalog.json"), collection=None, start=None, until=until,
+                     settings=settings), no_progress,
         )  # fmt: skip
         seconds = time.monotonic() - began
         lean = settings.model_copy(update={"review": settings.review.model_copy(update={"max_timelines": 0})})

@@ -15,12 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.cli.asking import ask, question
+from pipeline.cli.asking import ask
 from pipeline.evaluation.sensitivity import SIZES, WITHIN, Trial, run_round, within
 from pipeline.model.imagery import Chip
 from pipeline.review.detection_default import TARGET, noise_of
 from pipeline.run.looks import correct_chips
-from pipeline.run.process_site import Question, read_all, scenes_of, with_scenes
+from pipeline.run.process_site import SiteJob, find_scenes, read_all, with_scenes
+from pipeline.run.selection import site_job
 
 AOIS = Path(__file__).parents[1] / "aois" / "demo.geojson"
 SITE, START = "southern-carpathians", "2018-01-01"
@@ -33,8 +34,8 @@ ROUNDS = 1
 def main() -> str:
     """A markdown section; writes the curves beside the report's other data."""
     asked = ask([SITE], [AOIS])
-    wanted = with_scenes(question(asked.sites[0], asked.settings, catalog=None, start=START, end=None, out=Path("out")))
-    read, _, _ = read_all(wanted, scenes_of(wanted).scenes, lambda *_: None)
+    wanted = with_scenes(site_job(asked.sites[0], asked.settings, catalog=None, start=START, end=None, out=Path("out")))
+    read, _, _ = read_all(wanted, find_scenes(wanted).scenes, lambda *_: None)
     levels = [measured(wanted, read, sigma) for sigma in ADDED_DN]
     record = {
         "site": wanted.site.name, "first": START, "rounds": ROUNDS, "software": version("groundbreak"),
@@ -57,7 +58,7 @@ def main() -> str:
     return "\n".join(lines)
 
 
-def measured(wanted: Question, read: Sequence[tuple[Chip, ...]], sigma_dn: float) -> dict[str, object]:
+def measured(wanted: SiteJob, read: Sequence[tuple[Chip, ...]], sigma_dn: float) -> dict[str, object]:
     """The curve at one level of noise."""
     site, settings = wanted.site, wanted.settings
     rng = np.random.default_rng([17, int(sigma_dn)])

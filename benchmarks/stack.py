@@ -22,9 +22,10 @@ from pipeline.correct.look import make_draft
 from pipeline.correct.reference import Draft, align, build
 from pipeline.model.bands import ALIGNMENT
 from pipeline.model.imagery import Chip
+from pipeline.model.progress import no_progress
 from pipeline.model.settings import Settings
 from pipeline.run.looks import bands_of
-from pipeline.run.process_site import Question, quiet, read_all, scenes_of, with_scenes
+from pipeline.run.process_site import SiteJob, find_scenes, read_all, with_scenes
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"
@@ -38,13 +39,13 @@ def main() -> str:
     """A markdown section."""
     if not RECORDED.is_dir():
         raise FileNotFoundError("the coregistration pairs are not beside this checkout")
-    chips, question = _archive()
-    settings = question.settings
-    drafts = _drafts(chips, question)
+    chips, job = _archive()
+    settings = job.settings
+    drafts = _drafts(chips, job)
     with tempfile.TemporaryDirectory() as scratch:
         place = catalogue(DATA / FLAT, SERIES[FLAT], Path(scratch))
-        asked = with_scenes(replace(question, site=place, source=str(place.catalog), found=None))
-        flat_chips = read_all(asked, scenes_of(asked).scenes, quiet)[0]
+        asked = with_scenes(replace(job, site=place, source=str(place.catalog), found=None))
+        flat_chips = read_all(asked, find_scenes(asked).scenes, no_progress)[0]
     flat = _drafts(flat_chips, asked)
     return "\n".join([
         "## Registration, R4: pairs, bands, loops, and what a shift scores",
@@ -69,20 +70,20 @@ def main() -> str:
         "The pipeline goes no way from look to look: every look is registered to the common reference, where a loop",
         "closes by construction, and what is left is how far two references would differ.",
         "",
-        *moved_looks({"embedded": (chips, question), "flat": (flat_chips, asked)}),
+        *moved_looks({"embedded": (chips, job), "flat": (flat_chips, asked)}),
     ])  # fmt: skip
 
 
-def _archive() -> tuple[list[tuple[Chip, ...]], Question]:
+def _archive() -> tuple[list[tuple[Chip, ...]], SiteJob]:
     site = next(each for each in read_sites([SITES]).sites if each.id == "southern-carpathians")
-    asked = Question(site=site, source=str(site.catalog), collection=None, start=None,
+    asked = SiteJob(site=site, source=str(site.catalog), collection=None, start=None,
                      until=datetime(2030, 1, 1, tzinfo=UTC), settings=Settings())  # fmt: skip
-    question = with_scenes(asked)
-    return read_all(question, scenes_of(question).scenes, quiet)[0], question
+    job = with_scenes(asked)
+    return read_all(job, find_scenes(job).scenes, no_progress)[0], job
 
 
-def _drafts(chips: list[tuple[Chip, ...]], question: Question) -> list[Draft]:
-    made = (make_draft(each, question.site.grid, bands_of(each), question.settings) for each in chips)
+def _drafts(chips: list[tuple[Chip, ...]], job: SiteJob) -> list[Draft]:
+    made = (make_draft(each, job.site.grid, bands_of(each), job.settings) for each in chips)
     return [each for each in made if isinstance(each, Draft)]
 
 

@@ -29,10 +29,11 @@ from benchmarks.scale import asked, write
 from pipeline.correct import look
 from pipeline.correct.release import REACH
 from pipeline.decide import alerts
+from pipeline.model.progress import no_progress
 from pipeline.model.settings import Settings
 from pipeline.review.publish import publish
-from pipeline.run.process_site import judge, quiet, scenes_of
-from pipeline.run.result_cache import Memory
+from pipeline.run.process_site import find_scenes, process_site
+from pipeline.run.result_cache import ResultCache
 
 HISTORY = 40
 PERSISTENCE, PUBLISH = "masks by persistence", "publish"
@@ -43,7 +44,7 @@ STAGES = (
     (PERSISTENCE, correcting, "release"), ("baseline image", deciding, "build_baseline"),
     ("residuals", deciding, "residual_of"), ("natural steps", deciding, "natural_steps"),
     ("screening: steps of pixels", deciding, "advance_each"),
-    ("memory: read and verify", Memory, "find"), ("memory: write", Memory, "keep"),
+    ("memory: read and verify", ResultCache, "find"), ("memory: write", ResultCache, "keep"),
     ("objects: regions, series", alerts, "objects"), ("detections: outlines, kinds", alerts, "detections"),
 )  # fmt: skip
 """Name, and where the function is looked up when it is called."""
@@ -98,13 +99,13 @@ def night() -> Night:
     """One night with one new scene, after one that published too."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        question = asked(write(folder, SIDE, HISTORY + 1), folder / "catalog.json")
-        question = replace(question, memory=folder / "memory")
-        before = judge(replace(question, until=scenes_of(question).scenes[-1].time - timedelta(hours=1)), quiet)
+        job = asked(write(folder, SIDE, HISTORY + 1), folder / "catalog.json")
+        job = replace(job, memory=folder / "memory")
+        before = process_site(replace(job, until=find_scenes(job).scenes[-1].time - timedelta(hours=1)), no_progress)
         out = folder / "out"
         publish(out, before.site, before.decision, before.looks, before.records, Settings())
         with clocked() as clock:
-            answer = clock.timed("all else of judging", judge)(question, quiet)
+            answer = clock.timed("all else of judging", process_site)(job, no_progress)
             told = (answer.site, answer.decision, answer.looks, answer.records, Settings())
             clock.timed(PUBLISH, publish)(out, *told)
         bounds = {PERSISTENCE: _passed([look.reflectance for look in answer.looks[-2 * REACH - 1 :]]),

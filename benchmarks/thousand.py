@@ -17,8 +17,9 @@ from pathlib import Path
 
 from benchmarks import command
 from benchmarks.scale import asked, write
+from pipeline.model.progress import no_progress
 from pipeline.review.gpkg import read_rows
-from pipeline.run.process_site import judge, quiet, scenes_of
+from pipeline.run.process_site import find_scenes, process_site
 
 SITES, SIDE, HISTORY, WORKERS = 200, 300, 40, 2
 GOAL_MIN, GOAL_GB = 30, 4
@@ -74,10 +75,10 @@ def measured(sites: int, side: int = SIDE, history: int = HISTORY, workers: int 
 
 def _remembered(folder: Path, side: int, history: int) -> Path:
     """What is remembered of a site that was judged up to its last but one scene."""
-    question = asked(write(folder, side, history + 1), folder / "catalog.json")
-    last = scenes_of(question).scenes[-1]
+    job = asked(write(folder, side, history + 1), folder / "catalog.json")
+    last = find_scenes(job).scenes[-1]
     memory = folder / "memory"
-    judge(replace(question, memory=memory, until=last.time - timedelta(hours=1)), quiet)
+    process_site(replace(job, memory=memory, until=last.time - timedelta(hours=1)), no_progress)
     return memory
 
 

@@ -15,14 +15,15 @@ from pipeline.catalogue.environment import check_certificates, check_proj, share
 from pipeline.correct.alignment import Options, estimate
 from pipeline.model.errors import UsageError
 from pipeline.model.imagery import Alignment
+from pipeline.model.progress import no_progress
 from pipeline.model.settings import Settings, override
 from pipeline.model.site import Site
 from pipeline.review.folder import Folder
 from pipeline.review.gpkg import PHASE_COLUMNS, read_provenance
 from pipeline.run.detect import detect as detect_sites
-from pipeline.run.lock import alone
-from pipeline.run.process_site import Question, quiet
-from pipeline.run.selection import question, read_aois, read_settings, select_sites
+from pipeline.run.lock import output_lock
+from pipeline.run.process_site import SiteJob
+from pipeline.run.selection import read_aois, read_settings, select_sites, site_job
 from pipeline.run.stack import open_stack as stack_of
 
 if TYPE_CHECKING:
@@ -104,8 +105,8 @@ def open_stack(
     (('time', 'band', 'y', 'x'), 32652)
     """
     (job,) = _questions([site], sites, catalog, start, end, scenes, Path(out), settings)
-    with alone(Path(out)):
-        return stack_of(job, quiet, chunks)
+    with output_lock(Path(out)):
+        return stack_of(job, no_progress, chunks)
 
 
 def detect(
@@ -131,8 +132,8 @@ def detect(
     """
     folder = Path(out)
     jobs = _questions([site], sites, catalog, start, end, scenes, folder, settings)
-    with alone(folder):
-        for outcome in detect_sites(jobs, folder, 1, quiet):
+    with output_lock(folder):
+        for outcome in detect_sites(jobs, folder, 1, no_progress):
             if outcome.fault is not None:
                 raise outcome.fault
     return changes(folder / site)
@@ -229,7 +230,7 @@ def _questions(
     scenes: Sequence[Pathish],
     out: Path,
     chosen: Settings | None,
-) -> list[Question]:
+) -> list[SiteJob]:
     check_proj()
     check_certificates()
     share_network_settings()
@@ -237,7 +238,7 @@ def _questions(
     paths = _paths(files)
     found = select_sites(ids, paths, read_aois(ids, paths, known))
     return [
-        question(
+        site_job(
             site,
             known,
             catalog=None if catalog is None else str(catalog),

@@ -11,9 +11,6 @@ from pipeline.model.errors import SiteError, UsageError
 from pipeline.model.settings import Settings
 from pipeline.model.site import Site
 from pipeline.run import selection
-from pipeline.run.selection import day, question
-
-__all__ = ["Asked", "ask", "day", "question", "read_settings"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

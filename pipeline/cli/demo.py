@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 from rich.table import Table
 
-from pipeline.cli.asking import ask, question
+from pipeline.cli.asking import ask
 from pipeline.cli.console import narrow, note, summarise
 from pipeline.cli.detect import exit_code, run_sites
 from pipeline.evaluation.measures import Measures, Sought, evaluate
@@ -16,7 +16,7 @@ from pipeline.evaluation.reviewed import read_review, read_scope, read_truth
 from pipeline.model.alert import Kind, Status
 from pipeline.review.layout import Results
 from pipeline.run.detect import SiteOutcome
-from pipeline.run.selection import packaged_aois
+from pipeline.run.selection import packaged_aois, site_job
 
 FURTHER = """
 Next, a real place (needs a connection):
@@ -39,8 +39,8 @@ def demo(
     groundbreak demo --out tour
     """
     asked = ask((), [packaged_aois() / "demo.geojson"])
-    questions = [question(site, asked.settings, catalog=None, start=None, end=None, out=folder) for site in asked.sites]
-    outcomes = run_sites(questions, folder, workers or os.cpu_count() or 1)
+    jobs = [site_job(site, asked.settings, catalog=None, start=None, end=None, out=folder) for site in asked.sites]
+    outcomes = run_sites(jobs, folder, workers or os.cpu_count() or 1)
     order = [site.id for site in asked.sites]
     outcomes.sort(key=lambda outcome: order.index(outcome.site.id))
     if any(outcome.published for outcome in outcomes):

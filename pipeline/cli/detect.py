@@ -9,15 +9,16 @@ from typing import Any
 
 import typer
 
-from pipeline.cli.asking import ask, day, question
+from pipeline.cli.asking import ask
 from pipeline.cli.console import detail, error, narrow, note, progress, summarise, write_json
 from pipeline.model.alert import Status
 from pipeline.model.errors import Exit, GroundbreakError
 from pipeline.review.layout import Results
 from pipeline.run.detect import SiteOutcome
 from pipeline.run.detect import detect as detect_sites
-from pipeline.run.lock import alone
-from pipeline.run.process_site import Question
+from pipeline.run.lock import output_lock
+from pipeline.run.process_site import SiteJob
+from pipeline.run.selection import parse_day, site_job
 
 
 def detect(
@@ -42,17 +43,17 @@ def detect(
     asked = ask(site or (), sites or ())
     for fault in asked.faults:
         error(fault)
-    day(start, "--start"), day(end, "--end", last=True)  # wrong for one site is wrong for all: said once
-    questions, faults = [], list(asked.faults)
+    parse_day(start, "--start"), parse_day(end, "--end", last=True)  # wrong for one site is wrong for all: said once
+    jobs, faults = [], list(asked.faults)
     for place in asked.sites:
         try:
-            questions.append(
-                question(place, asked.settings, catalog=catalog, start=start, end=end, scenes=scene or (), out=folder)
+            jobs.append(
+                site_job(place, asked.settings, catalog=catalog, start=start, end=end, scenes=scene or (), out=folder)
             )
         except GroundbreakError as fault:
             error(fault)
             faults.append(fault)  # type: ignore[arg-type]
-    outcomes = run_sites(questions, folder, workers or os.cpu_count() or 1, scheduler)
+    outcomes = run_sites(jobs, folder, workers or os.cpu_count() or 1, scheduler)
     if as_json:
         write_json({"sites": [_facts(each, folder) for each in outcomes], "errors": [str(fault) for fault in faults]})
     elif any(outcome.published for outcome in outcomes):
@@ -60,13 +61,11 @@ def detect(
     return exit_code(outcomes, faults)
 
 
-def run_sites(
-    questions: Sequence[Question], folder: Path, workers: int, scheduler: str | None = None
-) -> list[SiteOutcome]:
+def run_sites(jobs: Sequence[SiteJob], folder: Path, workers: int, scheduler: str | None = None) -> list[SiteOutcome]:
     """Judge and publish the sites with a progress bar; errors are printed as they occur."""
     outcomes: list[SiteOutcome] = []
-    with alone(folder), progress() as step:
-        for outcome in detect_sites(questions, folder, workers, step, scheduler):
+    with output_lock(folder), progress() as step:
+        for outcome in detect_sites(jobs, folder, workers, step, scheduler):
             outcomes.append(outcome)
             for lost in (*outcome.faults, *((outcome.fault,) if outcome.fault else ())):
                 error(lost)

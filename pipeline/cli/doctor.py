@@ -10,7 +10,7 @@ from pipeline.cli.console import out, write_json
 from pipeline.cli.general import general
 from pipeline.model.errors import Exit
 from pipeline.model.text import printable
-from pipeline.run.doctor import Check, Health, checks
+from pipeline.run.doctor import Check, Health, run_checks
 from pipeline.run.selection import AOIS, SETTINGS_FILE
 
 STYLE = {Health.OK: "green", Health.WARNING: "yellow", Health.FAULT: "bold red"}
@@ -26,7 +26,7 @@ def doctor(
     groundbreak doctor
     """
     done: list[Check] = []
-    for check in checks(folder, general.config or SETTINGS_FILE, AOIS, datetime.now(UTC)):
+    for check in run_checks(folder, general.config or SETTINGS_FILE, AOIS, datetime.now(UTC)):
         done.append(check)
         if not as_json:
             _print(check)

@@ -4,15 +4,16 @@ from pathlib import Path
 
 import typer
 
-from pipeline.cli.asking import ask, question
+from pipeline.cli.asking import ask
 from pipeline.cli.console import error, progress, summarise
 from pipeline.cli.report import site_folder
 from pipeline.model.errors import Exit, ReviewError
 from pipeline.review.export import KINDS, STACKS, check_form, export_stack
 from pipeline.review.export import export as write_export
 from pipeline.review.folder import Folder
-from pipeline.run.lock import alone
-from pipeline.run.process_site import Question
+from pipeline.run.lock import output_lock
+from pipeline.run.process_site import SiteJob
+from pipeline.run.selection import site_job
 from pipeline.run.stack import open_stack
 
 
@@ -42,16 +43,16 @@ def export(
         path = write_export(site_folder(folder, site), form, to)
     else:
         asked = ask([site], sites or ())
-        wanted = question(asked.sites[0], asked.settings, catalog=catalog, start=start, end=end, out=folder)
+        wanted = site_job(asked.sites[0], asked.settings, catalog=catalog, start=start, end=end, out=folder)
         path = _looks(wanted, form, to, folder)
     summarise(str(path))
     return Exit.DONE
 
 
-def _looks(wanted: Question, form: str, to: Path | None, out: Path) -> Path:
+def _looks(wanted: SiteJob, form: str, to: Path | None, out: Path) -> Path:
     """Write the looks of a site; scenes and assets that were lost on the way are named."""
     place = Folder(out / wanted.site.id)
-    with alone(out), progress() as step:
+    with output_lock(out), progress() as step:
         dataset = open_stack(wanted, step)
         try:
             place.path.mkdir(parents=True, exist_ok=True)

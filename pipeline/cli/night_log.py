@@ -9,7 +9,7 @@ from pipeline.cli.console import error, is_terminal, note, say
 from pipeline.model.alert import Status
 from pipeline.model.errors import GroundbreakError
 from pipeline.run.nightly import NightOutcome
-from pipeline.run.searches import PutOffError
+from pipeline.run.searches import PostponedError
 
 NAMED = 5
 """Sites named in a line that stands for many."""
@@ -25,7 +25,7 @@ class NightLog:
 
     def site(self, night: NightOutcome) -> None:
         """What became of a site."""
-        site = night.question.site.id
+        site = night.job.site.id
         lost = night.outcome.faults if night.outcome else ()
         for fault in (*lost, *((night.fault,) if night.fault else ())):
             self._error(site, fault)
@@ -61,7 +61,7 @@ class NightLog:
             self._line(level, {"event": "night ended", **counts, **sums, "seconds": round(seconds, 1)})
 
     def _error(self, site: str, fault: GroundbreakError) -> None:
-        if isinstance(fault, PutOffError):
+        if isinstance(fault, PostponedError):
             self._put_off.setdefault(fault.host, []).append(site)
             return
         sites = self._same.setdefault((fault.what, fault.where, fault.mend), [])
@@ -77,7 +77,7 @@ class NightLog:
 def failure_line(night: NightOutcome) -> str:
     """A site that failed, in one line for a message."""
     nights = f"{night.failures} nights in a row" if night.failures > 1 else "tonight"
-    return f"{night.question.site.id}: {night.fault}; failed {nights}"
+    return f"{night.job.site.id}: {night.fault}; failed {nights}"
 
 
 def _named(site: str, fault: GroundbreakError) -> GroundbreakError:
@@ -108,7 +108,7 @@ def _facts(night: NightOutcome) -> dict[str, object]:
     records = outcome.records if outcome else ()
     alerts = outcome.decision.alerts if outcome and outcome.decision else ()
     return {
-        "site": night.question.site.id,
+        "site": night.job.site.id,
         "new": len(night.night.new),
         "changed": len(night.night.changed),
         "withdrawn": len(night.night.withdrawn),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import typer
 
-from pipeline.cli.asking import ask, day, question
+from pipeline.cli.asking import ask
 from pipeline.cli.console import error, note, progress
 from pipeline.cli.night_log import NightLog, failure_line
 from pipeline.model.errors import Exit, GroundbreakError
@@ -16,12 +16,13 @@ from pipeline.notify.channels import ping, read_secrets
 from pipeline.review.index import write_index
 from pipeline.run.absences import note_absences
 from pipeline.run.escalation import escalate
-from pipeline.run.lock import alone
+from pipeline.run.lock import output_lock
 from pipeline.run.metrics import write_metrics
 from pipeline.run.nightly import NightOutcome
 from pipeline.run.nightly import nightly as work
 from pipeline.run.notifications import notify
-from pipeline.run.retention import keep
+from pipeline.run.retention import apply_retention
+from pipeline.run.selection import parse_day, site_job
 
 
 def nightly(
@@ -45,12 +46,12 @@ def nightly(
     began = time.monotonic()
     asked = ask((), sites or ())
     faults: list[GroundbreakError] = list(asked.faults)
-    day(until, "--until", last=True)  # wrong for one site is wrong for all: said once
-    questions, unasked = [], dict[str, GroundbreakError]()
+    parse_day(until, "--until", last=True)  # wrong for one site is wrong for all: said once
+    jobs, unasked = [], dict[str, GroundbreakError]()
     for place in asked.sites:
         try:
             source = place.catalog or catalog
-            questions.append(question(place, asked.settings, catalog=source, start=None, end=until, out=folder))
+            jobs.append(site_job(place, asked.settings, catalog=source, start=None, end=until, out=folder))
         except GroundbreakError as fault:
             faults.append(fault)
             unasked[place.id] = fault
@@ -58,18 +59,18 @@ def nightly(
         error(each)
     nights: list[NightOutcome] = []
     log = NightLog()
-    with alone(folder), progress() as step:
-        for night in work(questions, folder, workers or os.cpu_count() or 1, step, scheduler, datetime.now(UTC)):
+    with output_lock(folder), progress() as step:
+        for night in work(jobs, folder, workers or os.cpu_count() or 1, step, scheduler, datetime.now(UTC)):
             nights.append(night)
             log.site(night)
         _index(folder, nights)
         now = datetime.now(UTC)
         absent = note_absences(folder, unasked, {place.id for place in asked.sites}, now, is_complete=not asked.faults)
-        ids = [*(each.site.id for each in questions), *absent]
-        unkept = keep(folder, ids, asked.settings.keep, now)
+        ids = [*(each.site.id for each in jobs), *absent]
+        unkept = apply_retention(folder, ids, asked.settings.keep, now)
         failures = [failure_line(night) for night in nights if night.fault]
         failures += [f"{site}: {fault}" for site, fault in absent.items()]
-        told = notify(folder, ids, asked.settings.notify, now, aloud=until is None, failures=failures)
+        told = notify(folder, ids, asked.settings.notify, now, send=until is None, failures=failures)
         unsaid = escalate(folder, ids, asked.settings.notify) if until is None else ()
         for missed in dict.fromkeys(map(str, (*unkept, *told.faults, *unsaid))):
             note(missed)

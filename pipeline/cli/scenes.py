@@ -6,12 +6,12 @@ from typing import Any
 
 import typer
 
-from pipeline.cli.asking import ask, question
+from pipeline.cli.asking import ask
 from pipeline.cli.console import error, narrow, out, progress, write_json
 from pipeline.model.errors import Exit
 from pipeline.model.imagery import SceneRecord
-from pipeline.run.process_site import survey
-from pipeline.run.selection import require_whole
+from pipeline.run.process_site import survey_scenes
+from pipeline.run.selection import require_whole, site_job
 
 
 def scenes(
@@ -30,7 +30,9 @@ def scenes(
     asked = ask([site], sites or ())
     require_whole(asked.sites[0])
     with progress() as step:
-        records, faults = survey(question(asked.sites[0], asked.settings, catalog=catalog, start=start, end=end), step)
+        records, faults = survey_scenes(
+            site_job(asked.sites[0], asked.settings, catalog=catalog, start=start, end=end), step
+        )
     if as_json:
         write_json({"site": asked.sites[0].id, "scenes": [_facts(each) for each in records],
                     "errors": [str(fault) for fault in faults]})  # fmt: skip

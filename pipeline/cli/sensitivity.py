@@ -8,13 +8,13 @@ from pathlib import Path
 import typer
 from rich.table import Table
 
-from pipeline.cli.asking import ask, question
+from pipeline.cli.asking import ask
 from pipeline.cli.console import out, progress, summarise
 from pipeline.evaluation.sensitivity import SIZES, WITHIN, Trial, measure_sensitivity, sentence, within
 from pipeline.model.errors import Exit
 from pipeline.review.detection import draw_detection
 from pipeline.review.folder import Folder, make, replacing
-from pipeline.run.selection import require_whole
+from pipeline.run.selection import require_whole, site_job
 from pipeline.study.materials import ROOFS
 
 ROUNDS = 3
@@ -39,7 +39,7 @@ def sensitivity(
     """
     asked = ask([site], sites or ())
     require_whole(asked.sites[0])
-    wanted = question(asked.sites[0], asked.settings, catalog=catalog, start=start, end=end, out=folder)
+    wanted = site_job(asked.sites[0], asked.settings, catalog=catalog, start=start, end=end, out=folder)
     with progress() as step:
         trials = measure_sensitivity(wanted, rounds, seed, step)
     words = sentence(trials, wanted.settings.decide.false_alarms_per_100km2_year)

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import typer
 
-from pipeline.cli.asking import ask, day
+from pipeline.cli.asking import ask
 from pipeline.cli.console import progress, summarise
 from pipeline.model.errors import Exit, UsageError
-from pipeline.run.selection import packaged_aois
+from pipeline.run.selection import packaged_aois, parse_day
 from pipeline.study import plant
 from pipeline.study.ground import read_ground
 from pipeline.study.simulate import simulate as write_looks
@@ -39,7 +39,7 @@ def simulate(
     groundbreak simulate quiet --undisturbed --looks 90 --days 20
     groundbreak simulate plant --site february-11-plant
     """
-    first = day(start, "--start")
+    first = parse_day(start, "--start")
     if first is not None and not 1900 <= first.year <= 2100:
         raise UsageError(f"no Sentinel-2 in the year {first.year}", "--start", "write a day of this age, 2020-01-05")
     _make(folder)

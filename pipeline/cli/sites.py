@@ -15,7 +15,7 @@ from pipeline.model.errors import Exit, SiteError, UsageError
 from pipeline.model.grid import utm_epsg
 from pipeline.model.site import Site, slug
 from pipeline.review.folder import replacing
-from pipeline.run.lock import in_turn
+from pipeline.run.lock import file_lock
 from pipeline.run.selection import AOIS, read_aois
 
 app = typer.Typer(
@@ -148,7 +148,7 @@ def _write(target: Path, new: list[dict[str, Any]], *, is_default: bool) -> None
         raise UsageError(
             "no such folder", str(target.parent), "make it, or choose a file in an existing folder with --to"
         )
-    with in_turn(target.parent):
+    with file_lock(target.parent):
         whole = _standing(target)
         with replacing(target) as beside:
             beside.write_text(json.dumps({**whole, "features": [*whole["features"], *new]}, indent=1) + "\n")

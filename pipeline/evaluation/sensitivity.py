@@ -19,11 +19,11 @@ from pipeline.model.alert import Decision
 from pipeline.model.bands import Band
 from pipeline.model.errors import DecisionError
 from pipeline.model.imagery import Chip, Look, Raster, Why
-from pipeline.model.progress import Progress
+from pipeline.model.progress import Progress, no_progress
 from pipeline.model.settings import Settings
 from pipeline.model.site import Site
 from pipeline.run.looks import correct_chips
-from pipeline.run.process_site import Question, quiet, read_all, scenes_of, with_scenes
+from pipeline.run.process_site import SiteJob, find_scenes, read_all, with_scenes
 from pipeline.study.materials import ROOFS
 from pipeline.study.shapes import coverage, footprint
 from pipeline.study.simulate import draw, sun_place
@@ -69,14 +69,14 @@ class Share:
         return wilson(self.hits, self.total)
 
 
-def measure_sensitivity(job: Question, rounds: int, seed: int, step: Progress) -> tuple[Trial, ...]:
+def measure_sensitivity(job: SiteJob, rounds: int, seed: int, step: Progress) -> tuple[Trial, ...]:
     """Inject buildings into the scenes of a site, as many rounds as asked for, and decide on each.
 
     Raises DecisionError where no look is usable, or the series or the AOI is too small for any building.
     """
     job = with_scenes(job)
     site, settings = job.site, job.settings
-    read, _, _ = read_all(job, scenes_of(job).scenes, step)
+    read, _, _ = read_all(job, find_scenes(job).scenes, step)
     looks, _ = correct_chips(site, read, settings, step)
     if not looks:
         raise DecisionError("no usable look", site.id, f"see `groundbreak scenes {site.id}`")
@@ -92,7 +92,7 @@ def run_round(
 ) -> tuple[Trial, ...]:
     """Plan buildings, draw them into the chips, correct and decide. looks: of the chips without buildings."""
     events = plan(site, looks, rng)
-    changed, _ = correct_chips(site, drawn(read, looks, events), settings, quiet)
+    changed, _ = correct_chips(site, drawn(read, looks, events), settings, no_progress)
     return judged(events, changed, decide_site(site, changed, settings))
 
 

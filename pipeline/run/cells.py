@@ -19,12 +19,12 @@ from pipeline.model.alert import Alert, Decision, Evidence, Status
 from pipeline.model.errors import GroundbreakError
 from pipeline.model.grid import aoi_mask, cells
 from pipeline.model.imagery import Look, Scene, SceneRecord
+from pipeline.model.progress import Progress
 from pipeline.model.site import Site
 from pipeline.review.chips import window
 from pipeline.review.mosaic import Piece
 from pipeline.review.rasters import look_dn
-from pipeline.run.looks import Progress
-from pipeline.run.process_site import Question, common_bands, judge
+from pipeline.run.process_site import SiteJob, common_bands, process_site
 
 WHOLE_PX = 700 * 700
 """Sites of up to 49 km² are held whole: 60 bytes a pixel and look."""
@@ -33,7 +33,7 @@ CELL_PX, HALO_PX = 512, 48
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class CellAnswer:
+class CellResult:
     """Result of a cell: the alerts that reach into its core, and the pixels of the core for the pictures.
 
     seen: the cell's whole grid. aoi_px: pixels of the AOI in the core. looks: by the id of an alert that may be
@@ -56,9 +56,9 @@ def is_wide(site: Site) -> bool:
     return int(np.prod(site.grid.shape)) > WHOLE_PX
 
 
-def cell_questions(question: Question, found: Found) -> Iterator[Question]:
-    """One question a cell that holds some of the AOI, row by row. found: what the catalogue has for the whole site."""
-    site, results = question.site, _result_bytes(question.site, len(common_bands(found.scenes)))
+def cell_jobs(job: SiteJob, found: Found) -> Iterator[SiteJob]:
+    """One job a cell that holds some of the AOI, row by row. found: what the catalogue has for the whole site."""
+    site, results = job.site, _result_bytes(job.site, len(common_bands(found.scenes)))
     for core, seen in cells(site.grid, CELL_PX, HALO_PX):
         if not aoi_mask(replace(site, grid=core)).any():
             continue
@@ -67,13 +67,13 @@ def cell_questions(question: Question, found: Found) -> Iterator[Question]:
         name = f"{site.id}.{rows.start // CELL_PX}.{cols.start // CELL_PX}"
         here = tuple(scene for scene in found.scenes if _reaches(scene, ground))
         yield replace(
-            question,
+            job,
             site=replace(site, id=name, grid=seen),
             core=core,
             found=replace(found, scenes=here, rejections=(), faults=()),
             results=results,
             extra_scenes=(),
-            memory=question.memory and question.memory.with_name(name),
+            memory=job.memory and job.memory.with_name(name),
         )
 
 
@@ -82,17 +82,17 @@ def _result_bytes(site: Site, bands: int) -> int:
     return int(np.prod(site.grid.shape)) * (2 * 2 * bands + 4) * 7 // 3
 
 
-def judge_cell(question: Question, step: Progress) -> CellAnswer:
+def process_cell(job: SiteJob, step: Progress) -> CellResult:
     """Judge one cell. Raises DecisionError where it has too few looks."""
-    site, core = question.site, question.core or question.site.grid
-    judged = judge(question, step)
+    site, core = job.site, job.core or job.site.grid
+    judged = process_site(job, step)
     decision, inside = judged.decision, place_of(core, site.grid)
     told = touching(decision.alerts, core)
     by_id = {look.scene.id: look for look in judged.looks}
     before, after = by_id[decision.before_scene], by_id[decision.after_scene]
-    shown = [alert for alert in told if alert.status is not Status.WITHDRAWN][: question.settings.review.max_timelines]
+    shown = [alert for alert in told if alert.status is not Status.WITHDRAWN][: job.settings.review.max_timelines]
     ids = {alert.id for alert in told}
-    return CellAnswer(
+    return CellResult(
         decision=replace(
             decision,
             alerts=told,

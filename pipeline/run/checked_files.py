@@ -20,7 +20,7 @@ Buffer = bytes | memoryview
 
 
 @dataclass(slots=True)
-class Files:
+class CheckedFiles:
     """Files under `root`; `damaged` names those that were found altered or unreadable, and removed."""
 
     root: Path

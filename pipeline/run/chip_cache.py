@@ -20,13 +20,13 @@ from odc.geo.geobox import GeoBox
 
 from pipeline.model.bands import Band
 from pipeline.model.imagery import Chip, Raster, Scene
-from pipeline.run.checked_files import Files
+from pipeline.run.checked_files import CheckedFiles
 
 SCL = "SCL"
 
 
 @dataclass(slots=True)
-class Store:
+class ChipCache:
     """Chips under `root`; `damaged` names the files that were found altered and dropped."""
 
     root: Path
@@ -38,7 +38,7 @@ class Store:
         """The scene's chips: kept ones if they are whole, else read and kept. Raises what `read` raises, OSError
         where they cannot be kept.
         """
-        files, name = Files(self.root, self.damaged), _name(source_digest(scene, grid, bands))
+        files, name = CheckedFiles(self.root, self.damaged), _name(source_digest(scene, grid, bands))
         kept = files.read(name)
         if kept is not None:
             return _chips(kept, scene)

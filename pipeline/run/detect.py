@@ -9,17 +9,17 @@ from pathlib import Path
 from pipeline.model.alert import Decision
 from pipeline.model.errors import GroundbreakError
 from pipeline.model.imagery import SceneRecord
+from pipeline.model.progress import Progress
 from pipeline.model.site import Site
 from pipeline.review.folder import clear_leftovers
 from pipeline.review.index import write_index
 from pipeline.review.layout import Results
 from pipeline.review.publish import Published, Wide, publish
 from pipeline.run.cells import is_wide
-from pipeline.run.looks import Progress
-from pipeline.run.process_site import Judged, Question, judge
+from pipeline.run.process_site import SiteJob, SiteResult, process_site
 from pipeline.run.resume import Resumed, notes_of, resume
-from pipeline.run.wide import judged_wide
-from pipeline.run.workers import answers
+from pipeline.run.wide import process_wide
+from pipeline.run.workers import run_jobs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -36,7 +36,7 @@ class SiteOutcome:
 
 
 def detect(
-    questions: Sequence[Question], out: Path, workers: int, step: Progress, scheduler: str | None = None
+    jobs: Sequence[SiteJob], out: Path, workers: int, step: Progress, scheduler: str | None = None
 ) -> Iterator[SiteOutcome]:
     """Process and publish sites in the given order; an error in one site is the outcome of that site.
 
@@ -46,43 +46,43 @@ def detect(
     """
     clear_leftovers(out)
     done = False
-    for outcome in judged(questions, out, workers, step, scheduler):
+    for outcome in process_sites(jobs, out, workers, step, scheduler):
         done |= outcome.published is not None
         yield outcome
     if done:
         write_index(out)
 
 
-def judged(
-    questions: Sequence[Question], out: Path, workers: int, step: Progress, scheduler: str | None
+def process_sites(
+    jobs: Sequence[SiteJob], out: Path, workers: int, step: Progress, scheduler: str | None
 ) -> Iterator[SiteOutcome]:
     """As `detect`, but for the index."""
-    resumed = [_resumed(question, out) for question in questions]
-    ready = [each.question for each in resumed if each.error is None]
-    whole = answers(judge, [each for each in ready if not is_wide(each.site)], workers, scheduler, step)
+    resumed = [_resumed(job, out) for job in jobs]
+    ready = [each.job for each in resumed if each.error is None]
+    whole = run_jobs(process_site, [each for each in ready if not is_wide(each.site)], workers, scheduler, step)
     for each in resumed:
-        question = each.question
+        job = each.job
         if each.error is not None:
-            yield SiteOutcome(site=question.site, seconds=0.0, fault=each.error)
-        elif is_wide(question.site):
-            yield _finish(each, judged_wide(question, Results(out).state, workers, scheduler, step), out)
+            yield SiteOutcome(site=job.site, seconds=0.0, fault=each.error)
+        elif is_wide(job.site):
+            yield _finish(each, process_wide(job, Results(out).state, workers, scheduler, step), out)
         else:
             yield _finish(each, _held(next(whole)[1]), out)
 
 
-def _resumed(question: Question, out: Path) -> Resumed:
+def _resumed(job: SiteJob, out: Path) -> Resumed:
     try:
-        return resume(question, out)
+        return resume(job, out)
     except Exception as fault:  # noqa: BLE001  (the boundary of a site: what breaks it stops no other)
-        return Resumed(question=question, error=told(fault, question.site.id))
+        return Resumed(job=job, error=as_site_error(fault, job.site.id))
 
 
 @contextmanager
-def _held(answer: Callable[[], Judged]) -> Iterator[tuple[Judged, None]]:
+def _held(answer: Callable[[], SiteResult]) -> Iterator[tuple[SiteResult, None]]:
     yield answer(), None
 
 
-def told(fault: Exception, site: str) -> GroundbreakError:
+def as_site_error(fault: Exception, site: str) -> GroundbreakError:
     """An exception as an error line of its site; the hint of an unexpected one asks for a report."""
     if isinstance(fault, GroundbreakError):
         return fault
@@ -96,16 +96,16 @@ def told(fault: Exception, site: str) -> GroundbreakError:
     return line
 
 
-def _finish(resumed: Resumed, answer: AbstractContextManager[tuple[Judged, Wide | None]], out: Path) -> SiteOutcome:
-    question = resumed.question
+def _finish(resumed: Resumed, answer: AbstractContextManager[tuple[SiteResult, Wide | None]], out: Path) -> SiteOutcome:
+    job = resumed.job
     began = time.monotonic()
     try:
         with answer as (result, wide):
-            site, settings = result.site, question.settings
+            site, settings = result.site, job.settings
             published = publish(out / site.id, site, result.decision, result.looks, result.records, settings, wide)
             published = replace(published, notes=notes_of(resumed.notes, published.notes))
     except Exception as fault:  # noqa: BLE001  (the boundary of a site: what breaks it stops no other)
-        return SiteOutcome(site=question.site, seconds=time.monotonic() - began, fault=told(fault, question.site.id))
+        return SiteOutcome(site=job.site, seconds=time.monotonic() - began, fault=as_site_error(fault, job.site.id))
     return SiteOutcome(
         site=site,
         seconds=time.monotonic() - began,

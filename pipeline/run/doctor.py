@@ -51,7 +51,7 @@ class Check:
     mend: str = ""
 
 
-def checks(out: Path, settings_file: Path, sites: Path, now: datetime) -> Iterator[Check]:
+def run_checks(out: Path, settings_file: Path, sites: Path, now: datetime) -> Iterator[Check]:
     """Every check in turn; those that need a network wait at most a few seconds each."""
     yield _python()
     yield from _libraries()

@@ -30,7 +30,7 @@ def escalate(
         due = [known[site] for site in sites if site in known and _is_due(known[site], settings.escalate_after)]
         if not due or not ways:
             return ()
-        lines = [sentence(entry) for entry in due]
+        lines = [describe_failures(entry) for entry in due]
         subject = (
             f"groundbreak: {len(due)} site{'s' * (len(due) != 1)} failed {settings.escalate_after} nights in a row"
         )
@@ -49,7 +49,7 @@ def escalate(
     return tuple(faults)
 
 
-def sentence(entry: SiteEntry) -> str:
+def describe_failures(entry: SiteEntry) -> str:
     """How a failing site fares, in one line."""
     last = f"last looked at {entry.success[:10]}" if entry.success else "never looked at"
     return f"{entry.site}: {entry.error}; failed {entry.failures} nights in a row, {last}"

@@ -12,7 +12,7 @@ from pipeline.model.alert import Decision
 from pipeline.model.imagery import Look
 from pipeline.model.settings import Settings
 from pipeline.model.site import Site
-from pipeline.run.result_cache import Memory, Packed, mark_of
+from pipeline.run.result_cache import Packed, ResultCache, cache_key
 from pipeline.run.serialisation import (
     pack_baseline,
     pack_natural,
@@ -26,7 +26,7 @@ from pipeline.run.serialisation import (
 
 
 def decide_onwards(
-    site: Site, looks: Sequence[Look], marks: Sequence[str], settings: Settings, memory: Memory
+    site: Site, looks: Sequence[Look], marks: Sequence[str], settings: Settings, memory: ResultCache
 ) -> Decision:
     """What `decide_site` decides, bit for bit; looks that were screened before are not screened again.
 
@@ -35,19 +35,19 @@ def decide_onwards(
     """
     ordered = in_order(looks)
     known = founding_looks(site, len(ordered), settings)
-    founded = mark_of("baseline", marks[:known])
+    founded = cache_key("baseline", marks[:known])
     baseline = unpack_baseline(memory.packed(founded, lambda: pack_baseline(build_baseline(ordered[:known]))))
     residuals = []
     for look, mark in zip(ordered, marks, strict=True):
         made = partial(lambda each: pack_residual(residual_of(each, baseline)), look)
-        residuals.append(unpack_residual(memory.packed(mark_of("residual", founded, mark), made)))
+        residuals.append(unpack_residual(memory.packed(cache_key("residual", founded, mark), made)))
     times = times_between(ordered, residuals, known)
 
     def learned() -> Packed:
         axis = leaf_to_soil(baseline, ordered[0].bands)
         return pack_natural(natural_steps(baseline, residuals[:known], first_times(times, known), axis))
 
-    natural = unpack_natural(memory.packed(mark_of("natural", founded), learned))
+    natural = unpack_natural(memory.packed(cache_key("natural", founded), learned))
     chain = _chain(founded, marks)
     # the next look may change the flags of the last ones: the screening before them is kept for it
     settled = max(len(ordered) - REACH, 0)
@@ -71,13 +71,13 @@ def _portions(back: Screening, front: Screening, settled: int, last: int) -> lis
 
 def _chain(founded: str, marks: Sequence[str]) -> list[str]:
     """By the number of looks: the mark of their screening."""
-    chain = [mark_of("screening", founded)]
+    chain = [cache_key("screening", founded)]
     for mark in marks:
-        chain.append(mark_of(chain[-1], mark))
+        chain.append(cache_key(chain[-1], mark))
     return chain
 
 
-def _latest(chain: Sequence[str], limit: int, memory: Memory) -> Screening | None:
+def _latest(chain: Sequence[str], limit: int, memory: ResultCache) -> Screening | None:
     """The screening of the longest beginning of these looks, of at most `limit`, that is kept; None where none is."""
     for count in range(limit, 0, -1):
         packed = memory.find(chain[count])

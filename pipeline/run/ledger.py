@@ -73,7 +73,7 @@ class SiteEntry:
 
 
 class Ledger:
-    """The file and its questions; one writer, the coordinator."""
+    """The file and its queries; one writer, the coordinator."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -185,31 +185,31 @@ class Ledger:
         rows = self._db.execute("SELECT name, size, mtime_ns, digest FROM outputs WHERE site = ?", [site])
         return {name: Output(*rest) for name, *rest in rows}
 
-    def begin(self, site: str, channel: str, past: Iterable[tuple[str, str]]) -> None:
+    def register_channel(self, site: str, channel: str, past: Iterable[tuple[str, str]]) -> None:
         """Register a channel at a site, if it is new, with the (change_id, status) that count as notified."""
-        if self.greeted(site, channel) is None:
+        if self.is_initialised(site, channel) is None:
             with self._transaction():
                 self._db.execute("INSERT INTO begun VALUES (?, ?, 0)", [site, channel])
-                self._tell(site, channel, past)
+                self._mark(site, channel, past)
 
-    def greeted(self, site: str, channel: str) -> bool | None:
+    def is_initialised(self, site: str, channel: str) -> bool | None:
         """Whether a channel's first message on a site is behind it; None where it never looked at that site."""
         row = self._db.execute("SELECT greeted FROM begun WHERE site = ? AND channel = ?", [site, channel]).fetchone()
         return None if row is None else bool(row[0])
 
-    def told(self, site: str, channel: str) -> set[tuple[str, str]]:
+    def notified(self, site: str, channel: str) -> set[tuple[str, str]]:
         """(change_id, status) of all notifications of a channel for a site."""
         rows = self._db.execute("SELECT change_id, status FROM told WHERE site = ? AND channel = ?", [site, channel])
         return {(str(change_id), str(status)) for change_id, status in rows}
 
-    def tell(self, channel: str, news: Mapping[str, Iterable[tuple[str, str]]]) -> None:
+    def mark_notified(self, channel: str, news: Mapping[str, Iterable[tuple[str, str]]]) -> None:
         """Mark the (change_id, status) that a channel delivered, by site, in one transaction; a site may have none."""
         with self._transaction():
             for site, events in news.items():
-                self._tell(site, channel, events)
+                self._mark(site, channel, events)
                 self._db.execute("UPDATE begun SET greeted = 1 WHERE site = ? AND channel = ?", [site, channel])
 
-    def _tell(self, site: str, channel: str, news: Iterable[tuple[str, str]]) -> None:
+    def _mark(self, site: str, channel: str, news: Iterable[tuple[str, str]]) -> None:
         rows = [(site, channel, change_id, status) for change_id, status in news]
         # an alert that is notified again is open to another correction
         again = [row[:3] for row in rows if row[3] not in CORRECTIONS]
@@ -220,7 +220,7 @@ class Ledger:
         if rows:
             self._db.execute("UPDATE begun SET greeted = 1 WHERE site = ? AND channel = ?", [site, channel])
 
-    def forget(self, channel: str) -> None:
+    def reset_channel(self, channel: str) -> None:
         """Reset a channel at every site."""
         with self._transaction():
             self._db.execute("DELETE FROM begun WHERE channel = ?", [channel])

@@ -13,7 +13,7 @@ WAIT_SECONDS = 60.0
 
 
 @contextmanager
-def alone(out: Path) -> Iterator[None]:
+def output_lock(out: Path) -> Iterator[None]:
     """Hold the folder for this process. Raises ReviewError where another run holds it or it cannot be written."""
     path = Results(out).lock
     lock = FileLock(path, timeout=0)
@@ -33,7 +33,7 @@ def alone(out: Path) -> Iterator[None]:
 
 
 @contextmanager
-def in_turn(folder: Path) -> Iterator[None]:
+def file_lock(folder: Path) -> Iterator[None]:
     """Hold a folder for a change of one of its files; who comes second waits.
 
     Raises ReviewError where it cannot be written, or another process holds it for WAIT_SECONDS.

@@ -16,9 +16,10 @@ from pipeline.model.bands import ANALYSIS, Band
 from pipeline.model.errors import PixelError
 from pipeline.model.grid import aoi_mask
 from pipeline.model.imagery import Chip, Look, OffsetClaim, Rejection, Scene
+from pipeline.model.progress import Progress
 from pipeline.model.settings import Settings
 from pipeline.model.site import Site
-from pipeline.run.result_cache import Memory, Packed, mark_of
+from pipeline.run.result_cache import Packed, ResultCache, cache_key
 from pipeline.run.serialisation import (
     pack_look,
     pack_reference,
@@ -27,8 +28,6 @@ from pipeline.run.serialisation import (
     unpack_look,
     unpack_reference,
 )
-
-Progress = Callable[[str, int, int, str], None]
 
 
 class LostError(Exception):
@@ -118,7 +117,7 @@ class Corrected:
 
 
 def correct_readings(
-    site: Site, readings: Sequence[Reading], settings: Settings, step: Progress, memory: Memory
+    site: Site, readings: Sequence[Reading], settings: Settings, step: Progress, memory: ResultCache
 ) -> Corrected:
     """Looks of all scenes that can be trusted.
 
@@ -151,7 +150,7 @@ def correct_chips(
 ) -> tuple[tuple[Look, ...], tuple[Rejection, ...]]:
     """Looks of all chips that can be trusted, and the refusals of the others. read: the chips of each scene."""
     readings = [Reading(chips[0].scene, str(number), lambda chips=chips: chips) for number, chips in enumerate(read)]  # type: ignore[misc]
-    corrected = correct_readings(site, readings, settings, step, Memory(None))
+    corrected = correct_readings(site, readings, settings, step, ResultCache(None))
     return corrected.looks, corrected.refused
 
 
@@ -160,9 +159,9 @@ def bands_of(chips: Sequence[Chip]) -> tuple[Band, ...]:
     return tuple(band for band in ANALYSIS if all(band in chip.dn for chip in chips))
 
 
-def levels_mark(reading: Reading) -> str:
+def levels_key(reading: Reading) -> str:
     """Under what name the memory holds the levels of a reading; known: its pixels need not be read for them."""
-    return mark_of("levels", reading.source)
+    return cache_key("levels", reading.source)
 
 
 def levels_facts(reading: Reading) -> list[list[Any]]:
@@ -173,7 +172,7 @@ def levels_facts(reading: Reading) -> list[list[Any]]:
 
 
 def _drafted(
-    site: Site, readings: Sequence[Reading], settings: Settings, memory: Memory
+    site: Site, readings: Sequence[Reading], settings: Settings, memory: ResultCache
 ) -> tuple[list[tuple[_Settled, float, float]], list[Rejection]]:
     """What has a draft, with its clear share and level, and the refusals of the others."""
     usable, refused = list[tuple[_Settled, float, float]](), list[Rejection]()
@@ -186,17 +185,19 @@ def _drafted(
     return usable, refused
 
 
-def _settled(site: Site, readings: Sequence[Reading], settings: Settings, memory: Memory) -> list[_Settled]:
+def _settled(site: Site, readings: Sequence[Reading], settings: Settings, memory: ResultCache) -> list[_Settled]:
     claimed = []
     for reading in readings:
-        rows = memory.fact(levels_mark(reading), lambda reading=reading: levels_facts(reading))  # type: ignore[misc]
+        rows = memory.fact(levels_key(reading), lambda reading=reading: levels_facts(reading))  # type: ignore[misc]
         claims = reading.claims()
         claimed.append([Claimed(claim=claims[granule], levels=_levels(each)) for granule, each in rows])
     return [
         _Settled(
             reading=reading,
             claims=claims,
-            mark=mark_of("draft", reading.source, _circumstances(reading.scene), claims, settings.correct.model_dump()),
+            mark=cache_key(
+                "draft", reading.source, _circumstances(reading.scene), claims, settings.correct.model_dump()
+            ),
             site=site,
             settings=settings,
         )
@@ -216,10 +217,10 @@ def _circumstances(scene: Scene) -> list[Any]:
 class _Basis:
     """What all looks of a site are measured against; the reference is made when the first of them needs it."""
 
-    def __init__(self, chosen: Sequence[_Settled], site: Site, settings: Settings, memory: Memory) -> None:
+    def __init__(self, chosen: Sequence[_Settled], site: Site, settings: Settings, memory: ResultCache) -> None:
         self.site, self.settings, self.memory, self.inside = site, settings, memory, aoi_mask(site)
-        self.mark = mark_of("reference", [each.mark for each in chosen])
-        self.look_mark = mark_of("looks", self.mark, sha256(self.inside.tobytes()).hexdigest())
+        self.mark = cache_key("reference", [each.mark for each in chosen])
+        self.look_mark = cache_key("looks", self.mark, sha256(self.inside.tobytes()).hexdigest())
         self._chosen = chosen
 
     @cached_property
@@ -243,20 +244,20 @@ def _look(each: _Settled, basis: _Basis) -> tuple[Look | Rejection, str]:
         known = draft if isinstance(draft, Draft) else None
         return pack_look(make_look(each.chips(), basis.reference, basis.settings, basis.inside, known))
 
-    mark = mark_of("look", each.mark, basis.look_mark)
+    mark = cache_key("look", each.mark, basis.look_mark)
     packed = basis.memory.packed(mark, made)
     return unpack_look(packed, each.reading.scene, basis.site.grid), mark
 
 
 def _released(
-    looks: Sequence[tuple[Look, str]], settings: Settings, memory: Memory
+    looks: Sequence[tuple[Look, str]], settings: Settings, memory: ResultCache
 ) -> tuple[tuple[Look, ...], tuple[str, ...]]:
     """The looks released from standing flags, and a mark of each that says what is in it.
 
     A look's flags follow from REACH looks before and after it, so that a night's new look leaves the older alone.
     """
     marks = [mark for _, mark in looks]
-    own = [mark_of("released", index - max(0, index - REACH), marks[max(0, index - REACH) : index + REACH + 1])
+    own = [cache_key("released", index - max(0, index - REACH), marks[max(0, index - REACH) : index + REACH + 1])
            for index in range(len(looks))]  # fmt: skip
     kept = {index: flags for index, mark in enumerate(own) if (flags := memory.find(mark)) is not None}
     missing = [index for index in range(len(looks)) if index not in kept]
@@ -270,5 +271,5 @@ def _released(
     for index, (look, mark) in enumerate(looks):
         why = kept[index].arrays["why"]
         freed.append(replace(look, why=why))
-        said.append(mark_of("free", mark, sha256(why.tobytes()).hexdigest()))
+        said.append(cache_key("free", mark, sha256(why.tobytes()).hexdigest()))
     return tuple(freed), tuple(said)

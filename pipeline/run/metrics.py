@@ -17,15 +17,15 @@ from pipeline.review.layout import Results
 from pipeline.review.standing import Counts, count
 from pipeline.run.ledger import Ledger, SiteEntry
 from pipeline.run.nightly import NightOutcome
-from pipeline.run.notifications import Told
+from pipeline.run.notifications import Notified
 
 _OUTCOMES = ("judged", "idle", "failed")
 _CHANNELS = ("feed", "webhook", "mail")
 
 
 def write_metrics(
-    out: Path, nights: Sequence[NightOutcome], absent: Sequence[str], told: Told, ended: datetime, seconds: float, *,
-    went_well: bool,
+    out: Path, nights: Sequence[NightOutcome], absent: Sequence[str], told: Notified, ended: datetime, seconds: float,
+    *, went_well: bool,
 ) -> None:  # fmt: skip
     """Write the file beside and rename it (the library does): a scraper never sees half of it.
 
@@ -47,7 +47,7 @@ def write_metrics(
     outcomes["failed"] += len(absent)
     for outcome in _OUTCOMES:
         sites.labels(outcome).set(outcomes[outcome])
-    ids = (*(night.question.site.id for night in nights), *absent)
+    ids = (*(night.job.site.id for night in nights), *absent)
     _write_counts(out, ids, gauge("scenes", "scenes of all sites, used or refused and why", ("outcome", "reason")),
                   gauge("alerts", "alerts of all sites", ("status", "kind")))  # fmt: skip
     sent = gauge("told_alerts", "notifications of the last night, each status of each alert once", ("channel",))

@@ -14,17 +14,17 @@ from pathlib import Path
 from pipeline.catalogue.scenes import Found
 from pipeline.model.errors import GroundbreakError, UsageError
 from pipeline.model.imagery import Rejection, Scene, SceneRecord
+from pipeline.model.progress import Progress
 from pipeline.model.settings import digest
 from pipeline.model.site import Site
 from pipeline.review.folder import GPKG, clear_leftovers
 from pipeline.review.layout import Results
-from pipeline.run.detect import SiteOutcome, judged, told
+from pipeline.run.detect import SiteOutcome, as_site_error, process_sites
 from pipeline.run.ledger import Ledger, SceneEntry, SiteEntry
-from pipeline.run.looks import Progress
-from pipeline.run.outputs import differing, discard, measure
-from pipeline.run.process_site import Question, scenes_of
+from pipeline.run.outputs import discard_outputs, find_differing, measure_outputs
+from pipeline.run.process_site import SiteJob, find_scenes
 from pipeline.run.resume import notes_of, resume
-from pipeline.run.searches import Searched, searched
+from pipeline.run.searches import Searched, search_sites
 
 REVISIT_DAYS = 5.0
 """Two satellites over one relative orbit."""
@@ -33,7 +33,7 @@ QUIET_DAYS = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Night:
+class SceneDelta:
     """What a catalogue and the disk have against what the ledger knows of a site: scene ids, and names of outputs that
     are missing or not as they were written.
     """
@@ -56,8 +56,8 @@ class NightOutcome:
     notes: what was restored or changed in its results. failures: nights in a row that failed, this one included.
     """
 
-    question: Question
-    night: Night
+    job: SiteJob
+    night: SceneDelta
     outcome: SiteOutcome | None = None
     warning: str = ""
     error: GroundbreakError | None = None
@@ -81,13 +81,13 @@ def scene_digest(scene: Scene | Rejection) -> str:
     return hashlib.sha256(json.dumps([scene.id, facts]).encode()).hexdigest()[:16]
 
 
-def reconcile(found: Found, known: dict[str, SceneEntry]) -> Night:
+def reconcile(found: Found, known: dict[str, SceneEntry]) -> SceneDelta:
     """New, changed (reprocessed or to be tried again) and withdrawn scenes. Pure; the order of nothing matters."""
     seen = _digests(found)
     again = {
         scene for scene, entry in known.items() if entry.outcome == "failed" or entry.digest != seen.get(scene)
     } & set(seen)
-    return Night(
+    return SceneDelta(
         new=tuple(sorted(set(seen) - set(known))),
         changed=tuple(sorted(again)),
         withdrawn=tuple(sorted(set(known) - set(seen))),
@@ -95,7 +95,7 @@ def reconcile(found: Found, known: dict[str, SceneEntry]) -> Night:
 
 
 def nightly(
-    questions: Sequence[Question], out: Path, workers: int, step: Progress, scheduler: str | None = None,
+    jobs: Sequence[SiteJob], out: Path, workers: int, step: Progress, scheduler: str | None = None,
     now: datetime | None = None,
 ) -> Iterator[NightOutcome]:  # fmt: skip
     """Every site once, those first whose catalogue answers; what fails at one site is that site's outcome.
@@ -107,17 +107,17 @@ def nightly(
     clear_leftovers(out)
     try:
         # what the catalogue said is not asked again, and can't have changed in between
-        for batch in searched(questions, lambda question: scenes_of(question)):
+        for batch in search_sites(jobs, lambda job: find_scenes(job)):
             ready: dict[str, _Ready] = {}
             done: list[tuple[NightOutcome, Found | None]] = []
             for each in batch:
                 looked = _looked_at(each, out, ledger)
                 if isinstance(looked, _Ready):
-                    ready[each.question.site.id] = looked
+                    ready[each.job.site.id] = looked
                 else:
                     done.append((looked, each.found))
             yield from _noted(done, ledger, now)
-            for outcome in judged([site.question for site in ready.values()], out, workers, step, scheduler):
+            for outcome in process_sites([site.job for site in ready.values()], out, workers, step, scheduler):
                 site = ready[outcome.site.id]
                 yield from _noted([(_recorded(site, outcome, ledger), site.found)], ledger, now)
     finally:
@@ -128,44 +128,44 @@ def nightly(
 class _Ready:
     """A site that is to be judged."""
 
-    question: Question
+    job: SiteJob
     found: Found
-    night: Night
+    night: SceneDelta
     notes: tuple[str, ...]
 
 
 def _looked_at(each: Searched, out: Path, ledger: Ledger) -> _Ready | NightOutcome:
     """What is to be done at a site."""
-    question, notes = each.question, tuple[str, ...]()
+    job, notes = each.job, tuple[str, ...]()
     try:
         if each.found is None:
-            raise each.error or LookupError(question.source)
+            raise each.error or LookupError(job.source)
         found = each.found
-        resumed = resume(question, out)
-        question, notes = replace(resumed.question, found=found), resumed.notes
-        night, more = _checked(question, found, ledger, out)
+        resumed = resume(job, out)
+        job, notes = replace(resumed.job, found=found), resumed.notes
+        night, more = _checked(job, found, ledger, out)
         notes = notes_of(notes, more)
         if resumed.notes:
             night = replace(night, damaged=tuple(sorted({*night.damaged, GPKG})))
-        discard(Results(out).site(question.site.id), night.damaged)
+        discard_outputs(Results(out).site(job.site.id), night.damaged)
     except Exception as fault:  # noqa: BLE001  (the boundary of a site: what breaks it stops no other)
-        return NightOutcome(question=question, night=Night(), error=told(fault, question.site.id), notes=notes)
+        return NightOutcome(job=job, night=SceneDelta(), error=as_site_error(fault, job.site.id), notes=notes)
     if night.idle:
-        return NightOutcome(question=question, night=night, warning=_silence(question, found), notes=notes)
-    return _Ready(question=question, found=found, night=night, notes=notes)
+        return NightOutcome(job=job, night=night, warning=_silence(job, found), notes=notes)
+    return _Ready(job=job, found=found, night=night, notes=notes)
 
 
 def _recorded(ready: _Ready, outcome: SiteOutcome, ledger: Ledger) -> NightOutcome:
     """Write down what the night learnt of a site."""
-    question, error = ready.question, None
+    job, error = ready.job, None
     try:
-        _record(ledger, question, ready.found, outcome)
+        _record(ledger, job, ready.found, outcome)
     except (GroundbreakError, OSError) as fault:
         # published and not written down: the next night does it again, and changes nothing
-        error = told(fault, question.site.id)
+        error = as_site_error(fault, job.site.id)
     notes = notes_of(ready.notes, outcome.published.notes if outcome.published else ())
     return NightOutcome(
-        question=question, night=ready.night, outcome=outcome, warning=_silence(question, ready.found), error=error,
+        job=job, night=ready.night, outcome=outcome, warning=_silence(job, ready.found), error=error,
         notes=notes,
     )  # fmt: skip
 
@@ -186,24 +186,24 @@ def _noted(
 
 def _entry(outcome: NightOutcome, found: Found | None, ledger: Ledger, now: datetime | None) -> SiteEntry:
     """How a site fares after its night."""
-    question, error = outcome.question, outcome.fault
-    moment = (now or question.until).astimezone(UTC).isoformat(timespec="seconds")
-    known = ledger.site(question.site.id)
+    job, error = outcome.job, outcome.fault
+    moment = (now or job.until).astimezone(UTC).isoformat(timespec="seconds")
+    known = ledger.site(job.site.id)
     times = _times(found) if found else []
     latest = max((each.astimezone(UTC).isoformat(timespec="seconds") for each in times), default=known.last_scene)
     if error is None:
         done = outcome.outcome is not None
-        place = place_digest(question.site) if done else known.place
+        place = place_digest(job.site) if done else known.place
         return SiteEntry(site=known.site, place=place, success=moment, last_scene=latest)
     return replace(known, last_scene=latest, failures=known.failures + 1, failed=moment, error=str(error))
 
 
-def _checked(question: Question, found: Found, ledger: Ledger, out: Path) -> tuple[Night, tuple[str, ...]]:
+def _checked(job: SiteJob, found: Found, ledger: Ledger, out: Path) -> tuple[SceneDelta, tuple[str, ...]]:
     """What is new, and sentences on what has changed beside the scenes."""
-    site, folder = question.site, Results(out).site(question.site.id)
+    site, folder = job.site, Results(out).site(job.site.id)
     last = ledger.until(site.id)
-    if last is not None and question.until.isoformat() < last and _newer(ledger, site.id, question.until):
-        what = f"already judged until {last[:10]}, later than {question.until:%Y-%m-%d}"
+    if last is not None and job.until.isoformat() < last and _newer(ledger, site.id, job.until):
+        what = f"already judged until {last[:10]}, later than {job.until:%Y-%m-%d}"
         raise UsageError(what, site.id, "replay a past night into a folder of its own with --out")
     night, notes = reconcile(found, ledger.scenes(site.id)), list[str]()
     place = ledger.place(site.id)
@@ -211,10 +211,10 @@ def _checked(question: Question, found: Found, ledger: Ledger, out: Path) -> tup
     if moved:
         notes.append(f"{site.id}: its AOI or its entry in the AOI file has changed; judged again on the same grid")
     known = ledger.outputs(site.id)
-    damaged = differing(folder, known) if last is not None else ()
+    damaged = find_differing(folder, known) if last is not None else ()
     if known and damaged:
         notes.append(f"{site.id}: missing or not as written, made again: {_listed(damaged)}")
-    if night.idle and (moved or ledger.decided(site.id) != digest(question.settings)):
+    if night.idle and (moved or ledger.decided(site.id) != digest(job.settings)):
         night = replace(night, changed=tuple(sorted(_digests(found))))
     return replace(night, damaged=damaged), tuple(notes)
 
@@ -239,13 +239,13 @@ def _digests(found: Found) -> dict[str, str]:
     return refused | {scene.id: scene_digest(scene) for scene in found.scenes}
 
 
-def _record(ledger: Ledger, question: Question, found: Found, outcome: SiteOutcome) -> None:
+def _record(ledger: Ledger, job: SiteJob, found: Found, outcome: SiteOutcome) -> None:
     """What the night learnt; a site that failed as a whole is asked again in full."""
     if outcome.published is None:
         return
     digests = _digests(found)
     records = {record.scene: record for record in outcome.records}
-    known = ledger.scenes(question.site.id)
+    known = ledger.scenes(job.site.id)
     entries = []
     for scene, mark in sorted(digests.items()):
         record = records.get(scene)
@@ -253,7 +253,7 @@ def _record(ledger: Ledger, question: Question, found: Found, outcome: SiteOutco
         tried = old.attempts + 1 if old is not None and old.outcome == "failed" else 1
         entries.append(
             SceneEntry(
-                site=question.site.id,
+                site=job.site.id,
                 scene=scene,
                 digest=mark,
                 acquired=record.time.astimezone(UTC).isoformat() if record else "",
@@ -263,8 +263,8 @@ def _record(ledger: Ledger, question: Question, found: Found, outcome: SiteOutco
             )
         )
     alerts = len(outcome.decision.alerts) if outcome.decision else 0
-    written = measure(outcome.published.folder)
-    ledger.record(question.site.id, entries, digest(question.settings), question.until.isoformat(), alerts, written)
+    written = measure_outputs(outcome.published.folder)
+    ledger.record(job.site.id, entries, digest(job.settings), job.until.isoformat(), alerts, written)
 
 
 def _outcome(record: SceneRecord | None) -> str:
@@ -273,12 +273,12 @@ def _outcome(record: SceneRecord | None) -> str:
     return "used" if record.used else "rejected"
 
 
-def _silence(question: Question, found: Found) -> str:
+def _silence(job: SiteJob, found: Found) -> str:
     """A sentence where the catalogue has gone quiet: no tool may take an empty archive for an empty place."""
     times = _times(found)
-    if not times or question.until - max(times) <= timedelta(days=QUIET_DAYS):
+    if not times or job.until - max(times) <= timedelta(days=QUIET_DAYS):
         return ""
-    days = (question.until - max(times)).days
+    days = (job.until - max(times)).days
     return f"no new scene for {days} days, where about {days / REVISIT_DAYS:.0f} were expected"
 
 

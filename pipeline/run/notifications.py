@@ -20,7 +20,7 @@ from pipeline.notify.mail import Bulletin
 from pipeline.notify.messages import CORRECTIONS, RANKS, Digest, digest_of, pending
 from pipeline.review.contents import read
 from pipeline.review.layout import Results
-from pipeline.run.detect import told
+from pipeline.run.detect import as_site_error
 from pipeline.run.ledger import Ledger
 
 FEED = "feed"
@@ -29,7 +29,7 @@ WAIT_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class Notified:
     """Notifications of a night: alerts by channel, and failed deliveries."""
 
     alerts: Counter[str]
@@ -38,8 +38,8 @@ class Told:
 
 def notify(
     out: Path, sites: Sequence[str], settings: Notify, now: datetime, secrets: Secrets | None = None,
-    *, aloud: bool = True, failures: Sequence[str] = (),
-) -> Told:  # fmt: skip
+    *, send: bool = True, failures: Sequence[str] = (),
+) -> Notified:  # fmt: skip
     """Send the pending notifications of these sites, then write the feed. Errors do not fail a night: see `faults`.
 
     aloud: False writes the feed alone, as for a replay, which is no news to anybody. failures: a line for each site
@@ -47,28 +47,28 @@ def notify(
     """
     alerts, faults = Counter[str](), list[GroundbreakError]()
     try:
-        ways = channels(settings, secrets or read_secrets()) if aloud else ()
+        ways = channels(settings, secrets or read_secrets()) if send else ()
     except GroundbreakError as fault:
         faults.append(fault)
         ways = ()
     try:
         ledger = Ledger(Results(out).ledger)
     except GroundbreakError as fault:
-        return Told(alerts=alerts, faults=(*faults, fault))
+        return Notified(alerts=alerts, faults=(*faults, fault))
     try:
         digests = list(_digests(out, sites, faults))
         feed = read_feed(Results(out).feed)
-        _begin(ledger, digests, [way.name for way in ways], feed)
+        _register_channels(ledger, digests, [way.name for way in ways], feed)
         for way in ways:
-            _tell(way, ledger, digests, settings, failures, alerts, faults)
-        _write(Results(out).feed, ledger, digests, feed or (), settings.base_url, now, alerts)
+            _send_pending(way, ledger, digests, settings, failures, alerts, faults)
+        _write_feed(Results(out).feed, ledger, digests, feed or (), settings.base_url, now, alerts)
     except GroundbreakError as fault:
         faults.append(fault)
     except sqlite3.DatabaseError as fault:
         faults.append(GroundbreakError(f"the ledger fails: {fault}", str(ledger.path), "the next night goes on"))
     finally:
         ledger.close()
-    return Told(alerts=alerts, faults=tuple(faults))
+    return Notified(alerts=alerts, faults=tuple(faults))
 
 
 def _digests(out: Path, sites: Sequence[str], faults: list[GroundbreakError]) -> Iterator[Digest]:
@@ -79,17 +79,19 @@ def _digests(out: Path, sites: Sequence[str], faults: list[GroundbreakError]) ->
         try:
             yield digest_of(folder, read(folder.gpkg, WAIT_SECONDS))
         except Exception as fault:  # noqa: BLE001  (the boundary of a site: what breaks it stops no other)
-            faults.append(told(fault, site))
+            faults.append(as_site_error(fault, site))
 
 
-def _begin(ledger: Ledger, digests: Sequence[Digest], ways: Sequence[str], feed: tuple[Entry, ...] | None) -> None:
+def _register_channels(
+    ledger: Ledger, digests: Sequence[Digest], ways: Sequence[str], feed: tuple[Entry, ...] | None
+) -> None:
     """Settle, before anything is sent, what is past for a channel that never looked at a site: what the feed holds.
 
     A channel set up later, and one whose ledger was lost, thus begins with what is new; on a site's own first night
     the feed has no entry of it. A lost feed starts empty.
     """
     if feed is None:
-        ledger.forget(FEED)
+        ledger.reset_channel(FEED)
     held = {entry.id for entry in feed or ()}
     for digest in digests:
         past = {
@@ -99,22 +101,22 @@ def _begin(ledger: Ledger, digests: Sequence[Digest], ways: Sequence[str], feed:
             if entry_id(digest.site, item.change_id, status) in held
         }
         for way in (*ways, FEED):
-            ledger.begin(digest.site, way, past)
+            ledger.register_channel(digest.site, way, past)
 
 
-def _tell(
+def _send_pending(
     way: Channel, ledger: Ledger, digests: Sequence[Digest], settings: Notify, failures: Sequence[str],
     alerts: Counter[str], faults: list[GroundbreakError],
 ) -> None:  # fmt: skip
     """Send what is pending, in one message or in one a site; what was taken is written down in one transaction."""
     fresh = []
     for digest in digests:
-        greeted = ledger.greeted(digest.site, way.name)
-        news = replace(pending(digest, ledger.told(digest.site, way.name), settings), first=not greeted)
+        initialised = ledger.is_initialised(digest.site, way.name)
+        news = replace(pending(digest, ledger.notified(digest.site, way.name), settings), first=not initialised)
         if news.items:
             fresh.append(news)
-        elif not greeted:
-            ledger.tell(way.name, {digest.site: ()})
+        elif not initialised:
+            ledger.mark_notified(way.name, {digest.site: ()})
     if not fresh:
         alerts[way.name] += 0
     for batch in [fresh] if way.is_nightly and fresh else [[news] for news in fresh]:
@@ -125,20 +127,22 @@ def _tell(
             if fault.down:
                 return
             continue
-        ledger.tell(way.name, {news.site: [item.event for item in news.items] for news in batch})
+        ledger.mark_notified(way.name, {news.site: [item.event for item in news.items] for news in batch})
         alerts[way.name] += sum(len(news.items) for news in batch)
 
 
-def _write(
+def _write_feed(
     path: Path, ledger: Ledger, digests: Sequence[Digest], known: Sequence[Entry], base_url: str, now: datetime,
     alerts: Counter[str],
 ) -> None:  # fmt: skip
-    news = [pending(digest, ledger.told(digest.site, FEED)) for digest in digests]
+    news = [pending(digest, ledger.notified(digest.site, FEED)) for digest in digests]
     fresh = [entry for digest in news for entry in _entries(digest, now)]
     if fresh or not path.exists():
         write_feed(path, [*known, *fresh], base_url)
     if fresh:
-        ledger.tell(FEED, {digest.site: [item.event for item in digest.items] for digest in news if digest.items})
+        ledger.mark_notified(
+            FEED, {digest.site: [item.event for item in digest.items] for digest in news if digest.items}
+        )
     alerts[FEED] += len(fresh)
 
 

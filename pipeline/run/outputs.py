@@ -23,7 +23,7 @@ class Output:
     digest: str
 
 
-def measure(folder: Folder) -> dict[str, Output]:
+def measure_outputs(folder: Folder) -> dict[str, Output]:
     """Every output there is, by its name inside the folder. Raises ReviewError where the review file cannot be read."""
     found = {}
     for path in _files(folder):
@@ -37,7 +37,7 @@ def measure(folder: Folder) -> dict[str, Output]:
     return found
 
 
-def differing(folder: Folder, known: Mapping[str, Output]) -> tuple[str, ...]:
+def find_differing(folder: Folder, known: Mapping[str, Output]) -> tuple[str, ...]:
     """Names of outputs that are missing or not as they were written; all but the content of a sound file is cheap.
 
     Raises ReviewError where the review file cannot be read.
@@ -49,7 +49,7 @@ def differing(folder: Folder, known: Mapping[str, Output]) -> tuple[str, ...]:
     return tuple(sorted(wrong))
 
 
-def discard(folder: Folder, names: tuple[str, ...]) -> None:
+def discard_outputs(folder: Folder, names: tuple[str, ...]) -> None:
     """Remove outputs that are to be written again; never the review file or the project."""
     for name in names:
         if name not in (GPKG, *PRESENT):

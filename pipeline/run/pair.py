@@ -22,13 +22,12 @@ from pipeline.model.bands import ANALYSIS, Band
 from pipeline.model.errors import DecisionError, ReviewError, UsageError
 from pipeline.model.grid import aoi_mask, covered_grid, site_grid
 from pipeline.model.imagery import Alignment, Chip, Look, OffsetClaim, Reason, Rejection, Scene, SceneRecord
+from pipeline.model.progress import Progress, no_progress
 from pipeline.model.settings import Settings
 from pipeline.model.site import Site, slug
 from pipeline.review.folder import Folder
 from pipeline.review.publish import Published, publish
 from pipeline.review.standing import read_standing
-from pipeline.run.looks import Progress
-from pipeline.run.process_site import quiet
 from pipeline.run.threads import one_thread
 
 MIN_SIDE_PX = 48
@@ -49,7 +48,7 @@ class PairOutcome:
 
 
 def pair(
-    before: Path, after: Path, aoi: Path | None, out: Path, settings: Settings, step: Progress = quiet
+    before: Path, after: Path, aoi: Path | None, out: Path, settings: Settings, step: Progress = no_progress
 ) -> PairOutcome:
     """Compare two acquisitions and publish what was built between them.
 

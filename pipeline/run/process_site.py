@@ -17,23 +17,20 @@ from pipeline.model.bands import ALIGNMENT, ANALYSIS, Band
 from pipeline.model.errors import DecisionError, GroundbreakError, PixelError
 from pipeline.model.grid import aoi_mask, covered_grid
 from pipeline.model.imagery import Chip, Look, Reason, Rejection, Scene, SceneRecord
+from pipeline.model.progress import Progress
 from pipeline.model.settings import Settings
 from pipeline.model.site import Site
-from pipeline.run.chip_cache import Store, source_digest
+from pipeline.run.chip_cache import ChipCache, source_digest
 from pipeline.run.incremental import decide_onwards
-from pipeline.run.looks import LostError, Progress, Reading, correct_chips, correct_readings, levels_mark
-from pipeline.run.result_cache import Memory
+from pipeline.run.looks import LostError, Reading, correct_chips, correct_readings, levels_key
+from pipeline.run.result_cache import ResultCache
 from pipeline.run.threads import one_thread
 
 T = TypeVar("T")
 
 
-def quiet(site: str, done: int, total: int, what: str) -> None:
-    """No progress."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class SiteJob:
     """What is asked about one site: where to look, from when until when, with which settings.
 
     chips: folder for the chips of remote catalogues; None = read them again.
@@ -58,7 +55,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Judged:
+class SiteResult:
     """The answer: what was decided, the looks it rests on, what became of every scene, and what broke on the way.
 
     site: with the grid that was used, see `with_scenes`.
@@ -71,43 +68,43 @@ class Judged:
     faults: tuple[GroundbreakError, ...]
 
 
-def scenes_of(question: Question) -> Found:
+def find_scenes(job: SiteJob) -> Found:
     """Every scene of the site's catalogue, and those named one by one, in time order."""
-    if question.found is not None:
-        return question.found
-    site, settings = question.site, question.settings
-    found = find(site, question.source, question.collection, question.start, question.until, settings)
-    named = find_named(site, question.extra_scenes, settings)
+    if job.found is not None:
+        return job.found
+    site, settings = job.site, job.settings
+    found = find(site, job.source, job.collection, job.start, job.until, settings)
+    named = find_named(site, job.extra_scenes, settings)
     new = tuple(scene for scene in named if scene.id not in {known.id for known in found.scenes})
     scenes = tuple(sorted((*found.scenes, *new), key=lambda scene: (scene.time, scene.id)))
     return Found(scenes=scenes, rejections=found.rejections, faults=found.faults)
 
 
-def with_scenes(question: Question) -> Question:
-    """The question with its scenes found, and the grid of its site cut to the ground that they can show.
+def with_scenes(job: SiteJob) -> SiteJob:
+    """The job with its scenes found, and the grid of its site cut to the ground that they can show.
 
     The grid follows from the set of scenes alone, so a replay uses the same grid as the nights it replays. It grows
     only when a scene shows more of the site than every scene before it. The cell of a wide site keeps its grid.
     """
-    found = scenes_of(question)
-    site = question.site
-    if question.core is None:
+    found = find_scenes(job)
+    site = job.site
+    if job.core is None:
         footprints = (granule.footprint for scene in found.scenes for granule in scene.granules)
         site = replace(site, grid=covered_grid(site, footprints))
-    return replace(question, site=site, found=found)
+    return replace(job, site=site, found=found)
 
 
-def survey(question: Question, step: Progress) -> tuple[tuple[SceneRecord, ...], tuple[GroundbreakError, ...]]:
+def survey_scenes(job: SiteJob, step: Progress) -> tuple[tuple[SceneRecord, ...], tuple[GroundbreakError, ...]]:
     """What becomes of every scene, without deciding anything."""
-    question = with_scenes(question)
-    found = scenes_of(question)
-    read, refused, faults = read_all(question, found.scenes, step)
-    looks, more = correct_chips(question.site, read, question.settings, step)
-    return _records(question.site, (*found.rejections, *refused, *more), looks), (*found.faults, *faults)
+    job = with_scenes(job)
+    found = find_scenes(job)
+    read, refused, faults = read_all(job, found.scenes, step)
+    looks, more = correct_chips(job.site, read, job.settings, step)
+    return _records(job.site, (*found.rejections, *refused, *more), looks), (*found.faults, *faults)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Built:
+class SiteLooks:
     """The looks of a site before any decision. marks, stored: see `Corrected`. memory: the cache that they are in."""
 
     site: Site
@@ -116,54 +113,56 @@ class Built:
     stored: tuple[str, ...]
     records: tuple[SceneRecord, ...]
     faults: tuple[GroundbreakError, ...]
-    memory: Memory
+    memory: ResultCache
 
 
-def judge(question: Question, step: Progress) -> Judged:
+def process_site(job: SiteJob, step: Progress) -> SiteResult:
     """Find, read, correct, decide. Raises DecisionError where no look is left to decide on."""
 
-    def decided(built: Built) -> Judged:
+    def decided(built: SiteLooks) -> SiteResult:
         site, memory = built.site, built.memory
         step(site.id, len(built.looks), len(built.looks), "looks decided")
-        decision = decide_onwards(site, built.looks, built.marks, question.settings, memory)
+        decision = decide_onwards(site, built.looks, built.marks, job.settings, memory)
         memory.close()
         told = (*built.faults, *_forgot(memory, site))
-        return Judged(site=site, decision=decision, looks=built.looks, records=built.records, faults=told)
+        return SiteResult(site=site, decision=decision, looks=built.looks, records=built.records, faults=told)
 
-    return _with_looks(question, step, decided)
+    return _with_looks(job, step, decided)
 
 
-def build_looks(question: Question, step: Progress) -> Built:
+def build_looks(job: SiteJob, step: Progress) -> SiteLooks:
     """Find, read and correct, from and into the same cache as `judge`. Raises DecisionError where no look is left."""
 
-    def saved(built: Built) -> Built:
+    def saved(built: SiteLooks) -> SiteLooks:
         built.memory.save()
         return replace(built, faults=(*built.faults, *_forgot(built.memory, built.site)))
 
-    return _with_looks(question, step, saved)
+    return _with_looks(job, step, saved)
 
 
-def _with_looks(question: Question, step: Progress, finish: Callable[[Built], T]) -> T:
+def _with_looks(job: SiteJob, step: Progress, finish: Callable[[SiteLooks], T]) -> T:
     with one_thread():
-        question = with_scenes(question)
-        found, lost = scenes_of(question), dict[str, PixelError]()
+        job = with_scenes(job)
+        found, lost = find_scenes(job), dict[str, PixelError]()
         while True:
-            memory = Memory.of(question.memory, question.results + _expected_bytes(question.site, found.scenes))
+            memory = ResultCache.of(job.memory, job.results + _expected_bytes(job.site, found.scenes))
             try:
-                return finish(_build(question, found, lost, memory, step))
+                return finish(_build(job, found, lost, memory, step))
             except LostError as late:
                 lost[late.scene.id] = late.fault
 
 
-def _build(question: Question, found: Found, lost: Mapping[str, PixelError], memory: Memory, step: Progress) -> Built:
+def _build(
+    job: SiteJob, found: Found, lost: Mapping[str, PixelError], memory: ResultCache, step: Progress
+) -> SiteLooks:
     """lost: scenes whose pixels were there once, and could not be read again."""
-    site, settings = question.site, question.settings
-    readings, refused, faults = _readings(question, found.scenes, lost, memory, step)
+    site, settings = job.site, job.settings
+    readings, refused, faults = _readings(job, found.scenes, lost, memory, step)
     corrected = correct_readings(site, readings, settings, step, memory)
     records = _records(site, (*found.rejections, *refused, *corrected.refused), corrected.looks)
     if not corrected.looks:
-        raise DecisionError(*_nothing_usable(question, records, found))
-    return Built(
+        raise DecisionError(*_nothing_usable(job, records, found))
+    return SiteLooks(
         site=site,
         looks=corrected.looks,
         marks=corrected.marks,
@@ -179,7 +178,7 @@ def _expected_bytes(site: Site, scenes: Sequence[Scene]) -> int:
     return len(scenes) * int(np.prod(site.grid.shape)) * len(ANALYSIS) * 6
 
 
-def _forgot(memory: Memory, site: Site) -> tuple[GroundbreakError, ...]:
+def _forgot(memory: ResultCache, site: Site) -> tuple[GroundbreakError, ...]:
     if not memory.fault:
         return ()
     mend = "free some disk space: until then every night works out all that it knew"
@@ -187,24 +186,24 @@ def _forgot(memory: Memory, site: Site) -> tuple[GroundbreakError, ...]:
 
 
 def read_all(
-    question: Question, scenes: Sequence[Scene], step: Progress
+    job: SiteJob, scenes: Sequence[Scene], step: Progress
 ) -> tuple[list[tuple[Chip, ...]], list[Rejection], tuple[PixelError, ...]]:
     """The chips of every scene that has the bands and can be read; the others by name.
 
     Raises DecisionError where nine in ten scenes share no band that they could be registered by.
     """
-    readings, refused, faults = _readings(question, scenes, {}, Memory(None), step)
+    readings, refused, faults = _readings(job, scenes, {}, ResultCache(None), step)
     return [reading.chips() for reading in readings], refused, faults
 
 
 def _readings(
-    question: Question, scenes: Sequence[Scene], lost: Mapping[str, PixelError], memory: Memory, step: Progress
+    job: SiteJob, scenes: Sequence[Scene], lost: Mapping[str, PixelError], memory: ResultCache, step: Progress
 ) -> tuple[list[Reading], list[Rejection], tuple[PixelError, ...]]:
     """Every scene that has the bands and can be read, read already where the memory does not know its levels."""
-    bands, site = common_bands(scenes), question.site
+    bands, site = common_bands(scenes), job.site
     if scenes and not set(bands) & set(ALIGNMENT):
         what = f"none of {', '.join(ALIGNMENT)} is a band that nine in ten scenes share"
-        raise DecisionError(what, f"{site.id}, {question.source}", "see the asset names in docs/providers.md")
+        raise DecisionError(what, f"{site.id}, {job.source}", "see the asset names in docs/providers.md")
     readings, refused, faults = list[Reading](), list[Rejection](), list[PixelError]()
     for done, scene in enumerate(scenes, 1):
         step(site.id, done, len(scenes), "scenes read")
@@ -215,30 +214,30 @@ def _readings(
         try:
             if scene.id in lost:
                 raise lost[scene.id]
-            readings.append(_reading(question, scene, bands, memory))
+            readings.append(_reading(job, scene, bands, memory))
         except PixelError as fault:
             faults.append(fault)
             refused.append(_refusal(scene, Reason.UNREADABLE, str(fault)))
     return readings, refused, tuple(faults)
 
 
-def _reading(question: Question, scene: Scene, bands: tuple[Band, ...], memory: Memory) -> Reading:
+def _reading(job: SiteJob, scene: Scene, bands: tuple[Band, ...], memory: ResultCache) -> Reading:
     """Raises PixelError where pixels that nothing is known of cannot be read."""
-    grid = question.site.grid
-    reading = Reading(scene, source_digest(scene, grid, bands), partial(_chips, question, scene, bands))
-    if not memory.knows(levels_mark(reading)):
+    grid = job.site.grid
+    reading = Reading(scene, source_digest(scene, grid, bands), partial(_chips, job, scene, bands))
+    if not memory.knows(levels_key(reading)):
         reading.chips()
-    elif question.chips is not None:
-        Store(question.chips).touch(scene, grid, bands)
+    elif job.chips is not None:
+        ChipCache(job.chips).touch(scene, grid, bands)
     return reading
 
 
-def _chips(question: Question, scene: Scene, bands: tuple[Band, ...]) -> tuple[Chip, ...]:
+def _chips(job: SiteJob, scene: Scene, bands: tuple[Band, ...]) -> tuple[Chip, ...]:
     """A scene's pixels; those from afar are kept, those of a local archive lie here already."""
-    grid = question.site.grid
-    if question.chips is None or "://" not in question.source:
+    grid = job.site.grid
+    if job.chips is None or "://" not in job.source:
         return read_chips(scene, grid, bands)
-    return Store(question.chips).chips(scene, grid, bands, lambda: read_chips(scene, grid, bands))
+    return ChipCache(job.chips).chips(scene, grid, bands, lambda: read_chips(scene, grid, bands))
 
 
 def common_bands(scenes: Sequence[Scene]) -> tuple[Band, ...]:
@@ -284,11 +283,11 @@ def _records(site: Site, refused: Sequence[Rejection], looks: Sequence[Look]) ->
     return tuple(sorted(rows, key=lambda row: (row.time, row.scene)))
 
 
-def _nothing_usable(question: Question, records: Sequence[SceneRecord], found: Found) -> tuple[str, str, str]:
-    where = f"{question.site.id}, {question.source}"
+def _nothing_usable(job: SiteJob, records: Sequence[SceneRecord], found: Found) -> tuple[str, str, str]:
+    where = f"{job.site.id}, {job.source}"
     if not records:
-        first = "the beginning" if question.start is None else f"{question.start:%Y-%m-%d}"
-        what = f"no scene found between {first} and {question.until:%Y-%m-%d}"
+        first = "the beginning" if job.start is None else f"{job.start:%Y-%m-%d}"
+        what = f"no scene found between {first} and {job.until:%Y-%m-%d}"
         return (
             what,
             where,
@@ -297,4 +296,4 @@ def _nothing_usable(question: Question, records: Sequence[SceneRecord], found: F
     reasons = [record.reason for record in records]
     common = max(sorted(set(reasons)), key=reasons.count)
     what = f"none of {len(records)} scenes can be used, most often: {common}"
-    return what, where, f"see `groundbreak scenes {question.site.id}`, or give a longer period"
+    return what, where, f"see `groundbreak scenes {job.site.id}`, or give a longer period"

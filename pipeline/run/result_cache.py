@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_info
 
-from pipeline.run.checked_files import Buffer, Files
+from pipeline.run.checked_files import Buffer, CheckedFiles
 
 FACTS = "facts.json"
 ALIGN = 64
@@ -39,7 +39,7 @@ class Packed:
 
 
 @dataclass(slots=True)
-class Memory:
+class ResultCache:
     """One site's; root None: nothing is remembered. To be closed after a judgement that went well."""
 
     root: Path | None
@@ -49,7 +49,7 @@ class Memory:
     fault: str = ""
 
     @classmethod
-    def of(cls, root: Path | None, expected_bytes: int) -> "Memory":
+    def of(cls, root: Path | None, expected_bytes: int) -> "ResultCache":
         """A site's, where the disk has room to spare for what it will hold; one that remembers nothing elsewhere."""
         if root is None:
             return cls(None)
@@ -59,7 +59,7 @@ class Memory:
         return cls(root if enough else None)
 
     def __post_init__(self) -> None:
-        body = None if self.root is None else Files(self.root).read(FACTS)
+        body = None if self.root is None else CheckedFiles(self.root).read(FACTS)
         if body is not None:
             self.known = json.loads(bytes(body))
 
@@ -95,7 +95,7 @@ class Memory:
         if self.root is None or self.fault:
             return
         try:
-            Files(self.root).write(mark, _parts(value))
+            CheckedFiles(self.root).write(mark, _parts(value))
             self.used.add(mark)
         except OSError as fault:
             self._give_up(fault)
@@ -105,7 +105,7 @@ class Memory:
         if self.root is None or self.fault:
             return
         try:
-            Files(self.root).write(FACTS, [json.dumps({**self.known, **self.asked}).encode()])
+            CheckedFiles(self.root).write(FACTS, [json.dumps({**self.known, **self.asked}).encode()])
         except OSError as fault:
             self._give_up(fault)
 
@@ -114,7 +114,7 @@ class Memory:
         if self.root is None or self.fault:
             return
         try:
-            Files(self.root).write(FACTS, [json.dumps(self.asked).encode()])
+            CheckedFiles(self.root).write(FACTS, [json.dumps(self.asked).encode()])
             for path in self.root.iterdir():
                 if path.name not in self.used and path.name != FACTS:
                     path.unlink()
@@ -132,11 +132,11 @@ class Memory:
 
 def read_packed(root: Path, mark: str) -> Packed | None:
     """A value with arrays out of a site's folder; None where there is none that is whole."""
-    body = Files(root).read(mark)
+    body = CheckedFiles(root).read(mark)
     return None if body is None else _unpacked(body)
 
 
-def mark_of(*facts: Any) -> str:
+def cache_key(*facts: Any) -> str:
     """Digest of the inputs of a cached value: JSON values, or values identified by their text."""
     return hashlib.sha256(json.dumps([code_digest(), *facts], default=str).encode()).hexdigest()[:40]
 

@@ -12,35 +12,35 @@ from pipeline.review.qgis_style import styles
 from pipeline.review.repair import repair
 from pipeline.review.schema import Styles
 from pipeline.review.standing import Standing, check_place, read_standing
-from pipeline.run.process_site import Question
+from pipeline.run.process_site import SiteJob
 from pipeline.run.retention import restore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Resumed:
-    """A question on the grid of its results, and what was done to them. error: why the site cannot be judged."""
+    """A job on the grid of its results, and what was done to them. error: why the site cannot be processed."""
 
-    question: Question
+    job: SiteJob
     notes: tuple[str, ...] = ()
     error: GroundbreakError | None = None
 
 
-def resume(question: Question, out: Path) -> Resumed:
+def resume(job: SiteJob, out: Path) -> Resumed:
     """Restore what is lost or damaged, keep the site's CRS, and refuse what would make less of its results.
 
     Raises ReviewError for results of another place and for a review file that cannot be used, UsageError for a run
     over a shorter period than that of the results.
     """
-    site, folder = question.site, Results(out).site(question.site.id)
+    site, folder = job.site, Results(out).site(job.site.id)
     notes = (*restore(out, site.id), *repair(folder.gpkg, _styles()))
     standing = read_standing(folder.gpkg)
     if standing is None:
-        return Resumed(question=question, notes=notes)
+        return Resumed(job=job, notes=notes)
     check_place(standing, site, folder.gpkg)
-    _check_period(question, standing)
+    _check_period(job, standing)
     if standing.crs and standing.crs != str(site.grid.crs):
         site = replace(site, grid=site_grid(site.aoi, crs=standing.crs))
-    return Resumed(question=replace(question, site=site), notes=notes)
+    return Resumed(job=replace(job, site=site), notes=notes)
 
 
 @cache
@@ -49,16 +49,16 @@ def _styles() -> Styles:
     return styles()
 
 
-def _check_period(question: Question, standing: Standing) -> None:
+def _check_period(job: SiteJob, standing: Standing) -> None:
     """A shorter history would withdraw alerts that it cannot show; verdicts with them."""
     mend = "write it into a folder of its own with --out"
     last, first = standing.last, standing.first
-    if last is not None and question.until < last:
-        what = f"already judged until {last:%Y-%m-%d}, later than {question.until:%Y-%m-%d}"
-        raise UsageError(what, question.site.id, mend)
-    if first is not None and question.start is not None and question.start > first:
-        what = f"its results begin with {first:%Y-%m-%d}, earlier than {question.start:%Y-%m-%d}"
-        raise UsageError(what, question.site.id, mend)
+    if last is not None and job.until < last:
+        what = f"already judged until {last:%Y-%m-%d}, later than {job.until:%Y-%m-%d}"
+        raise UsageError(what, job.site.id, mend)
+    if first is not None and job.start is not None and job.start > first:
+        what = f"its results begin with {first:%Y-%m-%d}, earlier than {job.start:%Y-%m-%d}"
+        raise UsageError(what, job.site.id, mend)
 
 
 def notes_of(*parts: Sequence[str]) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ WANTED = timedelta(days=10)
 _MEND = "free some disk space or fix the permissions: the next night tries again"
 
 
-def keep(out: Path, sites: Sequence[str], settings: Keep, now: datetime) -> tuple[GroundbreakError, ...]:
+def apply_retention(out: Path, sites: Sequence[str], settings: Keep, now: datetime) -> tuple[GroundbreakError, ...]:
     """Copy the review files that changed, drop old copies, chips, memories. Returns what failed; none of it harms."""
     faults: list[GroundbreakError] = []
     results = Results(out)
@@ -37,7 +37,7 @@ def keep(out: Path, sites: Sequence[str], settings: Keep, now: datetime) -> tupl
             back_up(results.site(site).gpkg, results.backups(site), settings.backups, now)
         except Exception as fault:  # noqa: BLE001  (the boundary of a site: what breaks it stops no other)
             faults.append(fault if isinstance(fault, GroundbreakError) else ReviewError(str(fault), site, _MEND))
-    for tidy, folder in ((prune, results.chips), (forget, results.caches)):
+    for tidy, folder in ((evict_chips, results.chips), (expire_caches, results.caches)):
         try:
             tidy(folder, settings, now)
         except GroundbreakError as fault:
@@ -57,16 +57,16 @@ def back_up(path: Path, folder: Path, count: int, now: datetime) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         for leftover in folder.glob("*.part*"):
             leftover.unlink()
-        held = copies(folder)
+        held = list_backups(folder)
         if not held or _content(path) != _content_or_none(held[0]):
             _copy(path, folder / f"{now:%Y%m%dT%H%M%SZ}.gpkg", after=held[0] if held else None)
-        for copy in copies(folder)[count:]:
+        for copy in list_backups(folder)[count:]:
             copy.unlink()
     except (OSError, sqlite3.Error) as fault:
         raise ReviewError(f"no copy could be made: {fault}", str(path), _MEND) from fault
 
 
-def copies(folder: Path) -> list[Path]:
+def list_backups(folder: Path) -> list[Path]:
     """The copies of a review file, newest first: each is given a later time than the one before it.
 
     Names have the time of the clock, which may have been wrong. Files of another name are not of this program: they are
@@ -84,7 +84,7 @@ def restore(out: Path, site: str) -> tuple[str, ...]:
     path, folder = Results(out).site(site).gpkg, Results(out).backups(site)
     if os.path.lexists(path) and not _is_empty(path):
         return ()
-    for copy in copies(folder):
+    for copy in list_backups(folder):
         if _content_or_none(copy) is None:
             continue
         try:
@@ -149,7 +149,7 @@ def _copy(path: Path, target: Path, after: Path | None) -> None:
     beside.replace(target)
 
 
-def prune(folder: Path, settings: Keep, now: datetime) -> None:
+def evict_chips(folder: Path, settings: Keep, now: datetime) -> None:
     """Remove chips that no night used for long, then, beyond the room there is, the longest unused.
 
     Raises ReviewError where they cannot be removed, and where those of the last nights alone need more room.
@@ -174,7 +174,7 @@ def prune(folder: Path, settings: Keep, now: datetime) -> None:
         raise ReviewError(what, str(folder), "raise keep.chips_gb: without them every night reads them again")
 
 
-def forget(folder: Path, settings: Keep, now: datetime) -> None:
+def expire_caches(folder: Path, settings: Keep, now: datetime) -> None:
     """Remove what is remembered of sites that no night judged for as long as a chip is kept: they are watched no more.
 
     Raises ReviewError where it cannot be removed.

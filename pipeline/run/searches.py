@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from pipeline.catalogue.fetch import RefusedError
 from pipeline.catalogue.scenes import Found
 from pipeline.model.errors import CatalogueError
-from pipeline.run.process_site import Question
+from pipeline.run.process_site import SiteJob
 
 HOST_THREADS = 4
 """Searches at once on one host: what the public providers answer without throttling."""
@@ -24,7 +24,7 @@ GATHER_SECONDS = 2.0
 _POLL_SECONDS = 0.2
 
 
-class PutOffError(CatalogueError):
+class PostponedError(CatalogueError):
     """A site that was not searched for, because its catalogue does not answer."""
 
     def __init__(self, host: str, site: str) -> None:
@@ -36,27 +36,27 @@ class PutOffError(CatalogueError):
 class Searched:
     """One site's search: what was found, or why nothing could be."""
 
-    question: Question
+    job: SiteJob
     found: Found | None = None
     error: Exception | None = None
 
 
-Search = Callable[[Question], Found]
+Search = Callable[[SiteJob], Found]
 
 
-def searched(questions: Sequence[Question], search: Search) -> Iterator[list[Searched]]:
-    """Every question once, in batches of those that are ready; what is slow or fails delays no other host's sites."""
+def search_sites(jobs: Sequence[SiteJob], search: Search) -> Iterator[list[Searched]]:
+    """Every job once, in batches of those that are ready; what is slow or fails delays no other host's sites."""
     results: queue.Queue[Searched] = queue.Queue()
     hosts: dict[str, _Host] = {}
-    for question in questions:
-        name = host_of(question.source)
-        hosts.setdefault(name, _Host(name, search, results)).waiting.append(question)
+    for job in jobs:
+        name = host_of(job.source)
+        hosts.setdefault(name, _Host(name, search, results)).waiting.append(job)
     for host in hosts.values():
         host.start()
-    left = {id(question) for question in questions}
+    left = {id(job) for job in jobs}
     while left:
-        batch = [each for each in _gathered(results, hosts, left) if id(each.question) in left]
-        left -= {id(each.question) for each in batch}
+        batch = [each for each in _gathered(results, hosts, left) if id(each.job) in left]
+        left -= {id(each.job) for each in batch}
         if batch:
             yield batch
 
@@ -83,14 +83,14 @@ def _gathered(results: "queue.Queue[Searched]", hosts: "dict[str, _Host]", left:
 
 @dataclass(slots=True, eq=False)
 class _Host:
-    """One server's searches. down: it has not answered; running: question -> when its search began."""
+    """One server's searches. down: it has not answered; running: job -> when its search began."""
 
     name: str
     search: Search
     results: "queue.Queue[Searched]"
-    waiting: deque[Question] = field(default_factory=deque)
-    put_off: list[Question] = field(default_factory=list)
-    running: dict[int, tuple[Question, float]] = field(default_factory=dict)
+    waiting: deque[SiteJob] = field(default_factory=deque)
+    put_off: list[SiteJob] = field(default_factory=list)
+    running: dict[int, tuple[SiteJob, float]] = field(default_factory=dict)
     silent: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -106,35 +106,34 @@ class _Host:
         """Searches that have taken too long; their threads are left to themselves."""
         with self.lock:
             late = [each for each, began in self.running.values() if time.monotonic() - began > SEARCH_SECONDS]
-            for question in late:
-                del self.running[id(question)]
+            for job in late:
+                del self.running[id(job)]
                 self.silent = max(self.silent, BROKEN_AFTER)
         what = f"the search was not done after {SEARCH_SECONDS:.0f} s"
         return [
-            Searched(question=each, error=CatalogueError(what, each.source, "the next night tries again"))
-            for each in late
+            Searched(job=each, error=CatalogueError(what, each.source, "the next night tries again")) for each in late
         ]
 
     def _work(self) -> None:
-        while (question := self._next()) is not None:
-            self._ask(question)
+        while (job := self._next()) is not None:
+            self._ask(job)
 
-    def _next(self) -> Question | None:
+    def _next(self) -> SiteJob | None:
         with self.lock:
             if self.silent >= BROKEN_AFTER:
                 self.put_off += self.waiting
                 self.waiting.clear()
             return self.waiting.popleft() if self.waiting else None
 
-    def _ask(self, question: Question) -> None:
+    def _ask(self, job: SiteJob) -> None:
         with self.lock:
-            self.running[id(question)] = (question, time.monotonic())
+            self.running[id(job)] = (job, time.monotonic())
         try:
-            answer = Searched(question=question, found=self.search(question))
+            answer = Searched(job=job, found=self.search(job))
         except Exception as error:  # noqa: BLE001  (it crosses a thread, and is raised or reported on the other side)
-            answer = Searched(question=question, error=error)
+            answer = Searched(job=job, error=error)
         with self.lock:
-            on_time = self.running.pop(id(question), None) is not None
+            on_time = self.running.pop(id(job), None) is not None
             if on_time:
                 self.silent = self.silent + 1 if _is_silence(answer.error) else 0
         if on_time:
@@ -147,11 +146,11 @@ class _Host:
         with self.lock:
             rest, self.put_off = self.put_off, []
             self.silent = 0
-        for number, question in enumerate(rest):
+        for number, job in enumerate(rest):
             if number and self.silent:
-                self.results.put(Searched(question=question, error=PutOffError(self.name, question.site.id)))
+                self.results.put(Searched(job=job, error=PostponedError(self.name, job.site.id)))
             else:
-                self._ask(question)
+                self._ask(job)
 
 
 def _is_silence(error: Exception | None) -> bool:

@@ -13,7 +13,7 @@ from pipeline.model.settings import Settings, override, parse
 from pipeline.model.site import Site
 from pipeline.review.layout import Results
 from pipeline.run.cells import is_wide
-from pipeline.run.process_site import Question
+from pipeline.run.process_site import SiteJob
 
 SETTINGS_FILE = Path("groundbreak.toml")
 """Settings that are read by default, in the working directory."""
@@ -88,7 +88,7 @@ def require_whole(site: Site) -> None:
         raise UsageError(what, site.id, "give it a part of the site as an AOI of its own, of up to 40 km2")
 
 
-def question(
+def site_job(
     site: Site,
     settings: Settings,
     *,
@@ -97,12 +97,12 @@ def question(
     end: str | None,
     scenes: Sequence[str] = (),
     out: Path | None = None,
-) -> Question:
+) -> SiteJob:
     """The work on one site. Flags have priority over the settings of the site, those over groundbreak.toml."""
     own = override(settings, site.settings, site.id)
-    begin = day(start, "--start") or site.start
+    begin = parse_day(start, "--start") or site.start
     # the only place where the clock is read for a decision: a run without --end judges what there is now
-    until = day(end, "--end", last=True) or site.end or datetime.now(UTC)
+    until = parse_day(end, "--end", last=True) or site.end or datetime.now(UTC)
     if begin is not None and begin >= until:
         raise UsageError(
             f"the period ends ({until:%Y-%m-%d}) before it begins ({begin:%Y-%m-%d})", site.id, "swap --start and --end"
@@ -112,7 +112,7 @@ def question(
         check_reach(site, settings)
     if "://" not in source:
         _check_exists(source)
-    return Question(
+    return SiteJob(
         site=site, source=source, collection=site.collection, start=begin, until=until, settings=own,
         extra_scenes=tuple(scenes), chips=None if out is None else Results(out).chips,
         memory=None if out is None else Results(out).cache(site.id),
@@ -128,7 +128,7 @@ def _check_exists(source: str) -> None:
         raise UsageError(f"no such catalogue: {fault.strerror}", source, fix) from fault
 
 
-def day(text: str | None, flag: str, *, last: bool = False) -> datetime | None:
+def parse_day(text: str | None, flag: str, *, last: bool = False) -> datetime | None:
     """A day or a time as UTC; a plain day given as the end includes its last second. Raises UsageError."""
     if text is None:
         return None

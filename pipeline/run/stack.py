@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.model.errors import DecisionError, UsageError
+from pipeline.model.progress import Progress
 from pipeline.review.stack import INSTALL, looks_dataset
-from pipeline.run.looks import Progress
-from pipeline.run.process_site import Built, Question, build_looks
+from pipeline.run.process_site import SiteJob, SiteLooks, build_looks
 from pipeline.run.result_cache import read_packed
 from pipeline.run.selection import require_whole
 
@@ -20,26 +20,26 @@ if TYPE_CHECKING:
 Chunks = Mapping[str, int]
 
 
-def open_stack(question: Question, step: Progress, chunks: Chunks | None = None) -> "xarray.Dataset":
+def open_stack(job: SiteJob, step: Progress, chunks: Chunks | None = None) -> "xarray.Dataset":
     """The corrected looks of a site.
 
     chunks: sizes by dimension; then reflectance is a Dask array whose looks are read from the cache when they are
             needed. None = all in memory.
     Raises UsageError for a site that is processed in cells, DecisionError where no look can be used.
     """
-    require_whole(question.site)
-    built = build_looks(question, step)
+    require_whole(job.site)
+    built = build_looks(job, step)
     provenance = {
-        "catalogue": question.source,
-        "collection": question.collection or question.settings.search.collection,
+        "catalogue": job.source,
+        "collection": job.collection or job.settings.search.collection,
         "warnings": "\n".join(str(fault) for fault in built.faults),
     }
     lazy = None if chunks is None else _lazy(built)
-    dataset = looks_dataset(built.site, built.looks, built.records, question.settings, provenance, lazy)
+    dataset = looks_dataset(built.site, built.looks, built.records, job.settings, provenance, lazy)
     return dataset if chunks is None else dataset.chunk(dict(chunks))
 
 
-def _lazy(built: Built) -> Any:
+def _lazy(built: SiteLooks) -> Any:
     """Reflectance as one Dask task a look; in memory where the cache has no room for the looks."""
     try:
         import dask.array

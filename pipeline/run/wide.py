@@ -19,13 +19,13 @@ from pipeline.decide.seams import CellAlert, joined
 from pipeline.model.alert import Alert, Evidence
 from pipeline.model.errors import DecisionError, ReviewError
 from pipeline.model.imagery import Alignment, Look, Reason, Rejection, Scene, SceneRecord, Why
+from pipeline.model.progress import Progress, no_progress
 from pipeline.review.mosaic import Mosaic, thumbnail
 from pipeline.review.publish import Wide
 from pipeline.review.rasters import picture_order
-from pipeline.run.cells import CellAnswer, cell_questions, judge_cell
-from pipeline.run.looks import Progress
-from pipeline.run.process_site import Judged, Question, common_bands, quiet, refusal_record, scenes_of
-from pipeline.run.workers import Told, answers
+from pipeline.run.cells import CellResult, cell_jobs, process_cell
+from pipeline.run.process_site import SiteJob, SiteResult, common_bands, find_scenes, refusal_record
+from pipeline.run.workers import JobResults, run_jobs
 
 SCRATCH = "wide-"
 CACHE_BYTES = 256_000_000
@@ -34,9 +34,9 @@ machine has."""
 
 
 @contextmanager
-def judged_wide(
-    question: Question, room: Path, workers: int, scheduler: str | None, step: Progress
-) -> Iterator[tuple[Judged, Wide]]:
+def process_wide(
+    job: SiteJob, room: Path, workers: int, scheduler: str | None, step: Progress
+) -> Iterator[tuple[SiteResult, Wide]]:
     """The answer about a wide site, and what of it lies on disk, in `room`, as long as the context lasts.
 
     A cell that cannot be judged is said, and is a hole in the score. Raises DecisionError where none can.
@@ -47,17 +47,17 @@ def judged_wide(
     folder = Path(mkdtemp(prefix=SCRATCH, dir=room))
     try:
         with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES):
-            yield _told(question, folder, workers, scheduler, step)
+            yield _told(job, folder, workers, scheduler, step)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _told(question: Question, folder: Path, workers: int, scheduler: str | None, step: Progress) -> tuple[Judged, Wide]:
-    found = scenes_of(question)
-    asked = tuple(cell_questions(question, found))
-    told = answers(judge_cell, asked, workers, scheduler, quiet)
-    gathered = _gather(question, found, asked, told, folder, step)
-    return _judged(question, found, gathered, len(asked)), Wide(mosaic=gathered.mosaic, looks_of=gathered.looks_of)
+def _told(job: SiteJob, folder: Path, workers: int, scheduler: str | None, step: Progress) -> tuple[SiteResult, Wide]:
+    found = find_scenes(job)
+    asked = tuple(cell_jobs(job, found))
+    told = run_jobs(process_cell, asked, workers, scheduler, no_progress)
+    gathered = _gather(job, found, asked, told, folder, step)
+    return _judged(job, found, gathered, len(asked)), Wide(mosaic=gathered.mosaic, looks_of=gathered.looks_of)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -70,12 +70,12 @@ class _Gathered:
     mosaic: Mosaic
     folder: Path
     most: int
-    cells: list[CellAnswer] = field(default_factory=list)
+    cells: list[CellResult] = field(default_factory=list)
     blind: list[DecisionError] = field(default_factory=list)
     pictured: dict[bytes, str] = field(default_factory=dict)
     _sure: list[tuple[float, str]] = field(default_factory=list)
 
-    def add(self, cell: CellAnswer) -> None:
+    def add(self, cell: CellResult) -> None:
         """Put the pixels on disk, keep the rest. Raises ReviewError where the disk takes no more."""
         try:
             self.mosaic.add(cell.piece)
@@ -119,11 +119,11 @@ class _Gathered:
 
 
 def _gather(
-    question: Question, found: Found, asked: Sequence[Question], told: Told[CellAnswer], folder: Path, step: Progress
+    job: SiteJob, found: Found, asked: Sequence[SiteJob], told: JobResults[CellResult], folder: Path, step: Progress
 ) -> _Gathered:
-    site = question.site
+    site = job.site
     # a change on a corner is reported by four cells
-    most = 4 * question.settings.review.max_timelines
+    most = 4 * job.settings.review.max_timelines
     with Mosaic(folder, site.grid, common_bands(found.scenes)) as mosaic:
         gathered = _Gathered(mosaic=mosaic, folder=folder, most=most)
         for done, (_, answer) in enumerate(told, 1):
@@ -137,7 +137,7 @@ def _gather(
     return gathered
 
 
-def _judged(question: Question, found: Found, gathered: _Gathered, asked: int) -> Judged:
+def _judged(job: SiteJob, found: Found, gathered: _Gathered, asked: int) -> SiteResult:
     cells, alerts = gathered.cells, gathered.alerts()
     kept = {alert.id for alert in alerts}
     before, after = (_commonest([getattr(cell, name) for cell in cells]) for name in ("before", "after"))
@@ -147,7 +147,7 @@ def _judged(question: Question, found: Found, gathered: _Gathered, asked: int) -
     observed = {(each.change_id, each.scene): each for cell in cells for each in cell.decision.observations}
     decision = replace(
         cells[0].decision,
-        site=question.site.id,
+        site=job.site.id,
         alerts=alerts,
         observations=tuple(each for each in observed.values() if each.change_id in kept),
         evidence=Evidence(grid=small, score=odds[0], since=np.full(odds[0].shape, -1, np.int16)),
@@ -157,8 +157,8 @@ def _judged(question: Question, found: Found, gathered: _Gathered, asked: int) -
     )
     records = merged_records(found, cells)
     faults = {str(fault): fault for cell in cells for fault in cell.faults}.values()
-    return Judged(
-        site=question.site, decision=decision, looks=tuple(shown), records=records, faults=(*found.faults, *faults)
+    return SiteResult(
+        site=job.site, decision=decision, looks=tuple(shown), records=records, faults=(*found.faults, *faults)
     )
 
 
@@ -193,7 +193,7 @@ def _thumbnail(scene: Scene, path: Path, mosaic: Mosaic) -> Look:
     )
 
 
-def merged_records(found: Found, cells: Sequence[CellAnswer]) -> tuple[SceneRecord, ...]:
+def merged_records(found: Found, cells: Sequence[CellResult]) -> tuple[SceneRecord, ...]:
     """What became of each scene in the whole: used where any cell used it, its clear share that of the whole AOI.
 
     A scene that only cells without an answer saw is refused for their too short history.

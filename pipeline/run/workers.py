@@ -1,6 +1,6 @@
-"""Who judges the sites: this process, a pool of processes, or the workers of an existing Dask cluster.
+"""Run the jobs of sites: in this process, in a pool of processes, or on the workers of an existing Dask cluster.
 
-The task is the same plain function of a picklable question everywhere, so the answer is too. Nothing is written by
+The task is the same plain function of a picklable job everywhere, so the result is the same. Nothing is written by
 a worker but chips, which any of them may write; ledger and review files are the coordinator's.
 """
 
@@ -15,46 +15,46 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pipeline.model.errors import DecisionError, UsageError
-from pipeline.run.looks import Progress
-from pipeline.run.process_site import Question, quiet
+from pipeline.model.progress import Progress, no_progress
+from pipeline.run.process_site import SiteJob
 
 CONNECT_SECONDS = 20
 A = TypeVar("A")
-Task = Callable[[Question, Progress], A]
-"""A plain function of a question, found by its name in every process."""
-Told = Iterator[tuple[Question, Callable[[], A]]]
-"""Questions, each with what gives the answer, waiting for it where need be; it raises what the task raised,
-and DecisionError where the process that was at it was killed."""
+Task = Callable[[SiteJob, Progress], A]
+"""A plain function of a job, found by its name in every process."""
+JobResults = Iterator[tuple[SiteJob, Callable[[], A]]]
+"""Jobs, each with a function that waits for the result of its task. It raises what the task raised, and DecisionError
+where the process of the task was killed."""
 
 
-def answers(
-    task: Task[A], questions: Sequence[Question], workers: int, scheduler: str | None, step: Progress
-) -> Told[A]:
-    """Every question with the task's answer, in the order given.
+def run_jobs(
+    task: Task[A], jobs: Sequence[SiteJob], workers: int, scheduler: str | None, step: Progress
+) -> JobResults[A]:
+    """Every job with the result of the task, in the order given.
 
     Raises UsageError where the scheduler cannot be reached, or the `dask` extra is missing.
     """
     if scheduler is not None:
-        yield from _by_cluster(task, questions, scheduler, step)
-    elif workers == 1 or len(questions) <= 1:
-        yield from ((question, partial(task, question, step)) for question in questions)
+        yield from _by_cluster(task, jobs, scheduler, step)
+    elif workers == 1 or len(jobs) <= 1:
+        yield from ((job, partial(task, job, step)) for job in jobs)
     else:
-        yield from _by_pool(task, questions, workers, step)
+        yield from _by_pool(task, jobs, workers, step)
 
 
-def _by_pool(task: Task[A], questions: Sequence[Question], workers: int, step: Progress) -> Told[A]:
-    """One question more than there are workers is out at a time: an answer that waits holds a whole stack."""
-    workers = min(workers, len(questions))
+def _by_pool(task: Task[A], jobs: Sequence[SiteJob], workers: int, step: Progress) -> JobResults[A]:
+    """One job more than there are workers is submitted at a time: a result that waits holds a whole stack."""
+    workers = min(workers, len(jobs))
     pool = _Pool(workers)
     try:
-        out = deque((question, pool.submit(task, question)) for question in questions[: workers + 1])
-        for done in range(1, len(questions) + 1):
-            question, future = out.popleft()
-            yield question, partial(_taken, future, task, question)
+        out = deque((job, pool.submit(task, job)) for job in jobs[: workers + 1])
+        for done in range(1, len(jobs) + 1):
+            job, future = out.popleft()
+            yield job, partial(_taken, future, task, job)
             del future
-            for following in questions[workers + done : workers + done + 1]:
+            for following in jobs[workers + done : workers + done + 1]:
                 out.append((following, pool.submit(task, following)))
-            step("all sites", done, len(questions), "sites judged")
+            step("all sites", done, len(jobs), "sites judged")
     finally:
         pool.processes.shutdown()
 
@@ -66,56 +66,56 @@ class _Pool:
         self._workers = workers
         self.processes = self._started()
 
-    def submit(self, task: Task[A], question: Question) -> Future[A]:
+    def submit(self, task: Task[A], job: SiteJob) -> Future[A]:
         try:
-            return self.processes.submit(task, question, quiet)
+            return self.processes.submit(task, job, no_progress)
         except BrokenProcessPool:
             self.processes.shutdown()
             self.processes = self._started()
-            return self.processes.submit(task, question, quiet)
+            return self.processes.submit(task, job, no_progress)
 
     def _started(self) -> ProcessPoolExecutor:
         return ProcessPoolExecutor(self._workers, mp_context=get_context("spawn"))
 
 
-def _taken(future: Future[A], task: Task[A], question: Question) -> A:
+def _taken(future: Future[A], task: Task[A], job: SiteJob) -> A:
     """The answer. A process that was killed takes those beside it along: each is asked once more, by itself."""
     try:
         return future.result()
     except BrokenProcessPool:
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
             try:
-                return alone.submit(task, question, quiet).result()
+                return alone.submit(task, job, no_progress).result()
             except BrokenProcessPool as fault:
                 what = "the process that judges it was killed, twice: by the system for want of memory, most likely"
-                raise DecisionError(what, question.site.id, "use fewer --workers, or more memory") from fault
+                raise DecisionError(what, job.site.id, "use fewer --workers, or more memory") from fault
 
 
-def _by_cluster(task: Task[A], questions: Sequence[Question], address: str, step: Progress) -> Told[A]:
+def _by_cluster(task: Task[A], jobs: Sequence[SiteJob], address: str, step: Progress) -> JobResults[A]:
     client = _connect(address)
     try:
         # a worker that dies takes its task with it; the scheduler gives it to another
-        running = [(each, client.submit(task, _anywhere(each), quiet, pure=False)) for each in questions]
-        for done, (question, future) in enumerate(running, 1):
-            yield question, future.result
+        running = [(each, client.submit(task, _anywhere(each), no_progress, pure=False)) for each in jobs]
+        for done, (job, future) in enumerate(running, 1):
+            yield job, future.result
             future.release()
             step("all sites", done, len(running), "sites judged")
     finally:
         client.close()
 
 
-def _anywhere(question: Question) -> Question:
-    """The same question for a process that works in another folder of the same file system."""
+def _anywhere(job: SiteJob) -> SiteJob:
+    """The same job for a process that works in another folder of the same file system."""
 
     def absolute(reference: str) -> str:
         return str(Path(reference).resolve()) if "://" not in reference and Path(reference).exists() else reference
 
     return replace(
-        question,
-        source=absolute(question.source),
-        extra_scenes=tuple(map(absolute, question.extra_scenes)),
-        chips=question.chips and question.chips.resolve(),
-        memory=question.memory and question.memory.resolve(),
+        job,
+        source=absolute(job.source),
+        extra_scenes=tuple(map(absolute, job.extra_scenes)),
+        chips=job.chips and job.chips.resolve(),
+        memory=job.memory and job.memory.resolve(),
     )
 
 

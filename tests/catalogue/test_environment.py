@@ -18,7 +18,7 @@ from pipeline.catalogue.environment import check_certificates, share_network_set
 from pipeline.catalogue.fetch import RefusedError, get_json
 from pipeline.catalogue.rasters import open_raster
 from pipeline.model.errors import UsageError
-from pipeline.run.doctor import Health, checks
+from pipeline.run.doctor import Health, run_checks
 from pipeline.study.catalogue_writer import write_cog
 from tests import world
 from tests.catalogue.tiles import TILE10, ramp
@@ -86,7 +86,9 @@ def test_one_variable_serves_search_pixels_and_doctor(
     (tmp_path / "groundbreak.toml").write_text(f'[search]\ncatalog = "{url}/catalog.json"\n')
 
     def said() -> dict[str, tuple[Health, str]]:
-        every = checks(tmp_path / "out", tmp_path / "groundbreak.toml", tmp_path / "none.geojson", datetime.now(UTC))
+        every = run_checks(
+            tmp_path / "out", tmp_path / "groundbreak.toml", tmp_path / "none.geojson", datetime.now(UTC)
+        )
         return {check.name: (check.health, check.found + check.mend) for check in every}
 
     with pytest.raises(RefusedError, match="SSL_CERT_FILE"):
@@ -111,7 +113,7 @@ def test_a_proxy_is_set_once_and_its_password_is_not_shown(tmp_path: Path, monke
     assert given["https_proxy"] == given["HTTPS_PROXY"] and given["NO_PROXY"] == "localhost"
     for name, value in given.items():
         monkeypatch.setenv(name, value)
-    every = checks(tmp_path / "out", tmp_path / "none.toml", tmp_path / "none.geojson", datetime.now(UTC))
+    every = run_checks(tmp_path / "out", tmp_path / "none.toml", tmp_path / "none.geojson", datetime.now(UTC))
     found = next(check.found for check in every if check.name == "certificates")
     assert "proxy.example.org" in found and "s3cret" not in found
 

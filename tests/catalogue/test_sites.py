@@ -16,9 +16,9 @@ from shapely.geometry import MultiPolygon, box, mapping
 
 from pipeline.catalogue import hrefs
 from pipeline.catalogue.sites import SitesRead, read_sites
-from pipeline.cli.asking import question
 from pipeline.model.errors import SiteError
 from pipeline.model.settings import Settings, override
+from pipeline.run.selection import site_job
 from tests import world
 
 
@@ -253,11 +253,11 @@ def test_a_name_that_leads_inside_the_network_is_not_asked(tmp_path: Path, monke
     try:
         (site,) = read(tmp_path, world.feature("https://inside.example.org/")).sites
         with pytest.raises(SiteError, match="on this machine or its network"):
-            question(site, Settings(), catalog=None, start=None, end=None)
+            site_job(site, Settings(), catalog=None, start=None, end=None)
         with pytest.raises(SiteError):
-            question(site, Settings(), catalog=site.catalog, start=None, end=None)
+            site_job(site, Settings(), catalog=site.catalog, start=None, end=None)
         trusting = override(Settings(), {"search.catalog": "https://inside.example.org/v1"}, "test")
-        assert question(site, trusting, catalog=None, start=None, end=None).source == site.catalog
+        assert site_job(site, trusting, catalog=None, start=None, end=None).source == site.catalog
     finally:
         hrefs.leads_inside.cache_clear()
 

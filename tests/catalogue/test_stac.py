@@ -16,12 +16,12 @@ import requests
 from pipeline.catalogue import fetch, paging, transport
 from pipeline.catalogue.pixels import read_chips
 from pipeline.catalogue.scenes import Found, find, find_named
-from pipeline.cli.asking import question
 from pipeline.model.bands import Band
 from pipeline.model.errors import CatalogueError
 from pipeline.model.imagery import Reason
 from pipeline.model.settings import Settings, override
-from pipeline.run.process_site import scenes_of
+from pipeline.run.process_site import find_scenes
+from pipeline.run.selection import site_job
 from pipeline.study.catalogue_writer import write_catalogue, write_item
 from tests.catalogue.test_static import END, site
 from tests.catalogue.test_untrusted import answering
@@ -220,8 +220,8 @@ def test_only_an_api_is_asked_for_the_collection_of_the_settings(archive: Path) 
     here = replace(site(), start=datetime(2024, 3, 10, tzinfo=UTC))
 
     def asked(source: str, settings: Settings) -> list[str]:
-        wanted = question(here, settings, catalog=source, start=None, end=None)
-        return ids(scenes_of(wanted))
+        wanted = site_job(here, settings, catalog=source, start=None, end=None)
+        return ids(find_scenes(wanted))
 
     with stac_api.serve(features(archive)) as api, range_server.serve(archive) as files:
         assert asked(api.url, ours) == asked(f"{files.url}/ok/catalog.json", theirs) == ALL[9:]

@@ -18,8 +18,8 @@ from pipeline.model.settings import Settings
 from pipeline.review.folder import Folder
 from pipeline.review.geoblob import encode, register
 from pipeline.review.gpkg import survey_rows
-from pipeline.run.outputs import measure
-from pipeline.run.process_site import Question
+from pipeline.run.outputs import measure_outputs
+from pipeline.run.process_site import SiteJob
 from pipeline.run.resume import resume
 from tests import world
 from tests.cli.conftest import Command, Outcome
@@ -56,7 +56,7 @@ def night(command: Command, sites: Path) -> Any:
 
 
 def outputs() -> dict[str, str]:
-    return {name: each.digest for name, each in measure(Folder(PLACE)).items()}
+    return {name: each.digest for name, each in measure_outputs(Folder(PLACE)).items()}
 
 
 DAMAGES = {
@@ -258,11 +258,11 @@ def test_an_aoi_whose_centroid_crosses_a_zone_line_keeps_the_zone_of_its_results
         db.execute("UPDATE aoi SET geom = ?", [encode(shape, 32651)])
         for table in ("gpkg_contents", "gpkg_geometry_columns"):
             db.execute(f"UPDATE {table} SET srs_id = 32651 WHERE table_name = 'aoi'")
-    question = Question(
+    job = SiteJob(
         site=site, source="none", collection=None, start=None, until=datetime(2026, 1, 1, tzinfo=UTC),
         settings=Settings(),
     )  # fmt: skip
-    grid = resume(question, tmp_path).question.site.grid
+    grid = resume(job, tmp_path).job.site.grid
     assert str(site.grid.crs) == "EPSG:32652" and str(grid.crs) == "EPSG:32651"
     (row,) = survey_rows(path).rows
     assert shape.intersects(row.outline)

@@ -16,9 +16,10 @@ from pipeline.decide.alerts import decide_site
 from pipeline.evaluation.reviewed import read_truth
 from pipeline.model.alert import Decision, Status
 from pipeline.model.imagery import Chip, Look, Raster
+from pipeline.model.progress import no_progress
 from pipeline.model.settings import Settings
 from pipeline.run.looks import correct_chips
-from pipeline.run.process_site import Question, quiet, read_all, scenes_of, with_scenes
+from pipeline.run.process_site import SiteJob, find_scenes, read_all, with_scenes
 
 AOIS = Path(__file__).resolve().parents[2] / "aois"
 DECEIVING = (
@@ -35,17 +36,17 @@ Read = list[tuple[Chip, ...]]
 
 
 @pytest.fixture(scope="module")
-def judged() -> Mapping[str, tuple[Question, Read, tuple[Look, ...], Decision]]:
+def judged() -> Mapping[str, tuple[SiteJob, Read, tuple[Look, ...], Decision]]:
     found = {}
     sites = read_sites((AOIS / "demo.geojson", AOIS / "demo" / "simulated" / "sites.geojson")).sites
     for site in (each for each in sites if each.id in (FOREST, INJECTED, QUIET)):
         until = UNTIL.get(site.id, datetime(2030, 1, 1, tzinfo=UTC))
         wanted = with_scenes(
-            Question(site=site, source=str(site.catalog), collection=None, start=None, until=until, settings=Settings())
+            SiteJob(site=site, source=str(site.catalog), collection=None, start=None, until=until, settings=Settings())
         )
         site = wanted.site
-        read, _, _ = read_all(wanted, scenes_of(wanted).scenes, quiet)
-        looks, _ = correct_chips(site, read, wanted.settings, quiet)
+        read, _, _ = read_all(wanted, find_scenes(wanted).scenes, no_progress)
+        looks, _ = correct_chips(site, read, wanted.settings, no_progress)
         found[site.id] = (wanted, read, looks, decide_site(site, looks, wanted.settings))
     return found
 
@@ -119,7 +120,7 @@ def test_an_unchanged_twin_adds_no_polygon(judged: Mapping, site: str) -> None:
     chips = next(chips for chips in read if chips[0].scene.id == clearest.scene.id)
     later = looks[-1].time + timedelta(days=5)
     twin = tuple(_twin(chip, later, seed) for seed, chip in enumerate(chips))
-    more, _ = correct_chips(wanted.site, [*read, twin], wanted.settings, quiet)
+    more, _ = correct_chips(wanted.site, [*read, twin], wanted.settings, no_progress)
     assert any(look.time == later for look in more)
     known = {alert.outline.representative_point().wkb for alert in decision.alerts}
     again = decide_site(wanted.site, more, wanted.settings)

@@ -10,8 +10,8 @@ import pytest
 
 from pipeline.catalogue.scenes import Found
 from pipeline.run import nightly
-from pipeline.run.lock import alone
-from pipeline.run.process_site import Question
+from pipeline.run.lock import output_lock
+from pipeline.run.process_site import SiteJob
 from tests import world
 from tests.cli.conftest import Command
 from tests.run.servers import webhook
@@ -88,7 +88,7 @@ def test_a_damaged_ledger_is_set_aside_and_built_again(command: Command, sites: 
 
 
 def test_two_runs_over_one_folder_do_not_meet(command: Command, sites: Path, tmp_path: Path) -> None:
-    with alone(tmp_path / "out"):
+    with output_lock(tmp_path / "out"):
         done = command("nightly", "--sites", sites)
     assert done.code == 3 and "another run" in done.errors[0]
 
@@ -132,10 +132,10 @@ def test_what_nobody_foresaw_at_one_site_stops_no_other(
     ]
     sites = world.write_sites(tmp_path / "sites.geojson", places)
 
-    def scenes_of(question: Question) -> Found:
-        if question.site.id == "a":
+    def scenes_of(job: SiteJob) -> Found:
+        if job.site.id == "a":
             raise ZeroDivisionError("of nothing")
-        return known(question)
+        return known(job)
 
     known = nightly.scenes_of
     monkeypatch.setattr(nightly, "scenes_of", scenes_of)

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.catalogue.fetch import RefusedError
 from pipeline.run import nightly
-from pipeline.run.process_site import Question
+from pipeline.run.process_site import SiteJob
 from tests import world
 from tests.cli.conftest import Command, Outcome
 from tests.run.servers import mail_server, webhook
@@ -33,8 +33,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Searches that find nothing new, for nights in which only the bookkeeping counts."""
     from pipeline.catalogue.scenes import Found
 
-    def scenes_of(question: Question) -> Found:
-        if question.site.id == "bad":
+    def scenes_of(job: SiteJob) -> Found:
+        if job.site.id == "bad":
             raise RefusedError("no answer: refused", "https://x.invalid", "try again later")
         return Found(scenes=(), rejections=(), faults=())
 
@@ -105,7 +105,7 @@ def test_lines_have_time_level_and_run_and_a_last_one_has_the_sums(command: Comm
 def test_errors_name_their_site_and_equal_ones_are_one_line(
     command: Command, many: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def scenes_of(question: Question) -> None:
+    def scenes_of(job: SiteJob) -> None:
         raise RefusedError("the server answers 400", "https://x.invalid", "ask otherwise", 400)
 
     monkeypatch.setattr(nightly, "scenes_of", scenes_of)

@@ -22,8 +22,8 @@ from pipeline.catalogue.scenes import Found
 from pipeline.model.errors import CatalogueError
 from pipeline.model.settings import Settings
 from pipeline.run import searches
-from pipeline.run.process_site import Question
-from pipeline.run.searches import PutOffError, searched
+from pipeline.run.process_site import SiteJob
+from pipeline.run.searches import PostponedError, search_sites
 from tests import world
 from tests.cli.conftest import Command
 from tests.review import made
@@ -32,11 +32,11 @@ NOTHING = Found(scenes=(), rejections=(), faults=())
 RUN = "import sys; from pipeline.cli.main import run; run(sys.argv[1:])"
 
 
-def question(number: int, host: str) -> Question:
+def job(number: int, host: str) -> SiteJob:
     site = replace(made.site(), id=f"{host}-{number}")
     until = datetime(2024, 1, 1, tzinfo=UTC)
     source = f"https://{host}.invalid/v1"
-    return Question(site=site, source=source, collection=None, start=None, until=until, settings=Settings())
+    return SiteJob(site=site, source=source, collection=None, start=None, until=until, settings=Settings())
 
 
 def refused() -> RefusedError:
@@ -46,42 +46,44 @@ def refused() -> RefusedError:
 def test_a_silent_host_is_left_alone_after_two_searches_and_tried_once_at_the_end() -> None:
     asked: list[str] = []
 
-    def search(each: Question) -> Found:
+    def search(each: SiteJob) -> Found:
         asked.append(each.site.id)
         if each.site.id.startswith("dead"):
             time.sleep(0.05)
             raise refused()
         return NOTHING
 
-    questions = [*(question(n, "dead") for n in range(100)), *(question(n, "well") for n in range(20))]
-    answers = [each for batch in searched(questions, search) for each in batch]
-    assert len(answers) == 120 and len({each.question.site.id for each in answers}) == 120
-    dead = [each for each in answers if each.question.site.id.startswith("dead")]
+    jobs = [*(job(n, "dead") for n in range(100)), *(job(n, "well") for n in range(20))]
+    answers = [each for batch in search_sites(jobs, search) for each in batch]
+    assert len(answers) == 120 and len({each.job.site.id for each in answers}) == 120
+    dead = [each for each in answers if each.job.site.id.startswith("dead")]
     assert sum(each.found is not None for each in answers) == 20
-    assert sum(isinstance(each.error, PutOffError) for each in dead) == 100 - sum(a.startswith("dead") for a in asked)
+    assert sum(isinstance(each.error, PostponedError) for each in dead) == 100 - sum(
+        a.startswith("dead") for a in asked
+    )
     assert sum(each.startswith("dead") for each in asked) <= searches.HOST_THREADS + searches.BROKEN_AFTER + 1
 
 
 def test_a_host_that_answers_again_is_searched_to_the_end() -> None:
     until = time.monotonic() + 0.4
 
-    def search(each: Question) -> Found:
+    def search(each: SiteJob) -> Found:
         if time.monotonic() < until:
             time.sleep(0.1)
             raise refused()
         return NOTHING
 
-    answers = [each for batch in searched([question(n, "late") for n in range(30)], search) for each in batch]
+    answers = [each for batch in search_sites([job(n, "late") for n in range(30)], search) for each in batch]
     assert len(answers) == 30
     failed = sum(each.error is not None for each in answers)
     assert failed <= 3 * searches.HOST_THREADS or failed == 30 - sum(each.found is not None for each in answers)
 
 
 def test_an_answer_that_refuses_one_search_says_nothing_of_the_host() -> None:
-    def search(each: Question) -> Found:
+    def search(each: SiteJob) -> Found:
         raise RefusedError("the server answers 400", "there", "ask otherwise", 400)
 
-    answers = [each for batch in searched([question(n, "picky") for n in range(9)], search) for each in batch]
+    answers = [each for batch in search_sites([job(n, "picky") for n in range(9)], search) for each in batch]
     assert [type(each.error) for each in answers] == [RefusedError] * 9
 
 
@@ -90,16 +92,16 @@ def test_a_search_without_end_fails_alone_and_delays_nobody(monkeypatch: pytest.
     monkeypatch.setattr(searches, "GATHER_SECONDS", 0.1)
     hold = threading.Event()
 
-    def search(each: Question) -> Found:
+    def search(each: SiteJob) -> Found:
         if each.site.id.startswith("slow"):
             hold.wait(20)
         return NOTHING
 
     began = time.monotonic()
-    batches = list(searched([question(0, "slow"), *(question(n, "well") for n in range(5))], search))
+    batches = list(search_sites([job(0, "slow"), *(job(n, "well") for n in range(5))], search))
     hold.set()
     assert time.monotonic() - began < 5
-    assert {each.question.site.id for each in batches[0]} == {f"well-{n}" for n in range(5)}
+    assert {each.job.site.id for each in batches[0]} == {f"well-{n}" for n in range(5)}
     (late,) = batches[-1]
     assert isinstance(late.error, CatalogueError) and "not done after" in str(late.error)
 

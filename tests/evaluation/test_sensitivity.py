@@ -11,38 +11,37 @@ from pipeline.catalogue.sites import read_sites
 from pipeline.evaluation.sensitivity import Share, Trial, drawn, plan, run_round, sentence, within
 from pipeline.model.errors import DecisionError
 from pipeline.model.imagery import Chip, Look
+from pipeline.model.progress import no_progress
 from pipeline.model.settings import Settings
 from pipeline.run.looks import correct_chips
-from pipeline.run.process_site import Question, quiet, read_all, scenes_of, with_scenes
+from pipeline.run.process_site import SiteJob, find_scenes, read_all, with_scenes
 from tests import world
 from tests.cli.conftest import Command, command  # noqa: F401  (a fixture)
 
 
 @pytest.fixture(scope="module")
-def wanted(tmp_path_factory: pytest.TempPathFactory) -> Question:
+def wanted(tmp_path_factory: pytest.TempPathFactory) -> SiteJob:
     folder = tmp_path_factory.mktemp("sensitivity")
     world.catalogue(folder / "catalogue", dates=16, built_from=None)
     file = world.write_sites(folder / "sites.geojson", [world.feature("catalogue/catalog.json")])
     site = read_sites((file,)).sites[0]
     source = str(folder / "catalogue" / "catalog.json")
     until = datetime(2021, 1, 1, tzinfo=UTC)
-    return with_scenes(
-        Question(site=site, source=source, collection=None, start=None, until=until, settings=Settings())
-    )
+    return with_scenes(SiteJob(site=site, source=source, collection=None, start=None, until=until, settings=Settings()))
 
 
 @pytest.fixture(scope="module")
-def read(wanted: Question) -> list[tuple[Chip, ...]]:
-    return read_all(wanted, scenes_of(wanted).scenes, quiet)[0]
+def read(wanted: SiteJob) -> list[tuple[Chip, ...]]:
+    return read_all(wanted, find_scenes(wanted).scenes, no_progress)[0]
 
 
 @pytest.fixture(scope="module")
-def looks(wanted: Question, read: list[tuple[Chip, ...]]) -> tuple[Look, ...]:
-    return correct_chips(wanted.site, read, wanted.settings, quiet)[0]
+def looks(wanted: SiteJob, read: list[tuple[Chip, ...]]) -> tuple[Look, ...]:
+    return correct_chips(wanted.site, read, wanted.settings, no_progress)[0]
 
 
 def test_a_building_stands_in_the_chips_from_its_day_on_and_nowhere_else(
-    wanted: Question, read: list[tuple[Chip, ...]], looks: tuple[Look, ...]
+    wanted: SiteJob, read: list[tuple[Chip, ...]], looks: tuple[Look, ...]
 ) -> None:
     events = plan(wanted.site, looks, np.random.default_rng(2))
     changed = drawn(read, looks, events)
@@ -53,7 +52,7 @@ def test_a_building_stands_in_the_chips_from_its_day_on_and_nowhere_else(
 
 
 def test_a_large_hall_on_quiet_ground_is_confirmed_and_its_trial_says_after_how_many_looks(
-    wanted: Question, read: list[tuple[Chip, ...]], looks: tuple[Look, ...]
+    wanted: SiteJob, read: list[tuple[Chip, ...]], looks: tuple[Look, ...]
 ) -> None:
     found: list[Trial] = []
     for seed in range(6):
@@ -71,12 +70,12 @@ def test_only_trials_that_had_the_looks_are_asked() -> None:
     assert "20x20 m in 33%" in sentence(trials, 3.0)
 
 
-def test_too_short_a_series_is_refused_in_one_line(wanted: Question, looks: tuple[Look, ...]) -> None:
+def test_too_short_a_series_is_refused_in_one_line(wanted: SiteJob, looks: tuple[Look, ...]) -> None:
     with pytest.raises(DecisionError, match="7 usable looks"):
         plan(wanted.site, looks[:7], np.random.default_rng(1))
 
 
-def test_the_next_report_says_what_could_not_have_been_seen(wanted: Question, command: Command, tmp_path: Path) -> None:  # noqa: F811
+def test_the_next_report_says_what_could_not_have_been_seen(wanted: SiteJob, command: Command, tmp_path: Path) -> None:  # noqa: F811
     file = Path(wanted.source).parents[1] / "sites.geojson"
     assert command("sensitivity", "place", "--sites", file, "--rounds", 1).code == 0
     words = json.loads((tmp_path / "out" / "place" / "sensitivity.json").read_text())["sentence"]

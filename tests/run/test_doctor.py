@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.run.doctor import Check, Health, checks
+from pipeline.run.doctor import Check, Health, run_checks
 
 
 def checked(tmp_path: Path, catalog: str) -> dict[str, Check]:
     settings = f'[search]\ncatalog = "{catalog}"\n[notify]\nmail_to = ["desk@example.org"]\n'
     (tmp_path / "groundbreak.toml").write_text(settings)
-    every = checks(tmp_path / "out", tmp_path / "groundbreak.toml", tmp_path / "none.geojson", datetime.now(UTC))
+    every = run_checks(tmp_path / "out", tmp_path / "groundbreak.toml", tmp_path / "none.geojson", datetime.now(UTC))
     return {check.name: check for check in every}
 
 
@@ -76,5 +76,5 @@ def test_a_date_that_cannot_be_read_is_no_time(tmp_path: Path, date: str) -> Non
 
 def test_the_doctor_diagnoses_names_that_are_too_long(tmp_path: Path) -> None:
     assert checked(tmp_path, "x" * 300)["catalogue"].health is Health.FAULT
-    every = {check.name: check for check in checks(tmp_path / ("x" * 300), tmp_path, tmp_path, datetime.now(UTC))}
+    every = {check.name: check for check in run_checks(tmp_path / ("x" * 300), tmp_path, tmp_path, datetime.now(UTC))}
     assert every["results"].health is Health.FAULT and every["disk"].health is Health.OK

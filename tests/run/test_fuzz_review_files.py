@@ -21,10 +21,10 @@ from pipeline.review.index import write_index
 from pipeline.review.report import write_report
 from pipeline.review.standing import count, state
 from pipeline.run.notifications import notify
-from pipeline.run.outputs import measure
-from pipeline.run.process_site import Question
+from pipeline.run.outputs import measure_outputs
+from pipeline.run.process_site import SiteJob
 from pipeline.run.resume import resume
-from pipeline.run.retention import keep
+from pipeline.run.retention import apply_retention
 from tests.review import made
 from tests.review.conftest import put
 
@@ -52,8 +52,8 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def question() -> Question:
-    return Question(
+def job() -> SiteJob:
+    return SiteJob(
         site=made.site(), source="none", collection=None, start=None, until=datetime(2030, 1, 1, tzinfo=UTC),
         settings=Settings(),
     )  # fmt: skip
@@ -63,12 +63,12 @@ def survives(out: Path) -> None:
     """Every step of a night on a site: it goes well or says so in one line, and steps over all sites always go well."""
     folder = Folder(out / "made-place")
     for step in (
-        lambda: resume(question(), out),
+        lambda: resume(job(), out),
         lambda: state(folder.gpkg, 0.1),
         lambda: write_report(folder),
         lambda: put(folder.path, ALERTS, max_timelines=0),
         lambda: write_report(folder),
-        lambda: measure(folder),
+        lambda: measure_outputs(folder),
         lambda: count(folder.gpkg),
     ):
         try:
@@ -76,7 +76,7 @@ def survives(out: Path) -> None:
         except GroundbreakError as error:
             assert "\n" not in str(error) and error.mend, str(error)
     write_index(out)
-    assert all(isinstance(error, GroundbreakError) for error in keep(out, ["made-place"], Keep(), NOW))
+    assert all(isinstance(error, GroundbreakError) for error in apply_retention(out, ["made-place"], Keep(), NOW))
     told = notify(out, ["made-place"], Notify(), NOW, Secrets())
     assert all(isinstance(error, GroundbreakError) and "unexpected" not in str(error) for error in told.faults)
 
@@ -130,7 +130,7 @@ def test_one_bad_file_costs_no_other_site_its_messages_or_its_copy(first: Path, 
     assert told.alerts["feed"] == 2
     write_index(out)
     assert "Made Place" in (out / "index.html").read_text(encoding="utf-8")
-    keep(out, ["bad", "made-place"], Keep(), NOW)
+    apply_retention(out, ["bad", "made-place"], Keep(), NOW)
     assert list((out / ".groundbreak" / "backups" / "made-place").glob("*.gpkg"))
     put(out / "bad", ALERTS)
     assert state(out / "bad" / "review.gpkg") == state(out / "made-place" / "review.gpkg")

@@ -24,7 +24,7 @@ from pipeline.model.settings import Notify, Settings, digest, override
 from pipeline.notify import channels as ways
 from pipeline.notify.channels import Secrets, UndeliveredError, channels, read_secrets
 from pipeline.review.geoblob import register
-from pipeline.run.notifications import Told, notify
+from pipeline.run.notifications import Notified, notify
 from tests.review import made
 from tests.review.conftest import put
 from tests.run.servers import Hook, Post, mail_server, webhook
@@ -70,7 +70,9 @@ def letters_to(post: Post, **changes: object) -> Notify:
     return Notify.model_validate({**plain, **changes})
 
 
-def night(out: Path, hook: Hook | None = None, settings: Notify | None = None, after: int = 0, **more: bool) -> Told:
+def night(
+    out: Path, hook: Hook | None = None, settings: Notify | None = None, after: int = 0, **more: bool
+) -> Notified:
     secrets = Secrets(webhook_url=f"{hook.url}/{TOKEN}" if hook else "")
     return notify(out, [SITE], settings or Notify(), NOW + timedelta(days=after), secrets, **more)
 
@@ -234,7 +236,7 @@ def test_a_lost_feed_is_made_again_and_no_channel_repeats_itself(out: Path, hook
 
 
 def test_a_replay_writes_the_feed_and_tells_nobody(out: Path, hook: Hook) -> None:
-    assert night(out, hook, aloud=False).alerts == {"feed": 2}
+    assert night(out, hook, send=False).alerts == {"feed": 2}
     assert not hook.requests
 
 

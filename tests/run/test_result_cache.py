@@ -15,22 +15,23 @@ import pytest
 import pipeline.run.incremental as deciding
 import pipeline.run.looks as correcting
 from pipeline.catalogue.sites import read_sites
+from pipeline.model.progress import no_progress
 from pipeline.model.settings import Settings
-from pipeline.run.checked_files import Files
-from pipeline.run.process_site import Judged, Question, judge, quiet
-from pipeline.run.result_cache import FACTS, Memory, Packed
+from pipeline.run.checked_files import CheckedFiles
+from pipeline.run.process_site import SiteJob, SiteResult, process_site
+from pipeline.run.result_cache import FACTS, Packed, ResultCache
 from tests import world
 
 DATES, DAYS = 28, 10
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Question:
+def place(tmp_path_factory: pytest.TempPathFactory) -> SiteJob:
     folder = tmp_path_factory.mktemp("place")
     catalog = world.catalogue(folder / "catalogue", dates=DATES, built_from=20, days=DAYS)
     world.write_sites(folder / "sites.geojson", [world.feature(str(catalog))])
     site = read_sites([folder / "sites.geojson"]).sites[0]
-    return Question(
+    return SiteJob(
         site=site, source=str(catalog), collection=None, start=None, until=_night(DATES), settings=Settings()
     )
 
@@ -51,8 +52,8 @@ def same(one: Any, two: Any) -> bool:
     return bool(one == two)
 
 
-def answer(question: Question) -> Judged:
-    return judge(question, quiet)
+def answer(job: SiteJob) -> SiteResult:
+    return process_site(job, no_progress)
 
 
 def counted(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
@@ -77,7 +78,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     return calls
 
 
-def test_every_night_is_what_a_full_replay_gives(place: Question, tmp_path: Path) -> None:
+def test_every_night_is_what_a_full_replay_gives(place: SiteJob, tmp_path: Path) -> None:
     # too few for a reference that stays, founded anew since, and one look more on the same foundation
     for number in (8, DATES - 1, DATES):
         tonight = replace(place, until=_night(number))
@@ -87,7 +88,7 @@ def test_every_night_is_what_a_full_replay_gives(place: Question, tmp_path: Path
     assert any(alert.confirmed_at for alert in onwards.decision.alerts)
 
 
-def test_a_night_makes_only_its_new_look(place: Question, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_night_makes_only_its_new_look(place: SiteJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     night = replace(place, memory=tmp_path / "memory", until=_night(DATES - 1))
     before = answer(night)
     calls = counted(monkeypatch)
@@ -102,7 +103,7 @@ def test_a_night_makes_only_its_new_look(place: Question, tmp_path: Path, monkey
 
 
 def test_another_setting_or_another_file_is_judged_anew(
-    place: Question, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    place: SiteJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     night = replace(place, memory=tmp_path / "memory", until=_night(9))
     answer(night)
@@ -112,7 +113,7 @@ def test_another_setting_or_another_file_is_judged_anew(
     assert calls["make_draft"] == 9
 
 
-def test_what_rotted_is_made_again(place: Question, tmp_path: Path) -> None:
+def test_what_rotted_is_made_again(place: SiteJob, tmp_path: Path) -> None:
     night = replace(place, memory=tmp_path / "memory", until=_night(11))
     first = answer(night)
     files = sorted((tmp_path / "memory").iterdir())
@@ -123,11 +124,11 @@ def test_what_rotted_is_made_again(place: Question, tmp_path: Path) -> None:
         if number % 5 == 4:
             path.unlink()
     assert same(answer(night).decision, first.decision)
-    assert all(Files(tmp_path / "memory").read(path.name) is not None for path in files)
+    assert all(CheckedFiles(tmp_path / "memory").read(path.name) is not None for path in files)
 
 
 def test_what_was_read_stays_whatever_becomes_of_its_file(tmp_path: Path) -> None:
-    files = Files(tmp_path)
+    files = CheckedFiles(tmp_path)
     files.write("name", [b"as it was"])
     body = files.read("name")
     with (tmp_path / "name").open("r+b") as file:
@@ -139,7 +140,7 @@ def test_what_the_disk_does_not_give_back_is_made_again(tmp_path: Path, monkeypa
     def fails(self: Path) -> bytes:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    files = Files(tmp_path)
+    files = CheckedFiles(tmp_path)
     files.write("name", [b"as it was"])
     with monkeypatch.context() as patch:
         patch.setattr(Path, "read_bytes", fails)
@@ -147,7 +148,7 @@ def test_what_the_disk_does_not_give_back_is_made_again(tmp_path: Path, monkeypa
     assert files.damaged == ["name"] and not (tmp_path / "name").exists()
 
 
-def test_a_scene_that_was_known_and_cannot_be_read_again_is_left_out_and_named(place: Question, tmp_path: Path) -> None:
+def test_a_scene_that_was_known_and_cannot_be_read_again_is_left_out_and_named(place: SiteJob, tmp_path: Path) -> None:
     shutil.copytree(Path(place.source).parent, tmp_path / "catalogue")
     night = replace(place, source=str(tmp_path / "catalogue" / Path(place.source).name), until=_night(11))
     remembering = replace(night, memory=tmp_path / "memory")
@@ -166,7 +167,7 @@ def test_a_scene_that_was_known_and_cannot_be_read_again_is_left_out_and_named(p
     assert same(after.decision, anew.decision) and len(after.faults) == 1
 
 
-def test_what_no_judgement_asks_for_goes(place: Question, tmp_path: Path) -> None:
+def test_what_no_judgement_asks_for_goes(place: SiteJob, tmp_path: Path) -> None:
     night = replace(place, memory=tmp_path / "memory", until=_night(20))
     answer(night)
     held = {path.name for path in (tmp_path / "memory").iterdir()}
@@ -177,18 +178,18 @@ def test_what_no_judgement_asks_for_goes(place: Question, tmp_path: Path) -> Non
 
 
 def test_a_disk_that_takes_no_more_ends_only_the_remembering(
-    place: Question, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    place: SiteJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     night = replace(place, memory=tmp_path / "memory", until=_night(12))
-    whole, written = Files.write, []
+    whole, written = CheckedFiles.write, []
 
-    def short(self: Files, name: str, parts: Any) -> None:
+    def short(self: CheckedFiles, name: str, parts: Any) -> None:
         written.append(name)
         if len(written) > 8:
             raise OSError(28, "No space left on device")
         whole(self, name, parts)
 
-    monkeypatch.setattr(Files, "write", short)
+    monkeypatch.setattr(CheckedFiles, "write", short)
     found = answer(night)
     assert [str(fault).splitlines()[0] for fault in found.faults if "No space left" in str(fault)]
     assert same(found.decision, answer(replace(place, until=_night(12))).decision)
@@ -196,15 +197,15 @@ def test_a_disk_that_takes_no_more_ends_only_the_remembering(
 
 
 def test_without_room_to_spare_nothing_is_written(tmp_path: Path) -> None:
-    assert Memory.of(tmp_path, 10**18).root is None
-    assert Memory.of(tmp_path / "new" / "site", 0).root == tmp_path / "new" / "site"
+    assert ResultCache.of(tmp_path, 10**18).root is None
+    assert ResultCache.of(tmp_path / "new" / "site", 0).root == tmp_path / "new" / "site"
 
 
 def test_arrays_come_back_as_they_were(tmp_path: Path) -> None:
-    memory = Memory(tmp_path)
+    memory = ResultCache(tmp_path)
     arrays = {"empty": np.zeros((0, 3), np.int16), "odd": np.arange(7, dtype=np.float16), "flag": np.ones((3, 1), bool)}
     memory.keep("mark", Packed(facts={"nan": float("nan")}, arrays=arrays))
-    found = Memory(tmp_path).find("mark")
+    found = ResultCache(tmp_path).find("mark")
     assert found is not None and np.isnan(found.facts["nan"])
     assert all(same(found.arrays[name], array) for name, array in arrays.items())
     assert not found.arrays["odd"].flags.writeable

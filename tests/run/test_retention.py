@@ -16,8 +16,8 @@ from pipeline.model.imagery import Chip, Raster
 from pipeline.model.settings import Keep
 from pipeline.review.contents import read
 from pipeline.review.geoblob import register
-from pipeline.run.chip_cache import Store
-from pipeline.run.retention import back_up, forget, keep, prune
+from pipeline.run.chip_cache import ChipCache
+from pipeline.run.retention import apply_retention, back_up, evict_chips, expire_caches
 from tests.review import made
 from tests.review.conftest import put
 
@@ -118,7 +118,7 @@ def test_one_site_without_a_copy_stops_no_other(gpkg: Path) -> None:
     out = gpkg.parents[1]
     (out / "broken").mkdir()
     (out / "broken" / "review.gpkg").write_bytes(b"garbage" * 1000)
-    faults = keep(out, ["absent", "broken", "made-place"], Keep(), NOW)
+    faults = apply_retention(out, ["absent", "broken", "made-place"], Keep(), NOW)
     assert ["broken" in str(fault) for fault in faults] == [True]
     assert copies(out / ".groundbreak" / "backups" / "made-place") == ["20240301T032000Z.gpkg"]
 
@@ -144,14 +144,14 @@ def left(folder: Path) -> list[str]:
 def test_chips_that_no_night_used_for_long_go(tmp_path: Path) -> None:
     for name, days in {"aa1": 0, "ab2": 89, "ac3": 91, "ad4": 900}.items():
         chip(tmp_path, name, days)
-    prune(tmp_path, Keep(), NOW)
+    evict_chips(tmp_path, Keep(), NOW)
     assert left(tmp_path) == ["aa1", "ab2"]
 
 
 def test_beyond_the_room_the_longest_unused_go_first_and_no_more_than_must(tmp_path: Path) -> None:
     for name, days in {"aa1": 1, "ab2": 40, "ac3": 30, "ad4": 20}.items():
         chip(tmp_path, name, days)
-    prune(tmp_path, Keep(chips_gb=2500e-9), NOW)
+    evict_chips(tmp_path, Keep(chips_gb=2500e-9), NOW)
     assert left(tmp_path) == ["aa1", "ad4"]
 
 
@@ -159,23 +159,23 @@ def test_chips_of_the_last_nights_stay_whatever_room_they_take_and_it_is_said(tm
     for name, days in {"aa1": 0, "ab2": 9, "ac3": 11}.items():
         chip(tmp_path, name, days)
     with pytest.raises(ReviewError, match=r"raise keep\.chips_gb"):
-        prune(tmp_path, Keep(chips_gb=500e-9), NOW)
+        evict_chips(tmp_path, Keep(chips_gb=500e-9), NOW)
     assert left(tmp_path) == ["aa1", "ab2"]
 
 
 def test_what_killed_nights_left_among_the_chips_goes_after_a_day(tmp_path: Path) -> None:
     for name, days in {"ab1": 2.0, "ab2": 0.1}.items():
         chip(tmp_path, name, days).rename(tmp_path / "ab" / f"{name}.77.part")
-    prune(tmp_path, Keep(), NOW)
+    evict_chips(tmp_path, Keep(), NOW)
     assert [path.name for path in (tmp_path / "ab").iterdir()] == ["ab2.77.part"]
 
 
 def test_without_any_chips_there_is_nothing_to_do(tmp_path: Path) -> None:
-    prune(tmp_path / "none", Keep(), NOW)
+    evict_chips(tmp_path / "none", Keep(), NOW)
 
 
 def test_a_chip_that_a_night_read_is_as_old_as_that_night(tmp_path: Path) -> None:
-    store, grid = Store(tmp_path), made.GRID
+    store, grid = ChipCache(tmp_path), made.GRID
     scene = made.looks(count=1)[0].scene
     granule = scene.granules[0]
     raster = Raster(grid=grid, data=np.ones(grid.shape, np.uint16))
@@ -184,7 +184,7 @@ def test_a_chip_that_a_night_read_is_as_old_as_that_night(tmp_path: Path) -> Non
     (path,) = tmp_path.rglob("*.chip")
     os.utime(path, (0, 0))
     store.chips(scene, grid, (Band.B02,), lambda: pytest.fail("it was kept"))
-    prune(tmp_path, Keep(), datetime.now(UTC))
+    evict_chips(tmp_path, Keep(), datetime.now(UTC))
     assert left(tmp_path) == [path.stem]
 
 
@@ -194,6 +194,6 @@ def test_a_site_that_is_watched_no_more_is_forgotten(tmp_path: Path) -> None:
         path.parent.mkdir()
         path.write_bytes(b"{}")
         os.utime(path, ((NOW - timedelta(days=days)).timestamp(),) * 2)
-    forget(tmp_path, Keep(), NOW)
+    expire_caches(tmp_path, Keep(), NOW)
     assert [path.name for path in tmp_path.iterdir()] == ["watched"]
-    forget(tmp_path / "none", Keep(), NOW)
+    expire_caches(tmp_path / "none", Keep(), NOW)

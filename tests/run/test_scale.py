@@ -10,10 +10,11 @@ import pytest
 import pipeline.run.looks as correcting
 from pipeline.catalogue.sites import read_sites
 from pipeline.correct import reference
+from pipeline.model.progress import no_progress
 from pipeline.model.settings import Settings
-from pipeline.run.checked_files import Files
+from pipeline.run.checked_files import CheckedFiles
 from pipeline.run.nightly import nightly
-from pipeline.run.process_site import Question, judge, quiet
+from pipeline.run.process_site import SiteJob, process_site
 from tests import world
 
 HISTORIES = (21, 27)
@@ -30,11 +31,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def asked(place: Path, dates: int, out: Path) -> list[Question]:
+def asked(place: Path, dates: int, out: Path) -> list[SiteJob]:
     until = world.FIRST + timedelta(days=DAYS * (dates - 1), hours=12)
     catalog = str(next((place / "catalogue").glob("catalog.json")))
     return [
-        Question(site=site, source=catalog, collection=None, start=None, until=until, settings=Settings(),
+        SiteJob(site=site, source=catalog, collection=None, start=None, until=until, settings=Settings(),
                  memory=out / ".groundbreak" / "memory" / site.id)
         for site in read_sites([place / "sites.geojson"]).sites
     ]  # fmt: skip
@@ -57,24 +58,24 @@ def test_a_night_registers_and_reads_as_much_after_a_long_history_as_after_a_sho
     work = []
     for history in HISTORIES:
         before, tonight = (asked(place, dates, tmp_path / str(history))[0] for dates in (history, history + 1))
-        judge(before, quiet)
+        process_site(before, no_progress)
         with monkeypatch.context() as patch:
             fits = counted(patch, reference, "estimate")
             drafts = counted(patch, correcting, "make_draft")
-            written = counted(patch, Files, "write")
-            judge(tonight, quiet)
+            written = counted(patch, CheckedFiles, "write")
+            process_site(tonight, no_progress)
             work.append((len(fits), len(drafts), len(written)))
     assert work[0] == work[1] and work[0][1] == 1
 
 
 def test_sites_of_one_night_cost_and_tell_alike(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = asked(place, HISTORIES[0], tmp_path)
-    judge(before[0], quiet)
+    process_site(before[0], no_progress)
     for each in before[1:]:
         assert each.memory is not None and before[0].memory is not None
         shutil.copytree(before[0].memory, each.memory)
     drafts = counted(monkeypatch, correcting, "make_draft")
-    outcomes = list(nightly(asked(place, HISTORIES[0] + 1, tmp_path), tmp_path, 1, quiet))
+    outcomes = list(nightly(asked(place, HISTORIES[0] + 1, tmp_path), tmp_path, 1, no_progress))
     assert len(drafts) == len(before) == len(outcomes)
     told = [
         [(alert.status, alert.outline.wkb) for alert in each.outcome.decision.alerts]

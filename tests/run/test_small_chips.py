@@ -11,10 +11,11 @@ from odc.geo.geom import Geometry
 
 from pipeline.correct import look as look_module
 from pipeline.model.imagery import Look, Rejection
+from pipeline.model.progress import no_progress
 from pipeline.model.settings import Settings
 from pipeline.run.detect import detect
 from pipeline.run.looks import correct_chips
-from pipeline.run.process_site import Question, judge, quiet, read_all, scenes_of, with_scenes
+from pipeline.run.process_site import SiteJob, find_scenes, process_site, read_all, with_scenes
 from tests import small_chip
 from tests.small_chip import Series
 
@@ -26,17 +27,17 @@ def series(tmp_path_factory: pytest.TempPathFactory) -> Series:
     return small_chip.write_series(tmp_path_factory.mktemp("small"))
 
 
-def question(series: Series) -> Question:
+def job(series: Series) -> SiteJob:
     until = datetime(2030, 1, 1, tzinfo=UTC)
-    return Question(site=series.site, source=str(series.site.catalog), collection=None, start=None, until=until,
+    return SiteJob(site=series.site, source=str(series.site.catalog), collection=None, start=None, until=until,
                     settings=Settings())  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def corrected(series: Series) -> tuple[tuple[Look, ...], tuple[Rejection, ...]]:
-    asked = with_scenes(question(series))
-    read, _, _ = read_all(asked, scenes_of(asked).scenes, quiet)
-    return correct_chips(asked.site, read, asked.settings, quiet)
+    asked = with_scenes(job(series))
+    read, _, _ = read_all(asked, find_scenes(asked).scenes, no_progress)
+    return correct_chips(asked.site, read, asked.settings, no_progress)
 
 
 def used(series: Series, looks: tuple[Look, ...]) -> list[int]:
@@ -45,7 +46,7 @@ def used(series: Series, looks: tuple[Look, ...]) -> list[int]:
 
 def test_the_grid_is_cut_to_the_pixels_that_there_are(series: Series) -> None:
     assert tuple(series.site.grid.shape) == (256, 256)
-    grid = with_scenes(question(series)).site.grid
+    grid = with_scenes(job(series)).site.grid
     assert grid == small_chip.GRID
 
 
@@ -82,10 +83,10 @@ def test_the_change_is_plain_in_the_looks(
 
 
 def test_a_later_scene_of_the_same_ground_leaves_the_grid_alone_and_a_larger_one_extends_it(series: Series) -> None:
-    asked = question(series)
+    asked = job(series)
     early = with_scenes(replace(asked, until=series.times[4] + timedelta(hours=1)))
     assert early.site.grid == with_scenes(asked).site.grid
-    found = scenes_of(asked)
+    found = find_scenes(asked)
     granule = found.scenes[-1].granules[0]
     wider = replace(granule, footprint=granule.footprint.buffer(0.003))
     last = replace(found.scenes[-1], granules=(wider,))
@@ -95,17 +96,17 @@ def test_a_later_scene_of_the_same_ground_leaves_the_grid_alone_and_a_larger_one
 
 
 def test_the_grid_holds_the_aoi_where_the_source_shows_a_part_of_it(series: Series) -> None:
-    asked = question(series)
+    asked = job(series)
     beyond = Geometry(series.site.aoi.buffer(0.002), "EPSG:4326")
     grid = with_scenes(replace(asked, site=replace(series.site, aoi=beyond.geom))).site.grid
     assert grid.extent.geom.buffer(1).covers(beyond.to_crs(str(grid.crs)).geom)
 
 
 def test_what_is_decided_lies_on_the_cut_grid(series: Series, tmp_path: Path) -> None:
-    judged = judge(replace(question(series), memory=tmp_path), quiet)
+    judged = process_site(replace(job(series), memory=tmp_path), no_progress)
     assert judged.site.grid == small_chip.GRID
     assert judged.decision.evidence.grid == small_chip.GRID
-    again = judge(replace(question(series), memory=tmp_path), quiet)
+    again = process_site(replace(job(series), memory=tmp_path), no_progress)
     assert again.decision.alerts == judged.decision.alerts and again.records == judged.records
 
 
@@ -113,9 +114,9 @@ def test_the_noise_of_a_look_holds_what_its_shift_leaves_uncertain(
     series: Series, corrected: tuple[tuple[Look, ...], tuple[Rejection, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(look_module, "edge_noise", lambda reference, _: np.zeros(len(reference), np.float32))
-    asked = with_scenes(question(series))
-    read, _, _ = read_all(asked, scenes_of(asked).scenes, quiet)
-    plain, _ = correct_chips(asked.site, read, asked.settings, quiet)
+    asked = with_scenes(job(series))
+    read, _, _ = read_all(asked, find_scenes(asked).scenes, no_progress)
+    plain, _ = correct_chips(asked.site, read, asked.settings, no_progress)
     slope = np.nanmean([np.hypot(*np.gradient(look.reflectance[2])) for look in plain if look.usable.all()])
     added = [np.sqrt(one.noise[2] ** 2 - two.noise[2] ** 2) for one, two in zip(corrected[0], plain, strict=True)]
     expected = [slope * look.alignment.sigma_px for look in plain]
@@ -123,7 +124,7 @@ def test_the_noise_of_a_look_holds_what_its_shift_leaves_uncertain(
 
 
 def test_what_is_published_lies_on_the_cut_grid(series: Series, tmp_path: Path) -> None:
-    (outcome,) = detect([question(series)], tmp_path, 1, quiet)
+    (outcome,) = detect([job(series)], tmp_path, 1, no_progress)
     assert outcome.fault is None and outcome.site.grid == small_chip.GRID
     with rasterio.open(tmp_path / "small" / "score.tif") as score:
         assert score.shape == small_chip.SHAPE and tuple(score.transform) == tuple(small_chip.GRID.affine)

@@ -23,11 +23,11 @@ from pipeline.model.alert import Alert, Status
 from pipeline.model.bands import Band
 from pipeline.model.errors import DecisionError
 from pipeline.model.imagery import Chip, Scene
+from pipeline.model.progress import Progress, no_progress
 from pipeline.model.settings import Settings
 from pipeline.review.gpkg import read_rows
 from pipeline.run.detect import SiteOutcome, detect
-from pipeline.run.looks import Progress
-from pipeline.run.process_site import Judged, Question, quiet, scenes_of
+from pipeline.run.process_site import SiteJob, SiteResult, find_scenes
 from pipeline.run.result_cache import ROOM_BYTES
 from pipeline.run.wide import merged_records
 from pipeline.study.catalogue_writer import write_catalogue, write_item
@@ -47,7 +47,7 @@ BUILDINGS = {
 
 
 @pytest.fixture(scope="module")
-def question(tmp_path_factory: pytest.TempPathFactory) -> Question:
+def job(tmp_path_factory: pytest.TempPathFactory) -> SiteJob:
     folder = tmp_path_factory.mktemp("wide")
     share = np.tile(np.concatenate([world.ground(seed) for seed in (3, 4, 5)], axis=1), (3, 1))[:SIDE, :SIDE]
     items = []
@@ -68,7 +68,7 @@ def question(tmp_path_factory: pytest.TempPathFactory) -> Question:
     (folder / "sites.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
     site = read_sites([folder / "sites.geojson"]).sites[0]
     until = datetime(2030, 1, 1, tzinfo=UTC)
-    return Question(site=site, source=str(source), collection=None, start=None, until=until, settings=Settings(),
+    return SiteJob(site=site, source=str(source), collection=None, start=None, until=until, settings=Settings(),
                     memory=folder / "memory" / "wide")  # fmt: skip
 
 
@@ -79,24 +79,24 @@ def in_cells(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
 
 
-def judged(question: Question, out: Path) -> SiteOutcome:
-    (outcome,) = detect([question], out, 1, quiet)
+def judged(job: SiteJob, out: Path) -> SiteOutcome:
+    (outcome,) = detect([job], out, 1, no_progress)
     assert outcome.fault is None, outcome.fault
     return outcome
 
 
 def test_what_is_remembered_of_cells_leaves_room_for_the_results_of_the_whole(
-    question: Question, in_cells: None, monkeypatch: pytest.MonkeyPatch
+    job: SiteJob, in_cells: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cell = next(cells.cell_questions(question, scenes_of(question)))
+    cell = next(cells.cell_questions(job, find_scenes(job)))
     pixel_bytes = 4 * len(cell.found.scenes[0].granules[0].assets) + 4
     assert cell.found is not None and cell.results > SIDE**2 * pixel_bytes
     free = shutil.disk_usage("/")
     for spare, remembered in ((-1, False), (1, True)):
         room = ROOM_BYTES + cell.results + judging._expected_bytes(cell.site, cell.found.scenes) + spare
         monkeypatch.setattr(shutil, "disk_usage", lambda path, room=room: free._replace(free=room))
-        folder = question.memory.with_name(f"spare {spare}")
-        cells.judge_cell(replace(cell, memory=folder), quiet)
+        folder = job.memory.with_name(f"spare {spare}")
+        cells.judge_cell(replace(cell, memory=folder), no_progress)
         assert folder.exists() is remembered
 
 
@@ -116,9 +116,9 @@ def ground(place: tuple[slice, slice]) -> Polygon:
 
 
 def test_each_building_is_found_once_and_whole_wherever_the_seams_run(
-    question: Question, tmp_path: Path, in_cells: None
+    job: SiteJob, tmp_path: Path, in_cells: None
 ) -> None:
-    outcome = judged(question, tmp_path)
+    outcome = judged(job, tmp_path)
     found = standing(outcome)
     for name, place in BUILDINGS.items():
         true = ground(place)
@@ -130,8 +130,8 @@ def test_each_building_is_found_once_and_whole_wherever_the_seams_run(
     assert {row.change_id for row in read_rows(tmp_path / "wide" / "review.gpkg")} == {alert.id for alert in found}
 
 
-def test_an_answer_holds_no_more_memory_than_it_tells(question: Question, in_cells: None) -> None:
-    answer = cells.judge_cell(next(cells.cell_questions(question, scenes_of(question))), quiet)
+def test_an_answer_holds_no_more_memory_than_it_tells(job: SiteJob, in_cells: None) -> None:
+    answer = cells.judge_cell(next(cells.cell_questions(job, find_scenes(job))), no_progress)
     evidence = answer.decision.evidence
     assert evidence.score.base is None and evidence.since.base is None
     for looks in answer.looks.values():
@@ -139,11 +139,11 @@ def test_an_answer_holds_no_more_memory_than_it_tells(question: Question, in_cel
 
 
 def test_cells_say_what_the_whole_says(
-    question: Question, tmp_path: Path, in_cells: None, monkeypatch: pytest.MonkeyPatch
+    job: SiteJob, tmp_path: Path, in_cells: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    parts = judged(question, tmp_path / "cells")
+    parts = judged(job, tmp_path / "cells")
     monkeypatch.setattr(cells, "WHOLE_PX", SIDE * SIDE)
-    whole = judged(question, tmp_path / "whole")
+    whole = judged(job, tmp_path / "whole")
     for alert in standing(whole):
         (same,) = (other for other in standing(parts) if other.outline.intersects(alert.outline))
         assert (same.kind, same.first_seen, same.last_clear_before) == (
@@ -165,17 +165,17 @@ def test_cells_say_what_the_whole_says(
 
 
 def test_a_cell_without_looks_is_a_hole_that_is_said(
-    question: Question, tmp_path: Path, in_cells: None, monkeypatch: pytest.MonkeyPatch
+    job: SiteJob, tmp_path: Path, in_cells: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     judge = cells.judge
 
-    def blind(asked: Question, step: Progress) -> Judged:
+    def blind(asked: SiteJob, step: Progress) -> SiteResult:
         if asked.site.id == "wide.0.0":
             raise DecisionError("2 usable looks, 4 needed", asked.site.id, "wait")
         return judge(asked, step)
 
     monkeypatch.setattr(cells, "judge", blind)
-    outcome = judged(question, tmp_path)
+    outcome = judged(job, tmp_path)
     assert outcome.decision is not None
     assert any("nothing is known of 1 of 9 cells" in caution for caution in outcome.decision.cautions)
     with rasterio.open(tmp_path / "wide" / "score.tif") as score:
@@ -184,26 +184,26 @@ def test_a_cell_without_looks_is_a_hole_that_is_said(
 
 
 def test_an_alert_whose_looks_were_not_kept_is_published_all_the_same(
-    question: Question, tmp_path: Path, in_cells: None, monkeypatch: pytest.MonkeyPatch
+    job: SiteJob, tmp_path: Path, in_cells: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(wide._Gathered, "_keep", lambda *_: None)
-    outcome = judged(question, tmp_path)
+    outcome = judged(job, tmp_path)
     assert len(standing(outcome)) == len(BUILDINGS)
     assert outcome.published is not None
     assert all(outcome.published.folder.timeline(alert.id).is_file() for alert in standing(outcome))
 
 
-def test_a_scene_that_only_blind_cells_saw_is_refused_and_not_forgotten(question: Question) -> None:
-    found = scenes_of(question)
+def test_a_scene_that_only_blind_cells_saw_is_refused_and_not_forgotten(job: SiteJob) -> None:
+    found = find_scenes(job)
     rows = merged_records(found, ())
     assert [row.scene for row in rows] == [scene.id for scene in found.scenes]
     assert {(row.used, row.reason) for row in rows} == {(False, "too little history")}
 
 
 def test_a_run_that_was_cut_off_reads_no_pixel_twice(
-    question: Question, tmp_path: Path, in_cells: None, monkeypatch: pytest.MonkeyPatch
+    job: SiteJob, tmp_path: Path, in_cells: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = replace(question, memory=tmp_path / "memory" / "wide")
+    asked = replace(job, memory=tmp_path / "memory" / "wide")
     reads: list[tuple[str, str]] = []
     read, judge = judging.read_chips, cells.judge
 
@@ -211,7 +211,7 @@ def test_a_run_that_was_cut_off_reads_no_pixel_twice(
         reads.append((scene.id, str(grid.affine)))
         return read(scene, grid, bands)
 
-    def cut(cell: Question, step: Progress) -> Judged:
+    def cut(cell: SiteJob, step: Progress) -> SiteResult:
         if cell.site.id == "wide.1.1":
             raise KeyboardInterrupt
         return judge(cell, step)

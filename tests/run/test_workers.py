@@ -15,10 +15,10 @@ from threadpoolctl import threadpool_info, threadpool_limits
 import pipeline.run.workers as workers
 from pipeline.catalogue.sites import read_sites
 from pipeline.model.errors import DecisionError
+from pipeline.model.progress import Progress, no_progress
 from pipeline.model.settings import Settings
-from pipeline.run.detect import told
-from pipeline.run.looks import Progress
-from pipeline.run.process_site import Question, quiet
+from pipeline.run.detect import as_site_error
+from pipeline.run.process_site import SiteJob
 from pipeline.run.threads import one_thread
 from tests import world
 
@@ -29,41 +29,41 @@ class Bench:
     def __init__(self) -> None:
         self.lock, self.out, self.most = Lock(), 0, 0
 
-    def judge(self, question: Question, step: Progress) -> str:
+    def judge(self, job: SiteJob, step: Progress) -> str:
         with self.lock:
             self.out += 1
             self.most = max(self.most, self.out)
-        return question.site.id
+        return job.site.id
 
     def taken(self) -> None:
         with self.lock:
             self.out -= 1
 
 
-def asked(folder: Path, count: int) -> list[Question]:
+def asked(folder: Path, count: int) -> list[SiteJob]:
     world.write_sites(folder / "sites.geojson", [world.feature("catalog.json")])
     site = read_sites([folder / "sites.geojson"]).sites[0]
     until = datetime(2030, 1, 1, tzinfo=UTC)
     return [
-        Question(site=replace(site, id=f"s{number}"), source="", collection=None, start=None, until=until,
+        SiteJob(site=replace(site, id=f"s{number}"), source="", collection=None, start=None, until=until,
                  settings=Settings()) for number in range(count)
     ]  # fmt: skip
 
 
-def killed_at_two(question: Question, step: Progress) -> str:
+def killed_at_two(job: SiteJob, step: Progress) -> str:
     """As the system does it where memory ends."""
-    if question.site.id == "s2":
+    if job.site.id == "s2":
         os.kill(os.getpid(), signal.SIGKILL)
-    return question.site.id
+    return job.site.id
 
 
 def test_a_process_that_is_killed_costs_its_own_site_and_no_other(tmp_path: Path) -> None:
     said = []
-    for question, answer in workers.answers(killed_at_two, asked(tmp_path, 6), 2, None, quiet):
+    for job, answer in workers.answers(killed_at_two, asked(tmp_path, 6), 2, None, no_progress):
         try:
             said.append(answer())
         except DecisionError as fault:
-            said.append(f"{question.site.id} {fault.what.split(',')[0]}")
+            said.append(f"{job.site.id} {fault.what.split(',')[0]}")
     assert said == ["s0", "s1", "s2 the process that judges it was killed", "s3", "s4", "s5"]
 
 
@@ -74,8 +74,8 @@ def test_answers_come_in_order_and_few_wait(
     bench = Bench()
     monkeypatch.setattr(workers, "ProcessPoolExecutor", lambda size, mp_context: ThreadPoolExecutor(size))
     said = []
-    for question, answer in workers.answers(bench.judge, asked(tmp_path, count), side, None, quiet):
-        said.append((question.site.id, answer()))
+    for job, answer in workers.answers(bench.judge, asked(tmp_path, count), side, None, no_progress):
+        said.append((job.site.id, answer()))
         bench.taken()
     assert said == [(f"s{number}", f"s{number}") for number in range(count)]
     assert bench.most <= min(side, count) + 1
@@ -99,6 +99,6 @@ def test_linear_algebra_has_one_thread_until_the_last_judgement_is_done() -> Non
 
 def test_a_full_disk_is_told_as_one_and_not_as_a_fault_of_ours(tmp_path: Path) -> None:
     site = asked(tmp_path, 1)[0].site.id
-    line = str(told(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "x.chip"), site))
+    line = str(as_site_error(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "x.chip"), site))
     assert line.startswith("No space left on device: x.chip (s0): see to the disk")
-    assert str(told(ValueError("of nothing"), site)).startswith("unexpected ValueError: of nothing (s0)")
+    assert str(as_site_error(ValueError("of nothing"), site)).startswith("unexpected ValueError: of nothing (s0)")
