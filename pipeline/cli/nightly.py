@@ -12,7 +12,7 @@ from pipeline.cli.asking import ask
 from pipeline.cli.console import error, note, progress
 from pipeline.cli.night_log import NightLog, failure_line
 from pipeline.model.errors import Exit, GroundbreakError
-from pipeline.notify.channels import ping, read_secrets
+from pipeline.notify.channels import ping_monitor, read_secrets
 from pipeline.review.index import write_index
 from pipeline.run.absences import note_absences
 from pipeline.run.escalation import escalate
@@ -102,7 +102,7 @@ def _alive() -> None:
     try:
         url = read_secrets().ping_url
         if url:
-            ping(url)
+            ping_monitor(url)
     except GroundbreakError as fault:
         note(str(fault))
 

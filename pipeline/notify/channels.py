@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 from pipeline.catalogue.transport import within
 from pipeline.model.errors import GroundbreakError, SettingsError
 from pipeline.model.settings import Notify
-from pipeline.notify.mail import Bulletin, as_html, as_text, pictures, subject
+from pipeline.notify.mail import Bulletin, as_html, as_text, collect_pictures, write_subject
 from pipeline.notify.messages import as_chat, as_json
 
 TIMEOUT_S = 20.0
@@ -74,7 +74,7 @@ def read_secrets(environment: Mapping[str, str] = os.environ) -> Secrets:
     return Secrets(smtp_password=environment.get("GROUNDBREAK_SMTP_PASSWORD", ""), **urls)
 
 
-def channels(settings: Notify, secrets: Secrets) -> tuple[Channel, ...]:
+def open_channels(settings: Notify, secrets: Secrets) -> tuple[Channel, ...]:
     """The channels that are set up. Raises SettingsError where a password would travel in the open."""
     made: list[Channel] = []
     if secrets.webhook_url:
@@ -100,8 +100,8 @@ class Webhook:
     def send(self, bulletin: Bulletin) -> None:
         """Raises UndeliveredError unless each answer is 2xx."""
         form = as_chat if self._settings.webhook == "slack" else as_json
-        for digest in bulletin.digests:
-            self._post(form(digest, self._settings.base_url), digest.key)
+        for message in bulletin.messages:
+            self._post(form(message, self._settings.base_url), message.key)
 
     def alarm(self, subject: str, lines: Sequence[str], key: str) -> None:
         """Raises UndeliveredError unless the answer is 2xx."""
@@ -180,7 +180,7 @@ class Mail:
         return server
 
 
-def ping(url: str) -> None:
+def ping_monitor(url: str) -> None:
     """Ping the dead-man's switch after a successful night. Raises UndeliveredError."""
     _request("ping", url, None, {})
 
@@ -196,9 +196,9 @@ def _addressed(subject: str, key: str, settings: Notify) -> EmailMessage:
 
 
 def _letter(bulletin: Bulletin, settings: Notify) -> EmailMessage:
-    letter = _addressed(subject(bulletin), bulletin.key, settings)
+    letter = _addressed(write_subject(bulletin), bulletin.key, settings)
     letter.set_content(as_text(bulletin, settings.base_url))
-    files = pictures(bulletin)
+    files = collect_pictures(bulletin)
     letter.add_alternative(as_html(bulletin, settings.base_url, frozenset(files)), subtype="html")
     page = next(part for part in letter.iter_parts() if part.get_content_subtype() == "html")
     for name, file in files.items():

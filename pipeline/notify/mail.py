@@ -8,7 +8,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from pipeline.notify.messages import CORRECTIONS, MAX_LISTED, Digest, Item, link, rest
+from pipeline.notify.messages import CORRECTIONS, MAX_LISTED, Item, Message, count_unlisted, link_to
 from pipeline.review.folder import REPORT
 from pipeline.review.phrases import place
 
@@ -27,13 +27,13 @@ _TEMPLATES = Environment(
 class Bulletin:
     """The pending notifications of one night. failures: a line for each site that failed."""
 
-    digests: tuple[Digest, ...]
+    messages: tuple[Message, ...]
     failures: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
         """Names the message: one that is sent again after a crash has the same, whichever sites have failed since."""
-        return hashlib.sha256("\n".join(sorted(digest.key for digest in self.digests)).encode()).hexdigest()
+        return hashlib.sha256("\n".join(sorted(message.key for message in self.messages)).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,45 +57,45 @@ class Section:
     notes: tuple[str, ...] = ()
 
 
-def subject(bulletin: Bulletin) -> str:
+def write_subject(bulletin: Bulletin) -> str:
     """The subject: where, and how many alerts of which group."""
-    digests, items = bulletin.digests, [item for digest in bulletin.digests for item in digest.items]
+    messages, items = bulletin.messages, [item for message in bulletin.messages for item in message.items]
     new = sum(_is_new_structure(item) for item in items)
     corrected = sum(item.is_correction for item in items)
     other = len(items) - new - corrected
     counts = (_number(new, "new structure"), _number(other, "other change"), _number(corrected, "correction"))
-    where = digests[0].name if len(digests) == 1 else f"{len(digests)} sites"
-    simulated = "[simulated] " if all(digest.simulated for digest in digests) else ""
-    first = "from the history: " if all(digest.first for digest in digests) else ""
+    where = messages[0].name if len(messages) == 1 else f"{len(messages)} sites"
+    simulated = "[simulated] " if all(message.simulated for message in messages) else ""
+    first = "from the history: " if all(message.first for message in messages) else ""
     return f"{simulated}{where}: {first}{', '.join(filter(None, counts))}"
 
 
 def as_text(bulletin: Bulletin, base_url: str) -> str:
     """The mail as plain text."""
-    parts = [subject(bulletin), ""]
-    for section in sections(bulletin, base_url):
+    parts = [write_subject(bulletin), ""]
+    for section in build_sections(bulletin, base_url):
         parts += [section.title.upper(), ""]
         for line in section.lines:
             links = [each for each in (line.page, line.picture) if each]
             parts += [f"{line.title}: {line.words}", f"  {line.place}", *(f"  {each}" for each in links), ""]
         if section.notes:
             parts += [*section.notes, ""]
-    return "\n".join([*parts, *attributions(bulletin), ""])
+    return "\n".join([*parts, *collect_attributions(bulletin), ""])
 
 
 def as_html(bulletin: Bulletin, base_url: str, shown: Collection[str]) -> str:
     """The mail as HTML. shown: keys of the alerts whose picture comes with it, under the same name."""
     page = _TEMPLATES.get_template("mail.html.j2")
     return page.render(
-        subject=subject(bulletin), sections=sections(bulletin, base_url), shown=frozenset(shown),
-        is_linked=bool(base_url), content_id=content_id, attributions=attributions(bulletin),
+        subject=write_subject(bulletin), sections=build_sections(bulletin, base_url), shown=frozenset(shown),
+        is_linked=bool(base_url), content_id=content_id, attributions=collect_attributions(bulletin),
     )  # fmt: skip
 
 
-def pictures(bulletin: Bulletin) -> Mapping[str, Path]:
+def collect_pictures(bulletin: Bulletin) -> Mapping[str, Path]:
     """Pictures of the alerts that are listed first, by content id, as many as a mail server takes."""
     found, size = dict[str, Path](), 0
-    for section in sections(bulletin, ""):
+    for section in build_sections(bulletin, ""):
         for line in section.lines:
             wanted = line.item.picture and not line.item.is_correction and len(found) < MAX_PICTURES
             if not wanted or not line.item.file.is_file():
@@ -112,58 +112,58 @@ def content_id(item: Item) -> str:
     return f"{item.key.rpartition(':')[2]}@groundbreak.invalid"
 
 
-def sections(bulletin: Bulletin, base_url: str) -> Sequence[Section]:
+def build_sections(bulletin: Bulletin, base_url: str) -> Sequence[Section]:
     """New structures first, those of tonight before those from the history; then corrections, counts, failures."""
-    pairs = [(digest, item) for digest in bulletin.digests for item in digest.items]
-    new = [(digest, item) for digest, item in pairs if _is_new_structure(item)]
+    pairs = [(message, item) for message in bulletin.messages for item in message.items]
+    new = [(message, item) for message, item in pairs if _is_new_structure(item)]
     new.sort(key=lambda pair: (pair[1].facts["first_seen"] or "", pair[1].facts["confidence"] or 0.0), reverse=True)
     new.sort(key=lambda pair: pair[0].first)
-    corrected = [(digest, item) for digest, item in pairs if item.is_correction]
+    corrected = [(message, item) for message, item in pairs if item.is_correction]
     found = [
         _listed("New structures", new, base_url),
         _listed("Corrections of earlier messages", corrected, base_url),
-        Section(title="Other changes", notes=tuple(_counts(bulletin.digests, base_url))),
+        Section(title="Other changes", notes=tuple(_counts(bulletin.messages, base_url))),
         Section(title="Sites that failed tonight", notes=(*bulletin.failures[:MAX_LISTED], *_more(bulletin.failures))),
     ]
     return [section for section in found if section.lines or section.notes]
 
 
-def attributions(bulletin: Bulletin) -> Sequence[str]:
+def collect_attributions(bulletin: Bulletin) -> Sequence[str]:
     """The credits of the imagery, each once."""
-    return tuple(dict.fromkeys(digest.attribution for digest in bulletin.digests if digest.attribution))
+    return tuple(dict.fromkeys(message.attribution for message in bulletin.messages if message.attribution))
 
 
-def _listed(title: str, pairs: Sequence[tuple[Digest, Item]], base_url: str) -> Section:
-    lines = [_line(digest, item, base_url) for digest, item in pairs[:MAX_LISTED]]
-    return Section(title=title, lines=tuple(lines), notes=tuple(rest(len(pairs))))
+def _listed(title: str, pairs: Sequence[tuple[Message, Item]], base_url: str) -> Section:
+    lines = [_line(message, item, base_url) for message, item in pairs[:MAX_LISTED]]
+    return Section(title=title, lines=tuple(lines), notes=tuple(count_unlisted(len(pairs))))
 
 
-def _line(digest: Digest, item: Item, base_url: str) -> Line:
-    simulated = "[simulated] " if digest.simulated else ""
-    stood = " (from the history)" if digest.first else ""
+def _line(message: Message, item: Item, base_url: str) -> Line:
+    simulated = "[simulated] " if message.simulated else ""
+    stood = " (from the history)" if message.first else ""
     last = f"; last seen on {item.facts['last_seen']}" if item.status == "ended" else ""
     return Line(
         item=item,
-        title=f"{simulated}{_STATUS.get(item.status, item.status).capitalize()} at {digest.name}{stood}",
+        title=f"{simulated}{_STATUS.get(item.status, item.status).capitalize()} at {message.name}{stood}",
         words=f"{item.words}{last}",
         place=place(item.facts["lon"], item.facts["lat"]),
-        page=link(item.page, base_url),
-        picture=link(item.picture, base_url) if item.picture else "",
+        page=link_to(item.page, base_url),
+        picture=link_to(item.picture, base_url) if item.picture else "",
     )
 
 
-def _counts(digests: Sequence[Digest], base_url: str) -> list[str]:
+def _counts(messages: Sequence[Message], base_url: str) -> list[str]:
     """Alerts of other change types by site, the sites with most of them first."""
     lines = []
-    for digest in digests:
+    for message in messages:
         kinds = Counter(
-            str(item.facts["kind"]) for item in digest.items if not (_is_new_structure(item) or item.is_correction)
+            str(item.facts["kind"]) for item in message.items if not (_is_new_structure(item) or item.is_correction)
         )
         if kinds:
             what = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
-            simulated = "[simulated] " if digest.simulated else ""
-            report = link(f"{digest.site}/{REPORT}", base_url)
-            lines.append((-kinds.total(), f"{simulated}{digest.name}: {what} ({report})"))
+            simulated = "[simulated] " if message.simulated else ""
+            report = link_to(f"{message.site}/{REPORT}", base_url)
+            lines.append((-kinds.total(), f"{simulated}{message.name}: {what} ({report})"))
     lines.sort()
     texts = [text for _, text in lines]
     return [*texts[:MAX_LISTED], *_more(texts)]

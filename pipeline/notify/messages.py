@@ -53,7 +53,7 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Digest:
+class Message:
     """All that one message says: the news of one site in one night, newest alert first.
 
     first: first message of this channel on the site, so its alerts come from the history.
@@ -72,7 +72,7 @@ class Digest:
         return hashlib.sha256("\n".join((self.site, *sorted(item.key for item in self.items))).encode()).hexdigest()
 
 
-def digest_of(folder: Folder, contents: Contents) -> Digest:
+def build_message(folder: Folder, contents: Contents) -> Message:
     """Every alert of the machine at a site with its status, refuted ones as corrections; newest first."""
     site = folder.path.name
     items = []
@@ -94,7 +94,7 @@ def digest_of(folder: Folder, contents: Contents) -> Digest:
             )
         )
     items.sort(key=lambda item: (item.facts["first_seen"] or "", item.facts["confidence"] or 0.0), reverse=True)
-    return Digest(
+    return Message(
         site=site,
         name=contents.name,
         items=tuple(items),
@@ -119,8 +119,8 @@ def _status(change: Change) -> str:
     return "ended" if change["ended"] else str(change["status"])
 
 
-def pending(digest: Digest, notified: Iterable[tuple[str, str]], settings: Notify | None = None) -> Digest:
-    """The part of a digest that a channel has not been sent.
+def pending(message: Message, notified: Iterable[tuple[str, str]], settings: Notify | None = None) -> Message:
+    """The part of a message that a channel has not been sent.
 
     An alert is pending in a higher status than the one notified, if it passes the thresholds of `settings`. A
     correction is pending once, where the alert was notified. A corrected alert that is confirmed again is pending.
@@ -128,8 +128,8 @@ def pending(digest: Digest, notified: Iterable[tuple[str, str]], settings: Notif
     known: dict[str, set[str]] = {}
     for change_id, status in notified:
         known.setdefault(change_id, set()).add(status)
-    fresh = (item for item in digest.items if _is_pending(item, known.get(item.change_id, set()), settings))
-    return replace(digest, items=tuple(fresh))
+    fresh = (item for item in message.items if _is_pending(item, known.get(item.change_id, set()), settings))
+    return replace(message, items=tuple(fresh))
 
 
 def _is_pending(item: Item, known: set[str], settings: Notify | None) -> bool:
@@ -147,16 +147,16 @@ def _passes(item: Item, settings: Notify) -> bool:
     return item.facts["kind"] in settings.kinds and (item.facts["confidence"] or 0.0) >= settings.min_confidence
 
 
-def as_json(digest: Digest, base_url: str) -> dict[str, Any]:
+def as_json(message: Message, base_url: str) -> dict[str, Any]:
     """The generic webhook's body."""
     return {
-        "key": digest.key,
-        "site": digest.site,
-        "name": digest.name,
-        "first": digest.first,
-        "simulated": bool(digest.simulated),
-        "attribution": digest.attribution,
-        "text": headline(digest),
+        "key": message.key,
+        "site": message.site,
+        "name": message.name,
+        "first": message.first,
+        "simulated": bool(message.simulated),
+        "attribution": message.attribution,
+        "text": write_headline(message),
         "alerts": [
             {
                 "key": item.key,
@@ -164,40 +164,40 @@ def as_json(digest: Digest, base_url: str) -> dict[str, Any]:
                 "status": item.status,
                 **item.facts,
                 "text": item.words,
-                "report": link(item.page, base_url),
-                "picture": link(item.picture, base_url) if item.picture else None,
+                "report": link_to(item.page, base_url),
+                "picture": link_to(item.picture, base_url) if item.picture else None,
             }
-            for item in digest.items
+            for item in message.items
         ],
     }
 
 
-def as_chat(digest: Digest, base_url: str) -> dict[str, str]:
+def as_chat(message: Message, base_url: str) -> dict[str, str]:
     """A Slack-style body: `{"text": …}`, its three special letters escaped."""
-    lines = [headline(digest)]
-    for item in digest.items[:MAX_LISTED]:
+    lines = [write_headline(message)]
+    for item in message.items[:MAX_LISTED]:
         lines.append(f"• {item.status}: {item.words}")
         if base_url:
-            lines.append("  " + " ".join(link(part, base_url) for part in (item.page, item.picture) if part))
-    lines += rest(len(digest.items))
+            lines.append("  " + " ".join(link_to(part, base_url) for part in (item.page, item.picture) if part))
+    lines += count_unlisted(len(message.items))
     text = "\n".join(lines).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return {"text": text}
 
 
-def headline(digest: Digest) -> str:
+def write_headline(message: Message) -> str:
     """The subject: the site, and how many alerts of which status."""
     statuses = (*RANKS, *CORRECTIONS)
-    counts = [(sum(item.status == status for item in digest.items), status) for status in statuses]
+    counts = [(sum(item.status == status for item in message.items), status) for status in statuses]
     what = ", ".join(f"{count} {status}" for count, status in counts if count)
-    simulated = "[simulated] " if digest.simulated else ""
-    return f"{simulated}{digest.name}: {'from the history: ' if digest.first else ''}{what}"
+    simulated = "[simulated] " if message.simulated else ""
+    return f"{simulated}{message.name}: {'from the history: ' if message.first else ''}{what}"
 
 
-def link(part: str, base_url: str) -> str:
+def link_to(part: str, base_url: str) -> str:
     """A path inside out/ as a link, where it is known how out/ is read; else the path."""
     return f"{base_url.rstrip('/')}/{part}" if base_url else part
 
 
-def rest(count: int, limit: int = MAX_LISTED) -> Sequence[str]:
+def count_unlisted(count: int, limit: int = MAX_LISTED) -> Sequence[str]:
     """A line on the alerts beyond those listed."""
     return (f"and {count - limit} more, in the report",) if count > limit else ()

@@ -22,7 +22,7 @@ from pipeline.catalogue.sites import read_sites
 from pipeline.catalogue.transport import new_session, send, within
 from pipeline.model.errors import SettingsError, UsageError
 from pipeline.model.settings import Settings, parse
-from pipeline.notify.channels import channels, read_secrets
+from pipeline.notify.channels import open_channels, read_secrets
 
 LIBRARIES = ("numpy", "scipy", "scikit-image", "shapely", "geopandas", "odc-geo", "pystac-client")
 DRIVERS = {"COG": "pictures", "JP2OpenJPEG": "SAFE products and L1C", "GTiff": "everything"}
@@ -131,7 +131,7 @@ def _channels(settings: Settings) -> Check:
         secrets = read_secrets()
         names = [
             "feed",
-            *(way.name for way in channels(settings.notify, secrets)),
+            *(way.name for way in open_channels(settings.notify, secrets)),
             *(["ping"] if secrets.ping_url else []),
         ]
     except SettingsError as fault:

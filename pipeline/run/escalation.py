@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipeline.model.errors import GroundbreakError
 from pipeline.model.settings import Notify
-from pipeline.notify.channels import Secrets, UndeliveredError, channels, read_secrets
+from pipeline.notify.channels import Secrets, UndeliveredError, open_channels, read_secrets
 from pipeline.review.layout import Results
 from pipeline.run.ledger import Ledger, SiteEntry
 
@@ -20,7 +20,7 @@ def escalate(
     Returns what a channel did not take; that message is sent again the next night.
     """
     try:
-        ways = channels(settings, secrets or read_secrets())
+        ways = open_channels(settings, secrets or read_secrets())
         ledger = Ledger(Results(out).ledger)
     except GroundbreakError as error:
         return (error,)

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from pipeline.model.errors import GroundbreakError
 from pipeline.model.settings import Notify
-from pipeline.notify.channels import Channel, Secrets, UndeliveredError, channels, read_secrets
+from pipeline.notify.channels import Channel, Secrets, UndeliveredError, open_channels, read_secrets
 from pipeline.notify.feed import Entry, entry_id, read_feed, write_feed
 from pipeline.notify.mail import Bulletin
-from pipeline.notify.messages import CORRECTIONS, RANKS, Digest, digest_of, pending
+from pipeline.notify.messages import CORRECTIONS, RANKS, Message, build_message, pending
 from pipeline.review.contents import read
 from pipeline.review.layout import Results
 from pipeline.run.detect import as_site_error
@@ -47,7 +47,7 @@ def notify(
     """
     alerts, faults = Counter[str](), list[GroundbreakError]()
     try:
-        ways = channels(settings, secrets or read_secrets()) if send else ()
+        ways = open_channels(settings, secrets or read_secrets()) if send else ()
     except GroundbreakError as fault:
         faults.append(fault)
         ways = ()
@@ -56,12 +56,12 @@ def notify(
     except GroundbreakError as fault:
         return Notified(alerts=alerts, faults=(*faults, fault))
     try:
-        digests = list(_digests(out, sites, faults))
+        messages = list(_messages(out, sites, faults))
         feed = read_feed(Results(out).feed)
-        _register_channels(ledger, digests, [way.name for way in ways], feed)
+        _register_channels(ledger, messages, [way.name for way in ways], feed)
         for way in ways:
-            _send_pending(way, ledger, digests, settings, failures, alerts, faults)
-        _write_feed(Results(out).feed, ledger, digests, feed or (), settings.base_url, now, alerts)
+            _send_pending(way, ledger, messages, settings, failures, alerts, faults)
+        _write_feed(Results(out).feed, ledger, messages, feed or (), settings.base_url, now, alerts)
     except GroundbreakError as fault:
         faults.append(fault)
     except sqlite3.DatabaseError as fault:
@@ -71,19 +71,19 @@ def notify(
     return Notified(alerts=alerts, faults=tuple(faults))
 
 
-def _digests(out: Path, sites: Sequence[str], faults: list[GroundbreakError]) -> Iterator[Digest]:
+def _messages(out: Path, sites: Sequence[str], faults: list[GroundbreakError]) -> Iterator[Message]:
     for site in sites:
         folder = Results(out).site(site)
         if not folder.gpkg.exists():
             continue
         try:
-            yield digest_of(folder, read(folder.gpkg, WAIT_SECONDS))
+            yield build_message(folder, read(folder.gpkg, WAIT_SECONDS))
         except Exception as fault:  # noqa: BLE001  (the boundary of a site: what breaks it stops no other)
             faults.append(as_site_error(fault, site))
 
 
 def _register_channels(
-    ledger: Ledger, digests: Sequence[Digest], ways: Sequence[str], feed: tuple[Entry, ...] | None
+    ledger: Ledger, messages: Sequence[Message], ways: Sequence[str], feed: tuple[Entry, ...] | None
 ) -> None:
     """Settle, before anything is sent, what is past for a channel that never looked at a site: what the feed holds.
 
@@ -93,35 +93,35 @@ def _register_channels(
     if feed is None:
         ledger.reset_channel(FEED)
     held = {entry.id for entry in feed or ()}
-    for digest in digests:
+    for message in messages:
         past = {
             (item.change_id, status)
-            for item in digest.items
+            for item in message.items
             for status in (*RANKS, *CORRECTIONS)
-            if entry_id(digest.site, item.change_id, status) in held
+            if entry_id(message.site, item.change_id, status) in held
         }
         for way in (*ways, FEED):
-            ledger.register_channel(digest.site, way, past)
+            ledger.register_channel(message.site, way, past)
 
 
 def _send_pending(
-    way: Channel, ledger: Ledger, digests: Sequence[Digest], settings: Notify, failures: Sequence[str],
+    way: Channel, ledger: Ledger, messages: Sequence[Message], settings: Notify, failures: Sequence[str],
     alerts: Counter[str], faults: list[GroundbreakError],
 ) -> None:  # fmt: skip
     """Send what is pending, in one message or in one a site; what was taken is written down in one transaction."""
     fresh = []
-    for digest in digests:
-        initialised = ledger.is_initialised(digest.site, way.name)
-        news = replace(pending(digest, ledger.notified(digest.site, way.name), settings), first=not initialised)
+    for message in messages:
+        initialised = ledger.is_initialised(message.site, way.name)
+        news = replace(pending(message, ledger.notified(message.site, way.name), settings), first=not initialised)
         if news.items:
             fresh.append(news)
         elif not initialised:
-            ledger.mark_notified(way.name, {digest.site: ()})
+            ledger.mark_notified(way.name, {message.site: ()})
     if not fresh:
         alerts[way.name] += 0
     for batch in [fresh] if way.is_nightly and fresh else [[news] for news in fresh]:
         try:
-            way.send(Bulletin(digests=tuple(batch), failures=tuple(failures)))
+            way.send(Bulletin(messages=tuple(batch), failures=tuple(failures)))
         except UndeliveredError as fault:
             faults.append(fault)
             if fault.down:
@@ -132,26 +132,26 @@ def _send_pending(
 
 
 def _write_feed(
-    path: Path, ledger: Ledger, digests: Sequence[Digest], known: Sequence[Entry], base_url: str, now: datetime,
+    path: Path, ledger: Ledger, messages: Sequence[Message], known: Sequence[Entry], base_url: str, now: datetime,
     alerts: Counter[str],
 ) -> None:  # fmt: skip
-    news = [pending(digest, ledger.notified(digest.site, FEED)) for digest in digests]
-    fresh = [entry for digest in news for entry in _entries(digest, now)]
+    news = [pending(message, ledger.notified(message.site, FEED)) for message in messages]
+    fresh = [entry for message in news for entry in _entries(message, now)]
     if fresh or not path.exists():
         write_feed(path, [*known, *fresh], base_url)
     if fresh:
         ledger.mark_notified(
-            FEED, {digest.site: [item.event for item in digest.items] for digest in news if digest.items}
+            FEED, {message.site: [item.event for item in message.items] for message in news if message.items}
         )
     alerts[FEED] += len(fresh)
 
 
-def _entries(digest: Digest, now: datetime) -> Iterator[Entry]:
-    for item in digest.items:
+def _entries(message: Message, now: datetime) -> Iterator[Entry]:
+    for item in message.items:
         yield Entry(
             id=item.key,
-            title=f"{'[simulated] ' if digest.simulated else ''}{digest.name}: {item.facts['kind']}, {item.status}",
-            summary=f"{item.words}. {digest.attribution}",
+            title=f"{'[simulated] ' if message.simulated else ''}{message.name}: {item.facts['kind']}, {item.status}",
+            summary=f"{item.words}. {message.attribution}",
             updated=f"{now:%Y-%m-%dT%H:%M:%SZ}",
             status=item.status,
             page=item.page,

@@ -22,7 +22,7 @@ from pipeline.model.alert import Kind, Status
 from pipeline.model.errors import GroundbreakError, SettingsError
 from pipeline.model.settings import Notify, Settings, digest, override
 from pipeline.notify import channels as ways
-from pipeline.notify.channels import Secrets, UndeliveredError, channels, read_secrets
+from pipeline.notify.channels import Secrets, UndeliveredError, open_channels, read_secrets
 from pipeline.review.geoblob import register
 from pipeline.run.notifications import Notified, notify
 from tests.review import made
@@ -461,7 +461,7 @@ def test_an_address_of_another_kind_is_refused_without_being_shown(url: str) -> 
                                  "http://[::1]:9/T0K3N"])  # fmt: skip
 def test_no_fault_holds_an_address(url: str) -> None:
     with pytest.raises(UndeliveredError) as caught:
-        ways.ping(url)
+        ways.ping_monitor(url)
     assert "T0K3N" not in str(caught.value)
     assert "T0K3N" not in repr(Secrets(ping_url=url, webhook_url=url, smtp_password=url))
     assert caught.value.__cause__ is None and caught.value.__suppress_context__
@@ -470,7 +470,7 @@ def test_no_fault_holds_an_address(url: str) -> None:
 def test_a_password_goes_over_no_open_wire() -> None:
     settings = Notify(mail_to=("a@example.org",), smtp_host="mail.example.org", smtp_user="u", smtp_security="none")
     with pytest.raises(SettingsError, match="in the open"):
-        channels(settings, Secrets(smtp_password="pw"))
+        open_channels(settings, Secrets(smtp_password="pw"))
 
 
 def test_a_wrong_password_is_a_fault_that_does_not_hold_it(out: Path) -> None:
@@ -589,7 +589,7 @@ def test_servers_that_drip_are_given_up(out: Path, monkeypatch: pytest.MonkeyPat
         settings = Notify(mail_to=("a@example.org",), smtp_host="127.0.0.1", smtp_port=port, smtp_security="none")
         told = notify(out, [SITE], settings, NOW, Secrets(webhook_url=f"http://127.0.0.1:{port}/x"))
         with pytest.raises(UndeliveredError):
-            ways.ping(f"http://127.0.0.1:{port}/x")
+            ways.ping_monitor(f"http://127.0.0.1:{port}/x")
     assert sorted(fault.where for fault in told.faults) == ["mail", "webhook"] and told.alerts == {"feed": 2}
 
 
