@@ -19,8 +19,8 @@ from odc.geo.geobox import GeoBox
 from rasterio.transform import from_origin
 from shapely.geometry import box
 
-from pipeline.catalogue.fetch import RefusedError
-from pipeline.catalogue.scenes import Found
+from pipeline.catalogue.fetch import FetchError
+from pipeline.catalogue.scenes import FoundScenes
 from pipeline.model.progress import no_progress
 from pipeline.model.settings import Settings
 from pipeline.model.site import Site
@@ -70,16 +70,16 @@ def measured(sites: int, answer_s: float = ANSWER_S, silence_s: float = SILENCE_
     """One night over so many sites a host, in the order dead, healthy, dead, healthy."""
     asked: list[str] = []
 
-    def answer(job: SiteJob) -> Found:
+    def answer(job: SiteJob) -> FoundScenes:
         if DEAD in job.source:
             asked.append(job.site.id)
             time.sleep(silence_s)
-            raise RefusedError("no answer: timed out", job.source, "try again later")
+            raise FetchError("no answer: timed out", job.source, "try again later")
         time.sleep(answer_s)
-        return Found(scenes=(), rejections=(), faults=())
+        return FoundScenes(scenes=(), rejections=(), faults=())
 
     with tempfile.TemporaryDirectory() as scratch:
-        kept, night.scenes_of = night.scenes_of, answer
+        kept, night.find_scenes = night.find_scenes, answer
         try:
             began = time.monotonic()
             ends = [
@@ -87,7 +87,7 @@ def measured(sites: int, answer_s: float = ANSWER_S, silence_s: float = SILENCE_
                 for outcome in night.nightly(_questions(sites), Path(scratch), 1, no_progress, now=UNTIL)
             ]
         finally:
-            night.scenes_of = kept
+            night.find_scenes = kept
     healthy = [moment for source, moment in ends if DEAD not in source]
     first_dead = next(index for index, (source, _) in enumerate(ends) if DEAD in source)
     before = sum(DEAD not in source for source, _ in ends[:first_dead])

@@ -23,7 +23,7 @@ from pipeline.correct.look import make_draft, make_look
 from pipeline.correct.reference import build
 from pipeline.correct.release import release
 from pipeline.model.bands import Band
-from pipeline.model.imagery import Chip, Granule, Level, Look, OffsetClaim, Raster, Scene, Why
+from pipeline.model.imagery import Chip, DeclaredOffset, Granule, Level, Look, Raster, Scene, Why
 from pipeline.model.settings import Settings
 
 ARCHIVE = Path(__file__).resolve().parents[1] / "aois" / "demo" / "archive"
@@ -145,7 +145,8 @@ def _chip(item: Path) -> Chip:
         elif path.stem in ASSETS:
             planes[ASSETS[path.stem]] = raster
     granule = Granule(
-        id=item.name, tile=None, baseline=None, generated=None, offset_claim=OffsetClaim(dn=0, reason="before 2022"),
+        id=item.name, tile=None, baseline=None, generated=None,
+        declared_offset=DeclaredOffset(dn=0, reason="before 2022"),
         assets={}, scl=None, crs=None, footprint=box(22, 45, 23, 46),
     )  # fmt: skip
     scene = Scene(

@@ -19,11 +19,11 @@ from shapely.geometry import box
 
 from benchmarks.drawing import blank, link
 from pipeline.catalogue.assets import Asset
-from pipeline.catalogue.claims import claim_of
+from pipeline.catalogue.declared_offsets import declared_offset
 from pipeline.catalogue.providers import providers
 from pipeline.correct.offset import Offset, dark_floor, reflectance, resolve, settle
 from pipeline.model.bands import Band
-from pipeline.model.imagery import Chip, Granule, Level, OffsetClaim, Raster, Rejection, Scene
+from pipeline.model.imagery import Chip, DeclaredOffset, Granule, Level, Raster, Rejection, Scene
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"
@@ -98,35 +98,36 @@ def states(dn: NDArray[np.uint16]) -> dict[str, NDArray[np.uint16]]:
 STATES = ("removed", "in", "removed, clipped", "removed, wrapped")
 
 
-def claims() -> dict[str, tuple[OffsetClaim, frozenset[str]]]:
+def claims() -> dict[str, tuple[DeclaredOffset, frozenset[str]]]:
     """Every kind of metadata, and the states that such a file can be in by all that has been reported."""
     rows = {row.name: row for row in providers()}
     cog = {band: Asset(href=f"{band}.tif", is_jp2=False, raw={}) for band in Band}
     jp2 = {band: Asset(href=f"{band}.jp2", is_jp2=True, raw={}) for band in Band}
     removed, kept, either = frozenset(STATES) - {"in"}, frozenset({"in"}), frozenset(STATES)
     before, february = frozenset({"removed"}), datetime(2022, 2, 10, tzinfo=UTC)
+    july = datetime(2020, 7, 1, tzinfo=UTC)
     v1, v0 = rows["earth-search-v1-l2a"], rows["earth-search-v0-l2a"]
     flag1, flag0 = str(v1.flag), str(v0.flag)
     return {
-        "Earth Search v1, flag true, 05.09": (claim_of(v1, {flag1: True}, cog, "05.09", TIME), either),
-        "Earth Search v1, flag false, 04.00": (claim_of(v1, {flag1: False}, cog, "04.00", TIME), either),
-        "Earth Search v1, flag missing, 05.11": (claim_of(v1, {}, cog, "05.11", TIME), either),
-        "Earth Search v1, flag false, 03.01": (claim_of(v1, {flag1: False}, cog, "03.01", TIME), before),
-        "Earth Search v1, JP2, 05.09": (claim_of(v1, {flag1: True}, jp2, "05.09", TIME), kept),
-        "Earth Search v0, flag true, 05.11": (claim_of(v0, {flag0: True}, cog, "05.11", TIME), removed),
-        "Earth Search v0, nothing said, 2022-02": (claim_of(v0, {}, cog, None, february), either),
-        "Earth Search v0, nothing said, 2020": (claim_of(v0, {}, cog, None, datetime(2020, 7, 1, tzinfo=UTC)), before),
-        "Earth Search c1, 05.10": (claim_of(rows["earth-search-v1-c1-l2a"], {}, cog, "05.10", TIME), kept),
-        "Planetary Computer, 05.11": (claim_of(rows["planetary-computer"], {}, cog, "05.11", TIME), kept),
-        "Planetary Computer, 02.12": (claim_of(rows["planetary-computer"], {}, cog, "02.12", TIME), before),
-        "CDSE, 05.12": (claim_of(rows["cdse-l2a"], {}, jp2, "05.12", TIME), kept),
-        "SAFE with BOA_ADD_OFFSET": (OffsetClaim(dn=1000, reason="BOA_ADD_OFFSET in the product"), kept),
-        "a catalogue that states nothing": (claim_of(rows["generic"], {}, cog, None, TIME), either),
+        "Earth Search v1, flag true, 05.09": (declared_offset(v1, {flag1: True}, cog, "05.09", TIME), either),
+        "Earth Search v1, flag false, 04.00": (declared_offset(v1, {flag1: False}, cog, "04.00", TIME), either),
+        "Earth Search v1, flag missing, 05.11": (declared_offset(v1, {}, cog, "05.11", TIME), either),
+        "Earth Search v1, flag false, 03.01": (declared_offset(v1, {flag1: False}, cog, "03.01", TIME), before),
+        "Earth Search v1, JP2, 05.09": (declared_offset(v1, {flag1: True}, jp2, "05.09", TIME), kept),
+        "Earth Search v0, flag true, 05.11": (declared_offset(v0, {flag0: True}, cog, "05.11", TIME), removed),
+        "Earth Search v0, nothing said, 2022-02": (declared_offset(v0, {}, cog, None, february), either),
+        "Earth Search v0, nothing said, 2020": (declared_offset(v0, {}, cog, None, july), before),
+        "Earth Search c1, 05.10": (declared_offset(rows["earth-search-v1-c1-l2a"], {}, cog, "05.10", TIME), kept),
+        "Planetary Computer, 05.11": (declared_offset(rows["planetary-computer"], {}, cog, "05.11", TIME), kept),
+        "Planetary Computer, 02.12": (declared_offset(rows["planetary-computer"], {}, cog, "02.12", TIME), before),
+        "CDSE, 05.12": (declared_offset(rows["cdse-l2a"], {}, jp2, "05.12", TIME), kept),
+        "SAFE with BOA_ADD_OFFSET": (DeclaredOffset(dn=1000, reason="BOA_ADD_OFFSET in the product"), kept),
+        "a catalogue that states nothing": (declared_offset(rows["generic"], {}, cog, None, TIME), either),
     }  # fmt: skip
 
 
-def chip(pixels: Pixels, state: str, claim: OffsetClaim, name: str = "scene") -> Chip:
-    granule = Granule(id=name, tile=None, baseline=None, generated=None, offset_claim=claim, assets={}, scl=None,
+def chip(pixels: Pixels, state: str, claim: DeclaredOffset, name: str = "scene") -> Chip:
+    granule = Granule(id=name, tile=None, baseline=None, generated=None, declared_offset=claim, assets={}, scl=None,
                       crs=None, footprint=box(0, 0, 1, 1))  # fmt: skip
     scene = Scene(id=name, time=TIME, level=Level.L2A, platform=None, relative_orbit=None, collection="",
                   granules=(granule,))  # fmt: skip
@@ -141,7 +142,7 @@ def chip(pixels: Pixels, state: str, claim: OffsetClaim, name: str = "scene") ->
 
 def verdict(one: Chip, pixels: Pixels, state: str) -> str:
     """right, wrong or refused; wrong is judged on the reflectances themselves, not on the label."""
-    found = resolve(one.granule.offset_claim, dark_floor(one), scene=one.scene)
+    found = resolve(one.granule.declared_offset, dark_floor(one), scene=one.scene)
     if isinstance(found, Rejection):
         return "refused"
     return "wrong" if _worst(one, pixels, found, state) > 0.01 else "right"

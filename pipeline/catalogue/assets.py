@@ -10,7 +10,7 @@ from pyproj import CRS
 from pyproj.exceptions import CRSError
 
 from pipeline.catalogue.bandnames import name_to_band
-from pipeline.catalogue.hrefs import Fence, resolve
+from pipeline.catalogue.hrefs import AllowList, resolve
 from pipeline.catalogue.product import number
 from pipeline.catalogue.providers import Provider
 from pipeline.model.bands import Band
@@ -33,14 +33,14 @@ class Asset:
     raw: Mapping[str, Any]
 
 
-def pick_bands(assets: Mapping[str, Any], row: Provider, fence: Fence, where: str) -> dict[Band, Asset]:
+def pick_bands(assets: Mapping[str, Any], row: Provider, allowed: AllowList, where: str) -> dict[Band, Asset]:
     """The best file of every band. Raises CatalogueError where there is none, or one that is not to be read."""
     picked, declared = {}, _declared_by(assets)
     if not row.collections:
         # a catalogue of one's own may spell a band in any usual way: B4, Band 8A, T31TCJ_B02_10m
         declared = {**{key: band.value for key in assets if (band := name_to_band(str(key)))}, **declared}
     for band in Band:
-        found = _pick(assets, row.names(band), declared, fence, f"{where}, asset", band)
+        found = _pick(assets, row.names(band), declared, allowed, f"{where}, asset", band)
         if found is not None:
             picked[band] = found
             check_scale(found.raw, f"{where}, asset of {band}")
@@ -49,9 +49,9 @@ def pick_bands(assets: Mapping[str, Any], row: Provider, fence: Fence, where: st
     return picked
 
 
-def pick_scl(assets: Mapping[str, Any], row: Provider, fence: Fence, where: str) -> str | None:
+def pick_scl(assets: Mapping[str, Any], row: Provider, allowed: AllowList, where: str) -> str | None:
     """The scene classification's href, None where there is none."""
-    found = _pick(assets, row.scl, {}, fence, f"{where}, asset", None)
+    found = _pick(assets, row.scl, {}, allowed, f"{where}, asset", None)
     return found.href if found else None
 
 
@@ -65,7 +65,7 @@ def _pick(
     assets: Mapping[str, Any],
     names: Sequence[str],
     declared: Mapping[str, str],
-    fence: Fence,
+    allowed: AllowList,
     where: str,
     band: Band | None,
 ) -> Asset | None:
@@ -86,7 +86,7 @@ def _pick(
         return None
     _, key, asset = min(ranked, key=lambda entry: entry[0])
     _check_size(asset.raw, f"{where} {key}")
-    return Asset(href=resolve(asset.raw["href"], fence, f"{where} {key}"), is_jp2=asset.is_jp2, raw=asset.raw)
+    return Asset(href=resolve(asset.raw["href"], allowed, f"{where} {key}"), is_jp2=asset.is_jp2, raw=asset.raw)
 
 
 def _declared(raw: Mapping[str, Any]) -> str | None:

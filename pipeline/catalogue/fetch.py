@@ -15,9 +15,9 @@ from pipeline.catalogue.transport import (
     RedirectError,
     new_session,
     read_at_most,
+    run_with_deadline,
     send,
     wanted_pause,
-    within,
 )
 from pipeline.model.errors import CatalogueError
 
@@ -43,7 +43,7 @@ MEND = "try again later; `groundbreak doctor` shows which providers answer"
 T = TypeVar("T")
 
 
-class RefusedError(CatalogueError):
+class FetchError(CatalogueError):
     """A document that was not had. status: last HTTP code, 0 if there was none; wait_s: what the server asked for."""
 
     def __init__(self, what: str, where: str, mend: str, status: int = 0, wait_s: float = 0.0) -> None:
@@ -51,7 +51,7 @@ class RefusedError(CatalogueError):
         self.status, self.wait_s = status, wait_s
 
 
-class PatientIO(StacApiIO):
+class RetryingStacIO(StacApiIO):
     """pystac-client's line to a server, made to retry whole answers.
 
     urllib3 leaves POST and half-read bodies alone, and `Client.open` forgets the timeout of an IO it is given.
@@ -70,24 +70,24 @@ class PatientIO(StacApiIO):
         parameters: dict[str, Any] | None = None,
     ) -> str:
         """The text of a JSON document; anything else is requested again. Raises RefusedError with the last error."""
-        return self._patiently(href, lambda: self._ask(href, (method or "GET").upper(), headers, parameters))
+        return self._request_with_retries(href, lambda: self._ask(href, (method or "GET").upper(), headers, parameters))
 
     def content(self, href: str) -> bytes:
         """The bytes of a file, requested again like a document. Raises RefusedError with the last error."""
-        return self._patiently(href, lambda: self._had(href, lambda: self._bytes(href, "GET")))
+        return self._request_with_retries(href, lambda: self._had(href, lambda: self._bytes(href, "GET")))
 
-    def _patiently(self, href: str, ask: Callable[[], T]) -> T:
-        fault: RefusedError | None = None
+    def _request_with_retries(self, href: str, ask: Callable[[], T]) -> T:
+        fault: FetchError | None = None
         for attempt in range(self.tries):
             if fault is not None:
                 time.sleep(min(max(PAUSE_S * 2 ** (attempt - 1), fault.wait_s), MAX_PAUSE_S))
             try:
                 return ask()
-            except RefusedError as refused:
+            except FetchError as refused:
                 fault = refused
                 if refused.status and refused.status not in AGAIN:
                     break
-        raise fault or RefusedError("was never asked", redact(href), MEND)
+        raise fault or FetchError("was never asked", redact(href), MEND)
 
     def _ask(self, href: str, method: str, headers: dict[str, str] | None, parameters: dict[str, Any] | None) -> str:
         payload = {"json": parameters} if method == "POST" else {"params": parameters}
@@ -95,38 +95,38 @@ class PatientIO(StacApiIO):
             text = self._had(href, lambda: self._bytes(href, method, headers=headers, **payload)).decode("utf-8")
             json.loads(text)
         except (ValueError, RecursionError) as fault:
-            raise RefusedError(f"the answer is no JSON: {_short(fault)}", redact(href), MEND) from fault
+            raise FetchError(f"the answer is no JSON: {_short(fault)}", redact(href), MEND) from fault
         return text
 
     def _had(self, href: str, work: Callable[[], bytes]) -> bytes:
         """What `work` gives within the deadline. Raises RefusedError for whatever goes wrong on the way."""
         where = redact(href)
         try:
-            return within(DEADLINE_S, work)
+            return run_with_deadline(DEADLINE_S, work)
         except RedirectError as fault:
-            raise RefusedError(str(fault), where, "name that address, if you trust it", NOT_FOLLOWED) from fault
+            raise FetchError(str(fault), where, "name that address, if you trust it", NOT_FOLLOWED) from fault
         except DeadlineError as fault:
-            raise RefusedError(str(fault), where, MEND, TOO_SLOW) from fault
+            raise FetchError(str(fault), where, MEND, TOO_SLOW) from fault
         except (requests.RequestException, OSError) as fault:
-            raise RefusedError(f"no answer: {_short(fault)}", where, _mend(fault)) from fault
+            raise FetchError(f"no answer: {_short(fault)}", where, _mend(fault)) from fault
 
     def _bytes(self, href: str, method: str, **options: Any) -> bytes:
         with send(self.session, method, href, timeout=TIMEOUT_S, **options) as answer:
             if not 200 <= answer.status_code < 300:
                 what = f"the server answers {answer.status_code} {answer.reason}"
                 wait = wanted_pause(answer, datetime.now(UTC))
-                raise RefusedError(what, redact(href), MEND, answer.status_code, wait)
+                raise FetchError(what, redact(href), MEND, answer.status_code, wait)
             return _body(answer, redact(href))
 
 
 def get_json(url: str) -> object:
     """The JSON document at an address. Raises RefusedError."""
-    return json.loads(PatientIO().request(url))
+    return json.loads(RetryingStacIO().request(url))
 
 
 def get_bytes(url: str) -> bytes:
     """The file at an address. Raises RefusedError."""
-    return PatientIO().content(url)
+    return RetryingStacIO().content(url)
 
 
 def _mend(fault: Exception) -> str:
@@ -140,10 +140,10 @@ def _mend(fault: Exception) -> str:
 def _body(answer: requests.Response, where: str) -> bytes:
     data = read_at_most(answer, MAX_BYTES)
     if len(data) > MAX_BYTES:
-        raise RefusedError(f"the answer is larger than {MAX_BYTES / 1e6:.0f} MB", where, "ask for less", 413)
+        raise FetchError(f"the answer is larger than {MAX_BYTES / 1e6:.0f} MB", where, "ask for less", 413)
     stated = answer.headers.get("Content-Length", "")
     if stated.isdigit() and "Content-Encoding" not in answer.headers and len(data) != int(stated):
-        raise RefusedError(f"the answer broke off after {len(data)} of {stated} bytes", where, MEND)
+        raise FetchError(f"the answer broke off after {len(data)} of {stated} bytes", where, MEND)
     return data
 
 

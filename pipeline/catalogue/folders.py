@@ -30,9 +30,9 @@ from pipeline.model.imagery import (
     FIRST_WITH_OFFSET,
     OFFSET_DN,
     Chip,
+    DeclaredOffset,
     Granule,
     Level,
-    OffsetClaim,
     Raster,
     Scene,
 )
@@ -58,7 +58,7 @@ class BandFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Side:
+class PairInput:
     """What a folder or file holds, before any pixel is read.
 
     footprint: lon/lat, the ground that every band covers. dated: False = no name or tag states the day.
@@ -72,7 +72,7 @@ class Side:
     dated: bool
 
 
-def find_side(path: Path, role: str) -> Side:
+def find_pair_input(path: Path, role: str) -> PairInput:
     """What lies at a path: a folder of band files (a .SAFE product too), or one file with several bands.
 
     role: BEFORE or AFTER, for the messages. Raises UsageError naming what is missing: the path, the visible bands, a
@@ -94,7 +94,7 @@ def find_side(path: Path, role: str) -> Side:
         tile=None,
         baseline=_baseline(names),
         generated=None,
-        offset_claim=_tagged(files, role) or _stated(path) or _claim(names, time),
+        declared_offset=_tagged(files, role) or _stated(path) or _claim(names, time),
         assets={band: str(file.path) for band, file in files.items()},
         scl=None if scl is None else str(scl.path),
         crs=None,
@@ -110,10 +110,10 @@ def find_side(path: Path, role: str) -> Side:
         collection="",
         granules=(granule,),
     )
-    return Side(path=path, scene=scene, files=files, scl=scl, footprint=footprint, dated=time is not None)
+    return PairInput(path=path, scene=scene, files=files, scl=scl, footprint=footprint, dated=time is not None)
 
 
-def read_side(side: Side, scene: Scene, grid: GeoBox, bands: Sequence[Band]) -> Chip:
+def read_pair_input(side: PairInput, scene: Scene, grid: GeoBox, bands: Sequence[Band]) -> Chip:
     """The native pixels of a side over a grid and a margin, DN 0 = nodata.
 
     scene: the side's own, or that with another id or time. Raises PixelError naming band and file.
@@ -224,7 +224,7 @@ def _baseline(names: Sequence[str]) -> str | None:
     return normal_baseline(f"{match[1]}.{match[2]}") if match else None
 
 
-def _tagged(files: Mapping[Band, BandFile], role: str) -> OffsetClaim | None:
+def _tagged(files: Mapping[Band, BandFile], role: str) -> DeclaredOffset | None:
     """No offset is left where the tags of the files state it, as they are applied; None where they state none."""
     stated: dict[bool, str] = {}
     for file in files.values():
@@ -233,28 +233,28 @@ def _tagged(files: Mapping[Band, BandFile], role: str) -> OffsetClaim | None:
     if len(stated) > 1:
         mend = "give files that all state an offset in their tags, or none"
         raise UsageError(f"{stated[True]} states an offset and {stated[False]} does not", role, mend)
-    return OffsetClaim(dn=0, reason="the offset in the tags of the files is applied") if True in stated else None
+    return DeclaredOffset(dn=0, reason="the offset in the tags of the files is applied") if True in stated else None
 
 
-def _stated(path: Path) -> OffsetClaim | None:
+def _stated(path: Path) -> DeclaredOffset | None:
     """What a product says of its offset; None for a folder that is no whole product."""
     if not path.is_dir() or product_paths(path) != [path]:
         return None
     walk = read_products([path])
-    return walk.products[0].granule.offset_claim if walk.products else None
+    return walk.products[0].granule.declared_offset if walk.products else None
 
 
-def _claim(names: Sequence[str], time: datetime | None) -> OffsetClaim:
+def _claim(names: Sequence[str], time: datetime | None) -> DeclaredOffset:
     baseline = _baseline(names)
     if baseline is None and any(_BASELINE.search(name) for name in names):
-        return OffsetClaim(dn=None, reason="made by a user, whose baseline number says nothing of the offset")
+        return DeclaredOffset(dn=None, reason="made by a user, whose baseline number says nothing of the offset")
     if baseline is not None:
-        return OffsetClaim(
+        return DeclaredOffset(
             dn=OFFSET_DN if baseline >= FIRST_WITH_OFFSET else 0, reason=f"baseline {baseline} by its name"
         )
     if time is not None and time < FIRST_OFFSET_DAY:
-        return OffsetClaim(dn=0, reason=f"acquired before {FIRST_OFFSET_DAY:%Y-%m-%d}")
-    return OffsetClaim(dn=None, reason="the names state no processing baseline")
+        return DeclaredOffset(dn=0, reason=f"acquired before {FIRST_OFFSET_DAY:%Y-%m-%d}")
+    return DeclaredOffset(dn=None, reason="the names state no processing baseline")
 
 
 def _id(path: Path) -> str:

@@ -21,7 +21,7 @@ MEND = "remove the item from the catalogue, or fix its href"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fence:
+class AllowList:
     """What the items of one catalogue may point at.
 
     base: path or URL of the document, hrefs are relative to it. folder: root of a local catalogue, None for a remote
@@ -35,7 +35,7 @@ class Fence:
     folders: Collection[str] = ()
 
 
-def resolve(href: object, fence: Fence, where: str) -> str:
+def resolve(href: object, allowed: AllowList, where: str) -> str:
     """An href as an absolute path or URL. Raises CatalogueError outside the asset allow-list."""
     if not isinstance(href, str) or not href.strip():
         raise CatalogueError(f"href is {str(href)[:60]!r}", where, MEND)
@@ -48,26 +48,26 @@ def resolve(href: object, fence: Fence, where: str) -> str:
     if _DRIVE.match(href):
         raise CatalogueError(f"href {href[:80]!r} is a path of Windows", where, "write it relative to its document")
     if _SCHEME.match(href) and not href.lower().startswith("file:"):
-        return _remote(href, fence, where)
-    if fence.folder is None:
+        return _remote(href, allowed, where)
+    if allowed.folder is None:
         if href.lower().startswith("file:"):
             raise CatalogueError(f"href {href[:80]!r} points at this machine's files", where, MEND)
-        return _remote(joined(fence.base, href, where), fence, where)
-    return _local(href, fence, where)
+        return _remote(join_href(allowed.base, href, where), allowed, where)
+    return _local(href, allowed, where)
 
 
-def _local(href: str, fence: Fence, where: str) -> str:
+def _local(href: str, allowed: AllowList, where: str) -> str:
     parts = urlsplit(href) if href.lower().startswith("file:") else None
     if parts is not None and parts.netloc not in ("", "localhost"):
         raise CatalogueError(f"href {href[:80]!r} points at another machine's files", where, MEND)
     text = unquote(parts.path) if parts is not None else href
-    target = _target(fence.base, text)
+    target = _target(allowed.base, text)
     if not os.path.lexists(target):
         # written on Windows, or escaped like an address
         spelt = (text.replace("\\", "/"), unquote(text), unquote(text).replace("\\", "/"))
-        target = next((other for each in spelt if os.path.lexists(other := _target(fence.base, each))), target)
-    folder = _real(str(fence.folder))
-    if target.is_relative_to(folder) or _beside(target, folder) or any(within(str(target), f) for f in fence.folders):
+        target = next((other for each in spelt if os.path.lexists(other := _target(allowed.base, each))), target)
+    folder = _real(str(allowed.folder))
+    if target.is_relative_to(folder) or _beside(target, folder) or any(within(str(target), f) for f in allowed.folders):
         return str(target)
     mend = "if you trust it, add the folder to search.asset_folders in groundbreak.toml"
     raise CatalogueError(f"href {href[:80]!r} leads out of the catalogue's folder", where, mend)
@@ -101,12 +101,12 @@ def _beside(target: Path, folder: Path) -> bool:
     return (sibling / "catalog.json").is_file()
 
 
-def _remote(href: str, fence: Fence, where: str) -> str:
+def _remote(href: str, allowed: AllowList, where: str) -> str:
     parts = urlsplit(href)
     if parts.scheme.lower() not in REMOTE:
         raise CatalogueError(f"href {href[:80]!r} uses {parts.scheme}:", where, "https, http and s3 are read")
     host = (parts.hostname or "").lower()
-    if not any(host == name or (name.startswith(".") and host.endswith(name)) for name in fence.hosts):
+    if not any(host == name or (name.startswith(".") and host.endswith(name)) for name in allowed.hosts):
         kind = "this machine or its network" if is_local(host) else "no host of its catalogue"
         mend = "if you trust it, add the host to search.asset_hosts in groundbreak.toml"
         raise CatalogueError(f"href on {host or 'no host'}, {kind}", where, mend)
@@ -140,7 +140,7 @@ def host_of(address: str) -> str:
         return ""
 
 
-def joined(base: str, href: str, where: str) -> str:
+def join_href(base: str, href: str, where: str) -> str:
     """An href of the document at `base` as an absolute address. Raises CatalogueError if it is not one."""
     try:
         address = urljoin(base, href)

@@ -14,8 +14,8 @@ from shapely.geometry.base import BaseGeometry
 from shapely.ops import unary_union
 
 from pipeline.catalogue.assets import check_scale, pick_bands, pick_scl, stated_crs
-from pipeline.catalogue.claims import claim_of
-from pipeline.catalogue.hrefs import Fence, host_of
+from pipeline.catalogue.declared_offsets import declared_offset
+from pipeline.catalogue.hrefs import AllowList, host_of
 from pipeline.catalogue.product import (
     Product,
     ProductName,
@@ -36,12 +36,12 @@ _REMOTE = re.compile(r"^[A-Za-z][A-Za-z0-9]*://[A-Za-z0-9._-]+(?:[:/]|$)")
 MEND = "fix the item, or remove it from the catalogue"
 
 
-def parse_item(raw: Mapping[str, Any], fence: Fence) -> Product:
+def parse_item(raw: Mapping[str, Any], allowed: AllowList) -> Product:
     """An item's JSON as a Product. Raises CatalogueError naming item and field."""
     id = raw.get("id")
     if not isinstance(id, str) or not is_safe_id(id):
         mend = "give it an id without parts of a path, of at most 200 letters"
-        raise CatalogueError(f"item id {str(id)[:60]!r} is no plain name", fence.base, mend)
+        raise CatalogueError(f"item id {str(id)[:60]!r} is no plain name", allowed.base, mend)
     where = f"item {id}"
     properties = _mapping(raw.get("properties"), "properties", where)
     assets = _mapping(raw.get("assets"), "assets", where)
@@ -50,7 +50,7 @@ def parse_item(raw: Mapping[str, Any], fence: Fence) -> Product:
     row = recognise(collection, properties, _hosts(assets))
     name = _name(id, properties)
     level = _level(properties, name, row, where)
-    bands = pick_bands(assets, row, fence, where)
+    bands = pick_bands(assets, row, allowed, where)
     time = _time(properties, where)
     baseline = _first(properties, "s2:processing_baseline", "processing:version", "sentinel:processing_baseline")
     baseline = normal_baseline(str(baseline)) if baseline is not None else (name.baseline if name else None)
@@ -59,9 +59,9 @@ def parse_item(raw: Mapping[str, Any], fence: Fence) -> Product:
         tile=_tile(properties) or (name.tile if name else None),
         baseline=baseline,
         generated=_generated(properties, name),
-        offset_claim=claim_of(row, properties, bands, baseline, time),
+        declared_offset=declared_offset(row, properties, bands, baseline, time),
         assets={band: asset.href for band, asset in bands.items()},
-        scl=pick_scl(assets, row, fence, where) if level is Level.L2A else None,
+        scl=pick_scl(assets, row, allowed, where) if level is Level.L2A else None,
         crs=stated_crs(properties, [asset.raw for asset in bands.values()], where),
         footprint=_footprint(raw, where),
         href=_href(raw),

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pipeline.catalogue.fetch import MEND, PatientIO, RefusedError
-from pipeline.catalogue.hrefs import host_of, joined, redact
+from pipeline.catalogue.fetch import MEND, FetchError, RetryingStacIO
+from pipeline.catalogue.hrefs import host_of, join_href, redact
 from pipeline.catalogue.product import parse_time
 
 MAX_PAGES = 2000
@@ -73,7 +73,7 @@ class Search:
     that no more than a page is held.
     """
 
-    line: PatientIO
+    line: RetryingStacIO
     url: str
     question: Mapping[str, Any]
     limit: int
@@ -109,7 +109,7 @@ class Search:
             for part in parts:
                 found |= self._complete(*part)
         elif self._is_cut(whole) and not agree:
-            raise RefusedError(f"{_named(found)} of {whole.matched} items came", redact(self.url), MEND)
+            raise FetchError(f"{_named(found)} of {whole.matched} items came", redact(self.url), MEND)
         return found
 
     def _is_cut(self, pages: _Pages) -> bool:
@@ -142,7 +142,7 @@ class Search:
             elif self._is_cut(piece):
                 # one instant, or a server to which a period says nothing
                 what = f"a page of {piece.last} items names no next one"
-                raise RefusedError(what, redact(self.url), "name another catalogue: this one gives no pages")
+                raise FetchError(what, redact(self.url), "name another catalogue: this one gives no pages")
         return found
 
     def _parameters(self, first: datetime, last: datetime, limit: int) -> dict[str, Any]:
@@ -158,7 +158,7 @@ class Search:
         while True:
             try:
                 return self._follow(first, last)
-            except RefusedError as fault:
+            except FetchError as fault:
                 if fault.status in NO_POST and self.method == "POST":
                     self.method = "GET"
                 elif fault.status in TOO_MUCH and self.limit > 1:
@@ -186,7 +186,7 @@ class Search:
                 found.looped = True
                 return found
             if stale >= STALE_PAGES:
-                raise RefusedError(f"{stale} pages in a row without a new item", redact(self.url), MEND)
+                raise FetchError(f"{stale} pages in a row without a new item", redact(self.url), MEND)
             asked[key] += 1
             url, method, parameters = self._onward(link, url, original)
 
@@ -203,20 +203,20 @@ class Search:
         page: object = json.loads(text)
         features = page.get("features") if isinstance(page, Mapping) else None
         if not isinstance(page, Mapping) or not isinstance(features, list):
-            raise RefusedError("a page of the search has no features", redact(self.url), MEND)
+            raise FetchError("a page of the search has no features", redact(self.url), MEND)
         self._pages += 1
         self._bytes, self._items = self._bytes + len(text), self._items + len(features)
         if self._bytes > MAX_BYTES or self._items > MAX_ITEMS or self._pages > MAX_PAGES:
             what = f"the search goes beyond {MAX_PAGES} pages, {MAX_ITEMS} items or {MAX_BYTES / 1e6:.0f} MB"
-            raise RefusedError(what, redact(self.url), SHORTER)
+            raise FetchError(what, redact(self.url), SHORTER)
         return page
 
     def _onward(self, link: Raw, base: str, original: dict[str, Any]) -> tuple[str, str, dict[str, Any] | None]:
         """Address, method and parameters of a next link, which may be relative to its page."""
-        url = joined(base, link["href"], redact(self.url))
+        url = join_href(base, link["href"], redact(self.url))
         if host_of(url) not in self.hosts or not url.lower().startswith(("http://", "https://")):
             mend = "if you trust it, add the host to search.asset_hosts in groundbreak.toml"
-            raise RefusedError(f"the next page lies on {host_of(url) or 'no host'}", redact(self.url), mend)
+            raise FetchError(f"the next page lies on {host_of(url) or 'no host'}", redact(self.url), mend)
         if str(link.get("method", "GET")).upper() != "POST":
             return url, "GET", None
         body = link.get("body")

@@ -28,10 +28,10 @@ from pipeline.catalogue.product import (
     parse_time,
     strip_start,
 )
-from pipeline.catalogue.static import INDEXES, Walk
+from pipeline.catalogue.static import INDEXES, ReadResult
 from pipeline.model.bands import Band
 from pipeline.model.errors import CatalogueError
-from pipeline.model.imagery import FIRST_WITH_OFFSET, OFFSET_DN, Granule, Level, OffsetClaim
+from pipeline.model.imagery import FIRST_WITH_OFFSET, OFFSET_DN, DeclaredOffset, Granule, Level
 
 MEND = "download the product again"
 MAX_XML = 64_000_000
@@ -126,9 +126,9 @@ def _products_in(folder: Path, depth: int) -> list[Path]:
     return sorted(found) or ([folder] if folder.suffix.lower() == ".safe" else [])
 
 
-def read_products(paths: Sequence[Path]) -> Walk:
+def read_products(paths: Sequence[Path]) -> ReadResult:
     """Every product that can be read; a broken one becomes an error and does not affect the others."""
-    walk = Walk()
+    walk = ReadResult()
     for path in paths:
         try:
             walk.products.append(read_safe(path))
@@ -184,7 +184,7 @@ def _product(files: _Files, product: Any, tile: Any, where: str) -> Product:
         tile=name.tile,
         baseline=baseline,
         generated=_moment(product, "GENERATION_TIME") or name.generated,
-        offset_claim=_claim(product, baseline, name.level, where),
+        declared_offset=_claim(product, baseline, name.level, where),
         assets=hrefs,
         scl=scl if name.level is Level.L2A else None,
         crs=_text(tile, where, "HORIZONTAL_CS_CODE").upper(),
@@ -224,7 +224,7 @@ def _images(files: _Files, where: str) -> tuple[dict[Band, str], str | None]:
     return hrefs, files.href(min(scl)[1]) if scl else None
 
 
-def _claim(product: Any, baseline: str | None, level: Level, where: str) -> OffsetClaim:
+def _claim(product: Any, baseline: str | None, level: Level, where: str) -> DeclaredOffset:
     quantification = _optional(product, *_QUANTIFICATION[level])
     if quantification is not None and float(quantification) != 10000:
         raise CatalogueError(
@@ -233,12 +233,12 @@ def _claim(product: Any, baseline: str | None, level: Level, where: str) -> Offs
     name = "BOA_ADD_OFFSET" if level is Level.L2A else "RADIO_ADD_OFFSET"
     stated = {round(-float(each)) for each in _all(product, name)}
     if stated in ({0}, {OFFSET_DN}):
-        return OffsetClaim(dn=stated.pop(), reason=f"{name} in the product")
+        return DeclaredOffset(dn=stated.pop(), reason=f"{name} in the product")
     if stated:
-        return OffsetClaim(dn=None, reason=f"{name} is {', '.join(map(str, sorted(stated)))}")
+        return DeclaredOffset(dn=None, reason=f"{name} is {', '.join(map(str, sorted(stated)))}")
     if baseline is not None and baseline < FIRST_WITH_OFFSET:
-        return OffsetClaim(dn=0, reason=f"baseline {baseline} has no offset")
-    return OffsetClaim(dn=None, reason=f"no {name} at baseline {baseline}")
+        return DeclaredOffset(dn=0, reason=f"baseline {baseline} has no offset")
+    return DeclaredOffset(dn=None, reason=f"no {name} at baseline {baseline}")
 
 
 def _footprint(product: Any, where: str) -> BaseGeometry:

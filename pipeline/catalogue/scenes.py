@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from pipeline.catalogue.duplicate_products import merge_duplicates
 from pipeline.catalogue.hrefs import local_or_remote
 from pipeline.catalogue.product import Product
 from pipeline.catalogue.safe import product_paths, read_products
 from pipeline.catalogue.stac import is_api, search
-from pipeline.catalogue.static import DOCUMENTS, Walk, read_static
-from pipeline.catalogue.twins import merge
+from pipeline.catalogue.static import DOCUMENTS, ReadResult, read_static
 from pipeline.model.errors import CatalogueError, GroundbreakError
 from pipeline.model.imagery import Reason, Rejection, Scene
 from pipeline.model.progress import Progress
@@ -19,7 +19,7 @@ from pipeline.model.site import Site
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class FoundScenes:
     """Scenes in time order, what was refused before any pixel was read, and what could not be read at all."""
 
     scenes: tuple[Scene, ...]
@@ -27,7 +27,7 @@ class Found:
     faults: tuple[GroundbreakError, ...]
 
 
-def find(
+def search_scenes(
     site: Site,
     source: str,
     collection: str | None,
@@ -35,7 +35,7 @@ def find(
     until: datetime,
     settings: Settings,
     progress: Progress | None = None,
-) -> Found:
+) -> FoundScenes:
     """Every scene over a site from `start` (or ever) until `until`.
 
     source: a static STAC document or folder, the root of a STAC API, or a folder of .SAFE products.
@@ -51,7 +51,7 @@ def find(
     wanted = _asked_for(walk.products, collection, start, until)
     if progress is not None:
         progress(site.id, len(wanted), len(wanted), "products found")
-    merged = merge(site, wanted)
+    merged = merge_duplicates(site, wanted)
     limit = settings.search.max_cloud_percent
     clouded = [scene for scene in merged.scenes if scene.cloud_percent is not None and scene.cloud_percent > limit]
     too_cloudy = [
@@ -59,14 +59,14 @@ def find(
                   note="percent of the whole tile, by the catalogue")
         for scene in clouded
     ]  # fmt: skip
-    return Found(
+    return FoundScenes(
         scenes=tuple(scene for scene in merged.scenes if scene not in clouded),
         rejections=tuple(sorted((*merged.rejections, *too_cloudy), key=lambda each: (each.time, each.scene))),
         faults=tuple(sorted(set(walk.faults), key=str)),
     )
 
 
-def find_named(site: Site, references: Sequence[str], settings: Settings) -> tuple[Scene, ...]:
+def read_named_scenes(site: Site, references: Sequence[str], settings: Settings) -> tuple[Scene, ...]:
     """The scenes of item JSONs (paths or URLs) or products; what is one acquisition is one scene, however often named.
 
     Raises CatalogueError where one of them is no scene of this site.
@@ -76,12 +76,12 @@ def find_named(site: Site, references: Sequence[str], settings: Settings) -> tup
         walk = _read_files(ref, settings)
         if walk.faults:
             raise walk.faults[0]
-        alone = merge(site, walk.products).scenes
+        alone = merge_duplicates(site, walk.products).scenes
         if len(alone) != 1:
             what = "holds several acquisitions" if alone else "its footprint does not touch the AOI"
             raise CatalogueError(what, ref, "name one item or product that covers the site")
         products += walk.products
-    return tuple(merge(site, products).scenes)
+    return tuple(merge_duplicates(site, products).scenes)
 
 
 def _is_searched(source: str) -> bool:
@@ -89,7 +89,7 @@ def _is_searched(source: str) -> bool:
     return "://" in source and not is_document and is_api(source)
 
 
-def _read_files(source: str, settings: Settings) -> Walk:
+def _read_files(source: str, settings: Settings) -> ReadResult:
     source = local_or_remote(source)
     products = [] if "://" in source else product_paths(Path(source))
     if products:

@@ -295,12 +295,12 @@ def _day(known: Mapping[str, Any], key: str, where: str) -> datetime | None:
     if value is None or value == "":
         return None
     try:
-        return moment(str(value), last=key == "end")
+        return parse_time(str(value), last=key == "end")
     except ValueError as fault:
         raise SiteError(f"{key} {str(value)[:40]!r} is no date", where, "write it as 2024-03-27") from fault
 
 
-def moment(text: str, *, last: bool) -> datetime:
+def parse_time(text: str, *, last: bool) -> datetime:
     """A day or a time as UTC. last: a plain day is meant to its end, as what ends a period. Raises ValueError."""
     try:
         day = date.fromisoformat(text)

@@ -12,11 +12,11 @@ from pystac_client import Client
 from pystac_client.exceptions import APIError
 from shapely.geometry import box, mapping
 
-from pipeline.catalogue.fetch import PatientIO, RefusedError
-from pipeline.catalogue.hrefs import Fence, host_of, joined, redact
+from pipeline.catalogue.fetch import FetchError, RetryingStacIO
+from pipeline.catalogue.hrefs import AllowList, host_of, join_href, redact
 from pipeline.catalogue.paging import Search, next_link
 from pipeline.catalogue.providers import Provider, api_rows, known_hosts
-from pipeline.catalogue.static import Walk
+from pipeline.catalogue.static import ReadResult
 from pipeline.model.errors import CatalogueError
 from pipeline.model.site import Site
 
@@ -38,7 +38,7 @@ def search(
     start: datetime | None,
     until: datetime,
     asset_hosts: Iterable[str] = (),
-) -> Walk:
+) -> ReadResult:
     """Every item over a site within a period. Raises CatalogueError where the search cannot be completed.
 
     A search that loses a page is no search: fewer scenes than there are would look like a quiet site.
@@ -46,15 +46,15 @@ def search(
     host, trusted = host_of(root), frozenset(asset_hosts)
     rows = api_rows(host)
     hosts = frozenset(name for row in rows for name in row.hosts) if rows else known_hosts()
-    fence = Fence(base=root, folder=None, hosts={*hosts, *trusted, host})
-    walk, own = Walk(), frozenset({host, *trusted})
+    allowed = AllowList(base=root, folder=None, hosts={*hosts, *trusted, host})
+    walk, own = ReadResult(), frozenset({host, *trusted})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # conformance is a hint: servers sort and filter without saying so
         client = _open(root)
         line, url = _line(client), _search_url(client, root, own)
         row = next((each for each in rows if collection in each.collections), None)
         pages = Search(
-            line, url, _question(site, collection), row.page if row else PAGE, own, lambda raw: walk.add(raw, fence)
+            line, url, _question(site, collection), row.page if row else PAGE, own, lambda raw: walk.add(raw, allowed)
         )
         for first, last in _windows(start or EARLIEST, until, row):
             pages.run(first, last)
@@ -65,7 +65,7 @@ def search(
 
 def _search_url(client: Client, root: str, hosts: frozenset[str]) -> str:
     """Where the API is searched. Raises CatalogueError where that is another host."""
-    url = joined(root, client.search(max_items=1).url, redact(root))
+    url = join_href(root, client.search(max_items=1).url, redact(root))
     if host_of(url) not in hosts:
         mend = "if you trust it, add the host to search.asset_hosts in groundbreak.toml"
         raise CatalogueError(f"its search lies on {host_of(url) or 'no host'}", redact(root), mend)
@@ -74,25 +74,25 @@ def _search_url(client: Client, root: str, hosts: frozenset[str]) -> str:
 
 def is_api(root: str) -> bool:
     """Whether an address is the root of an API: it links to a search. Raises CatalogueError if it cannot be read."""
-    document = json.loads(PatientIO().request(root))
+    document = json.loads(RetryingStacIO().request(root))
     links = document.get("links") if isinstance(document, Mapping) else None
     return any(isinstance(link, Mapping) and link.get("rel") == "search" for link in links or [])
 
 
 def _open(root: str) -> Client:
     try:
-        return Client.open(root, stac_io=PatientIO())
+        return Client.open(root, stac_io=RetryingStacIO())
     except (STACError, STACTypeError, APIError, KeyError, TypeError, AttributeError, ValueError) as fault:
         mend = "name the root of a STAC API, or a catalog.json"
         raise CatalogueError(f"no STAC catalogue: {str(fault)[:80]}", redact(root), mend) from fault
 
 
-def _check_collection(line: PatientIO, root: str, wanted: str) -> None:
+def _check_collection(line: RetryingStacIO, root: str, wanted: str) -> None:
     """Raise CatalogueError where a server that has no item for a collection does not have the collection either."""
     base = f"{root.partition('?')[0].rstrip('/')}/collections"
     try:
         line.request(f"{base}/{quote(wanted, safe='')}")
-    except RefusedError as fault:
+    except FetchError as fault:
         known = _collections(line, base)
         if not known or wanted in known:
             return
@@ -100,21 +100,21 @@ def _check_collection(line: PatientIO, root: str, wanted: str) -> None:
         raise CatalogueError(f"no collection {wanted!r}", redact(root), mend) from fault
 
 
-def _collections(line: PatientIO, url: str) -> set[str]:
+def _collections(line: RetryingStacIO, url: str) -> set[str]:
     """The ids of all collections, over as many pages as they are listed on; none where a server has no list."""
     known, seen, host = set[str](), set[str](), host_of(url)
     while url not in seen and len(seen) < MAX_LISTS and host_of(url) == host:
         seen.add(url)
         try:
             answer = json.loads(line.request(url))
-        except RefusedError as fault:
+        except FetchError as fault:
             if fault.status in NO_LIST:
                 break
             raise
         listed = answer.get("collections") if isinstance(answer, Mapping) else None
         known |= {str(each.get("id")) for each in listed or [] if isinstance(each, Mapping)}
         link = next_link(answer) if isinstance(answer, Mapping) else None
-        url = joined(url, link["href"], redact(url)) if link else url
+        url = join_href(url, link["href"], redact(url)) if link else url
     return known
 
 
@@ -135,8 +135,8 @@ def _question(site: Site, collection: str) -> dict[str, Any]:
     return {"collections": [collection], "intersects": mapping(shape)}
 
 
-def _line(client: Client) -> PatientIO:
+def _line(client: Client) -> RetryingStacIO:
     io = client._stac_io
-    if not isinstance(io, PatientIO):
+    if not isinstance(io, RetryingStacIO):
         raise TypeError("the client was opened with another IO")
     return io

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from pipeline.catalogue.fetch import get_bytes, get_json
 from pipeline.catalogue.geoparquet import read_items
-from pipeline.catalogue.hrefs import Fence, host_of, joined, redact, resolve, within
+from pipeline.catalogue.hrefs import AllowList, host_of, join_href, redact, resolve, within
 from pipeline.catalogue.items import parse_item
 from pipeline.catalogue.listing import files_below
 from pipeline.catalogue.product import Product
@@ -28,34 +28,34 @@ MEND = "fix the file, or remove it from the catalogue"
 
 
 @dataclass(slots=True)
-class Walk:
+class ReadResult:
     """Content of a catalogue: products, and an error for each document or item that cannot be read."""
 
     products: list[Product] = field(default_factory=list)
     faults: list[CatalogueError] = field(default_factory=list)
 
-    def add(self, raw: object, fence: Fence) -> None:
+    def add(self, raw: object, allowed: AllowList) -> None:
         """Parse one item; a bad one becomes an error and does not affect the others."""
         if not isinstance(raw, Mapping):
-            self.faults.append(CatalogueError(f"an item is {type(raw).__name__}, not an object", fence.base, MEND))
+            self.faults.append(CatalogueError(f"an item is {type(raw).__name__}, not an object", allowed.base, MEND))
             return
         try:
-            self.products.append(parse_item(raw, fence))
+            self.products.append(parse_item(raw, allowed))
         except CatalogueError as fault:
             self.faults.append(fault)
 
 
-def read_static(source: str, asset_hosts: Iterable[str] = (), asset_folders: Iterable[str] = ()) -> Walk:
+def read_static(source: str, asset_hosts: Iterable[str] = (), asset_folders: Iterable[str] = ()) -> ReadResult:
     """Every item of a static catalogue: a STAC document, a folder with one, or a folder of item files.
 
     asset_hosts, asset_folders: where assets may lie besides the catalogue's own place. Raises CatalogueError where the
     source itself cannot be read.
     """
     hosts = known_hosts() | set(asset_hosts)
-    walk = Walk()
+    walk = ReadResult()
     if "://" in source:
         host = host_of(source)
-        _follow(source, Fence(base=source, folder=None, hosts=hosts | {host}), walk)
+        _follow(source, AllowList(base=source, folder=None, hosts=hosts | {host}), walk)
         return walk
     path, folders = Path(source).resolve(), tuple(str(Path(each).expanduser()) for each in asset_folders)
     if path.is_dir():
@@ -64,11 +64,11 @@ def read_static(source: str, asset_hosts: Iterable[str] = (), asset_folders: Ite
             _read_folder(path, hosts, folders, walk)
             return walk
         path = index
-    _follow(str(path), Fence(base=str(path), folder=path.parent, hosts=hosts, folders=folders), walk)
+    _follow(str(path), AllowList(base=str(path), folder=path.parent, hosts=hosts, folders=folders), walk)
     return walk
 
 
-def _read_folder(folder: Path, hosts: frozenset[str], folders: tuple[str, ...], walk: Walk) -> None:
+def _read_folder(folder: Path, hosts: frozenset[str], folders: tuple[str, ...], walk: ReadResult) -> None:
     """A folder of item files, in any depth, each a STAC document of its own."""
     try:
         files = sorted(path for path in islice(files_below(folder), MAX_DOCUMENTS) if path.suffix.lower() in DOCUMENTS)
@@ -79,23 +79,23 @@ def _read_folder(folder: Path, hosts: frozenset[str], folders: tuple[str, ...], 
     if not files:
         raise CatalogueError("no STAC document in this folder", str(folder), "name a folder with catalog.json or items")
     for path in files:
-        fence = Fence(base=str(path), folder=folder, hosts=hosts, folders=folders)
+        allowed = AllowList(base=str(path), folder=folder, hosts=hosts, folders=folders)
         try:
             for document in documents(str(path)):
                 if document.get("type") == "FeatureCollection":
-                    _add_features(document, fence, walk)
+                    _add_features(document, allowed, walk)
                 elif document.get("type") == "Feature":
-                    walk.add(document, fence)
+                    walk.add(document, allowed)
         except CatalogueError as fault:
             walk.faults.append(fault)
 
 
-def _follow(start: str, fence: Fence, walk: Walk) -> None:
+def _follow(start: str, allowed: AllowList, walk: ReadResult) -> None:
     """Breadth first over child and item links; each document once, whatever circles the links make."""
     queue, seen = deque([start]), {start}
     while queue:
         place = queue.popleft()
-        here = replace(fence, base=place)
+        here = replace(allowed, base=place)
         try:
             for document in documents(place):
                 links = [link for link in dict.fromkeys(_visit(document, here, walk)) if link not in seen]
@@ -109,48 +109,48 @@ def _follow(start: str, fence: Fence, walk: Walk) -> None:
             raise CatalogueError(f"more than {MAX_DOCUMENTS} documents", start, "name a smaller part of the catalogue")
 
 
-def _visit(document: Mapping[str, Any], fence: Fence, walk: Walk) -> list[str]:
+def _visit(document: Mapping[str, Any], allowed: AllowList, walk: ReadResult) -> list[str]:
     kind = document.get("type")
     if kind == "Feature":
-        walk.add(document, fence)
+        walk.add(document, allowed)
     elif kind == "FeatureCollection":
-        _add_features(document, fence, walk)
+        _add_features(document, allowed, walk)
     elif kind in ("Catalog", "Collection") or (kind is None and "links" in document):
-        return list(_links(document, fence, walk))
+        return list(_links(document, allowed, walk))
     else:
-        raise CatalogueError(f"no STAC document: its type is {kind!r}", redact(fence.base), MEND)
+        raise CatalogueError(f"no STAC document: its type is {kind!r}", redact(allowed.base), MEND)
     return []
 
 
-def _add_features(document: Mapping[str, Any], fence: Fence, walk: Walk) -> None:
+def _add_features(document: Mapping[str, Any], allowed: AllowList, walk: ReadResult) -> None:
     features = document.get("features")
     if not isinstance(features, list):
-        raise CatalogueError("a FeatureCollection without features", redact(fence.base), MEND)
+        raise CatalogueError("a FeatureCollection without features", redact(allowed.base), MEND)
     for raw in features:
-        walk.add(raw, fence)
+        walk.add(raw, allowed)
 
 
-def _links(document: Mapping[str, Any], fence: Fence, walk: Walk) -> Iterator[str]:
+def _links(document: Mapping[str, Any], allowed: AllowList, walk: ReadResult) -> Iterator[str]:
     links = document.get("links")
     for link in links if isinstance(links, list) else []:
         if not isinstance(link, Mapping) or link.get("rel") not in ("child", "item"):
             continue
         try:
-            yield _target(link.get("href"), fence)
+            yield _target(link.get("href"), allowed)
         except CatalogueError as fault:
             walk.faults.append(fault)
 
 
-def _target(href: object, fence: Fence) -> str:
+def _target(href: object, allowed: AllowList) -> str:
     """Where a link leads: inside the folder of a local catalogue, on the same host for a remote one."""
-    if fence.folder is not None:
-        target = resolve(href, fence, fence.base)
-        if "://" in target or not within(target, fence.folder):
-            raise CatalogueError(f"link {str(href)[:80]!r} leads out of the catalogue's folder", fence.base, MEND)
+    if allowed.folder is not None:
+        target = resolve(href, allowed, allowed.base)
+        if "://" in target or not within(target, allowed.folder):
+            raise CatalogueError(f"link {str(href)[:80]!r} leads out of the catalogue's folder", allowed.base, MEND)
         return target
-    target = joined(fence.base, str(href), redact(fence.base))
-    if urlsplit(target).netloc != urlsplit(fence.base).netloc or urlsplit(target).scheme not in ("http", "https"):
-        raise CatalogueError(f"link {redact(str(href))[:80]!r} leads to another server", redact(fence.base), MEND)
+    target = join_href(allowed.base, str(href), redact(allowed.base))
+    if urlsplit(target).netloc != urlsplit(allowed.base).netloc or urlsplit(target).scheme not in ("http", "https"):
+        raise CatalogueError(f"link {redact(str(href))[:80]!r} leads to another server", redact(allowed.base), MEND)
     return target
 
 

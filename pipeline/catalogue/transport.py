@@ -90,7 +90,7 @@ def read_at_most(answer: requests.Response, limit: int) -> bytes:
     return b"".join(parts)[: limit + 1]
 
 
-def within(seconds: float, work: Callable[[], T]) -> T:
+def run_with_deadline(seconds: float, work: Callable[[], T]) -> T:
     """What `work` returns or raises. Raises DeadlineError where it takes longer.
 
     The timeouts of a socket start again with every byte; this one does not. The work that was given up ends with its

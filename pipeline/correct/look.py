@@ -224,7 +224,7 @@ def _middle(plane: NDArray[np.float32]) -> float:
 def _offsets(chips: Sequence[Chip]) -> list[Offset] | Rejection:
     found = []
     for chip in chips:
-        offset = resolve(chip.granule.offset_claim, dark_floor(chip), scene=chip.scene)
+        offset = resolve(chip.granule.declared_offset, dark_floor(chip), scene=chip.scene)
         if isinstance(offset, Rejection):
             return offset
         found.append(offset)

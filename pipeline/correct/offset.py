@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.model.bands import Band
-from pipeline.model.imagery import Chip, OffsetClaim, Reason, Rejection, Scene
+from pipeline.model.imagery import Chip, DeclaredOffset, Reason, Rejection, Scene
 
 OFFSET_DN = 1000
 QUANTILES = (0.005, 0.25)
@@ -48,7 +48,7 @@ def dark_floor(chip: Chip) -> dict[Band, float]:
 
 
 def resolve(
-    claim: OffsetClaim,
+    claim: DeclaredOffset,
     dark_floor: Mapping[Band, float],
     expected: Mapping[Band, float] | None = None,
     *,
@@ -85,25 +85,27 @@ Levels = Mapping[Band, NDArray[np.float64]]
 class Claimed:
     """What a granule's metadata claim, and the levels of its pixels."""
 
-    claim: OffsetClaim
+    claim: DeclaredOffset
     levels: Levels
 
 
 def settle(looks: Sequence[Sequence[Chip]]) -> tuple[tuple[Chip, ...], ...]:
     """The chips of a site's scenes, their claims settled by what all of them show together: see `settle_claims`."""
-    claimed = [[Claimed(claim=chip.granule.offset_claim, levels=levels(chip)) for chip in chips] for chips in looks]
+    claimed = [[Claimed(claim=chip.granule.declared_offset, levels=levels(chip)) for chip in chips] for chips in looks]
     return tuple(map(with_claims, looks, settle_claims(claimed)))
 
 
-def with_claims(chips: Sequence[Chip], claims: Sequence[OffsetClaim]) -> tuple[Chip, ...]:
+def with_claims(chips: Sequence[Chip], claims: Sequence[DeclaredOffset]) -> tuple[Chip, ...]:
     """The same chips with these claims, one each."""
     return tuple(
-        chip if chip.granule.offset_claim == claim else replace(chip, granule=replace(chip.granule, offset_claim=claim))
+        chip
+        if chip.granule.declared_offset == claim
+        else replace(chip, granule=replace(chip.granule, declared_offset=claim))
         for chip, claim in zip(chips, claims, strict=True)
     )
 
 
-def settle_claims(looks: Sequence[Sequence[Claimed]]) -> tuple[tuple[OffsetClaim, ...], ...]:
+def settle_claims(looks: Sequence[Sequence[Claimed]]) -> tuple[tuple[DeclaredOffset, ...], ...]:
     """The declared offsets of the scenes of a site, granule by granule, resolved jointly.
 
     An offset that dark ground or certain metadata decide is kept. The others are compared with those. Without any, five
@@ -194,17 +196,17 @@ def _majority(every: Iterable[Claimed]) -> dict[Band, NDArray[np.float64]]:
     return _history(claims)
 
 
-def _settled(each: Claimed, history: Levels, majority: Levels | None) -> OffsetClaim:
+def _settled(each: Claimed, history: Levels, majority: Levels | None) -> DeclaredOffset:
     claim, known = each.claim, history or majority or {}
     lift = {band: each.levels[band] / 10000 - known[band] for band in each.levels if band in known}
     found = _agreement(lift)
     if found is None or _lowest(each.levels) < REFUTED_DN or (majority and found != claim.dn):
         return claim
     if claim.dn not in (None, found):
-        return OffsetClaim(dn=None, reason=f"{claim.reason}, the site's other looks say otherwise", certain=False)
+        return DeclaredOffset(dn=None, reason=f"{claim.reason}, the site's other looks say otherwise", certain=False)
     if claim.dn is not None and claim.certain:
         return claim
-    return OffsetClaim(dn=found, reason=f"{claim.reason}; agrees with the site's other looks")
+    return DeclaredOffset(dn=found, reason=f"{claim.reason}; agrees with the site's other looks")
 
 
 def _agreement(lift: Mapping[Band, Any]) -> int | None:

@@ -29,7 +29,7 @@ class Level(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OffsetClaim:
+class DeclaredOffset:
     """What the metadata say about the additive DN constant of processing baselines >= 04.00.
 
     dn: 0 = none is in the pixels, 1000 = DN hold reflectance * 10000 + 1000, None = the metadata do not decide.
@@ -55,7 +55,7 @@ class Granule:
     tile: str | None
     baseline: str | None
     generated: datetime | None
-    offset_claim: OffsetClaim
+    declared_offset: DeclaredOffset
     assets: Mapping[Band, str]
     scl: str | None
     crs: str | None

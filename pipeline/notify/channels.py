@@ -20,7 +20,7 @@ from http.client import HTTPException
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from pipeline.catalogue.transport import within
+from pipeline.catalogue.transport import run_with_deadline
 from pipeline.model.errors import GroundbreakError, SettingsError
 from pipeline.model.settings import Notify
 from pipeline.notify.mail import Bulletin, as_html, as_text, collect_pictures, write_subject
@@ -141,7 +141,7 @@ class Mail:
     def _deliver(self, write: Callable[[], EmailMessage]) -> None:
         try:
             letter = write()
-            within(DEADLINE_S, lambda: self._hand_over(letter))
+            run_with_deadline(DEADLINE_S, lambda: self._hand_over(letter))
         except (smtplib.SMTPDataError, smtplib.SMTPRecipientsRefused, smtplib.SMTPSenderRefused) as fault:
             raise UndeliveredError(f"the mail was refused: {_short(fault)}", self.name, down=False) from None
         except OSError as fault:
@@ -219,7 +219,7 @@ class _Straight(urllib.request.HTTPRedirectHandler):
 def _request(name: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> None:
     request = urllib.request.Request(url, body, {"User-Agent": "groundbreak", **headers})
     try:
-        within(DEADLINE_S, lambda: _open(request))
+        run_with_deadline(DEADLINE_S, lambda: _open(request))
     except urllib.error.HTTPError as fault:
         fault.close()
         raise UndeliveredError(f"answered {fault.code}", name, down=fault.code not in (400, 413, 422)) from None

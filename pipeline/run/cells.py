@@ -13,7 +13,7 @@ from odc.geo.geom import Geometry
 from shapely.geometry import box
 from shapely.geometry.base import BaseGeometry
 
-from pipeline.catalogue.scenes import Found
+from pipeline.catalogue.scenes import FoundScenes
 from pipeline.decide.seams import touching
 from pipeline.model.alert import Alert, Decision, Evidence, Status
 from pipeline.model.errors import GroundbreakError
@@ -56,7 +56,7 @@ def is_wide(site: Site) -> bool:
     return int(np.prod(site.grid.shape)) > WHOLE_PX
 
 
-def cell_jobs(job: SiteJob, found: Found) -> Iterator[SiteJob]:
+def cell_jobs(job: SiteJob, found: FoundScenes) -> Iterator[SiteJob]:
     """One job a cell that holds some of the AOI, row by row. found: what the catalogue has for the whole site."""
     site, results = job.site, _result_bytes(job.site, len(common_bands(found.scenes)))
     for core, seen in cells(site.grid, CELL_PX, HALO_PX):

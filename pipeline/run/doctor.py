@@ -19,7 +19,7 @@ import requests
 
 from pipeline.catalogue.environment import check_certificates, check_proj, network_settings
 from pipeline.catalogue.sites import read_sites
-from pipeline.catalogue.transport import new_session, send, within
+from pipeline.catalogue.transport import new_session, run_with_deadline, send
 from pipeline.model.errors import SettingsError, UsageError
 from pipeline.model.settings import Settings, parse
 from pipeline.notify.channels import open_channels, read_secrets
@@ -181,7 +181,7 @@ def _providers(settings: Settings, now: datetime) -> Iterator[Check]:
         yield Check(name="catalogue", health=Health.OK if there else Health.FAULT, found=root, mend=mend)
         return
     try:
-        code, stamp = within(2 * ANSWER_SECONDS, lambda: _asked(root))
+        code, stamp = run_with_deadline(2 * ANSWER_SECONDS, lambda: _asked(root))
         reason: object = "" if code < 400 else f"HTTP {code}"
     except (requests.RequestException, OSError, HTTPException, ValueError) as fault:
         reason, stamp = str(fault)[:160] or type(fault).__name__, None

@@ -15,7 +15,7 @@ from pipeline.correct.release import REACH, release
 from pipeline.model.bands import ANALYSIS, Band
 from pipeline.model.errors import PixelError
 from pipeline.model.grid import aoi_mask
-from pipeline.model.imagery import Chip, Look, OffsetClaim, Rejection, Scene
+from pipeline.model.imagery import Chip, DeclaredOffset, Look, Rejection, Scene
 from pipeline.model.progress import Progress
 from pipeline.model.settings import Settings
 from pipeline.model.site import Site
@@ -53,10 +53,10 @@ class Reading:
             self._chips = self.read()
         return self._chips
 
-    def claims(self) -> dict[str, OffsetClaim]:
+    def claims(self) -> dict[str, DeclaredOffset]:
         """What the metadata claim of each granule, by its id."""
         granules = self.scene.granules if self._chips is None else [chip.granule for chip in self._chips]
-        return {granule.id: granule.offset_claim for granule in granules}
+        return {granule.id: granule.declared_offset for granule in granules}
 
     def drop(self) -> None:
         """Give the memory back."""
@@ -68,7 +68,7 @@ class _Settled:
     """A reading whose claims are settled, and its draft. mark: of all that the draft follows from."""
 
     reading: Reading
-    claims: tuple[OffsetClaim, ...]
+    claims: tuple[DeclaredOffset, ...]
     mark: str
     site: Site
     settings: Settings

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from pipeline.catalogue.scenes import Found
+from pipeline.catalogue.scenes import FoundScenes
 from pipeline.model.errors import GroundbreakError, UsageError
 from pipeline.model.imagery import Rejection, Scene, SceneRecord
 from pipeline.model.progress import Progress
@@ -81,7 +81,7 @@ def scene_digest(scene: Scene | Rejection) -> str:
     return hashlib.sha256(json.dumps([scene.id, facts]).encode()).hexdigest()[:16]
 
 
-def reconcile(found: Found, known: dict[str, SceneEntry]) -> SceneDelta:
+def reconcile(found: FoundScenes, known: dict[str, SceneEntry]) -> SceneDelta:
     """New, changed (reprocessed or to be tried again) and withdrawn scenes. Pure; the order of nothing matters."""
     seen = _digests(found)
     again = {
@@ -109,7 +109,7 @@ def nightly(
         # what the catalogue said is not asked again, and can't have changed in between
         for batch in search_sites(jobs, lambda job: find_scenes(job)):
             ready: dict[str, _Ready] = {}
-            done: list[tuple[NightOutcome, Found | None]] = []
+            done: list[tuple[NightOutcome, FoundScenes | None]] = []
             for each in batch:
                 looked = _looked_at(each, out, ledger)
                 if isinstance(looked, _Ready):
@@ -129,7 +129,7 @@ class _Ready:
     """A site that is to be judged."""
 
     job: SiteJob
-    found: Found
+    found: FoundScenes
     night: SceneDelta
     notes: tuple[str, ...]
 
@@ -171,7 +171,7 @@ def _recorded(ready: _Ready, outcome: SiteOutcome, ledger: Ledger) -> NightOutco
 
 
 def _noted(
-    outcomes: Sequence[tuple[NightOutcome, Found | None]], ledger: Ledger, now: datetime | None
+    outcomes: Sequence[tuple[NightOutcome, FoundScenes | None]], ledger: Ledger, now: datetime | None
 ) -> Iterator[NightOutcome]:
     """The outcomes with how often in a row their sites have failed; all are written down in one transaction."""
     entries = [_entry(outcome, found, ledger, now) for outcome, found in outcomes]
@@ -184,7 +184,7 @@ def _noted(
         yield replace(outcome, error=outcome.error or fault, failures=entry.failures)
 
 
-def _entry(outcome: NightOutcome, found: Found | None, ledger: Ledger, now: datetime | None) -> SiteEntry:
+def _entry(outcome: NightOutcome, found: FoundScenes | None, ledger: Ledger, now: datetime | None) -> SiteEntry:
     """How a site fares after its night."""
     job, error = outcome.job, outcome.fault
     moment = (now or job.until).astimezone(UTC).isoformat(timespec="seconds")
@@ -198,7 +198,7 @@ def _entry(outcome: NightOutcome, found: Found | None, ledger: Ledger, now: date
     return replace(known, last_scene=latest, failures=known.failures + 1, failed=moment, error=str(error))
 
 
-def _checked(job: SiteJob, found: Found, ledger: Ledger, out: Path) -> tuple[SceneDelta, tuple[str, ...]]:
+def _checked(job: SiteJob, found: FoundScenes, ledger: Ledger, out: Path) -> tuple[SceneDelta, tuple[str, ...]]:
     """What is new, and sentences on what has changed beside the scenes."""
     site, folder = job.site, Results(out).site(job.site.id)
     last = ledger.until(site.id)
@@ -234,12 +234,12 @@ def _newer(ledger: Ledger, site: str, until: datetime) -> bool:
     return any(entry.acquired > until.isoformat() for entry in ledger.scenes(site).values())
 
 
-def _digests(found: Found) -> dict[str, str]:
+def _digests(found: FoundScenes) -> dict[str, str]:
     refused = {item.scene: scene_digest(item) for item in found.rejections}
     return refused | {scene.id: scene_digest(scene) for scene in found.scenes}
 
 
-def _record(ledger: Ledger, job: SiteJob, found: Found, outcome: SiteOutcome) -> None:
+def _record(ledger: Ledger, job: SiteJob, found: FoundScenes, outcome: SiteOutcome) -> None:
     """What the night learnt; a site that failed as a whole is asked again in full."""
     if outcome.published is None:
         return
@@ -273,7 +273,7 @@ def _outcome(record: SceneRecord | None) -> str:
     return "used" if record.used else "rejected"
 
 
-def _silence(job: SiteJob, found: Found) -> str:
+def _silence(job: SiteJob, found: FoundScenes) -> str:
     """A sentence where the catalogue has gone quiet: no tool may take an empty archive for an empty place."""
     times = _times(found)
     if not times or job.until - max(times) <= timedelta(days=QUIET_DAYS):
@@ -282,5 +282,5 @@ def _silence(job: SiteJob, found: Found) -> str:
     return f"no new scene for {days} days, where about {days / REVISIT_DAYS:.0f} were expected"
 
 
-def _times(found: Found) -> list[datetime]:
+def _times(found: FoundScenes) -> list[datetime]:
     return [scene.time for scene in found.scenes] + [item.time for item in found.rejections]

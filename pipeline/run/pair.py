@@ -12,7 +12,7 @@ from shapely.geometry.base import BaseGeometry
 from shapely.ops import unary_union
 
 from pipeline.catalogue.environment import check_proj
-from pipeline.catalogue.folders import UNDATED, Side, find_side, read_side
+from pipeline.catalogue.folders import UNDATED, PairInput, find_pair_input, read_pair_input
 from pipeline.catalogue.sites import read_sites
 from pipeline.correct.look import make_draft, make_look
 from pipeline.correct.reference import Draft, build
@@ -21,7 +21,7 @@ from pipeline.model.alert import Decision
 from pipeline.model.bands import ANALYSIS, Band
 from pipeline.model.errors import DecisionError, ReviewError, UsageError
 from pipeline.model.grid import aoi_mask, covered_grid, site_grid
-from pipeline.model.imagery import Alignment, Chip, Look, OffsetClaim, Reason, Rejection, Scene, SceneRecord
+from pipeline.model.imagery import Alignment, Chip, DeclaredOffset, Look, Reason, Rejection, Scene, SceneRecord
 from pipeline.model.progress import Progress, no_progress
 from pipeline.model.settings import Settings
 from pipeline.model.site import Site, slug
@@ -63,14 +63,14 @@ def pair(
 def _pair(before: Path, after: Path, aoi: Path | None, out: Path, settings: Settings, step: Progress) -> PairOutcome:
     began = time.monotonic()
     check_proj()
-    sides = (find_side(before, "BEFORE"), find_side(after, "AFTER"))
+    sides = (find_pair_input(before, "BEFORE"), find_pair_input(after, "AFTER"))
     notes = _check_dates(*sides)
     site = _site(sides, aoi, out, settings)
     bands = tuple(band for band in ANALYSIS if all(band in side.files for side in sides))
     step(site.id, 1, 4, "looks read")
     scenes = _scenes(*sides)
     _refuse_others(Folder(out), scenes)
-    chips = tuple(read_side(side, scene, site.grid, bands) for side, scene in zip(sides, scenes, strict=True))
+    chips = tuple(read_pair_input(side, scene, site.grid, bands) for side, scene in zip(sides, scenes, strict=True))
     step(site.id, 2, 4, "looks corrected")
     looks = _looks(chips, site, bands, settings)
     step(site.id, 3, 4, "looks compared")
@@ -103,7 +103,7 @@ def _few_pictures(settings: Settings) -> Settings:
     return settings.model_copy(update={"review": settings.review.model_copy(update={"max_timelines": most})})
 
 
-def _check_dates(before: Side, after: Side) -> tuple[str, ...]:
+def _check_dates(before: PairInput, after: PairInput) -> tuple[str, ...]:
     if before.dated and after.dated:
         if after.scene.time < before.scene.time:
             raise UsageError(
@@ -115,7 +115,7 @@ def _check_dates(before: Side, after: Side) -> tuple[str, ...]:
     return ("no date in the names or tags of the files: 1970-01-01 and 1970-01-02 stand for before and after",)
 
 
-def _scenes(before: Side, after: Side) -> tuple[Scene, Scene]:
+def _scenes(before: PairInput, after: PairInput) -> tuple[Scene, Scene]:
     """Both scenes with ids that differ, times in order and an offset that is decided."""
     dated = before.dated and after.dated
     times = (before.scene.time, after.scene.time) if dated else (UNDATED, UNDATED + timedelta(days=1))
@@ -125,17 +125,17 @@ def _scenes(before: Side, after: Side) -> tuple[Scene, Scene]:
     found = []
     for side, moment, suffix in zip((before, after), times, ("before", "after"), strict=True):
         granule = side.scene.granules[0]
-        if granule.offset_claim.dn is None:
-            claim = OffsetClaim(
-                dn=0, reason=f"{granule.offset_claim.reason}; taken as 0, the fit to the pair absorbs it"
+        if granule.declared_offset.dn is None:
+            claim = DeclaredOffset(
+                dn=0, reason=f"{granule.declared_offset.reason}; taken as 0, the fit to the pair absorbs it"
             )
-            granule = dataclasses.replace(granule, offset_claim=claim)
+            granule = dataclasses.replace(granule, declared_offset=claim)
         name = f"{side.scene.id}-{suffix}" if same else side.scene.id
         found.append(dataclasses.replace(side.scene, id=name, time=moment, granules=(granule,)))
     return found[0], found[1]
 
 
-def _site(sides: tuple[Side, Side], aoi: Path | None, out: Path, settings: Settings) -> Site:
+def _site(sides: tuple[PairInput, PairInput], aoi: Path | None, out: Path, settings: Settings) -> Site:
     """The pair as a site: the ground both cover, or the AOI's part of it with its context, as far as both cover it."""
     common: BaseGeometry = sides[0].footprint.intersection(sides[1].footprint)
     where = f"{sides[0].path}, {sides[1].path}"
@@ -213,6 +213,6 @@ def _record(look: Look, site: Site) -> SceneRecord:
         reliability=look.alignment.reliability,
         clear_share=float(look.usable[aoi_mask(site)].mean()),
         boa_offset_dn=look.boa_offset_dn,
-        offset_note=look.scene.granules[0].offset_claim.reason,
+        offset_note=look.scene.granules[0].declared_offset.reason,
         footprint=look.scene.granules[0].footprint,
     )

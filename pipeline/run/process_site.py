@@ -11,7 +11,7 @@ import numpy as np
 from odc.geo.geobox import GeoBox
 
 from pipeline.catalogue.pixels import read_chips
-from pipeline.catalogue.scenes import Found, find, find_named
+from pipeline.catalogue.scenes import FoundScenes, read_named_scenes, search_scenes
 from pipeline.model.alert import Decision
 from pipeline.model.bands import ALIGNMENT, ANALYSIS, Band
 from pipeline.model.errors import DecisionError, GroundbreakError, PixelError
@@ -49,7 +49,7 @@ class SiteJob:
     extra_scenes: tuple[str, ...] = ()
     chips: Path | None = None
     memory: Path | None = None
-    found: Found | None = None
+    found: FoundScenes | None = None
     core: GeoBox | None = None
     results: int = 0
 
@@ -68,16 +68,16 @@ class SiteResult:
     faults: tuple[GroundbreakError, ...]
 
 
-def find_scenes(job: SiteJob) -> Found:
+def find_scenes(job: SiteJob) -> FoundScenes:
     """Every scene of the site's catalogue, and those named one by one, in time order."""
     if job.found is not None:
         return job.found
     site, settings = job.site, job.settings
-    found = find(site, job.source, job.collection, job.start, job.until, settings)
-    named = find_named(site, job.extra_scenes, settings)
+    found = search_scenes(site, job.source, job.collection, job.start, job.until, settings)
+    named = read_named_scenes(site, job.extra_scenes, settings)
     new = tuple(scene for scene in named if scene.id not in {known.id for known in found.scenes})
     scenes = tuple(sorted((*found.scenes, *new), key=lambda scene: (scene.time, scene.id)))
-    return Found(scenes=scenes, rejections=found.rejections, faults=found.faults)
+    return FoundScenes(scenes=scenes, rejections=found.rejections, faults=found.faults)
 
 
 def with_scenes(job: SiteJob) -> SiteJob:
@@ -153,7 +153,7 @@ def _with_looks(job: SiteJob, step: Progress, finish: Callable[[SiteLooks], T]) 
 
 
 def _build(
-    job: SiteJob, found: Found, lost: Mapping[str, PixelError], memory: ResultCache, step: Progress
+    job: SiteJob, found: FoundScenes, lost: Mapping[str, PixelError], memory: ResultCache, step: Progress
 ) -> SiteLooks:
     """lost: scenes whose pixels were there once, and could not be read again."""
     site, settings = job.site, job.settings
@@ -275,7 +275,7 @@ def _records(site: Site, refused: Sequence[Rejection], looks: Sequence[Look]) ->
             reliability=look.alignment.reliability,
             clear_share=float(look.usable[inside].mean()),
             boa_offset_dn=look.boa_offset_dn,
-            offset_note=look.scene.granules[0].offset_claim.reason,
+            offset_note=look.scene.granules[0].declared_offset.reason,
             footprint=look.scene.granules[0].footprint,
         )
         for look in looks
@@ -283,7 +283,7 @@ def _records(site: Site, refused: Sequence[Rejection], looks: Sequence[Look]) ->
     return tuple(sorted(rows, key=lambda row: (row.time, row.scene)))
 
 
-def _nothing_usable(job: SiteJob, records: Sequence[SceneRecord], found: Found) -> tuple[str, str, str]:
+def _nothing_usable(job: SiteJob, records: Sequence[SceneRecord], found: FoundScenes) -> tuple[str, str, str]:
     where = f"{job.site.id}, {job.source}"
     if not records:
         first = "the beginning" if job.start is None else f"{job.start:%Y-%m-%d}"

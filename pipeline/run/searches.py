@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from pipeline.catalogue.fetch import RefusedError
-from pipeline.catalogue.scenes import Found
+from pipeline.catalogue.fetch import FetchError
+from pipeline.catalogue.scenes import FoundScenes
 from pipeline.model.errors import CatalogueError
 from pipeline.run.process_site import SiteJob
 
@@ -37,11 +37,11 @@ class Searched:
     """One site's search: what was found, or why nothing could be."""
 
     job: SiteJob
-    found: Found | None = None
+    found: FoundScenes | None = None
     error: Exception | None = None
 
 
-Search = Callable[[SiteJob], Found]
+Search = Callable[[SiteJob], FoundScenes]
 
 
 def search_sites(jobs: Sequence[SiteJob], search: Search) -> Iterator[list[Searched]]:
@@ -155,4 +155,4 @@ class _Host:
 
 def _is_silence(error: Exception | None) -> bool:
     """Whether a host did not answer; an answer that refuses one search says nothing of the others."""
-    return isinstance(error, RefusedError) and (error.status == 0 or error.status >= 500)
+    return isinstance(error, FetchError) and (error.status == 0 or error.status >= 500)

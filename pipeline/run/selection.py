@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from pipeline.catalogue.hrefs import local_or_remote
-from pipeline.catalogue.sites import SitesRead, check_reach, moment, read_sites
+from pipeline.catalogue.sites import SitesRead, check_reach, parse_time, read_sites
 from pipeline.model.errors import SettingsError, UsageError
 from pipeline.model.settings import Settings, override, parse
 from pipeline.model.site import Site
@@ -133,6 +133,6 @@ def parse_day(text: str | None, flag: str, *, last: bool = False) -> datetime | 
     if text is None:
         return None
     try:
-        return moment(text, last=last)
+        return parse_time(text, last=last)
     except ValueError as fault:
         raise UsageError(f"not a date: {text!r}", flag, "write it as 2024-03-27") from fault

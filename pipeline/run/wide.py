@@ -14,7 +14,7 @@ import numpy as np
 import rasterio
 from rasterio.errors import RasterioError
 
-from pipeline.catalogue.scenes import Found
+from pipeline.catalogue.scenes import FoundScenes
 from pipeline.decide.seams import CellAlert, joined
 from pipeline.model.alert import Alert, Evidence
 from pipeline.model.errors import DecisionError, ReviewError
@@ -119,7 +119,12 @@ class _Gathered:
 
 
 def _gather(
-    job: SiteJob, found: Found, asked: Sequence[SiteJob], told: JobResults[CellResult], folder: Path, step: Progress
+    job: SiteJob,
+    found: FoundScenes,
+    asked: Sequence[SiteJob],
+    told: JobResults[CellResult],
+    folder: Path,
+    step: Progress,
 ) -> _Gathered:
     site = job.site
     # a change on a corner is reported by four cells
@@ -137,7 +142,7 @@ def _gather(
     return gathered
 
 
-def _judged(job: SiteJob, found: Found, gathered: _Gathered, asked: int) -> SiteResult:
+def _judged(job: SiteJob, found: FoundScenes, gathered: _Gathered, asked: int) -> SiteResult:
     cells, alerts = gathered.cells, gathered.alerts()
     kept = {alert.id for alert in alerts}
     before, after = (_commonest([getattr(cell, name) for cell in cells]) for name in ("before", "after"))
@@ -193,7 +198,7 @@ def _thumbnail(scene: Scene, path: Path, mosaic: Mosaic) -> Look:
     )
 
 
-def merged_records(found: Found, cells: Sequence[CellResult]) -> tuple[SceneRecord, ...]:
+def merged_records(found: FoundScenes, cells: Sequence[CellResult]) -> tuple[SceneRecord, ...]:
     """What became of each scene in the whole: used where any cell used it, its clear share that of the whole AOI.
 
     A scene that only cells without an answer saw is refused for their too short history.

@@ -17,10 +17,10 @@ from shapely.geometry.base import BaseGeometry
 from shapely.ops import unary_union
 from skimage.segmentation import felzenszwalb
 
-from pipeline.catalogue.folders import find_side, read_side
+from pipeline.catalogue.duplicate_products import merge_duplicates
+from pipeline.catalogue.folders import find_pair_input, read_pair_input
 from pipeline.catalogue.pixels import read_chips
 from pipeline.catalogue.static import read_static
-from pipeline.catalogue.twins import merge
 from pipeline.correct.look import make_draft
 from pipeline.correct.reference import Draft
 from pipeline.model.bands import ANALYSIS, Band
@@ -73,9 +73,9 @@ def read_ground(source: Path) -> Ground:
         _, scenes = catalogue_scenes(source)
         chip, grid = _clearest(scenes, source)
     else:
-        side = find_side(source, "--ground")
+        side = find_pair_input(source, "--ground")
         grid = even(site_grid(side.footprint, 0))
-        chip = read_side(side, side.scene, grid, tuple(band for band in ANALYSIS if band in side.files))
+        chip = read_pair_input(side, side.scene, grid, tuple(band for band in ANALYSIS if band in side.files))
     bands = tuple(band for band in ANALYSIS if band in chip.dn)
     return made_of({band: _warped(chip, band, native(grid, band)) for band in bands}, grid, source.name)
 
@@ -91,7 +91,7 @@ def catalogue_scenes(source: Path) -> tuple[Site, tuple[Scene, ...]]:
     if shared.is_empty:
         shared = unary_union([walk.products[0].granule.footprint])
     site = Site(id="ground", name="ground", aoi=shared, grid=even(site_grid(shared, 0)), catalog=str(source))
-    return site, merge(site, walk.products).scenes
+    return site, merge_duplicates(site, walk.products).scenes
 
 
 def made_of(base: Mapping[Band, NDArray[np.float32]], grid: GeoBox, source: str) -> Ground:

@@ -16,7 +16,7 @@ from shapely import affinity
 from shapely.geometry import LineString
 from shapely.geometry.base import BaseGeometry
 
-from pipeline.catalogue.hrefs import Fence
+from pipeline.catalogue.hrefs import AllowList
 from pipeline.catalogue.items import parse_item
 from pipeline.catalogue.pixels import read_chips
 from pipeline.catalogue.product import Product
@@ -159,7 +159,7 @@ def _items(source: Path, looks: Mapping[str, Measured]) -> list[_Item]:
 
 def _read(path: Path, folder: Path) -> _Item:
     raw = json.loads(path.read_text(encoding="utf-8"))
-    product = parse_item(raw, Fence(base=str(path), folder=folder, hosts=()))
+    product = parse_item(raw, AllowList(base=str(path), folder=folder, hosts=()))
     files = {(path.parent / str(asset["href"])).resolve(): key for key, asset in raw["assets"].items()}
     keys, dn, grids = {}, {}, {}
     for band in ANALYSIS:

@@ -15,7 +15,7 @@ import pytest
 
 from pipeline.catalogue import fetch, ranges
 from pipeline.catalogue.environment import check_certificates, share_network_settings
-from pipeline.catalogue.fetch import RefusedError, get_json
+from pipeline.catalogue.fetch import FetchError, get_json
 from pipeline.catalogue.rasters import open_raster
 from pipeline.model.errors import UsageError
 from pipeline.run.doctor import Health, run_checks
@@ -91,7 +91,7 @@ def test_one_variable_serves_search_pixels_and_doctor(
         )
         return {check.name: (check.health, check.found + check.mend) for check in every}
 
-    with pytest.raises(RefusedError, match="SSL_CERT_FILE"):
+    with pytest.raises(FetchError, match="SSL_CERT_FILE"):
         get_json(f"{url}/catalog.json")
     with pytest.raises(ranges.RangeError, match="certificate"), open_raster(f"{url}/red.tif"):
         pass

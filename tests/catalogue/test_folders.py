@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import rasterio
 
-from pipeline.catalogue.folders import find_side, read_side
+from pipeline.catalogue.folders import find_pair_input, read_pair_input
 from pipeline.model.bands import Band
 from pipeline.model.errors import UsageError
 from tests.catalogue import making_safe as making
@@ -28,9 +28,9 @@ def side(folder: Path, scale: float, offset: float, factor: float = 1.0) -> tupl
     data = (ramp(TILE10, 1) * factor + 1000).astype(np.uint16)
     for band in BANDS:
         write(folder / f"{band}.tif", data, scale, offset)
-    found = find_side(folder, "BEFORE")
-    claim = found.scene.granules[0].offset_claim
-    return claim.dn, claim.reason, read_side(found, found.scene, GRID, BANDS).dn[Band.B04].data
+    found = find_pair_input(folder, "BEFORE")
+    claim = found.scene.granules[0].declared_offset
+    return claim.dn, claim.reason, read_pair_input(found, found.scene, GRID, BANDS).dn[Band.B04].data
 
 
 def test_scale_and_offset_of_the_tags_are_applied(tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_bands_that_disagree_about_an_offset_are_refused(tmp_path: Path) -> None
     side(tmp_path, 0.0001, -0.1)
     write(tmp_path / "B03.tif", ramp(TILE10, 1), 0.0001, 0.0)
     with pytest.raises(UsageError, match="states an offset and"):
-        find_side(tmp_path, "BEFORE")
+        find_pair_input(tmp_path, "BEFORE")
 
 
 @pytest.mark.parametrize(("name", "claim"), [("N0509", 1000), ("N0301", 0), ("N9999", None)])
@@ -62,7 +62,7 @@ def test_a_baseline_that_a_user_gave_tells_nothing(tmp_path: Path, name: str, cl
 def test_a_product_is_believed_before_its_name(tmp_path: Path) -> None:
     root = making.make(tmp_path, baseline="99.99", offset="-1000")
     assert "N9999" in root.name
-    assert find_side(root, "BEFORE").scene.granules[0].offset_claim.dn == 1000
+    assert find_pair_input(root, "BEFORE").scene.granules[0].declared_offset.dn == 1000
 
 
 def test_hidden_files_are_no_bands(tmp_path: Path) -> None:
@@ -70,4 +70,4 @@ def test_hidden_files_are_no_bands(tmp_path: Path) -> None:
     for name in ("._B04.tif", ".#B04.tif", "__MACOSX/B04.tif", ".thumbs/B04.tif", "@eaDir/B04.tif", "~B04.tif"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"\x00\x05\x16\x07")
-    assert find_side(tmp_path, "BEFORE").files[Band.B04].path == tmp_path / "B04.tif"
+    assert find_pair_input(tmp_path, "BEFORE").files[Band.B04].path == tmp_path / "B04.tif"

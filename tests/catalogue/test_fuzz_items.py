@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.catalogue.hrefs import Fence
+from pipeline.catalogue.hrefs import AllowList
 from pipeline.catalogue.items import parse_item
 from pipeline.catalogue.product import Product
 from pipeline.catalogue.providers import known_hosts
@@ -69,12 +69,12 @@ def disturb(raw: dict[str, Any], rng: random.Random) -> dict[str, Any]:
 @pytest.mark.parametrize("seed", range(4))
 def test_a_disturbed_item_gives_a_product_or_a_clean_error(seed: int) -> None:
     rng = random.Random(seed)
-    fence = Fence(base=str(DATA / "item.json"), folder=DATA, hosts=known_hosts())
+    allowed = AllowList(base=str(DATA / "item.json"), folder=DATA, hosts=known_hosts())
     errors = 0
     for _ in range(CASES // 4):
         raw = disturb(rng.choice(GOLDEN), rng)
         try:
-            found = parse_item(raw, fence)
+            found = parse_item(raw, allowed)
         except CatalogueError as fault:
             errors += 1
             assert "\n" not in str(fault) and len(str(fault)) < 700 and fault.where

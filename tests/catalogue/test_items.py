@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.catalogue.hrefs import Fence
+from pipeline.catalogue.hrefs import AllowList
 from pipeline.catalogue.items import parse_item
 from pipeline.catalogue.product import Product
 from pipeline.catalogue.providers import known_hosts
@@ -24,7 +24,7 @@ def load(name: str) -> dict[str, Any]:
 
 
 def parse(raw: dict[str, Any], folder: Path = DATA) -> Product:
-    return parse_item(raw, Fence(base=str(folder / "item.json"), folder=folder, hosts=known_hosts()))
+    return parse_item(raw, AllowList(base=str(folder / "item.json"), folder=folder, hosts=known_hosts()))
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_one_acquisition_is_read_alike_from_every_provider(
     product = parse(load(name))
     granule = product.granule
     assert product.provider == provider and product.datatake == SAME
-    assert (granule.offset_claim.dn, granule.offset_claim.certain) == (claim, certain)
+    assert (granule.declared_offset.dn, granule.declared_offset.certain) == (claim, certain)
     assert set(ANALYSIS) <= set(granule.assets) and granule.assets[Band.B04].endswith(red_end)
     assert (granule.scl is None) if scl_end is None else str(granule.scl).endswith(scl_end)
     assert granule.crs == "EPSG:32652" and granule.tile == "52SCH" and granule.baseline == "05.10"
@@ -66,30 +66,30 @@ def test_one_acquisition_is_read_alike_from_every_provider(
 def test_the_offset_is_claimed_by_the_providers_habit_and_not_by_raster_bands(
     name: str, claim: int | None, words: str
 ) -> None:
-    found = parse(load(name)).granule.offset_claim
+    found = parse(load(name)).granule.declared_offset
     assert found.dn == claim and words in found.reason
 
 
 def test_a_missing_flag_decides_nothing() -> None:
     raw = load("earth_search_v1_l2a/S2B*20240305*")
     del raw["properties"]["earthsearch:boa_offset_applied"]
-    assert parse(raw).granule.offset_claim.dn is None
+    assert parse(raw).granule.declared_offset.dn is None
 
 
 def test_jp2_of_an_item_with_removed_offset_are_as_esa_made_them() -> None:
     raw = load("earth_search_v1_l2a/S2B*20240305*")
     raw["assets"] = {key: asset for key, asset in raw["assets"].items() if key.endswith("-jp2")}
     product = parse(raw)
-    assert product.granule.offset_claim.dn == 1000 and product.granule.assets[Band.B02].endswith(".jp2")
+    assert product.granule.declared_offset.dn == 1000 and product.granule.assets[Band.B02].endswith(".jp2")
     raw["assets"] |= {"red": load("earth_search_v1_l2a/S2B*20240305*")["assets"]["red"]}
-    assert parse(raw).granule.offset_claim.dn is None
+    assert parse(raw).granule.declared_offset.dn is None
 
 
 def test_a_catalogue_that_contradicts_the_baseline_decides_nothing() -> None:
     raw = load("cdse_l2a/*")
     for asset in raw["assets"].values():
         asset |= {"raster:offset": 0} if "raster:offset" in asset else {}
-    assert parse(raw).granule.offset_claim.dn is None
+    assert parse(raw).granule.declared_offset.dn is None
 
 
 def test_a_jp2_under_the_key_of_a_cog_is_known_by_its_type() -> None:
@@ -103,7 +103,7 @@ def test_a_mirror_under_another_collection_is_known_by_the_bucket() -> None:
     raw = load("earth_search_v1_l2a/S2B*20240305*") | {"collection": "our-own-copy"}
     del raw["properties"]["earthsearch:boa_offset_applied"]
     product = parse(raw)
-    assert product.provider == "earth-search-v1-l2a" and product.granule.offset_claim.dn is None
+    assert product.provider == "earth-search-v1-l2a" and product.granule.declared_offset.dn is None
 
 
 def test_a_statement_of_offset_0_counts_in_a_catalogue_of_ones_own() -> None:
@@ -111,9 +111,9 @@ def test_a_statement_of_offset_0_counts_in_a_catalogue_of_ones_own() -> None:
     for asset in raw["assets"].values():
         if "raster:bands" in asset:
             asset["raster:bands"][0]["offset"] = 0
-    assert parse(raw).granule.offset_claim.dn == 0
+    assert parse(raw).granule.declared_offset.dn == 0
     raw["assets"]["red"]["raster:bands"][0].pop("offset")
-    assert parse(raw).granule.offset_claim.dn is None
+    assert parse(raw).granule.declared_offset.dn is None
 
 
 def test_coarser_copies_of_a_band_are_not_taken() -> None:
@@ -323,7 +323,7 @@ def test_every_recorded_item_is_read(shared: Path) -> None:
                 product = parse(raw, path.parent)
                 count += 1
                 assert product.granule.crs and product.granule.tile and product.datatake and product.relative_orbit
-                assert product.granule.offset_claim.dn is not None or raw["id"] == "S2B_31TCJ_20220823_0_L2A"
+                assert product.granule.declared_offset.dn is not None or raw["id"] == "S2B_31TCJ_20220823_0_L2A"
     assert count == 29
 
 
@@ -334,7 +334,7 @@ def test_the_recorded_acquisition_filed_four_times_is_one(shared: Path) -> None:
     ]
     assert {product.datatake for product in products} == {"S2B_20250731T131909"}
     by_provider = {product.provider: product for product in products}
-    assert {name: each.granule.offset_claim.dn for name, each in by_provider.items()} == {
+    assert {name: each.granule.declared_offset.dn for name, each in by_provider.items()} == {
         "earth-search-v0-l2a": 0, "earth-search-v1-l2a": 0, "earth-search-v1-c1-l2a": 1000, "earth-search-v1-l1c": 1000,
     }  # fmt: skip
     assert by_provider["earth-search-v1-l1c"].level is Level.L1C

@@ -10,7 +10,7 @@ from shapely.geometry import box
 
 from pipeline.catalogue.pixels import read_chips
 from pipeline.catalogue.safe import read_safe
-from pipeline.catalogue.scenes import find, find_named
+from pipeline.catalogue.scenes import read_named_scenes, search_scenes
 from pipeline.model.bands import Band
 from pipeline.model.errors import CatalogueError
 from pipeline.model.grid import MARGIN_M, site_grid
@@ -35,10 +35,10 @@ def test_a_product_is_found_and_read_in_every_form(safe: Path, tmp_path: Path, f
     source = {"folder": safe, "folder of products": safe.parent}.get(form) or making.zipped(
         Path(shutil.copytree(safe, tmp_path / safe.name))
     )
-    found = find(SITE, str(source), None, None, END, Settings())
+    found = search_scenes(SITE, str(source), None, None, END, Settings())
     (scene,) = found.scenes
     assert scene.id == "S2B_20240305T020641" and scene.sun == (50.0, 155.0) and scene.relative_orbit == 103
-    assert scene.granules[0].offset_claim.dn == 1000 and scene.cloud_percent == 12.5
+    assert scene.granules[0].declared_offset.dn == 1000 and scene.cloud_percent == 12.5
     (chip,) = read_chips(scene, SITE.grid, (Band.B04, Band.B8A))
     for band, resolution in ((Band.B04, 10), (Band.B8A, 20)):
         raster = chip.dn[band]
@@ -53,8 +53,8 @@ def test_a_product_is_found_and_read_in_every_form(safe: Path, tmp_path: Path, f
 
 
 def test_a_named_product_is_the_same_scene_as_the_searched_one(safe: Path) -> None:
-    (searched,) = find(SITE, str(safe.parent), None, None, END, Settings()).scenes
-    assert find_named(SITE, [str(safe)], Settings()) == (searched,)
+    (searched,) = search_scenes(SITE, str(safe.parent), None, None, END, Settings()).scenes
+    assert read_named_scenes(SITE, [str(safe)], Settings()) == (searched,)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_the_offset_is_what_the_product_states(
     tmp_path: Path, level: str, baseline: str, offset: str, claim: int | None
 ) -> None:
     product = read_safe(making.make(tmp_path, level, baseline, offset))
-    assert product.granule.offset_claim.dn == claim and product.level is Level(level)
+    assert product.granule.declared_offset.dn == claim and product.level is Level(level)
     assert (product.granule.scl is None) == (level == "L1C")
 
 
@@ -115,7 +115,7 @@ def test_a_broken_product_is_one_line_and_takes_no_other_with_it(safe: Path, tmp
     with pytest.raises(CatalogueError, match=FAULTS[fault]):
         read_safe(root)
     shutil.copytree(safe, tmp_path / "good.SAFE")
-    found = find(SITE, str(tmp_path), None, None, END, Settings())
+    found = search_scenes(SITE, str(tmp_path), None, None, END, Settings())
     assert len(found.scenes) == 1 and len(found.faults) == 1
 
 
@@ -155,7 +155,7 @@ def test_recorded_metadata_are_read(shared: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("pipeline.catalogue.safe._images", lambda files, where: ({}, None))
     products = {path.name[:3] + path.name[11:19] + path.name[27:32]: read_safe(path)
                 for path in sorted((shared / "stac_items" / "safe").glob("*.SAFE"))}  # fmt: skip
-    claims = {name: product.granule.offset_claim.dn for name, product in products.items()}
+    claims = {name: product.granule.declared_offset.dn for name, product in products.items()}
     assert claims == {"S2A20190212N0212": 0, "S2A20210908N0301": 0, "S2A20230625N0509": 1000, "S2B20220413N0400": 1000}
     assert products["S2A20190212N0212"].granule.footprint.area < 0.1
 
@@ -185,11 +185,13 @@ def old_sen2cor(root: Path) -> Path:
 def test_a_product_of_2017_is_read(tmp_path: Path) -> None:
     product = read_safe(old_sen2cor(making.make(tmp_path, baseline="02.05", offset="")))
     granule = product.granule
-    assert product.level is Level.L2A and granule.baseline == "02.05" and granule.offset_claim.dn == 0
+    assert product.level is Level.L2A and granule.baseline == "02.05" and granule.declared_offset.dn == 0
     assert granule.id.startswith("S2B_MSIL2A_") and product.strip == "20240305T020903"
     assert granule.assets[Band.B04].endswith("L2A_T52SCH_20240305T020641_B04_10m.jp2")
     assert str(granule.scl).endswith("_SCL_20m.jp2")
-    (chip,) = read_chips(find(SITE, str(tmp_path), None, None, END, Settings()).scenes[0], SITE.grid, (Band.B04,))
+    (chip,) = read_chips(
+        search_scenes(SITE, str(tmp_path), None, None, END, Settings()).scenes[0], SITE.grid, (Band.B04,)
+    )
     assert (chip.dn[Band.B04].data > 0).any()
 
 
@@ -219,9 +221,9 @@ def test_a_product_is_found_however_a_downloader_put_it(safe: Path, tmp_path: Pa
               "the outermost": next((tmp_path / "all").iterdir())}[named]  # fmt: skip
     for name in (".DS_Store", "._x.SAFE", "__MACOSX"):
         (tmp_path / "all" / name).mkdir(exist_ok=True)
-    found = find(SITE, str(source), None, None, END, Settings())
+    found = search_scenes(SITE, str(source), None, None, END, Settings())
     assert len(found.scenes) == 1 and not found.faults
-    assert find_named(SITE, [str(source)], Settings()) == found.scenes
+    assert read_named_scenes(SITE, [str(source)], Settings()) == found.scenes
 
 
 def test_a_zip_from_a_mac_is_read_and_one_with_two_products_is_refused(safe: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import requests
 
 from pipeline.catalogue import fetch, paging, transport
 from pipeline.catalogue.pixels import read_chips
-from pipeline.catalogue.scenes import Found, find, find_named
+from pipeline.catalogue.scenes import FoundScenes, read_named_scenes, search_scenes
 from pipeline.model.bands import Band
 from pipeline.model.errors import CatalogueError
 from pipeline.model.imagery import Reason
@@ -62,14 +62,16 @@ def features(archive: Path, root: str = "http://127.0.0.1:1/ok") -> list[dict[st
     return found
 
 
-def search(url: str, collection: str | None = "made-up", start: datetime | None = None, until: datetime = END) -> Found:
-    return find(site(), url, collection, start, until, Settings())
+def search(
+    url: str, collection: str | None = "made-up", start: datetime | None = None, until: datetime = END
+) -> FoundScenes:
+    return search_scenes(site(), url, collection, start, until, Settings())
 
 
 ALL = [f"day-{day:02d}" for day in range(1, DATES + 1)]
 
 
-def ids(found: Found) -> list[str]:
+def ids(found: FoundScenes) -> list[str]:
     return [scene.id for scene in found.scenes]
 
 
@@ -81,13 +83,13 @@ def test_an_api_and_a_folder_give_the_same_scenes_and_the_same_pixels(archive: P
             (theirs,), (ours,) = (read_chips(each, site().grid, (Band.B04,)) for each in (one, other))
             np.testing.assert_array_equal(theirs.dn[Band.B04].data, ours.dn[Band.B04].data)
             assert theirs.dn[Band.B04].grid == ours.dn[Band.B04].grid
-            assert one.granules[0].offset_claim == other.granules[0].offset_claim
+            assert one.granules[0].declared_offset == other.granules[0].declared_offset
 
 
 def test_a_static_catalogue_is_read_over_http_too(archive: Path) -> None:
     with range_server.serve(archive) as files:
         assert ids(search(f"{files.url}/ok/catalog.json", None)) == ALL
-        (scene,) = find_named(site(), [f"{files.url}/ok/day-03/day-03.json"], Settings())
+        (scene,) = read_named_scenes(site(), [f"{files.url}/ok/day-03/day-03.json"], Settings())
         assert scene.id == "day-03"
 
 
@@ -471,7 +473,7 @@ def test_a_source_that_is_not_read_is_refused_at_once(source: str) -> None:
     with pytest.raises(CatalogueError, match=r"not read over|another machine"):
         search(source)
     with pytest.raises(CatalogueError, match=r"not read over|another machine"):
-        find_named(site(), [source], Settings())
+        read_named_scenes(site(), [source], Settings())
     assert time.monotonic() - began < 1
 
 

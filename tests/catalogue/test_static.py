@@ -12,7 +12,7 @@ import pytest
 import shapely
 from shapely.geometry import box, shape
 
-from pipeline.catalogue.scenes import Found, find, find_named
+from pipeline.catalogue.scenes import FoundScenes, read_named_scenes, search_scenes
 from pipeline.catalogue.static import read_static
 from pipeline.model.errors import CatalogueError
 from pipeline.model.grid import site_grid
@@ -45,12 +45,12 @@ def archive(tmp_path: Path) -> Path:
     return folder
 
 
-def search(source: Path | str, collection: str | None = None, **window: datetime) -> Found:
+def search(source: Path | str, collection: str | None = None, **window: datetime) -> FoundScenes:
     start, until = window.get("start"), window.get("until", END)
-    return find(site(), str(source), collection, start, until, Settings())
+    return search_scenes(site(), str(source), collection, start, until, Settings())
 
 
-def ids(found: Found) -> list[str]:
+def ids(found: FoundScenes) -> list[str]:
     return [scene.id for scene in found.scenes]
 
 
@@ -189,18 +189,18 @@ def test_a_trusted_host_may_be_added_in_the_settings(archive: Path) -> None:
     edit(archive, 6, lambda raw: raw["assets"]["red"].update(href="https://tiles.example.org/red.tif"))
     assert len(search(archive).faults) == 1
     trusting = override(Settings(), {"search.asset_hosts": ("tiles.example.org",)}, "test")
-    assert find(site(), str(archive), None, None, END, trusting).faults == ()
+    assert search_scenes(site(), str(archive), None, None, END, trusting).faults == ()
 
 
 def test_one_item_is_found_by_its_file(archive: Path) -> None:
-    assert [each.id for each in find_named(site(), [str(archive / "day-6" / "day-6.json")] * 2, Settings())] == [
+    assert [each.id for each in read_named_scenes(site(), [str(archive / "day-6" / "day-6.json")] * 2, Settings())] == [
         "day-6"
     ]
     with pytest.raises(CatalogueError, match="several acquisitions"):
-        find_named(site(), [str(archive / "catalog.json")], Settings())
+        read_named_scenes(site(), [str(archive / "catalog.json")], Settings())
     away = Site(id="away", name="Away", aoi=box(10, 10, 10.01, 10.01), grid=site_grid(box(10, 10, 10.01, 10.01)))
     with pytest.raises(CatalogueError, match="does not touch"):
-        find_named(away, [str(archive / "day-6" / "day-6.json")], Settings())
+        read_named_scenes(away, [str(archive / "day-6" / "day-6.json")], Settings())
 
 
 def rows(archive: Path) -> list[dict[str, Any]]:
@@ -288,11 +288,11 @@ def test_assets_in_a_folder_that_is_trusted_are_read(archive: Path, tmp_path: Pa
     found = search(collection)
     assert not found.scenes and all("search.asset_folders" in str(fault) for fault in found.faults)
     trusting = override(Settings(), {"search.asset_folders": (str(archive),)}, "test")
-    assert ids(find(site(), str(collection), None, None, END, trusting)) == ALL
+    assert ids(search_scenes(site(), str(collection), None, None, END, trusting)) == ALL
     features[0]["assets"]["red"]["href"] = "../archive/../private.tif"
     (tmp_path / "private.tif").write_bytes(b"")
     collection.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
-    assert len(find(site(), str(collection), None, None, END, trusting).faults) == 1
+    assert len(search_scenes(site(), str(collection), None, None, END, trusting).faults) == 1
 
 
 def test_hidden_files_are_no_items(archive: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 import rasterio
 
 from pipeline.catalogue import pixels, ranges
-from pipeline.catalogue.folders import find_side
+from pipeline.catalogue.folders import find_pair_input
 from pipeline.catalogue.pixels import read_chips
 from pipeline.catalogue.rasters import open_raster
 from pipeline.model.bands import Band
@@ -124,9 +124,9 @@ def test_a_side_of_a_pair_that_is_another_format_inside_is_not_opened(tmp_path: 
         for band in ("B02", "B03", "B04"):
             (tmp_path / f"{band}.tif").write_text(DISGUISES[disguise].format(url=url))
         with pytest.raises(UsageError, match="not a raster that can be read"):
-            find_side(tmp_path, "BEFORE")
+            find_pair_input(tmp_path, "BEFORE")
         with pytest.raises(UsageError, match="not a raster that can be read"):
-            find_side(tmp_path / "B02.tif", "BEFORE")
+            find_pair_input(tmp_path / "B02.tif", "BEFORE")
     assert asked == []
 
 
@@ -141,10 +141,10 @@ def test_files_beside_a_raster_are_not_opened(tile: Path, tmp_path: Path) -> Non
                 '<PAMDataset><Metadata domain="OVERVIEWS"><MDI key="OVERVIEW_FILE">'
                 f"/vsicurl/{url}/overview.tif</MDI></Metadata></PAMDataset>"
             )
-        side = find_side(tmp_path, "BEFORE")
-        from pipeline.catalogue.folders import read_side
+        side = find_pair_input(tmp_path, "BEFORE")
+        from pipeline.catalogue.folders import read_pair_input
 
-        read_side(side, side.scene, GRID, (Band.B02, Band.B03, Band.B04))
+        read_pair_input(side, side.scene, GRID, (Band.B02, Band.B03, Band.B04))
         read_chips(with_red(tile, str(tmp_path / "B04.tif")), GRID, BANDS)
     assert asked == []
 

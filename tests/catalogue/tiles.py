@@ -9,7 +9,7 @@ from odc.geo.geobox import GeoBox
 from shapely.geometry import box
 
 from pipeline.model.bands import Band
-from pipeline.model.imagery import Granule, Level, OffsetClaim, Scene
+from pipeline.model.imagery import DeclaredOffset, Granule, Level, Scene
 
 CRS = "EPSG:32652"
 TILE10 = GeoBox.from_bbox((300000, 4390000, 303000, 4393000), CRS, resolution=10)
@@ -23,7 +23,8 @@ def ramp(grid: GeoBox, seed: int = 0) -> NDArray[np.uint16]:
 
 def scene(folder: Path | str, crs: str | None = CRS, red: str = "red.tif", id: str = "S2B_X") -> Scene:
     granule = Granule(
-        id="granule", tile="52SCH", baseline=None, generated=None, offset_claim=OffsetClaim(dn=0, reason="made up"),
+        id="granule", tile="52SCH", baseline=None, generated=None,
+        declared_offset=DeclaredOffset(dn=0, reason="made up"),
         assets={Band.B04: f"{folder}/{red}", Band.B11: f"{folder}/swir.tif"}, scl=f"{folder}/scl.tif", crs=crs,
         footprint=box(0, 0, 1, 1),
     )  # fmt: skip

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.catalogue.scenes import Found
+from pipeline.catalogue.scenes import FoundScenes
 from pipeline.run import nightly
 from pipeline.run.lock import output_lock
 from pipeline.run.process_site import SiteJob
@@ -132,13 +132,13 @@ def test_what_nobody_foresaw_at_one_site_stops_no_other(
     ]
     sites = world.write_sites(tmp_path / "sites.geojson", places)
 
-    def scenes_of(job: SiteJob) -> Found:
+    def find_scenes(job: SiteJob) -> FoundScenes:
         if job.site.id == "a":
             raise ZeroDivisionError("of nothing")
         return known(job)
 
-    known = nightly.scenes_of
-    monkeypatch.setattr(nightly, "scenes_of", scenes_of)
+    known = nightly.find_scenes
+    monkeypatch.setattr(nightly, "find_scenes", find_scenes)
     done = command("nightly", "--sites", sites)
     assert done.code == 3 and len(done.errors) == 1 and "unexpected ZeroDivisionError" in done.errors[0]
     assert Path("out/b/review.gpkg").exists()

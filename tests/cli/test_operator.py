@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.catalogue.fetch import RefusedError
+from pipeline.catalogue.fetch import FetchError
 from pipeline.run import nightly
 from pipeline.run.process_site import SiteJob
 from tests import world
@@ -31,12 +31,12 @@ def lines_of(done: Outcome) -> list[dict[str, object]]:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Searches that find nothing new, for nights in which only the bookkeeping counts."""
-    from pipeline.catalogue.scenes import Found
+    from pipeline.catalogue.scenes import FoundScenes
 
-    def scenes_of(job: SiteJob) -> Found:
+    def scenes_of(job: SiteJob) -> FoundScenes:
         if job.site.id == "bad":
-            raise RefusedError("no answer: refused", "https://x.invalid", "try again later")
-        return Found(scenes=(), rejections=(), faults=())
+            raise FetchError("no answer: refused", "https://x.invalid", "try again later")
+        return FoundScenes(scenes=(), rejections=(), faults=())
 
     monkeypatch.setattr(nightly, "scenes_of", scenes_of)
 
@@ -106,7 +106,7 @@ def test_errors_name_their_site_and_equal_ones_are_one_line(
     command: Command, many: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def scenes_of(job: SiteJob) -> None:
-        raise RefusedError("the server answers 400", "https://x.invalid", "ask otherwise", 400)
+        raise FetchError("the server answers 400", "https://x.invalid", "ask otherwise", 400)
 
     monkeypatch.setattr(nightly, "scenes_of", scenes_of)
     done = command("nightly", "--sites", many)

@@ -17,8 +17,8 @@ import pytest
 
 from benchmarks import dead_host
 from pipeline.catalogue import fetch
-from pipeline.catalogue.fetch import RefusedError
-from pipeline.catalogue.scenes import Found
+from pipeline.catalogue.fetch import FetchError
+from pipeline.catalogue.scenes import FoundScenes
 from pipeline.model.errors import CatalogueError
 from pipeline.model.settings import Settings
 from pipeline.run import searches
@@ -28,7 +28,7 @@ from tests import world
 from tests.cli.conftest import Command
 from tests.review import made
 
-NOTHING = Found(scenes=(), rejections=(), faults=())
+NOTHING = FoundScenes(scenes=(), rejections=(), faults=())
 RUN = "import sys; from pipeline.cli.main import run; run(sys.argv[1:])"
 
 
@@ -39,14 +39,14 @@ def job(number: int, host: str) -> SiteJob:
     return SiteJob(site=site, source=source, collection=None, start=None, until=until, settings=Settings())
 
 
-def refused() -> RefusedError:
-    return RefusedError("no answer", "there", "try again later")
+def refused() -> FetchError:
+    return FetchError("no answer", "there", "try again later")
 
 
 def test_a_silent_host_is_left_alone_after_two_searches_and_tried_once_at_the_end() -> None:
     asked: list[str] = []
 
-    def search(each: SiteJob) -> Found:
+    def search(each: SiteJob) -> FoundScenes:
         asked.append(each.site.id)
         if each.site.id.startswith("dead"):
             time.sleep(0.05)
@@ -67,7 +67,7 @@ def test_a_silent_host_is_left_alone_after_two_searches_and_tried_once_at_the_en
 def test_a_host_that_answers_again_is_searched_to_the_end() -> None:
     until = time.monotonic() + 0.4
 
-    def search(each: SiteJob) -> Found:
+    def search(each: SiteJob) -> FoundScenes:
         if time.monotonic() < until:
             time.sleep(0.1)
             raise refused()
@@ -80,11 +80,11 @@ def test_a_host_that_answers_again_is_searched_to_the_end() -> None:
 
 
 def test_an_answer_that_refuses_one_search_says_nothing_of_the_host() -> None:
-    def search(each: SiteJob) -> Found:
-        raise RefusedError("the server answers 400", "there", "ask otherwise", 400)
+    def search(each: SiteJob) -> FoundScenes:
+        raise FetchError("the server answers 400", "there", "ask otherwise", 400)
 
     answers = [each for batch in search_sites([job(n, "picky") for n in range(9)], search) for each in batch]
-    assert [type(each.error) for each in answers] == [RefusedError] * 9
+    assert [type(each.error) for each in answers] == [FetchError] * 9
 
 
 def test_a_search_without_end_fails_alone_and_delays_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,7 +92,7 @@ def test_a_search_without_end_fails_alone_and_delays_nobody(monkeypatch: pytest.
     monkeypatch.setattr(searches, "GATHER_SECONDS", 0.1)
     hold = threading.Event()
 
-    def search(each: SiteJob) -> Found:
+    def search(each: SiteJob) -> FoundScenes:
         if each.site.id.startswith("slow"):
             hold.wait(20)
         return NOTHING

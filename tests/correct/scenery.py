@@ -10,7 +10,7 @@ from scipy import ndimage
 from shapely.geometry import box
 
 from pipeline.model.bands import Band
-from pipeline.model.imagery import Chip, Granule, Level, OffsetClaim, Raster, Scene
+from pipeline.model.imagery import Chip, DeclaredOffset, Granule, Level, Raster, Scene
 
 BANDS = (Band.B02, Band.B03, Band.B04, Band.B08, Band.B11)
 SIZE = 96
@@ -42,7 +42,7 @@ def chip(
         tile="33TXX",
         baseline="02.14",
         generated=None,
-        offset_claim=OffsetClaim(dn=0, reason="baseline 02.14"),
+        declared_offset=DeclaredOffset(dn=0, reason="baseline 02.14"),
         assets={},
         scl=None,
         crs=None,

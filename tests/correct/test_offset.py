@@ -11,14 +11,17 @@ from shapely.geometry import box
 
 from pipeline.correct.offset import Offset, dark_floor, reflectance, resolve, settle
 from pipeline.model.bands import Band
-from pipeline.model.imagery import Chip, Granule, Level, OffsetClaim, Raster, Reason, Rejection, Scene
+from pipeline.model.imagery import Chip, DeclaredOffset, Granule, Level, Raster, Reason, Rejection, Scene
 
 BANDS = (Band.B02, Band.B03, Band.B04, Band.B8A, Band.B11)
 FOREST = {Band.B02: 0.02, Band.B03: 0.035, Band.B04: 0.02, Band.B8A: 0.25, Band.B11: 0.10}
 DESERT = {Band.B02: 0.14, Band.B03: 0.19, Band.B04: 0.26, Band.B8A: 0.33, Band.B11: 0.42}
-CERTAIN_0, CERTAIN_1000 = OffsetClaim(dn=0, reason="baseline 02.14"), OffsetClaim(dn=1000, reason="in the product")
-FLAG_TRUE = OffsetClaim(dn=0, reason="flag true", certain=False)
-UNKNOWN = OffsetClaim(dn=None, reason="flag missing")
+CERTAIN_0, CERTAIN_1000 = (
+    DeclaredOffset(dn=0, reason="baseline 02.14"),
+    DeclaredOffset(dn=1000, reason="in the product"),
+)
+FLAG_TRUE = DeclaredOffset(dn=0, reason="flag true", certain=False)
+UNKNOWN = DeclaredOffset(dn=None, reason="flag missing")
 
 
 def ground(kind: dict[Band, float], seed: int = 0) -> dict[Band, NDArray[np.uint16]]:
@@ -28,8 +31,8 @@ def ground(kind: dict[Band, float], seed: int = 0) -> dict[Band, NDArray[np.uint
             for band, level in kind.items()}  # fmt: skip
 
 
-def chip(dn: dict[Band, NDArray[np.uint16]], claim: OffsetClaim, name: str = "scene") -> Chip:
-    granule = Granule(id=name, tile=None, baseline=None, generated=None, offset_claim=claim, assets={}, scl=None,
+def chip(dn: dict[Band, NDArray[np.uint16]], claim: DeclaredOffset, name: str = "scene") -> Chip:
+    granule = Granule(id=name, tile=None, baseline=None, generated=None, declared_offset=claim, assets={}, scl=None,
                       crs=None, footprint=box(0, 0, 1, 1))  # fmt: skip
     scene = Scene(id=name, time=datetime(2024, 3, 5, tzinfo=UTC), level=Level.L2A, platform=None, relative_orbit=None,
                   collection="", granules=(granule,))  # fmt: skip
@@ -42,7 +45,7 @@ def plus(dn: dict[Band, NDArray[np.uint16]], extra: int = 1000) -> dict[Band, ND
 
 
 def decided(one: Chip) -> Offset | Rejection:
-    return resolve(one.granule.offset_claim, dark_floor(one), scene=one.scene)
+    return resolve(one.granule.declared_offset, dark_floor(one), scene=one.scene)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +56,7 @@ def decided(one: Chip) -> Offset | Rejection:
     ],
 )  # fmt: skip
 def test_over_dark_ground_the_pixels_confirm_the_claim_or_refuse_it(
-    claim: OffsetClaim, is_in: bool, wanted: int | None
+    claim: DeclaredOffset, is_in: bool, wanted: int | None
 ) -> None:
     forest = ground(FOREST)
     found = decided(chip(plus(forest) if is_in else forest, claim))
@@ -67,7 +70,7 @@ def test_over_dark_ground_the_pixels_confirm_the_claim_or_refuse_it(
 @pytest.mark.parametrize(
     ("claim", "wanted"), [(CERTAIN_0, 0), (FLAG_TRUE, None), (UNKNOWN, None), (CERTAIN_1000, 1000)]
 )
-def test_over_a_desert_only_metadata_that_never_lied_are_believed(claim: OffsetClaim, wanted: int | None) -> None:
+def test_over_a_desert_only_metadata_that_never_lied_are_believed(claim: DeclaredOffset, wanted: int | None) -> None:
     found = decided(chip(ground(DESERT), claim))
     assert (found.dn if isinstance(found, Offset) else None) == wanted
 
@@ -123,7 +126,7 @@ def test_an_empty_chip_is_refused_unless_the_metadata_are_certain() -> None:
     assert decided(chip(empty, CERTAIN_0)) == Offset(dn=0, reason="baseline 02.14")
 
 
-def series(kind: dict[Band, float], claims: list[tuple[OffsetClaim, bool]]) -> list[tuple[Chip, ...]]:
+def series(kind: dict[Band, float], claims: list[tuple[DeclaredOffset, bool]]) -> list[tuple[Chip, ...]]:
     return [
         (chip(plus(ground(kind, n)) if is_in else ground(kind, n), claim, f"{n:02d}"),)
         for n, (claim, is_in) in enumerate(claims)
@@ -179,7 +182,7 @@ def test_the_order_of_the_looks_does_not_matter(rng: random.Random) -> None:
     st.floats(0.3, 1.5),
 )  # fmt: skip
 def test_a_chip_without_the_offset_is_never_taken_to_have_it(
-    kind: dict[Band, float], seed: int, claim: OffsetClaim, light: float
+    kind: dict[Band, float], seed: int, claim: DeclaredOffset, light: float
 ) -> None:
     dn = {band: (data * light).astype(np.uint16) for band, data in ground(kind, seed).items()}
     found = decided(chip(dn, claim))

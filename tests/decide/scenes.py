@@ -20,7 +20,7 @@ from pipeline.decide.screening import advance, begin, leaf_to_soil, natural_step
 from pipeline.decide.steps import Times
 from pipeline.model.alert import Decision
 from pipeline.model.bands import Band
-from pipeline.model.imagery import Alignment, Granule, Level, Look, OffsetClaim, Scene, Why
+from pipeline.model.imagery import Alignment, DeclaredOffset, Granule, Level, Look, Scene, Why
 from pipeline.model.settings import Settings
 from pipeline.model.site import Site
 
@@ -62,7 +62,8 @@ def _light(index: int) -> tuple[float, float]:
 def scene_at(index: int, step_days: int = STEP_DAYS) -> Scene:
     """The scene of the look with this index."""
     granule = Granule(
-        id=f"g{index}", tile=None, baseline=None, generated=None, offset_claim=OffsetClaim(dn=0, reason="simulated"),
+        id=f"g{index}", tile=None, baseline=None, generated=None,
+        declared_offset=DeclaredOffset(dn=0, reason="simulated"),
         assets={}, scl=None, crs=CRS, footprint=box(0, 0, 1, 1),
     )  # fmt: skip
     return Scene(

@@ -14,7 +14,7 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["pipeline.catalogue", "pipeline.model"]):
-    from pipeline.catalogue.hrefs import Fence
+    from pipeline.catalogue.hrefs import AllowList
     from pipeline.catalogue.items import parse_item
     from pipeline.catalogue.providers import known_hosts
     from pipeline.catalogue.sites import read_sites
@@ -22,7 +22,7 @@ with atheris.instrument_imports(include=["pipeline.catalogue", "pipeline.model"]
     from pipeline.model.settings import parse
 
 SCRATCH = Path(tempfile.mkdtemp(prefix="groundbreak-fuzz-"))
-FENCE = Fence(base=str(SCRATCH / "item.json"), folder=SCRATCH, hosts=known_hosts())
+FENCE = AllowList(base=str(SCRATCH / "item.json"), folder=SCRATCH, hosts=known_hosts())
 
 
 def one(data: bytes) -> None:

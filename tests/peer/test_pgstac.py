@@ -13,7 +13,7 @@ from shapely.affinity import translate
 from shapely.geometry import mapping
 
 from pipeline.catalogue.pixels import read_chips
-from pipeline.catalogue.scenes import Found, find
+from pipeline.catalogue.scenes import FoundScenes, search_scenes
 from pipeline.model.bands import Band
 from pipeline.model.errors import CatalogueError
 from pipeline.model.settings import Settings
@@ -67,8 +67,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path,
             yield url, lines, files
 
 
-def search(source: str, start: datetime | None = None, until: datetime = END) -> Found:
-    return find(site(), source, "made-up", start, until, Settings())
+def search(source: str, start: datetime | None = None, until: datetime = END) -> FoundScenes:
+    return search_scenes(site(), source, "made-up", start, until, Settings())
 
 
 def test_the_served_items_are_those_of_the_file_and_so_are_their_pixels(
@@ -97,4 +97,4 @@ def test_the_period_is_kept_on_both_sides(world: tuple[str, Path, range_server.R
 def test_a_collection_that_is_not_there_is_told(world: tuple[str, Path, range_server.Ranges]) -> None:
     url, *_ = world
     with pytest.raises(CatalogueError, match=r"no collection 'missing'.*made-up"):
-        find(site(), url, "missing", None, END, Settings())
+        search_scenes(site(), url, "missing", None, END, Settings())

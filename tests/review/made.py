@@ -13,7 +13,7 @@ from shapely.geometry import box
 
 from pipeline.model.alert import Alert, Decision, Evidence, GroundPhase, Kind, Observation, State, Status
 from pipeline.model.bands import Band
-from pipeline.model.imagery import Alignment, Granule, Level, Look, OffsetClaim, Scene, SceneRecord
+from pipeline.model.imagery import Alignment, DeclaredOffset, Granule, Level, Look, Scene, SceneRecord
 from pipeline.model.site import Site
 
 CRS = "EPSG:32652"
@@ -136,7 +136,7 @@ def _slices(shape: Any) -> tuple[slice, slice]:
 def _look(index: int, pixels: Any, why: Any) -> Look:
     granule = Granule(
         id=f"granule-{index:02d}", tile="52SDJ", baseline="05.09", generated=None,
-        offset_claim=OffsetClaim(dn=1000, reason="baseline"), assets={}, scl=None, crs=CRS, footprint=site().aoi,
+        declared_offset=DeclaredOffset(dn=1000, reason="baseline"), assets={}, scl=None, crs=CRS, footprint=site().aoi,
     )  # fmt: skip
     scene = Scene(
         id=f"scene-{index:02d}", time=START + timedelta(days=15 * index), level=Level.L2A, platform="sentinel-2a",

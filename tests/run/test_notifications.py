@@ -179,7 +179,7 @@ def killed_before_writing_down(monkeypatch: pytest.MonkeyPatch, out: Path, hook:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("pipeline.run.ledger.Ledger.tell", killed)
+        patch.setattr("pipeline.run.ledger.Ledger.mark_notified", killed)
         with pytest.raises(KeyboardInterrupt):
             night(out, hook)
 

@@ -59,7 +59,7 @@ def killed_at_two(job: SiteJob, step: Progress) -> str:
 
 def test_a_process_that_is_killed_costs_its_own_site_and_no_other(tmp_path: Path) -> None:
     said = []
-    for job, answer in workers.answers(killed_at_two, asked(tmp_path, 6), 2, None, no_progress):
+    for job, answer in workers.run_jobs(killed_at_two, asked(tmp_path, 6), 2, None, no_progress):
         try:
             said.append(answer())
         except DecisionError as fault:
@@ -74,7 +74,7 @@ def test_answers_come_in_order_and_few_wait(
     bench = Bench()
     monkeypatch.setattr(workers, "ProcessPoolExecutor", lambda size, mp_context: ThreadPoolExecutor(size))
     said = []
-    for job, answer in workers.answers(bench.judge, asked(tmp_path, count), side, None, no_progress):
+    for job, answer in workers.run_jobs(bench.judge, asked(tmp_path, count), side, None, no_progress):
         said.append((job.site.id, answer()))
         bench.taken()
     assert said == [(f"s{number}", f"s{number}") for number in range(count)]

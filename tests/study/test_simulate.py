@@ -179,7 +179,8 @@ def test_the_offset_of_later_baselines_is_written_and_said(ground: Ground, tmp_p
     late = replace(plan([]), start=datetime(2022, 1, 20, tzinfo=UTC), passes=2)
     simulate(ground, late, tmp_path, quiet)
     claims = [
-        product.granule.offset_claim.dn for product in sorted(read_static(str(tmp_path)).products, key=lambda p: p.time)
+        product.granule.declared_offset.dn
+        for product in sorted(read_static(str(tmp_path)).products, key=lambda p: p.time)
     ]
     assert (claims[0], claims[-1]) == (0, 1000)
     lowest = []

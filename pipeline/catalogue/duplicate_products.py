@@ -24,14 +24,14 @@ KM_PER_DEG = 111.32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Merged:
+class MergedProducts:
     """Scenes in time order, and what was not made one of them."""
 
     scenes: tuple[Scene, ...]
     rejections: tuple[Rejection, ...]
 
 
-def merge(site: Site, products: Iterable[Product]) -> Merged:
+def merge_duplicates(site: Site, products: Iterable[Product]) -> MergedProducts:
     """Scenes of a site out of whatever was found: the same for any order of the products and any repeats."""
     region = _region(site)
     unique = _without_repeats(products)
@@ -48,7 +48,7 @@ def merge(site: Site, products: Iterable[Product]) -> Merged:
             kept, replaced = _precedence(inside, region, str(site.grid.crs))
             rejections += replaced
             scenes.append(_scene(kept))
-    return Merged(
+    return MergedProducts(
         scenes=tuple(sorted(scenes, key=lambda scene: (scene.time, scene.id))),
         rejections=tuple(sorted(set(rejections), key=lambda item: (item.time, item.scene, item.note))),
     )
@@ -69,7 +69,7 @@ def _identity(product: Product) -> str:
     granule = product.granule
     parts = [granule.id, product.datatake, product.strip, granule.baseline, str(granule.generated), product.collection]
     assets = {band.value: href for band, href in granule.assets.items()}
-    return json.dumps([*parts, assets, granule.scl, granule.offset_claim.dn])
+    return json.dumps([*parts, assets, granule.scl, granule.declared_offset.dn])
 
 
 def _one_history(products: Sequence[Product]) -> tuple[list[Product], list[Rejection]]:

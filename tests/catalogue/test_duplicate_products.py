@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shapely.geometry import box
 
+from pipeline.catalogue.duplicate_products import merge_duplicates
 from pipeline.catalogue.product import Product
-from pipeline.catalogue.twins import merge
 from pipeline.model.bands import ANALYSIS, Band
 from pipeline.model.grid import site_grid
-from pipeline.model.imagery import Granule, Level, OffsetClaim, Reason
+from pipeline.model.imagery import DeclaredOffset, Granule, Level, Reason
 from pipeline.model.site import Site
 
 AOI = box(127.60, 39.80, 127.61, 39.81)
@@ -39,7 +39,8 @@ def product(
     nodata: float | None = None,
 ) -> Product:
     granule = Granule(
-        id=id, tile=tile, baseline=baseline, generated=generated, offset_claim=OffsetClaim(dn=0, reason="made up"),
+        id=id, tile=tile, baseline=baseline, generated=generated,
+        declared_offset=DeclaredOffset(dn=0, reason="made up"),
         assets={band: f"{id}/{band}.tif" for band in bands}, scl=None, crs=crs, footprint=footprint,  # type: ignore[arg-type]
     )  # fmt: skip
     return Product(
@@ -49,12 +50,12 @@ def product(
 
 
 def used(*products: Product) -> list[list[str]]:
-    return [[granule.id for granule in scene.granules] for scene in merge(SITE, products).scenes]
+    return [[granule.id for granule in scene.granules] for scene in merge_duplicates(SITE, products).scenes]
 
 
 def test_a_newer_baseline_replaces_an_older_twin_and_says_so() -> None:
     old = product("old", baseline="02.14", generated=TIME + timedelta(days=900))
-    merged = merge(SITE, [old, product("new")])
+    merged = merge_duplicates(SITE, [old, product("new")])
     assert [granule.id for granule in merged.scenes[0].granules] == ["new"]
     (rejection,) = merged.rejections
     assert (rejection.scene, rejection.reason, rejection.note) == ("old", Reason.TWIN, "new is used")
@@ -70,12 +71,12 @@ def test_two_strips_that_share_a_tile_are_one_scene_of_two_granules() -> None:
     north = product("north", footprint=NORTH, strip="20240305T020632")
     south = product("south", footprint=SOUTH, strip="20240305T021906", time=TIME + timedelta(seconds=7))
     assert used(north, south) == [["south", "north"]]
-    assert merge(SITE, [north, south]).rejections == ()
+    assert merge_duplicates(SITE, [north, south]).rejections == ()
 
 
 def test_two_strips_of_which_one_covers_the_site_are_one_granule() -> None:
     part = product("part", footprint=SOUTH, strip="20240305T020632", generated=TIME - timedelta(days=1))
-    merged = merge(SITE, [part, product("whole", strip="20240305T021906")])
+    merged = merge_duplicates(SITE, [part, product("whole", strip="20240305T021906")])
     assert [granule.id for granule in merged.scenes[0].granules] == ["whole"]
     assert [rejection.scene for rejection in merged.rejections] == ["part"]
 
@@ -102,33 +103,35 @@ def test_a_twin_without_all_its_bands_does_not_win() -> None:
 
 
 def test_the_scene_has_one_id_and_time_whichever_provider_filed_it() -> None:
-    (by_tile,) = merge(SITE, [product("x")]).scenes
-    (by_take,) = merge(SITE, [product("y", time=datetime(2024, 3, 5, 2, 6, 41, 24000, tzinfo=UTC))]).scenes
+    (by_tile,) = merge_duplicates(SITE, [product("x")]).scenes
+    (by_take,) = merge_duplicates(SITE, [product("y", time=datetime(2024, 3, 5, 2, 6, 41, 24000, tzinfo=UTC))]).scenes
     assert by_tile.id == by_take.id == "S2B_20240305T020641"
     assert by_tile.time == by_take.time == datetime(2024, 3, 5, 2, 6, 41, tzinfo=UTC)
 
 
 def test_l1c_beside_l2a_is_mixed_and_refused() -> None:
-    merged = merge(SITE, [product("two"), *(product(f"one{n}", level=Level.L1C, datatake=f"S2A_2024030{n}T020641")
-                                            for n in range(1, 4))])  # fmt: skip
+    other = (product(f"one{n}", level=Level.L1C, datatake=f"S2A_2024030{n}T020641") for n in range(1, 4))
+    merged = merge_duplicates(SITE, [product("two"), *other])
     assert [scene.id for scene in merged.scenes] == ["S2B_20240305T020641"]
     assert {rejection.reason for rejection in merged.rejections} == {Reason.MIXED}
 
 
 def test_of_two_collections_the_fuller_one_is_the_sites_history() -> None:
     full = [product(f"f{n}", collection="full", datatake=f"S2A_2024030{n}T020641") for n in range(1, 4)]
-    merged = merge(SITE, [*full, product("same acquisition", collection="other", datatake="S2A_20240301T020641")])
+    merged = merge_duplicates(
+        SITE, [*full, product("same acquisition", collection="other", datatake="S2A_20240301T020641")]
+    )
     assert len(merged.scenes) == 3
     assert "full" in merged.rejections[0].note
 
 
 def test_a_footprint_beside_the_aoi_is_outside() -> None:
-    merged = merge(SITE, [product(footprint=box(10, 10, 11, 11))])
+    merged = merge_duplicates(SITE, [product(footprint=box(10, 10, 11, 11))])
     assert merged.scenes == () and merged.rejections[0].reason is Reason.OUTSIDE
 
 
 def test_an_item_without_a_datatake_stands_alone_under_its_own_id() -> None:
-    merged = merge(SITE, [product("one", datatake=None), product("two", datatake=None)])
+    merged = merge_duplicates(SITE, [product("one", datatake=None), product("two", datatake=None)])
     assert [scene.id for scene in merged.scenes] == ["one", "two"]
 
 
@@ -145,7 +148,7 @@ CAST = [
 def test_neither_order_nor_repeats_of_items_change_anything(rng: random.Random, repeats: list[int]) -> None:
     shuffled = [*CAST, *(CAST[index] for index in repeats)]
     rng.shuffle(shuffled)
-    assert merge(SITE, shuffled) == merge(SITE, CAST)
+    assert merge_duplicates(SITE, shuffled) == merge_duplicates(SITE, CAST)
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
