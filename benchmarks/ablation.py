@@ -25,7 +25,7 @@ from pipeline.correct import masks
 from pipeline.correct.normalise import Radiometry
 from pipeline.correct.reference import Draft
 from pipeline.decide import alerts
-from pipeline.evaluation.measures import Measures, evaluate, pool
+from pipeline.evaluation.measures import Measures, evaluate, pool_measures
 from pipeline.evaluation.reviewed import CLEAR_SHARE, Claim, Reviewed, Truth, read_truth
 from pipeline.model.alert import Decision, Status
 from pipeline.model.errors import DecisionError
@@ -35,8 +35,8 @@ from pipeline.model.settings import Settings
 from pipeline.model.site import Site
 from pipeline.run.process_site import SiteJob, process_site
 from pipeline.study.ground import moved_to, read_ground
+from pipeline.study.scenarios import ScenarioOptions, build_scenario
 from pipeline.study.simulate import simulate
-from pipeline.study.staging import Wishes, staged
 
 GROUNDS, SEED = ("aguasclaras", "cupertino"), 101
 LOOKS, DAYS, SIDE_PX = 32, 18.0, 200
@@ -98,10 +98,10 @@ def measured(idea: Idea, period: Period) -> Measures:
 
 
 def _period(ground: str, nothing: bool, folder: Path) -> Period:
-    wishes = Wishes(seed=SEED, start=None, passes=LOOKS, days=DAYS, undisturbed=nothing, distractors=True)
+    wishes = ScenarioOptions(seed=SEED, start=None, passes=LOOKS, days=DAYS, undisturbed=nothing, distractors=True)
     whole = read_ground(CITIES / ground / "before")
     part = moved_to(whole, GeoBox((SIDE_PX, SIDE_PX), whole.grid.affine, whole.grid.crs))
-    laid, plan = staged(part, None, wishes)
+    laid, plan = build_scenario(part, None, wishes)
     folder.mkdir()
     site = read_sites((simulate(laid, plan, folder, lambda *_: None),)).sites[0]
     catalogue = str(folder / "catalog.json")
@@ -143,7 +143,7 @@ def _reviewed(site: Site, decision: Decision | None, looks: Sequence[Look]) -> R
 
 
 def _row(idea: Idea, found: Sequence[tuple[bool, Measures]]) -> tuple[str, ...]:
-    still, busy = (pool([each for nothing, each in found if nothing is which]) for which in (True, False))
+    still, busy = (pool_measures([each for nothing, each in found if nothing is which]) for which in (True, False))
     hits = [each for each in busy.sought if each.confirmed]
     large = [each for each in busy.sought if each.area_m2 >= LARGE_M2 and each.kind == "new structure"]
     iou, delay = ("-", "-") if not hits else (

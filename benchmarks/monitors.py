@@ -27,7 +27,7 @@ from shapely.ops import unary_union
 
 from benchmarks import real_series, series
 from benchmarks.peers import PeerMissingError, ask
-from pipeline.evaluation.measures import OVERLAP, Measures, evaluate, pool
+from pipeline.evaluation.measures import OVERLAP, Measures, evaluate, pool_measures
 from pipeline.evaluation.reviewed import Claim, Reviewed, Truth
 from pipeline.model.errors import GroundbreakError
 from pipeline.model.grid import aoi_mask
@@ -35,7 +35,7 @@ from pipeline.model.imagery import Look
 from pipeline.model.progress import no_progress
 from pipeline.model.settings import Settings
 from pipeline.run.process_site import SiteResult, process_site
-from pipeline.study.staging import BEGUN, DAYS, PASSES, START
+from pipeline.study.scenarios import BEGUN, DAYS, PASSES, START
 
 SEED = 101
 GROUNDS, COLD_GROUNDS = ("aguasclaras", "paris"), ("paris",)
@@ -188,7 +188,7 @@ def score(stacks: Sequence[Watched], claimed: Mapping[int, tuple[Claim, ...]]) -
             count, years = count + len(polygons), years + reviewed.km2_years
         else:
             (busy if stack.truths else still).append(evaluate(reviewed, stack.truths))
-    return Score(pool(busy), pool(still), 100 * count / years if years else float("nan"))
+    return Score(pool_measures(busy), pool_measures(still), 100 * count / years if years else float("nan"))
 
 
 def main() -> str:

@@ -17,15 +17,15 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.catalogue.sites import read_sites
-from pipeline.evaluation.measures import Measures, evaluate, pool, reliability, wilson
+from pipeline.evaluation.measures import Measures, evaluate, pool_measures, reliability, wilson
 from pipeline.evaluation.reviewed import Reviewed, Truth, read_review, read_truth
 from pipeline.model.progress import no_progress
 from pipeline.model.settings import Settings
 from pipeline.review.publish import publish
 from pipeline.run.process_site import SiteJob, SiteResult, process_site
 from pipeline.study.ground import read_ground
+from pipeline.study.scenarios import ScenarioOptions, build_scenario
 from pipeline.study.simulate import simulate
-from pipeline.study.staging import Wishes, staged
 
 CITIES = Path(__file__).resolve().parents[2] / "shared" / "data" / "oscd"
 GROUNDS = ("aguasclaras", "cupertino", "beirut", "paris")
@@ -72,8 +72,8 @@ def _run(ground: str, seed: int, nothing: bool) -> Run:
 
 def simulated(ground: str, seed: int, nothing: bool) -> Year:
     """Simulate, judge and publish. nothing: that is what happens."""
-    wishes = Wishes(seed=seed, start=None, passes=None, days=None, undisturbed=nothing, distractors=True)
-    laid, plan = staged(read_ground(CITIES / ground / "before"), None, wishes)
+    wishes = ScenarioOptions(seed=seed, start=None, passes=None, days=None, undisturbed=nothing, distractors=True)
+    laid, plan = build_scenario(read_ground(CITIES / ground / "before"), None, wishes)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         sites = simulate(laid, plan, folder / "sim", lambda *_: None)
@@ -95,8 +95,8 @@ def simulated(ground: str, seed: int, nothing: bool) -> Year:
 
 def _section(runs: Sequence[Run]) -> list[str]:
     busy, still = (
-        pool([run.measures for run in runs if not run.quiet]),
-        pool([run.measures for run in runs if run.quiet]),
+        pool_measures([run.measures for run in runs if not run.quiet]),
+        pool_measures([run.measures for run in runs if run.quiet]),
     )
     grounds, seeds = sorted({run.ground for run in runs}), sorted({run.seed for run in runs})
     lines = [

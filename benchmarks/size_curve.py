@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.cli.asking import ask
-from pipeline.evaluation.sensitivity import SIZES, WITHIN, Trial, run_round, within
+from pipeline.cli.site_selection import choose_sites
+from pipeline.evaluation.sensitivity import SIZES, WITHIN, Trial, run_round, share_within
 from pipeline.model.imagery import Chip
 from pipeline.review.detection_default import TARGET, noise_of
 from pipeline.run.looks import correct_chips
@@ -33,7 +33,7 @@ ROUNDS = 1
 
 def main() -> str:
     """A markdown section; writes the curves beside the report's other data."""
-    asked = ask([SITE], [AOIS])
+    asked = choose_sites([SITE], [AOIS])
     wanted = with_scenes(site_job(asked.sites[0], asked.settings, catalog=None, start=START, end=None, out=Path("out")))
     read, _, _ = read_all(wanted, find_scenes(wanted).scenes, lambda *_: None)
     levels = [measured(wanted, read, sigma) for sigma in ADDED_DN]
@@ -69,7 +69,7 @@ def measured(wanted: SiteJob, read: Sequence[tuple[Chip, ...]], sigma_dn: float)
         trials += run_round(site, noisy, looks, settings, np.random.default_rng([23, number]))
     rows = {}
     for size in SIZES:
-        shares = [within([trial for trial in trials if trial.size == size], count) for count in WITHIN]
+        shares = [share_within([trial for trial in trials if trial.size == size], count) for count in WITHIN]
         rows[size] = [
             [round(value, 3) if np.isfinite(value) else None for value in (s.value, *s.interval)] for s in shares
         ]

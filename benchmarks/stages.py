@@ -38,7 +38,7 @@ from pipeline.run.result_cache import ResultCache
 HISTORY = 40
 PERSISTENCE, PUBLISH = "masks by persistence", "publish"
 STAGES = (
-    ("search the catalogue", judging, "scenes_of"), ("read pixels", judging, "read_chips"),
+    ("search the catalogue", judging, "find_scenes"), ("read pixels", judging, "read_chips"),
     ("first masks", correcting, "make_draft"), ("correct: masks, normalise", correcting, "make_look"),
     ("correct: register", look, "align"), ("correct: warp", look, "to_grid"),
     (PERSISTENCE, correcting, "release"), ("baseline image", deciding, "build_baseline"),

@@ -16,7 +16,7 @@ from pipeline.correct.alignment import Options, estimate
 from pipeline.model.errors import UsageError
 from pipeline.model.imagery import Alignment
 from pipeline.model.progress import no_progress
-from pipeline.model.settings import Settings, override
+from pipeline.model.settings import Settings, override_settings
 from pipeline.model.site import Site
 from pipeline.review.folder import Folder
 from pipeline.review.gpkg import PHASE_COLUMNS, read_provenance
@@ -47,7 +47,7 @@ def settings(file: Pathish | None = None, **changes: object) -> Settings:
     1.0
     """
     base = read_settings(None if file is None else Path(file))
-    return override(base, {name.replace("__", "."): value for name, value in changes.items()}, "settings()")
+    return override_settings(base, {name.replace("__", "."): value for name, value in changes.items()}, "settings()")
 
 
 def sites(files: Files = None) -> geopandas.GeoDataFrame:

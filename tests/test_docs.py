@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli.main import COMMANDS, load
-from pipeline.model.settings import Settings, names
+from pipeline.model.settings import Settings, setting_names
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 def test_every_setting_stands_in_the_docs_with_its_default() -> None:
     text = (ROOT / "docs" / "settings.md").read_text()
     tables = Settings().model_dump()
-    for name in names():
+    for name in setting_names():
         section, key = name.split(".")
         assert f"| `{name}` | `{tables[section][key]}` |" in text, name
 

@@ -87,7 +87,7 @@ FACTS: dict[str, tuple[Callable[[ast.AST], bool], str, set[str]]] = {
     ),
     "area of a pixel": (assigns("PIXEL_M2"), "model/grid.py", {"decide/shapes.py", "decide/pair.py"}),
     "margin of a read": (assigns("MARGIN_M"), "catalogue/pixels.py", {"model/grid.py"}),  # there: margin of a grid
-    "progress": (assigns("Progress"), "model/progress.py", {"run/looks.py", "study/simulate.py"}),
+    "progress": (assigns("Progress"), "model/progress.py", {"study/simulate.py"}),
     "names of the files of a site": (
         text("review.gpkg", "review.qgz", "report.html", "before.tif", "after.tif", "score.tif"),
         "review/folder.py",

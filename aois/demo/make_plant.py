@@ -24,8 +24,8 @@ from pipeline.model.grid import site_grid
 from pipeline.model.site import Site
 from pipeline.study import plant
 from pipeline.study.ground import read_ground
+from pipeline.study.scenarios import ScenarioOptions
 from pipeline.study.simulate import simulate
-from pipeline.study.staging import Wishes
 from pipeline.study.weather import Chances, temperate
 
 Climate = Callable[[float, int], Chances]
@@ -56,7 +56,7 @@ def write_plant(to: Path) -> None:
     """Seven years of the published story, halls, roofs and housing."""
     middle = point(*plant.BUILDING_B, "EPSG:4326").to_crs(CRS).geom
     aoi = box(middle.x + WEST, middle.y + SOUTH, middle.x + EAST, middle.y + NORTH)
-    wishes = Wishes(seed=11, start=None, passes=213, days=12.0, undisturbed=False, distractors=True)
+    wishes = ScenarioOptions(seed=11, start=None, passes=213, days=12.0, undisturbed=False, distractors=True)
     write(to, plant.ID, "February 11 plant, as published", aoi, wishes)
 
 
@@ -65,11 +65,13 @@ def write_quiet(to: Path) -> None:
     middle = point(*plant.BUILDING_B, "EPSG:4326").to_crs(CRS).geom
     aoi = box(middle.x - QUIET_M[0], middle.y - QUIET_M[1], middle.x + QUIET_M[0], middle.y + QUIET_M[1])
     start = datetime(2019, 1, 5, tzinfo=UTC)
-    wishes = Wishes(seed=5, start=start, passes=92, days=20.0, undisturbed=True, distractors=False)
+    wishes = ScenarioOptions(seed=5, start=start, passes=92, days=20.0, undisturbed=True, distractors=False)
     write(to, "quiet-works", "the same works, had nothing been built", aoi, wishes, temperate)
 
 
-def write(to: Path, id: str, name: str, aoi: BaseGeometry, wishes: Wishes, climate: Climate = plant.coast) -> None:
+def write(
+    to: Path, id: str, name: str, aoi: BaseGeometry, wishes: ScenarioOptions, climate: Climate = plant.coast
+) -> None:
     """Simulate a site's looks over its AOI (in CRS) and the ground around it."""
     outline = Geometry(aoi, CRS).to_crs("EPSG:4326").geom
     site = Site(id=id, name=name, aoi=outline, grid=site_grid(outline, GROUND_M, CRS))

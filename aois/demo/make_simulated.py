@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from odc.geo.geom import point
 from shapely.geometry import shape
 
+from pipeline.study.events import Event, building
 from pipeline.study.inject import Injection, Measured, inject, measure
 from pipeline.study.shapes import footprint
-from pipeline.study.stories import Event, building
 from pipeline.study.truth import write_json
 
 HERE = Path(__file__).parent

@@ -21,7 +21,7 @@ from pipeline.catalogue.hrefs import host_of, is_local, leads_inside, local_or_r
 from pipeline.catalogue.listing import files_of
 from pipeline.model.errors import CatalogueError, SettingsError, SiteError
 from pipeline.model.grid import MIN_SIDE_PX, PIXEL_M, site_grid, utm_epsg
-from pipeline.model.settings import OWNER_ONLY, Settings, override
+from pipeline.model.settings import OWNER_ONLY, Settings, override_settings
 from pipeline.model.site import Site, slug
 from pipeline.model.text import printable
 
@@ -275,7 +275,7 @@ def _settings(known: Mapping[str, Any], where: str, base: Settings) -> Mapping[s
     if known.get("false_alarms") is not None:
         changes["decide.false_alarms_per_100km2_year"] = known["false_alarms"]
     try:
-        override(base, changes, where)
+        override_settings(base, changes, where)
     except SettingsError as fault:
         raise SiteError(fault.what, where, fault.mend) from fault
     return changes

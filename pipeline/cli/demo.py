@@ -8,10 +8,10 @@ from pathlib import Path
 import typer
 from rich.table import Table
 
-from pipeline.cli.asking import ask
 from pipeline.cli.console import narrow, note, summarise
 from pipeline.cli.detect import exit_code, run_sites
-from pipeline.evaluation.measures import Measures, Sought, evaluate
+from pipeline.cli.site_selection import choose_sites
+from pipeline.evaluation.measures import Measures, TrueChange, evaluate
 from pipeline.evaluation.reviewed import read_review, read_scope, read_truth
 from pipeline.model.alert import Kind, Status
 from pipeline.review.layout import Results
@@ -38,7 +38,7 @@ def demo(
     groundbreak demo
     groundbreak demo --out tour
     """
-    asked = ask((), [packaged_aois() / "demo.geojson"])
+    asked = choose_sites((), [packaged_aois() / "demo.geojson"])
     jobs = [site_job(site, asked.settings, catalog=None, start=None, end=None, out=folder) for site in asked.sites]
     outcomes = run_sites(jobs, folder, workers or os.cpu_count() or 1)
     order = [site.id for site in asked.sites]
@@ -85,7 +85,7 @@ def measure(review: Path, truth: Path) -> Measures:
     return evaluate(reviewed, read_truth(truth, reviewed.crs), read_scope(truth, reviewed.crs))
 
 
-def truth_rows(sought: Sequence[Sought]) -> list[tuple[str, ...]]:
+def truth_rows(sought: Sequence[TrueChange]) -> list[tuple[str, ...]]:
     """One row for each change: what was built, its size and first visible day, and what was found of it."""
     rows: list[tuple[str, ...]] = []
     for each in sorted(sought, key=lambda each: (str(each.begins), each.id)):

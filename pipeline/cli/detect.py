@@ -9,8 +9,8 @@ from typing import Any
 
 import typer
 
-from pipeline.cli.asking import ask
 from pipeline.cli.console import detail, error, narrow, note, progress, summarise, write_json
+from pipeline.cli.site_selection import choose_sites
 from pipeline.model.alert import Status
 from pipeline.model.errors import Exit, GroundbreakError
 from pipeline.review.layout import Results
@@ -40,7 +40,7 @@ def detect(
     groundbreak detect february-11-plant --start 2023-01-01
     groundbreak detect february-11-plant --scene S2B_MSIL2A_20260527T….SAFE
     """
-    asked = ask(site or (), sites or ())
+    asked = choose_sites(site or (), sites or ())
     for fault in asked.faults:
         error(fault)
     parse_day(start, "--start"), parse_day(end, "--end", last=True)  # wrong for one site is wrong for all: said once

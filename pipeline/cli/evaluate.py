@@ -10,7 +10,7 @@ import numpy as np
 import typer
 
 from pipeline.cli.console import as_text, narrow, note, out, write_json
-from pipeline.evaluation.measures import MISSED, Measures, Sought, reliability, wilson
+from pipeline.evaluation.measures import MISSED, Measures, TrueChange, reliability, wilson
 from pipeline.evaluation.measures import evaluate as measure
 from pipeline.evaluation.reviewed import Scope, read_review, read_scope, read_truth
 from pipeline.evaluation.verdicts import EDGES, precision
@@ -56,7 +56,7 @@ def evaluate(
     return Exit.DONE
 
 
-def _each(sought: Sequence[Sought]) -> None:
+def _each(sought: Sequence[TrueChange]) -> None:
     table = narrow("What happened", "change", "found as", "IoU", "area m2", "first seen", "late by")
     for each in sought:
         said = ("MISSED", "-", "-", "-", "-")
@@ -68,7 +68,7 @@ def _each(sought: Sequence[Sought]) -> None:
     out.print(table)
 
 
-def _by_size(sought: Sequence[Sought]) -> None:
+def _by_size(sought: Sequence[TrueChange]) -> None:
     table = narrow("Recall by kind and size", "kind", "size", "confirmed", "share", "95 %", "provisional")
     area = {(each.kind, each.size): each.area_m2 for each in sought}
     for kind, size in sorted(area, key=lambda group: (group[0], area[group])):

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import typer
 
-from pipeline.cli.asking import ask
 from pipeline.cli.console import error, progress, summarise
 from pipeline.cli.report import site_folder
+from pipeline.cli.site_selection import choose_sites
 from pipeline.model.errors import Exit, ReviewError
 from pipeline.review.export import KINDS, STACKS, check_form, export_stack
 from pipeline.review.export import export as write_export
@@ -42,7 +42,7 @@ def export(
     if form in KINDS:
         path = write_export(site_folder(folder, site), form, to)
     else:
-        asked = ask([site], sites or ())
+        asked = choose_sites([site], sites or ())
         wanted = site_job(asked.sites[0], asked.settings, catalog=catalog, start=start, end=end, out=folder)
         path = _looks(wanted, form, to, folder)
     summarise(str(path))

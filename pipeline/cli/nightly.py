@@ -8,9 +8,9 @@ from pathlib import Path
 
 import typer
 
-from pipeline.cli.asking import ask
 from pipeline.cli.console import error, note, progress
 from pipeline.cli.night_log import NightLog, failure_line
+from pipeline.cli.site_selection import choose_sites
 from pipeline.model.errors import Exit, GroundbreakError
 from pipeline.notify.channels import ping_monitor, read_secrets
 from pipeline.review.index import write_index
@@ -44,7 +44,7 @@ def nightly(
     groundbreak nightly --until 2024-10-05 --out out/replay
     """
     began = time.monotonic()
-    asked = ask((), sites or ())
+    asked = choose_sites((), sites or ())
     faults: list[GroundbreakError] = list(asked.faults)
     parse_day(until, "--until", last=True)  # wrong for one site is wrong for all: said once
     jobs, unasked = [], dict[str, GroundbreakError]()

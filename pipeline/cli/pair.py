@@ -5,8 +5,8 @@ from pathlib import Path
 
 import typer
 
-from pipeline.cli.asking import read_settings
 from pipeline.cli.console import note, progress, summarise
+from pipeline.cli.site_selection import read_settings
 from pipeline.model.errors import Exit
 from pipeline.review.folder import Folder
 from pipeline.run.pair import pair as compare

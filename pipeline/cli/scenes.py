@@ -6,8 +6,8 @@ from typing import Any
 
 import typer
 
-from pipeline.cli.asking import ask
 from pipeline.cli.console import error, narrow, out, progress, write_json
+from pipeline.cli.site_selection import choose_sites
 from pipeline.model.errors import Exit
 from pipeline.model.imagery import SceneRecord
 from pipeline.run.process_site import survey_scenes
@@ -27,7 +27,7 @@ def scenes(
     \b
     groundbreak scenes southern-carpathians --end 2017-12-31
     """
-    asked = ask([site], sites or ())
+    asked = choose_sites([site], sites or ())
     require_whole(asked.sites[0])
     with progress() as step:
         records, faults = survey_scenes(

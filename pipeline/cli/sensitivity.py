@@ -8,9 +8,9 @@ from pathlib import Path
 import typer
 from rich.table import Table
 
-from pipeline.cli.asking import ask
 from pipeline.cli.console import out, progress, summarise
-from pipeline.evaluation.sensitivity import SIZES, WITHIN, Trial, measure_sensitivity, sentence, within
+from pipeline.cli.site_selection import choose_sites
+from pipeline.evaluation.sensitivity import SIZES, WITHIN, Trial, measure_sensitivity, share_within, summarise_trials
 from pipeline.model.errors import Exit
 from pipeline.review.detection import draw_detection
 from pipeline.review.folder import Folder, make, replacing
@@ -37,12 +37,12 @@ def sensitivity(
     \b
     groundbreak sensitivity southern-carpathians --rounds 6
     """
-    asked = ask([site], sites or ())
+    asked = choose_sites([site], sites or ())
     require_whole(asked.sites[0])
     wanted = site_job(asked.sites[0], asked.settings, catalog=catalog, start=start, end=end, out=folder)
     with progress() as step:
         trials = measure_sensitivity(wanted, rounds, seed, step)
-    words = sentence(trials, wanted.settings.decide.false_alarms_per_100km2_year)
+    words = summarise_trials(trials, wanted.settings.decide.false_alarms_per_100km2_year)
     _print(trials)
     out.print(words, markup=False)
     place = make(folder / wanted.site.id)
@@ -58,15 +58,15 @@ def _print(trials: Sequence[Trial]) -> None:
     for label, key in (("size", SIZES), ("material", tuple(ROOFS))):
         for value in key:
             group = [trial for trial in trials if getattr(trial, label) == value]
-            shares = [within(group, count) for count in WITHIN]
-            low, high = within(group, 5).interval
+            shares = [share_within(group, count) for count in WITHIN]
+            low, high = share_within(group, 5).interval
             cells = [f"{each.hits} of {each.total}" if each.total else "-" for each in shares]
             table.add_row(value, *cells, f"{low:.0%} to {high:.0%}")
     out.print(table)
 
 
 def _write(place: Folder, trials: Sequence[Trial], words: str) -> None:
-    groups = {size: [within([t for t in trials if t.size == size], count) for count in WITHIN] for size in SIZES}
+    groups = {size: [share_within([t for t in trials if t.size == size], count) for count in WITHIN] for size in SIZES}
     rows = {size: [(each.value, *each.interval) for each in shares] for size, shares in groups.items()}
     # JSON has no NaN: a share of no trial is null
     known = {size: [[v if v == v else None for v in share] for share in shares] for size, shares in rows.items()}

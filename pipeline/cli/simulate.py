@@ -4,15 +4,15 @@ from pathlib import Path
 
 import typer
 
-from pipeline.cli.asking import ask
 from pipeline.cli.console import progress, summarise
+from pipeline.cli.site_selection import choose_sites
 from pipeline.model.errors import Exit, UsageError
 from pipeline.run.selection import packaged_aois, parse_day
 from pipeline.study import plant
+from pipeline.study.events import CHANGE, DISTRACTOR
 from pipeline.study.ground import read_ground
+from pipeline.study.scenarios import ScenarioOptions, build_scenario
 from pipeline.study.simulate import simulate as write_looks
-from pipeline.study.staging import Wishes, staged
-from pipeline.study.stories import CHANGE, DISTRACTOR
 
 
 def simulate(
@@ -43,7 +43,7 @@ def simulate(
     if first is not None and not 1900 <= first.year <= 2100:
         raise UsageError(f"no Sentinel-2 in the year {first.year}", "--start", "write a day of this age, 2020-01-05")
     _make(folder)
-    wishes = Wishes(
+    wishes = ScenarioOptions(
         seed=seed,
         start=first,
         passes=looks,
@@ -51,11 +51,13 @@ def simulate(
         undisturbed=undisturbed,
         distractors=distractors,
     )
-    place = None if site is None else ask([site], sites or ()).sites[0]
+    place = None if site is None else choose_sites([site], sites or ()).sites[0]
     with progress() as step:
         step("ground", 0, 1, "being read")
         real = read_ground(ground or packaged_aois() / "demo" / "archive")
-        laid, plan = plant.story(real, place, wishes) if place and place.id == plant.ID else staged(real, place, wishes)
+        laid, plan = (
+            plant.story(real, place, wishes) if place and place.id == plant.ID else build_scenario(real, place, wishes)
+        )
         file = write_looks(laid, plan, folder, lambda done, total, what: step(plan.place, done, total, what))
     count = {role: sum(event.role == role for event in plan.events) for role in (CHANGE, DISTRACTOR)}
     summarise(f"{folder}: simulated looks, {count[CHANGE]} changes to find, {count[DISTRACTOR]} to let be")

@@ -9,8 +9,8 @@ from odc.geo.geom import Geometry
 from shapely.geometry import Point, mapping
 
 from pipeline.catalogue.sites import SitesRead, read_sites
-from pipeline.cli.asking import read_settings
 from pipeline.cli.console import error, narrow, note, out, say, summarise, write_json
+from pipeline.cli.site_selection import read_settings
 from pipeline.model.errors import Exit, SiteError, UsageError
 from pipeline.model.grid import utm_epsg
 from pipeline.model.site import Site, slug

@@ -20,7 +20,7 @@ from pipeline.model.alert import Alert, Decision, Evidence, GroundPhase, Observa
 from pipeline.model.errors import DecisionError
 from pipeline.model.grid import aoi_mask
 from pipeline.model.imagery import Look
-from pipeline.model.settings import Settings, digest
+from pipeline.model.settings import Settings, settings_digest
 from pipeline.model.site import Site
 
 FEW_LOOKS = 8
@@ -96,7 +96,7 @@ def decide(site: Site, looks: Sequence[Look], stack: Stack, settings: Settings) 
         before_scene=before,
         after_scene=after,
         cautions=_cautions(looks),
-        settings_digest=digest(settings),
+        settings_digest=settings_digest(settings),
     )
 
 

@@ -14,7 +14,7 @@ from pipeline.decide.pairscore import score
 from pipeline.decide.vectorise import outlines, regions
 from pipeline.model.alert import Alert, Decision, Evidence, Observation, Status
 from pipeline.model.imagery import Look, Why
-from pipeline.model.settings import Settings, digest
+from pipeline.model.settings import Settings, settings_digest
 
 THRESHOLD = 3.5
 """Pooled sigmas that an outline must reach; unchanged ground stays below 1. F1 is nearly constant from 2.8 to 3.7."""
@@ -58,7 +58,7 @@ def decide_pair(
         before_scene=before.scene.id,
         after_scene=after.scene.id,
         cautions=("a pair has no history: what changed once and what changed to stay look alike",),
-        settings_digest=digest(settings),
+        settings_digest=settings_digest(settings),
     )
 
 

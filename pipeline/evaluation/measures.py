@@ -27,7 +27,7 @@ SAME_SPOT = (Kind.RESURFACED.value, Kind.DEMOLISHED.value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sought:
+class TrueChange:
     """A true change and its claims. Delays from its first day to confirmation.
 
     claim: id of the alert that fits best. begins: the day on which it could first be seen.
@@ -56,7 +56,7 @@ class Sought:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wrong:
+class FalseAlert:
     """A confirmed claim that hits no change. hits: the distractor it lies on, "near a change" or "nothing"."""
 
     id: str
@@ -72,8 +72,8 @@ class Measures:
     outside: claims that hit no change and lie outside what the truth covers, neither right nor wrong.
     """
 
-    sought: tuple[Sought, ...]
-    wrong: tuple[Wrong, ...]
+    sought: tuple[TrueChange, ...]
+    wrong: tuple[FalseAlert, ...]
     judged: tuple[tuple[float, bool], ...]
     km2_years: float
     smart: tuple[int, int, int]
@@ -118,7 +118,7 @@ def evaluate(reviewed: Reviewed, truths: Sequence[Truth], scope: Scope | None = 
     right = {claim.id for claim in reviewed.claims if any(_touches(claim, truth) for truth in changes)}
     claims = tuple(claim for claim in reviewed.claims if claim.id in right or scope.covers(claim))
     wrong = [
-        Wrong(id=claim.id, kind=claim.kind, confidence=claim.confidence, hits=_hit(claim, truths))
+        FalseAlert(id=claim.id, kind=claim.kind, confidence=claim.confidence, hits=_hit(claim, truths))
         for claim in claims
         if claim.confirmed_at is not None and claim.id not in right
     ]
@@ -132,7 +132,7 @@ def evaluate(reviewed: Reviewed, truths: Sequence[Truth], scope: Scope | None = 
     )
 
 
-def pool(parts: Sequence[Measures]) -> Measures:
+def pool_measures(parts: Sequence[Measures]) -> Measures:
     """Several evaluations as one."""
     return Measures(
         sought=tuple(each for part in parts for each in part.sought),
@@ -198,18 +198,18 @@ def _is_meant(claim: Claim, truth: Truth, truths: Sequence[Truth]) -> bool:
     )
 
 
-def _sought(truth: Truth, reviewed: Reviewed, truths: Sequence[Truth]) -> Sought:
+def _sought(truth: Truth, reviewed: Reviewed, truths: Sequence[Truth]) -> TrueChange:
     hits = [claim for claim in reviewed.claims if _hits(claim, truth) and _is_meant(claim, truth, truths)]
     common = {"id": truth.id, "kind": truth.kind, "size": truth.size, "area_m2": float(truth.outline.area),
               "begins": truth.begins}  # fmt: skip
     if not hits:
-        return Sought(found=False, confirmed=False, **common)  # type: ignore[arg-type]
+        return TrueChange(found=False, confirmed=False, **common)  # type: ignore[arg-type]
     best = max(hits, key=lambda claim: (claim.confirmed_at is not None, _iou(claim, truth)))
     days = looks = None
     if best.confirmed_at is not None:
         days = (best.confirmed_at - truth.begins).days
         looks = sum(truth.begins <= day <= best.confirmed_at for day in best.clear)
-    return Sought(
+    return TrueChange(
         found=True, confirmed=best.confirmed_at is not None, claim=best.id, claims=len(hits), called=best.kind,
         status=best.status,
         iou=_iou(best, truth), claimed_m2=best.area_m2, first_seen=best.first_seen, delay_days=days, delay_looks=looks,

@@ -24,10 +24,10 @@ from pipeline.model.settings import Settings
 from pipeline.model.site import Site
 from pipeline.run.looks import correct_chips
 from pipeline.run.process_site import SiteJob, find_scenes, read_all, with_scenes
+from pipeline.study.events import Event, building
 from pipeline.study.materials import ROOFS
 from pipeline.study.shapes import coverage, footprint
 from pipeline.study.simulate import draw, sun_place
-from pipeline.study.stories import Event, building
 
 SIZES = ("10x10 m", "20x20 m", "20x40 m", "30x60 m", "60x100 m")
 APART_M = 200.0
@@ -91,12 +91,12 @@ def run_round(
     site: Site, read: Sequence[tuple[Chip, ...]], looks: Sequence[Look], settings: Settings, rng: np.random.Generator
 ) -> tuple[Trial, ...]:
     """Plan buildings, draw them into the chips, correct and decide. looks: of the chips without buildings."""
-    events = plan(site, looks, rng)
-    changed, _ = correct_chips(site, drawn(read, looks, events), settings, no_progress)
-    return judged(events, changed, decide_site(site, changed, settings))
+    events = plan_buildings(site, looks, rng)
+    changed, _ = correct_chips(site, draw_events(read, looks, events), settings, no_progress)
+    return judge_events(events, changed, decide_site(site, changed, settings))
 
 
-def plan(site: Site, looks: Sequence[Look], rng: np.random.Generator) -> tuple[Event, ...]:
+def plan_buildings(site: Site, looks: Sequence[Look], rng: np.random.Generator) -> tuple[Event, ...]:
     """Buildings of all sizes and materials over the AOI, started at random after the first part of the history.
 
     Raises DecisionError where the series or the AOI is too short for any.
@@ -117,7 +117,9 @@ def plan(site: Site, looks: Sequence[Look], rng: np.random.Generator) -> tuple[E
     return tuple(events)
 
 
-def drawn(read: Sequence[tuple[Chip, ...]], looks: Sequence[Look], events: Sequence[Event]) -> list[tuple[Chip, ...]]:
+def draw_events(
+    read: Sequence[tuple[Chip, ...]], looks: Sequence[Look], events: Sequence[Event]
+) -> list[tuple[Chip, ...]]:
     """The chips of the site with injected events, as each look would show them.
 
     Every event is moved by the look's own shift, and its reflectance put through the inverse of the look's own
@@ -130,22 +132,22 @@ def drawn(read: Sequence[tuple[Chip, ...]], looks: Sequence[Look], events: Seque
     ]
 
 
-def judged(events: Sequence[Event], looks: Sequence[Look], decision: Decision) -> tuple[Trial, ...]:
+def judge_events(events: Sequence[Event], looks: Sequence[Look], decision: Decision) -> tuple[Trial, ...]:
     """The outcome of every event."""
     return tuple(_trial(event, looks, decision) for event in events)
 
 
-def within(trials: Sequence[Trial], count: int) -> Share:
+def share_within(trials: Sequence[Trial], count: int) -> Share:
     """Share of the trials confirmed within a number of clear looks, of the trials with at least that many."""
     had = [trial for trial in trials if trial.clear >= count]
     return Share(hits=sum(trial.needed is not None and trial.needed <= count for trial in had), total=len(had))
 
 
-def sentence(trials: Sequence[Trial], false_alarms: float, count: int = 5) -> str:
+def summarise_trials(trials: Sequence[Trial], false_alarms: float, count: int = 5) -> str:
     """The probability of detection as one sentence."""
     parts = []
     for size in SIZES:
-        share = within([trial for trial in trials if trial.size == size], count)
+        share = share_within([trial for trial in trials if trial.size == size], count)
         if share.total:
             low, high = share.interval
             parts.append(f"{size} in {share.value:.0%} ({low:.0%} to {high:.0%})")

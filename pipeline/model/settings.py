@@ -122,7 +122,7 @@ OWNER_ONLY = ("search.catalog", "search.asset_hosts", "search.asset_folders", "s
 """Keys that decide what is trusted, and how much: only groundbreak.toml sets them, no AOI file."""
 
 
-def parse(text: str, where: str = "groundbreak.toml") -> Settings:
+def parse_settings(text: str, where: str = "groundbreak.toml") -> Settings:
     """Settings from TOML text. Raises SettingsError naming the key, the error and the nearest known name."""
     try:
         tables = tomllib.loads(text)
@@ -131,7 +131,7 @@ def parse(text: str, where: str = "groundbreak.toml") -> Settings:
     return _validated(tables, where)
 
 
-def override(base: Settings, changes: Mapping[str, object], where: str) -> Settings:
+def override_settings(base: Settings, changes: Mapping[str, object], where: str) -> Settings:
     """Settings with dotted keys replaced ("decide.min_history" -> 5); raises SettingsError like `parse`."""
     tables = base.model_dump()
     for dotted, value in changes.items():
@@ -147,12 +147,12 @@ def override(base: Settings, changes: Mapping[str, object], where: str) -> Setti
     return _validated(tables, where)
 
 
-def names() -> tuple[str, ...]:
+def setting_names() -> tuple[str, ...]:
     """All keys, dotted, in the order of the sections."""
     return tuple(f"{section}.{key}" for section, table in Settings().model_dump().items() for key in table)
 
 
-def digest(settings: Settings) -> str:
+def settings_digest(settings: Settings) -> str:
     """16 hex digits that change with any value that a result depends on; stored with every result."""
     facts = settings.model_dump(exclude={*WHOLE, *SHOWN})
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
@@ -173,7 +173,7 @@ def _validated(tables: Mapping[str, Any], where: str) -> Settings:
 
 def _unknown(dotted: str, where: str) -> SettingsError:
     sections = tuple(Settings.model_fields)
-    known = names() if "." in dotted else sections
+    known = setting_names() if "." in dotted else sections
     near = difflib.get_close_matches(dotted, known, n=1, cutoff=0.5)
     mend = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
     return SettingsError(f"unknown setting {dotted}", where, mend)

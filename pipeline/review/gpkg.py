@@ -42,7 +42,7 @@ JUDGED = ("area_m2", "area_error_m2", "lon", "lat")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Night:
+class ReviewUpdate:
     """Everything that one run writes into the file. as_of: time of the last look, so that a replay says the same. over:
     ids of rows that stay as they are though no alert of the decision is theirs: their change ended. labels: change_id
     -> label, for every row.
@@ -119,7 +119,7 @@ def read_provenance(path: Path) -> dict[str, str]:
         return {str(key): str(value) for key, value in db.execute("SELECT key, value FROM provenance")}
 
 
-def write(path: Path, night: Night, styles: Styles, before_commit: Callable[[], None]) -> int:
+def write(path: Path, night: ReviewUpdate, styles: Styles, before_commit: Callable[[], None]) -> int:
     """Bring the file to the decision; returns how many alerts are new or changed.
 
     `before_commit` is called when all rows are in: what it raises undoes them. Raises ReviewError where the file is
@@ -208,7 +208,7 @@ PHASE_COLUMNS = ("change_id", "state", "from_after", "from", "to", "to_before", 
 LOOK_COLUMNS = ("change_id", "scene", "time", "clear_share", "score", "seen")
 
 
-def _fill(db: sqlite3.Connection, night: Night, before_commit: Callable[[], None]) -> int:
+def _fill(db: sqlite3.Connection, night: ReviewUpdate, before_commit: Callable[[], None]) -> int:
     site, decision, crs = night.site, night.decision, str(night.site.grid.crs)
     srs = int(crs.rsplit(":", 1)[-1])
     alerts = [(alert, _machine_values(site, alert), encode(alert.outline, srs)) for alert in decision.alerts]

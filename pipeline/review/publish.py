@@ -19,7 +19,7 @@ from pipeline.model.settings import Settings
 from pipeline.model.site import Site
 from pipeline.review.detection_default import noise_of
 from pipeline.review.folder import Folder, clear_leftovers, make, staging
-from pipeline.review.gpkg import Night, read_provenance, survey_rows, write
+from pipeline.review.gpkg import ReviewUpdate, read_provenance, survey_rows, write
 from pipeline.review.labels import assign_labels, with_labels
 from pipeline.review.marks import site_caption
 from pipeline.review.matching import Matched, Row, match
@@ -102,7 +102,7 @@ def publish(
         project = stage.files, folder, site, decision, ordered, records, tone, shown
         facts["project_digest"], kept = _project(*project)
         notes += kept
-        night = Night(
+        night = ReviewUpdate(
             site=site,
             decision=decision,
             records=records,

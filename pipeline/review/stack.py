@@ -19,7 +19,7 @@ from pipeline.model.credit import ATTRIBUTION, LEGAL_NOTICE
 from pipeline.model.errors import ReviewError, UsageError
 from pipeline.model.grid import aoi_mask
 from pipeline.model.imagery import Look, SceneRecord, Why
-from pipeline.model.settings import Settings, digest
+from pipeline.model.settings import Settings, settings_digest
 from pipeline.model.site import Site
 from pipeline.review.folder import replacing
 
@@ -193,7 +193,7 @@ def _attributes(site: Site, settings: Settings, provenance: Mapping[str, str]) -
         "license": LEGAL_NOTICE,
         "site": site.id,
         "software": f"groundbreak {version('groundbreak')}",
-        "settings_digest": digest(settings),
+        "settings_digest": settings_digest(settings),
         "settings": json.dumps(settings.model_dump(include={"search", "correct"}), sort_keys=True),
         **provenance,
     }

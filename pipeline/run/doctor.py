@@ -21,7 +21,7 @@ from pipeline.catalogue.environment import check_certificates, check_proj, netwo
 from pipeline.catalogue.sites import read_sites
 from pipeline.catalogue.transport import new_session, run_with_deadline, send
 from pipeline.model.errors import SettingsError, UsageError
-from pipeline.model.settings import Settings, parse
+from pipeline.model.settings import Settings, parse_settings
 from pipeline.notify.channels import open_channels, read_secrets
 
 LIBRARIES = ("numpy", "scipy", "scikit-image", "shapely", "geopandas", "odc-geo", "pystac-client")
@@ -120,7 +120,7 @@ def _settings(path: Path) -> tuple[Check, Settings]:
         found = f"no {path.name}, defaults hold"
         return Check(name="settings", health=Health.OK, found=found), Settings()
     try:
-        settings = parse(path.read_text(encoding="utf-8"), str(path))
+        settings = parse_settings(path.read_text(encoding="utf-8"), str(path))
     except (SettingsError, OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as fault:
         return Check(name="settings", health=Health.FAULT, found=str(fault), mend="see docs/settings.md"), Settings()
     return Check(name="settings", health=Health.OK, found=str(path)), settings

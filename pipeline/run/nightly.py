@@ -15,7 +15,7 @@ from pipeline.catalogue.scenes import FoundScenes
 from pipeline.model.errors import GroundbreakError, UsageError
 from pipeline.model.imagery import Rejection, Scene, SceneRecord
 from pipeline.model.progress import Progress
-from pipeline.model.settings import digest
+from pipeline.model.settings import settings_digest
 from pipeline.model.site import Site
 from pipeline.review.folder import GPKG, clear_leftovers
 from pipeline.review.layout import Results
@@ -214,7 +214,7 @@ def _checked(job: SiteJob, found: FoundScenes, ledger: Ledger, out: Path) -> tup
     damaged = find_differing(folder, known) if last is not None else ()
     if known and damaged:
         notes.append(f"{site.id}: missing or not as written, made again: {_listed(damaged)}")
-    if night.idle and (moved or ledger.decided(site.id) != digest(job.settings)):
+    if night.idle and (moved or ledger.decided(site.id) != settings_digest(job.settings)):
         night = replace(night, changed=tuple(sorted(_digests(found))))
     return replace(night, damaged=damaged), tuple(notes)
 
@@ -264,7 +264,7 @@ def _record(ledger: Ledger, job: SiteJob, found: FoundScenes, outcome: SiteOutco
         )
     alerts = len(outcome.decision.alerts) if outcome.decision else 0
     written = measure_outputs(outcome.published.folder)
-    ledger.record(job.site.id, entries, digest(job.settings), job.until.isoformat(), alerts, written)
+    ledger.record(job.site.id, entries, settings_digest(job.settings), job.until.isoformat(), alerts, written)
 
 
 def _outcome(record: SceneRecord | None) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from pipeline.catalogue.hrefs import local_or_remote
 from pipeline.catalogue.sites import SitesRead, check_reach, parse_time, read_sites
 from pipeline.model.errors import SettingsError, UsageError
-from pipeline.model.settings import Settings, override, parse
+from pipeline.model.settings import Settings, override_settings, parse_settings
 from pipeline.model.site import Site
 from pipeline.review.layout import Results
 from pipeline.run.cells import is_wide
@@ -77,7 +77,7 @@ def read_settings(file: Path | None) -> Settings:
         text = path.read_text(encoding="utf-8-sig")  # editors of Windows put a mark in front
     except (OSError, UnicodeDecodeError) as fault:
         raise SettingsError(f"cannot be read: {fault}", str(path), "make it a UTF-8 text file") from fault
-    return parse(text, str(path))
+    return parse_settings(text, str(path))
 
 
 def require_whole(site: Site) -> None:
@@ -99,7 +99,7 @@ def site_job(
     out: Path | None = None,
 ) -> SiteJob:
     """The work on one site. Flags have priority over the settings of the site, those over groundbreak.toml."""
-    own = override(settings, site.settings, site.id)
+    own = override_settings(settings, site.settings, site.id)
     begin = parse_day(start, "--start") or site.start
     # the only place where the clock is read for a decision: a run without --end judges what there is now
     until = parse_day(end, "--end", last=True) or site.end or datetime.now(UTC)

@@ -29,11 +29,11 @@ from pipeline.model.errors import UsageError
 from pipeline.model.imagery import Chip, Rejection
 from pipeline.model.settings import Settings
 from pipeline.study.catalogue_writer import relink, write_catalogue, write_item
+from pipeline.study.events import CHANGE, Event
 from pipeline.study.ground import catalogue_scenes
-from pipeline.study.light import Light, light_of, lit, onto
+from pipeline.study.illumination import Illumination, apply_illumination, estimate_illumination, onto
 from pipeline.study.shapes import coverage
 from pipeline.study.simulate import Progress, draw, sun_place
-from pipeline.study.stories import CHANGE, Event
 from pipeline.study.truth import lonlat, write_site, write_truth
 
 DRAWN = "construction drawn by a program into real Sentinel-2 looks; none of it was ever built"
@@ -122,7 +122,7 @@ def inject(source: Path, out: Path, injection: Injection, step: Progress) -> Pat
     for done, item in enumerate(items, 1):
         step(done, len(items), "looks injected")
         offset_dn = injection.looks[item.path.stem].offset_dn
-        light = light_of({band: _values(item, band, offset_dn) for band in usual}, usual, item.grids)
+        light = estimate_illumination({band: _values(item, band, offset_dn) for band in usual}, usual, item.grids)
         for event in injection.events:
             if _shown(event, light, injection.crs) > SEEN:
                 seen.setdefault(event.id, []).append(item.product.time)
@@ -188,7 +188,7 @@ def _usual(items: Sequence[_Item], injection: Injection) -> dict[Band, NDArray[n
     return found
 
 
-def _write(item: _Item, light: Light, injection: Injection, out: Path) -> Path:
+def _write(item: _Item, light: Illumination, injection: Injection, out: Path) -> Path:
     """The item again, with new pixels where an event is visible, else with its original files."""
     id = f"{injection.place}-{item.product.time:%Y%m%d}"
     look = injection.looks[str(item.raw["id"])]
@@ -216,7 +216,9 @@ def _write(item: _Item, light: Light, injection: Injection, out: Path) -> Path:
     return write_item(out, id, item.product.time, assets, properties, footprint=footprint, offset=offset)
 
 
-def _draw(planes: dict[Band, NDArray[Any]], event: Event, item: _Item, light: Light, look: Measured, crs: str) -> None:
+def _draw(
+    planes: dict[Band, NDArray[Any]], event: Event, item: _Item, light: Illumination, look: Measured, crs: str
+) -> None:
     """One event as the look would show it: shifted, in its illumination, on the grid of each band."""
     grid = light.grid
     row, col = look.shift
@@ -227,7 +229,11 @@ def _draw(planes: dict[Band, NDArray[Any]], event: Event, item: _Item, light: Li
     window, share = found
     depth = float((light.shade[window] * share).sum() / max(float(share.sum()), 1e-6))
     phases = tuple(
-        replace(phase, spectrum=lit(phase.spectrum, light, depth), height_m=phase.height_m if depth < 0.5 else 0.0)
+        replace(
+            phase,
+            spectrum=apply_illumination(phase.spectrum, light, depth),
+            height_m=phase.height_m if depth < 0.5 else 0.0,
+        )
         for phase in event.phases
     )
     zenith, azimuth = item.product.sun or sun_place(item.product.time, float(item.product.granule.footprint.centroid.y))
@@ -237,7 +243,7 @@ def _draw(planes: dict[Band, NDArray[Any]], event: Event, item: _Item, light: Li
     draw(planes, tuple(planes), lambda band: item.grids[band], own, item.product.time, sun, (0.0, 0.0), rng)
 
 
-def _shown(event: Event, light: Light, crs: str) -> float:
+def _shown(event: Event, light: Illumination, crs: str) -> float:
     """Share of the ground of an event without cloud, 0..1; 0 outside the look."""
     found = coverage(Geometry(event.outline, crs).to_crs(str(light.grid.crs)).geom, light.grid)
     if found is None:

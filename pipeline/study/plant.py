@@ -16,12 +16,12 @@ from odc.geo.geom import point
 from shapely.geometry import Polygon
 
 from pipeline.model.site import Site
+from pipeline.study.events import CHANGE, DISTRACTOR, PRESENT, Event, Phase, distractors
 from pipeline.study.ground import Ground, even, moved_to
 from pipeline.study.materials import ASPHALT, CLEARED, FOUNDATION, FRAME, GRAVEL, MIXED_TILE, RED_TILE, ROOFS, Spectrum
+from pipeline.study.scenarios import ScenarioOptions
 from pipeline.study.shapes import block
 from pipeline.study.simulate import Plan
-from pipeline.study.staging import Wishes
-from pipeline.study.stories import CHANGE, DISTRACTOR, PRESENT, Event, Phase, distractors
 from pipeline.study.truth import lonlat
 from pipeline.study.weather import Chances
 
@@ -41,7 +41,7 @@ _MONTHS = (
 )  # fmt: skip
 
 
-def story(real: Ground, site: Site, wishes: Wishes) -> tuple[Ground, Plan]:
+def story(real: Ground, site: Site, wishes: ScenarioOptions) -> tuple[Ground, Plan]:
     """Seven years of passes every five days over the plant; those that are overcast are not filed."""
     grid = even(site.grid)
     ground = moved_to(real, grid)

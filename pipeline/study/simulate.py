@@ -20,10 +20,10 @@ from pipeline.model.errors import UsageError
 from pipeline.model.imagery import FIRST_OFFSET_DAY, OFFSET_DN
 from pipeline.model.indices import ndvi
 from pipeline.study.catalogue_writer import write_catalogue, write_item
+from pipeline.study.events import Event
 from pipeline.study.ground import Ground, season
 from pipeline.study.materials import levels
 from pipeline.study.shapes import coverage, shadow
-from pipeline.study.stories import Event
 from pipeline.study.truth import middle, write_site, write_truth
 from pipeline.study.weather import OVERCAST, SHADE, Chances, Sky, scene_classes, temperate, through, weather
 

@@ -11,7 +11,7 @@ from odc.geo.geom import Geometry
 from shapely.geometry import box, mapping
 from shapely.geometry.base import BaseGeometry
 
-from pipeline.study.stories import EDGE_PX, PRESENT, Event
+from pipeline.study.events import EDGE_PX, PRESENT, Event
 
 
 def write_truth(

@@ -11,7 +11,7 @@ from shapely.geometry import box, mapping
 
 from pipeline.catalogue.sites import read_sites
 from pipeline.model.errors import SettingsError, SiteError
-from pipeline.model.settings import Settings, names, override, parse
+from pipeline.model.settings import Settings, override_settings, parse_settings, setting_names
 from tests.catalogue.test_fuzz_items import NONSENSE, disturb
 
 AOI_CASES, TEXT_CASES, SETTINGS_CASES = 3000, 1000, 6000
@@ -66,12 +66,12 @@ def test_a_torn_aoi_file_gives_sites_or_clean_faults(tmp_path: Path) -> None:
 
 def test_disturbed_settings_give_settings_or_a_clean_error() -> None:
     rng, errors = random.Random(7), 0
-    known = names()
+    known = setting_names()
     for _ in range(SETTINGS_CASES):
         key = rng.choice([*known, "decide", "decide.", ".x", "seek.catalog", "decide.min_histroy", ""])
         value: Any = rng.choice([*NONSENSE, 3, 0.5, "https://example.org", [".example.org"]])
         try:
-            changed = override(Settings(), {key: copy.deepcopy(value)}, "fuzz")
+            changed = override_settings(Settings(), {key: copy.deepcopy(value)}, "fuzz")
         except SettingsError as fault:
             assert fault.what and fault.where and fault.mend
             errors += 1
@@ -89,6 +89,6 @@ def test_torn_settings_text_gives_settings_or_a_clean_error() -> None:
             if torn:
                 torn[rng.randrange(len(torn))] = rng.choice('=[]"\n\x00é{}#.0e-')
         try:
-            assert isinstance(parse("".join(torn)), Settings)
+            assert isinstance(parse_settings("".join(torn)), Settings)
         except SettingsError as fault:
             assert fault.what and fault.where and fault.mend

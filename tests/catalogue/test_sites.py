@@ -17,7 +17,7 @@ from shapely.geometry import MultiPolygon, box, mapping
 from pipeline.catalogue import hrefs
 from pipeline.catalogue.sites import SitesRead, read_sites
 from pipeline.model.errors import SiteError
-from pipeline.model.settings import Settings, override
+from pipeline.model.settings import Settings, override_settings
 from pipeline.run.selection import site_job
 from tests import world
 
@@ -44,7 +44,7 @@ def test_parts_that_lie_far_apart_make_no_grid(lon: float, lat: float, tmp_path:
 
 
 def test_the_limit_of_a_grid_is_twice_that_of_an_aoi(tmp_path: Path) -> None:
-    limits = override(Settings(), {"search.max_area_km2": 10}, "test")
+    limits = override_settings(Settings(), {"search.max_area_km2": 10}, "test")
     file = world.write_sites(tmp_path / "s.geojson", [world.feature(geometry=mapping(box(21, 45, 21.035, 45.025)))])
     assert [site.id for site in read_sites([file], limits).sites] == ["place"]
     far = mapping(MultiPolygon([box(21, 45, 21.005, 45.005), box(21.05, 45.05, 21.055, 45.055)]))
@@ -242,7 +242,7 @@ INSIDE = [
 @pytest.mark.parametrize("address", INSIDE)
 def test_a_catalogue_inside_the_network_is_not_asked_on_the_word_of_an_aoi_file(tmp_path: Path, address: str) -> None:
     assert "on this machine or its network" in refused(read(tmp_path, world.feature(address)))
-    trusting = override(Settings(), {"search.asset_hosts": (urlsplit(address).hostname,)}, "test")
+    trusting = override_settings(Settings(), {"search.asset_hosts": (urlsplit(address).hostname,)}, "test")
     assert read_sites([tmp_path / "s.geojson"], trusting).sites
 
 
@@ -256,7 +256,7 @@ def test_a_name_that_leads_inside_the_network_is_not_asked(tmp_path: Path, monke
             site_job(site, Settings(), catalog=None, start=None, end=None)
         with pytest.raises(SiteError):
             site_job(site, Settings(), catalog=site.catalog, start=None, end=None)
-        trusting = override(Settings(), {"search.catalog": "https://inside.example.org/v1"}, "test")
+        trusting = override_settings(Settings(), {"search.catalog": "https://inside.example.org/v1"}, "test")
         assert site_job(site, trusting, catalog=None, start=None, end=None).source == site.catalog
     finally:
         hrefs.leads_inside.cache_clear()

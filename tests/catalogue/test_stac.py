@@ -19,7 +19,7 @@ from pipeline.catalogue.scenes import FoundScenes, read_named_scenes, search_sce
 from pipeline.model.bands import Band
 from pipeline.model.errors import CatalogueError
 from pipeline.model.imagery import Reason
-from pipeline.model.settings import Settings, override
+from pipeline.model.settings import Settings, override_settings
 from pipeline.run.process_site import find_scenes
 from pipeline.run.selection import site_job
 from pipeline.study.catalogue_writer import write_catalogue, write_item
@@ -217,8 +217,8 @@ def test_a_wrong_collection_names_those_there_are(archive: Path) -> None:
 
 
 def test_only_an_api_is_asked_for_the_collection_of_the_settings(archive: Path) -> None:
-    ours = override(Settings(), {"search.collection": "made-up"}, "test")
-    theirs = override(Settings(), {"search.collection": "theirs"}, "test")
+    ours = override_settings(Settings(), {"search.collection": "made-up"}, "test")
+    theirs = override_settings(Settings(), {"search.collection": "theirs"}, "test")
     here = replace(site(), start=datetime(2024, 3, 10, tzinfo=UTC))
 
     def asked(source: str, settings: Settings) -> list[str]:

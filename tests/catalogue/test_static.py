@@ -17,7 +17,7 @@ from pipeline.catalogue.static import read_static
 from pipeline.model.errors import CatalogueError
 from pipeline.model.grid import site_grid
 from pipeline.model.imagery import Reason
-from pipeline.model.settings import Settings, override
+from pipeline.model.settings import Settings, override_settings
 from pipeline.model.site import Site
 from pipeline.study.catalogue_writer import write_catalogue, write_item
 from tests.peer.range_server import serve
@@ -188,7 +188,7 @@ def test_whole_tile_cloud_above_the_limit_is_a_rejection_with_both_numbers(archi
 def test_a_trusted_host_may_be_added_in_the_settings(archive: Path) -> None:
     edit(archive, 6, lambda raw: raw["assets"]["red"].update(href="https://tiles.example.org/red.tif"))
     assert len(search(archive).faults) == 1
-    trusting = override(Settings(), {"search.asset_hosts": ("tiles.example.org",)}, "test")
+    trusting = override_settings(Settings(), {"search.asset_hosts": ("tiles.example.org",)}, "test")
     assert search_scenes(site(), str(archive), None, None, END, trusting).faults == ()
 
 
@@ -287,7 +287,7 @@ def test_assets_in_a_folder_that_is_trusted_are_read(archive: Path, tmp_path: Pa
     collection.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
     found = search(collection)
     assert not found.scenes and all("search.asset_folders" in str(fault) for fault in found.faults)
-    trusting = override(Settings(), {"search.asset_folders": (str(archive),)}, "test")
+    trusting = override_settings(Settings(), {"search.asset_folders": (str(archive),)}, "test")
     assert ids(search_scenes(site(), str(collection), None, None, END, trusting)) == ALL
     features[0]["assets"]["red"]["href"] = "../archive/../private.tif"
     (tmp_path / "private.tif").write_bytes(b"")

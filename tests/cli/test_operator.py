@@ -33,12 +33,12 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Searches that find nothing new, for nights in which only the bookkeeping counts."""
     from pipeline.catalogue.scenes import FoundScenes
 
-    def scenes_of(job: SiteJob) -> FoundScenes:
+    def find_scenes(job: SiteJob) -> FoundScenes:
         if job.site.id == "bad":
             raise FetchError("no answer: refused", "https://x.invalid", "try again later")
         return FoundScenes(scenes=(), rejections=(), faults=())
 
-    monkeypatch.setattr(nightly, "scenes_of", scenes_of)
+    monkeypatch.setattr(nightly, "find_scenes", find_scenes)
 
 
 def test_a_night_in_which_few_sites_fail_pings_and_one_in_which_many_do_does_not(
@@ -105,10 +105,10 @@ def test_lines_have_time_level_and_run_and_a_last_one_has_the_sums(command: Comm
 def test_errors_name_their_site_and_equal_ones_are_one_line(
     command: Command, many: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def scenes_of(job: SiteJob) -> None:
+    def find_scenes(job: SiteJob) -> None:
         raise FetchError("the server answers 400", "https://x.invalid", "ask otherwise", 400)
 
-    monkeypatch.setattr(nightly, "scenes_of", scenes_of)
+    monkeypatch.setattr(nightly, "find_scenes", find_scenes)
     done = command("nightly", "--sites", many)
     assert len(done.errors) == 2
     assert "well-00" in done.errors[0] and "10 more sites" in done.errors[1]

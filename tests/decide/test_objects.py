@@ -12,7 +12,7 @@ from pipeline.decide.objects import Stack, objects
 from pipeline.decide.residuals import MISSING, SCALES, Baseline, Residual
 from pipeline.decide.screening import Screening
 from pipeline.model.alert import Alert, Kind, Status
-from pipeline.model.settings import Settings, override
+from pipeline.model.settings import Settings, override_settings
 from tests.decide.scenes import (
     BUILDING,
     DARK_ROOF,
@@ -122,7 +122,7 @@ def test_a_stricter_rate_asks_for_more_and_never_confirms_more() -> None:
     looks = [painted(each, faint, ROOF, 0.25) if index >= 8 else each
              for index, each in enumerate(looks_with(14, (8, 99, BUILDING, ROOF)))]  # fmt: skip
     counts = [
-        len(confirmed(looks, override(Settings(), {"decide.false_alarms_per_100km2_year": rate}, "test")))
+        len(confirmed(looks, override_settings(Settings(), {"decide.false_alarms_per_100km2_year": rate}, "test")))
         for rate in (0.001, 3, 300)
     ]
     assert counts == sorted(counts) and counts[0] >= 1

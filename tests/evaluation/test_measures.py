@@ -5,7 +5,7 @@ from datetime import date
 import pytest
 from shapely.geometry import box
 
-from pipeline.evaluation.measures import evaluate, pool, wilson
+from pipeline.evaluation.measures import evaluate, pool_measures, wilson
 from pipeline.evaluation.reviewed import Claim, Reviewed, Scope, Truth
 from pipeline.evaluation.verdicts import precision
 
@@ -95,7 +95,7 @@ def test_what_each_kind_was_called_is_counted_and_the_first_sight_dated() -> Non
 
 def test_pooled_evaluations_add_up() -> None:
     one = evaluate(reviewed(claim(box(100, 100, 200, 200))), [truth(box(500, 500, 600, 600))])
-    both = pool([one, one])
+    both = pool_measures([one, one])
     assert (len(both.sought), len(both.wrong)) == (2, 2)
     assert both.false_rate == pytest.approx(one.false_rate)
 
@@ -140,7 +140,7 @@ def test_only_what_the_truth_covers_is_counted() -> None:
     scope = Scope(kinds=("new structure",))
     measures = evaluate(reviewed(found, clearing, phantom), [hall], scope)
     assert measures.sought[0].confirmed and [wrong.id for wrong in measures.wrong] == [phantom.id]
-    assert measures.outside == 1 and len(measures.judged) == 2 and pool([measures, measures]).outside == 2
+    assert measures.outside == 1 and len(measures.judged) == 2 and pool_measures([measures, measures]).outside == 2
     west, summer = Scope(area=box(0, 0, 1000, 2000)), Scope(start=date(2020, 3, 1), end=date(2020, 9, 1))
     assert [wrong.id for wrong in evaluate(reviewed(clearing, phantom), [], west).wrong] == [clearing.id]
     assert evaluate(reviewed(), [], west).km2_years == pytest.approx(reviewed().km2_years / 2)

@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 
 from pipeline.catalogue.sites import read_sites
-from pipeline.evaluation.sensitivity import Share, Trial, drawn, plan, run_round, sentence, within
+from pipeline.evaluation.sensitivity import (
+    Share,
+    Trial,
+    draw_events,
+    plan_buildings,
+    run_round,
+    share_within,
+    summarise_trials,
+)
 from pipeline.model.errors import DecisionError
 from pipeline.model.imagery import Chip, Look
 from pipeline.model.progress import no_progress
@@ -43,8 +51,8 @@ def looks(wanted: SiteJob, read: list[tuple[Chip, ...]]) -> tuple[Look, ...]:
 def test_a_building_stands_in_the_chips_from_its_day_on_and_nowhere_else(
     wanted: SiteJob, read: list[tuple[Chip, ...]], looks: tuple[Look, ...]
 ) -> None:
-    events = plan(wanted.site, looks, np.random.default_rng(2))
-    changed = drawn(read, looks, events)
+    events = plan_buildings(wanted.site, looks, np.random.default_rng(2))
+    changed = draw_events(read, looks, events)
     begins = min(event.begins for event in events)
     for before, after in zip(read, changed, strict=True):
         same = all(np.array_equal(before[0].dn[band].data, after[0].dn[band].data) for band in before[0].dn)
@@ -65,14 +73,14 @@ def test_a_large_hall_on_quiet_ground_is_confirmed_and_its_trial_says_after_how_
 def test_only_trials_that_had_the_looks_are_asked() -> None:
     trials = [Trial(size="20x20 m", material="concrete", clear=clear, needed=needed)
               for clear, needed in ((10, 3), (10, 6), (4, 3), (10, None))]  # fmt: skip
-    assert within(trials, 5) == Share(hits=1, total=3)
-    assert within(trials, 10) == Share(hits=2, total=3)
-    assert "20x20 m in 33%" in sentence(trials, 3.0)
+    assert share_within(trials, 5) == Share(hits=1, total=3)
+    assert share_within(trials, 10) == Share(hits=2, total=3)
+    assert "20x20 m in 33%" in summarise_trials(trials, 3.0)
 
 
 def test_too_short_a_series_is_refused_in_one_line(wanted: SiteJob, looks: tuple[Look, ...]) -> None:
     with pytest.raises(DecisionError, match="7 usable looks"):
-        plan(wanted.site, looks[:7], np.random.default_rng(1))
+        plan_buildings(wanted.site, looks[:7], np.random.default_rng(1))
 
 
 def test_the_next_report_says_what_could_not_have_been_seen(wanted: SiteJob, command: Command, tmp_path: Path) -> None:  # noqa: F811

@@ -19,7 +19,7 @@ with atheris.instrument_imports(include=["pipeline.catalogue", "pipeline.model"]
     from pipeline.catalogue.providers import known_hosts
     from pipeline.catalogue.sites import read_sites
     from pipeline.model.errors import GroundbreakError
-    from pipeline.model.settings import parse
+    from pipeline.model.settings import parse_settings
 
 SCRATCH = Path(tempfile.mkdtemp(prefix="groundbreak-fuzz-"))
 FENCE = AllowList(base=str(SCRATCH / "item.json"), folder=SCRATCH, hosts=known_hosts())
@@ -34,7 +34,7 @@ def one(data: bytes) -> None:
         elif choice < b"\x80":
             _file("sites.kml", body)
         elif choice < b"\xc0":
-            parse(body.decode("utf-8", "replace"), "fuzz.toml")
+            parse_settings(body.decode("utf-8", "replace"), "fuzz.toml")
         else:
             _item(body)
     except GroundbreakError as fault:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from pipeline.model.errors import ReviewError
-from pipeline.review.gpkg import Night, read_rows, write
+from pipeline.review.gpkg import ReviewUpdate, read_rows, write
 from pipeline.review.matching import match
 from pipeline.review.qgis_style import styles
 from tests.review import made
@@ -28,7 +28,7 @@ def night(path: Path, seed: int) -> None:
         alerts.append(made.moved(base, rng.choice((0, 0, 10, 20))))
     decision = match(read_rows(path), made.decision(alerts, LOOKS, after_scene=LOOKS[-1].scene.id)).decision
     facts = {"software": "groundbreak", "settings_digest": str(seed)}
-    work = Night(
+    work = ReviewUpdate(
         site=made.site(), decision=decision, records=made.records(LOOKS), as_of=LOOKS[-1].time, provenance=facts
     )
     write(path, work, styles(), lambda: None)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.model.settings import Settings, override
+from pipeline.model.settings import Settings, override_settings
 from pipeline.review.publish import Published, publish
 from tests.review import made
 
@@ -15,7 +15,7 @@ def put(
 ) -> Published:
     looks = made.looks([alert.outline for alert in alerts]) if looks is None else looks
     decision = made.decision(alerts, looks, **changes)
-    settings = override(Settings(), {"review.max_timelines": max_timelines, "report.kinds": kinds}, "test")
+    settings = override_settings(Settings(), {"review.max_timelines": max_timelines, "report.kinds": kinds}, "test")
     settings = settings.model_copy(update={"notify": settings.notify.model_copy(update={"base_url": base_url})})
     return publish(path, site or made.site(), decision, looks, made.records(looks), settings)
 

@@ -266,7 +266,7 @@ def test_a_review_file_that_appears_meanwhile_is_not_lost(tmp_path):
         (tmp_path / "review.gpkg").write_bytes(b"somebody else's")
 
     made_looks = made.looks()
-    night = gpkg.Night(site=made.site(), decision=made.decision(TWO, made_looks), records=(),
+    night = gpkg.ReviewUpdate(site=made.site(), decision=made.decision(TWO, made_looks), records=(),
                        as_of=made_looks[-1].time, provenance={})  # fmt: skip
     with pytest.raises(ReviewError):
         gpkg.write(tmp_path / "review.gpkg", night, {}, appear)

@@ -20,7 +20,7 @@ import pytest
 
 from pipeline.model.alert import Kind, Status
 from pipeline.model.errors import GroundbreakError, SettingsError
-from pipeline.model.settings import Notify, Settings, digest, override
+from pipeline.model.settings import Notify, Settings, override_settings, settings_digest
 from pipeline.notify import channels as ways
 from pipeline.notify.channels import Secrets, UndeliveredError, open_channels, read_secrets
 from pipeline.review.geoblob import register
@@ -499,8 +499,8 @@ def test_no_secret_is_left_in_any_file_or_log(out: Path, hook: Hook, caplog: pyt
 
 def test_an_aoi_file_cannot_say_who_is_told_and_telling_changes_no_result() -> None:
     with pytest.raises(SettingsError, match="cannot be set for one site"):
-        override(Settings(), {"notify.smtp_host": "elsewhere.example.org"}, "aoi")
-    assert digest(Settings(notify=Notify(mail_to=("a@example.org",)))) == digest(Settings())
+        override_settings(Settings(), {"notify.smtp_host": "elsewhere.example.org"}, "aoi")
+    assert settings_digest(Settings(notify=Notify(mail_to=("a@example.org",)))) == settings_digest(Settings())
 
 
 def test_a_review_file_that_cannot_be_read_keeps_the_others_told(out: Path, hook: Hook) -> None:

@@ -88,7 +88,7 @@ def judged(job: SiteJob, out: Path) -> SiteOutcome:
 def test_what_is_remembered_of_cells_leaves_room_for_the_results_of_the_whole(
     job: SiteJob, in_cells: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cell = next(cells.cell_questions(job, find_scenes(job)))
+    cell = next(cells.cell_jobs(job, find_scenes(job)))
     pixel_bytes = 4 * len(cell.found.scenes[0].granules[0].assets) + 4
     assert cell.found is not None and cell.results > SIDE**2 * pixel_bytes
     free = shutil.disk_usage("/")
@@ -96,7 +96,7 @@ def test_what_is_remembered_of_cells_leaves_room_for_the_results_of_the_whole(
         room = ROOM_BYTES + cell.results + judging._expected_bytes(cell.site, cell.found.scenes) + spare
         monkeypatch.setattr(shutil, "disk_usage", lambda path, room=room: free._replace(free=room))
         folder = job.memory.with_name(f"spare {spare}")
-        cells.judge_cell(replace(cell, memory=folder), no_progress)
+        cells.process_cell(replace(cell, memory=folder), no_progress)
         assert folder.exists() is remembered
 
 
@@ -131,7 +131,7 @@ def test_each_building_is_found_once_and_whole_wherever_the_seams_run(
 
 
 def test_an_answer_holds_no_more_memory_than_it_tells(job: SiteJob, in_cells: None) -> None:
-    answer = cells.judge_cell(next(cells.cell_questions(job, find_scenes(job))), no_progress)
+    answer = cells.process_cell(next(cells.cell_jobs(job, find_scenes(job))), no_progress)
     evidence = answer.decision.evidence
     assert evidence.score.base is None and evidence.since.base is None
     for looks in answer.looks.values():
@@ -167,14 +167,14 @@ def test_cells_say_what_the_whole_says(
 def test_a_cell_without_looks_is_a_hole_that_is_said(
     job: SiteJob, tmp_path: Path, in_cells: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    judge = cells.judge
+    judge = cells.process_site
 
     def blind(asked: SiteJob, step: Progress) -> SiteResult:
         if asked.site.id == "wide.0.0":
             raise DecisionError("2 usable looks, 4 needed", asked.site.id, "wait")
         return judge(asked, step)
 
-    monkeypatch.setattr(cells, "judge", blind)
+    monkeypatch.setattr(cells, "process_site", blind)
     outcome = judged(job, tmp_path)
     assert outcome.decision is not None
     assert any("nothing is known of 1 of 9 cells" in caution for caution in outcome.decision.cautions)
@@ -205,7 +205,7 @@ def test_a_run_that_was_cut_off_reads_no_pixel_twice(
 ) -> None:
     asked = replace(job, memory=tmp_path / "memory" / "wide")
     reads: list[tuple[str, str]] = []
-    read, judge = judging.read_chips, cells.judge
+    read, judge = judging.read_chips, cells.process_site
 
     def counted(scene: Scene, grid: GeoBox, bands: Sequence[Band]) -> tuple[Chip, ...]:
         reads.append((scene.id, str(grid.affine)))
@@ -217,12 +217,12 @@ def test_a_run_that_was_cut_off_reads_no_pixel_twice(
         return judge(cell, step)
 
     monkeypatch.setattr(judging, "read_chips", counted)
-    monkeypatch.setattr(cells, "judge", cut)
+    monkeypatch.setattr(cells, "process_site", cut)
     with pytest.raises(KeyboardInterrupt):
         judged(asked, tmp_path / "out")
     before = set(reads)
     reads.clear()
-    monkeypatch.setattr(cells, "judge", judge)
+    monkeypatch.setattr(cells, "process_site", judge)
     outcome = judged(asked, tmp_path / "out")
     assert len(standing(outcome)) == len(BUILDINGS)
     assert before

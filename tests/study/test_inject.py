@@ -18,11 +18,11 @@ from shapely.geometry import box
 
 from pipeline.catalogue.static import read_static
 from pipeline.model.errors import UsageError
+from pipeline.study.events import CHANGE, Event, Phase
+from pipeline.study.illumination import estimate_illumination
 from pipeline.study.inject import PIXELS, Injection, Measured, inject, measure
-from pipeline.study.light import light_of
 from pipeline.study.materials import ROOFS
 from pipeline.study.shapes import coverage, footprint
-from pipeline.study.stories import CHANGE, Event, Phase
 
 DEMO = Path(__file__).resolve().parents[2] / "aois" / "demo"
 CRS, OWN = "EPSG:32634", "EPSG:3035"
@@ -149,13 +149,13 @@ def test_haze_and_shade_are_read_off_the_look() -> None:
     grid = GeoBox.from_bbox((500000, 4400000, 500600, 4400600), crs="EPSG:32652", resolution=10, tight=True)
     usual = {band: np.full((60, 60), 0.05 + 0.04 * number) for number, band in enumerate(ROOFS["concrete"])}
     grids = dict.fromkeys(usual, grid)
-    plain = light_of(usual, usual, grids)
+    plain = estimate_illumination(usual, usual, grids)
     assert (plain.haze, plain.gain) == (0.0, 1.0)
     assert plain.shade.max() == plain.hidden.max() == 0
     dark = {band: np.where(np.arange(60) < 30, 0.4, 1.0) * plane for band, plane in usual.items()}
-    assert light_of(dark, usual, grids).shade[:, 5].min() > 0.9
+    assert estimate_illumination(dark, usual, grids).shade[:, 5].min() > 0.9
     hazy = {band: plane + (0.05 if plane[0, 0] < 0.06 else 0.0) for band, plane in usual.items()}
-    assert light_of(hazy, usual, grids).haze == pytest.approx(0.05)
+    assert estimate_illumination(hazy, usual, grids).haze == pytest.approx(0.05)
 
 
 def test_looks_that_are_not_there_are_named(tmp_path: Path) -> None:

@@ -20,12 +20,12 @@ from pipeline.correct.alignment import estimate
 from pipeline.model.bands import ANALYSIS, Band
 from pipeline.model.grid import MARGIN_M, site_grid
 from pipeline.study import plant
+from pipeline.study.events import CHANGE, Event, Phase, construction, distractors
 from pipeline.study.ground import Ground, made_of, moved_to, native, season
 from pipeline.study.materials import ROOFS
+from pipeline.study.scenarios import ScenarioOptions
 from pipeline.study.shapes import SHAPES, coverage, footprint, shadow
 from pipeline.study.simulate import PIXELS, Pass, Plan, render, simulate
-from pipeline.study.staging import Wishes
-from pipeline.study.stories import CHANGE, Event, Phase, construction, distractors
 from pipeline.study.weather import Sky
 from tests import world
 
@@ -224,7 +224,7 @@ def test_old_halls_get_new_roofs_on_any_ground(ground: Ground) -> None:
 def test_the_plant_is_told_as_published(tmp_path: Path) -> None:
     sites = {site.id: site for site in read_sites([Path(__file__).resolve().parents[2] / "aois"]).sites}
     site = sites[plant.ID]
-    wishes = Wishes(seed=1, start=None, passes=None, days=None, undisturbed=False, distractors=False)
+    wishes = ScenarioOptions(seed=1, start=None, passes=None, days=None, undisturbed=False, distractors=False)
     ground, told = plant.story(made_up(), site, wishes)
     events = {event.id: event for event in told.events}
     assert events["building-b"].begins.year == 2020

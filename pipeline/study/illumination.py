@@ -24,7 +24,7 @@ THIN, THICK = 0.03, 0.30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Light:
+class Illumination:
     """A look against the median look: gain, haze in blue, and (row, col) of shade and hidden, 0..1, on `grid`."""
 
     gain: float
@@ -34,9 +34,9 @@ class Light:
     grid: GeoBox
 
 
-def light_of(
+def estimate_illumination(
     look: Mapping[Band, NDArray[np.float64]], usual: Mapping[Band, NDArray[np.float64]], grids: Mapping[Band, GeoBox]
-) -> Light:
+) -> Illumination:
     """Estimate illumination, shade and cloud of a look.
 
     look, usual: band -> (row, col) reflectance on the band's grid, blue first; NaN where the look measured nothing.
@@ -53,7 +53,7 @@ def light_of(
         ratio = ndimage.gaussian_filter(clean[band], 3) / np.maximum(ndimage.gaussian_filter(plane, 3), 0.01)
         best = np.maximum(best, onto(ratio.astype(np.float32), grids[band], grids[blue]))
     above = ndimage.gaussian_filter(clean[blue] - usual[blue], 1)
-    return Light(
+    return Illumination(
         gain=float(np.clip(gain, MIN_GAIN, MAX_GAIN)),
         haze=haze,
         shade=np.clip((LIT - best) / (LIT - DARK), 0, 1).astype(np.float32),
@@ -62,7 +62,7 @@ def light_of(
     )
 
 
-def lit(spectrum: Spectrum, light: Light, depth: float) -> Spectrum:
+def apply_illumination(spectrum: Spectrum, light: Illumination, depth: float) -> Spectrum:
     """Reflectance of a material in the illumination of a look, `depth` 0..1 in shade, through its haze."""
     found = {}
     for band, level in spectrum.items():

@@ -14,7 +14,7 @@ from pipeline.run import selection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class SelectedSites:
     """The sites to work on and what was wrong with the AOI files they came from."""
 
     sites: tuple[Site, ...]
@@ -22,7 +22,7 @@ class Asked:
     faults: tuple[SiteError, ...]
 
 
-def ask(ids: Sequence[str], files: Sequence[Path]) -> Asked:
+def choose_sites(ids: Sequence[str], files: Sequence[Path]) -> SelectedSites:
     """Sites by id out of the AOI files, all of them if no id is given; errors of other features are kept.
 
     Raises UsageError for an id that no file holds, SiteError where nothing is left to work on.
@@ -43,7 +43,7 @@ def ask(ids: Sequence[str], files: Sequence[Path]) -> Asked:
         for fault in read.faults[:-1]:
             error(fault)
         raise
-    return Asked(sites=sites, settings=settings, faults=() if ids else read.faults)
+    return SelectedSites(sites=sites, settings=settings, faults=() if ids else read.faults)
 
 
 def read_settings() -> Settings:

@@ -7,9 +7,9 @@ import numpy as np
 from odc.geo.geobox import GeoBox
 
 from pipeline.model.site import Site
+from pipeline.study.events import Event, construction, distractors
 from pipeline.study.ground import Ground, even, moved_to
 from pipeline.study.simulate import Plan
-from pipeline.study.stories import Event, construction, distractors
 from pipeline.study.truth import lonlat
 
 SIDE_PX = 200
@@ -21,7 +21,7 @@ START, PASSES, DAYS = datetime(2020, 1, 5, tzinfo=UTC), 60, 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wishes:
+class ScenarioOptions:
     """Options of the user; None = the default of the scenario. start: first pass. days: between passes.
 
     undisturbed: no events.
@@ -35,7 +35,7 @@ class Wishes:
     distractors: bool
 
 
-def staged(real: Ground, site: Site | None, wishes: Wishes) -> tuple[Ground, Plan]:
+def build_scenario(real: Ground, site: Site | None, wishes: ScenarioOptions) -> tuple[Ground, Plan]:
     """Random construction on real ground, at the place of a site or at that of the ground."""
     grid = _room(real) if site is None else even(site.grid)
     ground = moved_to(real, grid)
@@ -59,7 +59,7 @@ def even_shape(site: Site) -> tuple[int, int]:
     return rows // 2 * 2, cols // 2 * 2
 
 
-def _events(ground: Ground, start: datetime, whole: timedelta, wishes: Wishes) -> tuple[Event, ...]:
+def _events(ground: Ground, start: datetime, whole: timedelta, wishes: ScenarioOptions) -> tuple[Event, ...]:
     rng = np.random.default_rng([wishes.seed, 0])
     built = construction(ground, start + BEGUN * whole, start + LAST * whole, rng)
     if not wishes.distractors:
