@@ -4,8 +4,9 @@ PYTHON  ?= python3
 PY      := .venv/bin/python
 BREAK   := .venv/bin/groundbreak
 FAST    := not (slow or integration or peer or faults or qgis or browser)
-CHECKS  := 'mypy pipeline groundbreak' 'python -m pytest --collect-only -qq -o addopts=--import-mode=importlib' 'ruff check .' 'ruff format --check .' \
-	lint-imports codespell 'deptry pipeline groundbreak'
+CHECKS  := 'mypy pipeline groundbreak' 'ruff check .' 'ruff format --check .' lint-imports codespell 'deptry pipeline groundbreak'
+COLLECT := 'python -m pytest --collect-only -qq -p no:zarr -p no:anyio -o addopts=--import-mode=importlib'
+IN_PAIRS = PATH="$$PWD/.venv/bin:$$PATH" xargs -P 2 -I{} bash -c 'out=$$({} 2>&1) || { echo "$$out"; exit 1; }'
 
 .DEFAULT_GOAL := help
 .PHONY: help detect nightly test test-fast lint coverage docs bench peers faults fuzz qgis browser archive clean
@@ -29,11 +30,12 @@ nightly: .venv/.ready  ## new scenes of every site, notifications [ARGS='...']
 test: .venv/.ready  ## unit, property, golden, structure and whole-command tests; the slow ones: ARGS='-m slow'
 	@$(PY) -m pytest -n 2 --dist loadfile $(ARGS)
 
-test-fast: lint  ## lint, and the tests of functions and single files [ARGS='...']
+test-fast: .venv/.ready  ## the checks of lint, and the tests of functions and single files [ARGS='...']
+	@printf '%s\n' $(CHECKS) | $(IN_PAIRS)
 	@$(PY) -m pytest -n 2 --dist worksteal -m '$(FAST)' $(ARGS)
 
 lint: .venv/.ready  ## ruff, mypy, layers, spelling, dependencies, and that every test can be imported
-	@printf '%s\n' $(CHECKS) | PATH="$$PWD/.venv/bin:$$PATH" xargs -P 2 -I{} bash -c 'out=$$({} 2>&1) || { echo "$$out"; exit 1; }'
+	@printf '%s\n' $(COLLECT) $(CHECKS) | $(IN_PAIRS)
 
 coverage: .venv/.ready  ## what the tests of `make test` execute, as a table and in htmlcov/ [ARGS='...']
 	@$(PY) -m pytest -n 2 --dist loadfile --cov --cov-report=term --cov-report=html $(ARGS)
