@@ -128,13 +128,13 @@ def _products_in(folder: Path, depth: int) -> list[Path]:
 
 def read_products(paths: Sequence[Path]) -> ReadResult:
     """Every product that can be read; a broken one becomes an error and does not affect the others."""
-    walk = ReadResult()
+    result = ReadResult()
     for path in paths:
         try:
-            walk.products.append(read_safe(path))
+            result.products.append(read_safe(path))
         except CatalogueError as fault:
-            walk.faults.append(fault)
-    return walk
+            result.faults.append(fault)
+    return result
 
 
 def read_safe(path: Path) -> Product:

@@ -45,10 +45,10 @@ def search_scenes(
     source = local_or_remote(source)
     if _is_searched(source):
         collection = collection or settings.search.collection
-        walk = search(site, source, collection, start, until, settings.search.asset_hosts)
+        result = search(site, source, collection, start, until, settings.search.asset_hosts)
     else:
-        walk = _read_files(source, settings)
-    wanted = _asked_for(walk.products, collection, start, until)
+        result = _read_files(source, settings)
+    wanted = _asked_for(result.products, collection, start, until)
     if progress is not None:
         progress(site.id, len(wanted), len(wanted), "products found")
     merged = merge_duplicates(site, wanted)
@@ -62,7 +62,7 @@ def search_scenes(
     return FoundScenes(
         scenes=tuple(scene for scene in merged.scenes if scene not in clouded),
         rejections=tuple(sorted((*merged.rejections, *too_cloudy), key=lambda each: (each.time, each.scene))),
-        faults=tuple(sorted(set(walk.faults), key=str)),
+        faults=tuple(sorted(set(result.faults), key=str)),
     )
 
 
@@ -73,14 +73,14 @@ def read_named_scenes(site: Site, references: Sequence[str], settings: Settings)
     """
     products: list[Product] = []
     for ref in references:
-        walk = _read_files(ref, settings)
-        if walk.faults:
-            raise walk.faults[0]
-        alone = merge_duplicates(site, walk.products).scenes
+        result = _read_files(ref, settings)
+        if result.faults:
+            raise result.faults[0]
+        alone = merge_duplicates(site, result.products).scenes
         if len(alone) != 1:
             what = "holds several acquisitions" if alone else "its footprint does not touch the AOI"
             raise CatalogueError(what, ref, "name one item or product that covers the site")
-        products += walk.products
+        products += result.products
     return tuple(merge_duplicates(site, products).scenes)
 
 

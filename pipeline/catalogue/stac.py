@@ -47,20 +47,20 @@ def search(
     rows = api_rows(host)
     hosts = frozenset(name for row in rows for name in row.hosts) if rows else known_hosts()
     allowed = AllowList(base=root, folder=None, hosts={*hosts, *trusted, host})
-    walk, own = ReadResult(), frozenset({host, *trusted})
+    result, own = ReadResult(), frozenset({host, *trusted})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # conformance is a hint: servers sort and filter without saying so
         client = _open(root)
         line, url = _line(client), _search_url(client, root, own)
         row = next((each for each in rows if collection in each.collections), None)
         pages = Search(
-            line, url, _question(site, collection), row.page if row else PAGE, own, lambda raw: walk.add(raw, allowed)
+            line, url, _question(site, collection), row.page if row else PAGE, own, lambda raw: result.add(raw, allowed)
         )
         for first, last in _windows(start or EARLIEST, until, row):
             pages.run(first, last)
-        if not any(product.collection == collection for product in walk.products):
+        if not any(product.collection == collection for product in result.products):
             _check_collection(line, root, collection)
-    return walk
+    return result
 
 
 def _search_url(client: Client, root: str, hosts: frozenset[str]) -> str:

@@ -52,23 +52,23 @@ def read_static(source: str, asset_hosts: Iterable[str] = (), asset_folders: Ite
     source itself cannot be read.
     """
     hosts = known_hosts() | set(asset_hosts)
-    walk = ReadResult()
+    result = ReadResult()
     if "://" in source:
         host = host_of(source)
-        _follow(source, AllowList(base=source, folder=None, hosts=hosts | {host}), walk)
-        return walk
+        _follow(source, AllowList(base=source, folder=None, hosts=hosts | {host}), result)
+        return result
     path, folders = Path(source).resolve(), tuple(str(Path(each).expanduser()) for each in asset_folders)
     if path.is_dir():
         index = next((path / name for name in INDEXES if (path / name).is_file()), None)
         if index is None:
-            _read_folder(path, hosts, folders, walk)
-            return walk
+            _read_folder(path, hosts, folders, result)
+            return result
         path = index
-    _follow(str(path), AllowList(base=str(path), folder=path.parent, hosts=hosts, folders=folders), walk)
-    return walk
+    _follow(str(path), AllowList(base=str(path), folder=path.parent, hosts=hosts, folders=folders), result)
+    return result
 
 
-def _read_folder(folder: Path, hosts: frozenset[str], folders: tuple[str, ...], walk: ReadResult) -> None:
+def _read_folder(folder: Path, hosts: frozenset[str], folders: tuple[str, ...], result: ReadResult) -> None:
     """A folder of item files, in any depth, each a STAC document of its own."""
     try:
         files = sorted(path for path in islice(files_below(folder), MAX_DOCUMENTS) if path.suffix.lower() in DOCUMENTS)
@@ -83,14 +83,14 @@ def _read_folder(folder: Path, hosts: frozenset[str], folders: tuple[str, ...], 
         try:
             for document in documents(str(path)):
                 if document.get("type") == "FeatureCollection":
-                    _add_features(document, allowed, walk)
+                    _add_features(document, allowed, result)
                 elif document.get("type") == "Feature":
-                    walk.add(document, allowed)
+                    result.add(document, allowed)
         except CatalogueError as fault:
-            walk.faults.append(fault)
+            result.faults.append(fault)
 
 
-def _follow(start: str, allowed: AllowList, walk: ReadResult) -> None:
+def _follow(start: str, allowed: AllowList, result: ReadResult) -> None:
     """Breadth first over child and item links; each document once, whatever circles the links make."""
     queue, seen = deque([start]), {start}
     while queue:
@@ -98,39 +98,39 @@ def _follow(start: str, allowed: AllowList, walk: ReadResult) -> None:
         here = replace(allowed, base=place)
         try:
             for document in documents(place):
-                links = [link for link in dict.fromkeys(_visit(document, here, walk)) if link not in seen]
+                links = [link for link in dict.fromkeys(_visit(document, here, result)) if link not in seen]
                 seen.update(links)
                 queue += links
         except CatalogueError as fault:
             if place == start:
                 raise
-            walk.faults.append(fault)
+            result.faults.append(fault)
         if len(seen) > MAX_DOCUMENTS:
             raise CatalogueError(f"more than {MAX_DOCUMENTS} documents", start, "name a smaller part of the catalogue")
 
 
-def _visit(document: Mapping[str, Any], allowed: AllowList, walk: ReadResult) -> list[str]:
+def _visit(document: Mapping[str, Any], allowed: AllowList, result: ReadResult) -> list[str]:
     kind = document.get("type")
     if kind == "Feature":
-        walk.add(document, allowed)
+        result.add(document, allowed)
     elif kind == "FeatureCollection":
-        _add_features(document, allowed, walk)
+        _add_features(document, allowed, result)
     elif kind in ("Catalog", "Collection") or (kind is None and "links" in document):
-        return list(_links(document, allowed, walk))
+        return list(_links(document, allowed, result))
     else:
         raise CatalogueError(f"no STAC document: its type is {kind!r}", redact(allowed.base), MEND)
     return []
 
 
-def _add_features(document: Mapping[str, Any], allowed: AllowList, walk: ReadResult) -> None:
+def _add_features(document: Mapping[str, Any], allowed: AllowList, result: ReadResult) -> None:
     features = document.get("features")
     if not isinstance(features, list):
         raise CatalogueError("a FeatureCollection without features", redact(allowed.base), MEND)
     for raw in features:
-        walk.add(raw, allowed)
+        result.add(raw, allowed)
 
 
-def _links(document: Mapping[str, Any], allowed: AllowList, walk: ReadResult) -> Iterator[str]:
+def _links(document: Mapping[str, Any], allowed: AllowList, result: ReadResult) -> Iterator[str]:
     links = document.get("links")
     for link in links if isinstance(links, list) else []:
         if not isinstance(link, Mapping) or link.get("rel") not in ("child", "item"):
@@ -138,7 +138,7 @@ def _links(document: Mapping[str, Any], allowed: AllowList, walk: ReadResult) ->
         try:
             yield _target(link.get("href"), allowed)
         except CatalogueError as fault:
-            walk.faults.append(fault)
+            result.faults.append(fault)
 
 
 def _target(href: object, allowed: AllowList) -> str:

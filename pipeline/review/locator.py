@@ -97,7 +97,7 @@ def locate(lon: float, lat: float) -> Locator:
             reaches &= (bounds[:, 1] <= north) & (bounds[:, 3] >= south)
             moved = [
                 shapely.transform(shapes[index], lambda points, turn=turn: points + np.array((turn, 0.0)))
-                for index in np.flatnonzero(reaches)
+                for index in np.flatnonzero(reaches).tolist()
             ]
             cut = shapely.clip_by_rect(moved, *frame.bounds) if moved else []
             found += [shapely.transform(shape, placed) for shape in cut if not shape.is_empty]

@@ -26,21 +26,21 @@ from pipeline.run.serialisation import (
 
 
 def decide_onwards(
-    site: Site, looks: Sequence[Look], marks: Sequence[str], settings: Settings, memory: ResultCache
+    site: Site, looks: Sequence[Look], keys: Sequence[str], settings: Settings, memory: ResultCache
 ) -> Decision:
     """What `decide_site` decides, bit for bit; looks that were screened before are not screened again.
 
-    looks: in time order, each once. marks: of each, the digest of all that is in it. Raises DecisionError as
+    looks: in time order, each once. keys: of each, the digest of all that is in it. Raises DecisionError as
     `decide_site` does.
     """
     ordered = in_order(looks)
     known = founding_looks(site, len(ordered), settings)
-    founded = cache_key("baseline", marks[:known])
+    founded = cache_key("baseline", keys[:known])
     baseline = unpack_baseline(memory.packed(founded, lambda: pack_baseline(build_baseline(ordered[:known]))))
     residuals = []
-    for look, mark in zip(ordered, marks, strict=True):
+    for look, key in zip(ordered, keys, strict=True):
         made = partial(lambda each: pack_residual(residual_of(each, baseline)), look)
-        residuals.append(unpack_residual(memory.packed(cache_key("residual", founded, mark), made)))
+        residuals.append(unpack_residual(memory.packed(cache_key("residual", founded, key), made)))
     times = times_between(ordered, residuals, known)
 
     def learned() -> Packed:
@@ -48,7 +48,7 @@ def decide_onwards(
         return pack_natural(natural_steps(baseline, residuals[:known], first_times(times, known), axis))
 
     natural = unpack_natural(memory.packed(cache_key("natural", founded), learned))
-    chain = _chain(founded, marks)
+    chain = _chain(founded, keys)
     # the next look may change the flags of the last ones: the screening before them is kept for it
     settled = max(len(ordered) - REACH, 0)
     back = _latest(chain, settled, memory) or begin(baseline)
@@ -69,11 +69,11 @@ def _portions(back: Screening, front: Screening, settled: int, last: int) -> lis
     return [(each, (stop,)) for each, stop in ((back, settled), (front, last)) if each.count < stop]
 
 
-def _chain(founded: str, marks: Sequence[str]) -> list[str]:
-    """By the number of looks: the mark of their screening."""
+def _chain(founded: str, keys: Sequence[str]) -> list[str]:
+    """By the number of looks: the key of their screening."""
     chain = [cache_key("screening", founded)]
-    for mark in marks:
-        chain.append(cache_key(chain[-1], mark))
+    for key in keys:
+        chain.append(cache_key(chain[-1], key))
     return chain
 
 

@@ -65,11 +65,11 @@ class Reading:
 
 @dataclass(eq=False, kw_only=True)
 class _Settled:
-    """A reading whose claims are settled, and its draft. mark: of all that the draft follows from."""
+    """A reading whose claims are settled, and its draft. key: of all that the draft follows from."""
 
     reading: Reading
     claims: tuple[DeclaredOffset, ...]
-    mark: str
+    key: str
     site: Site
     settings: Settings
     _fresh: Draft | Rejection | None = field(default=None, init=False)
@@ -106,12 +106,12 @@ class _Settled:
 class Corrected:
     """Looks of all scenes that can be trusted in time order, and the refusals of the others.
 
-    marks:  of each look, the digest of all that it follows from. stored: of each look, the name under which the result
+    keys:  of each look, the digest of all that it follows from. stored: of each look, the name under which the result
             cache has its reflectance.
     """
 
     looks: tuple[Look, ...] = ()
-    marks: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
     stored: tuple[str, ...] = ()
     refused: tuple[Rejection, ...] = ()
 
@@ -134,15 +134,15 @@ def correct_readings(
     looks: list[tuple[Look, str]] = []
     for done, (each, *_) in enumerate(usable, 1):
         step(site.id, done, len(usable), "looks corrected")
-        look, mark = _look(each, basis)
+        look, key = _look(each, basis)
         each.drop()
         if isinstance(look, Rejection):
             refused.append(look)
         else:
-            looks.append((look, mark))
+            looks.append((look, key))
     looks.sort(key=lambda pair: (pair[0].time, pair[0].scene.id))
-    released, marks = _released(looks, settings, memory)
-    return Corrected(looks=released, marks=marks, stored=tuple(mark for _, mark in looks), refused=tuple(refused))
+    released, keys = _released(looks, settings, memory)
+    return Corrected(looks=released, keys=keys, stored=tuple(key for _, key in looks), refused=tuple(refused))
 
 
 def correct_chips(
@@ -177,7 +177,7 @@ def _drafted(
     """What has a draft, with its clear share and level, and the refusals of the others."""
     usable, refused = list[tuple[_Settled, float, float]](), list[Rejection]()
     for each in _settled(site, readings, settings, memory):
-        facts = memory.fact(each.mark, each.facts)
+        facts = memory.fact(each.key, each.facts)
         if "clear" in facts:
             usable.append((each, facts["clear"], facts["level"]))
         else:
@@ -195,7 +195,7 @@ def _settled(site: Site, readings: Sequence[Reading], settings: Settings, memory
         _Settled(
             reading=reading,
             claims=claims,
-            mark=cache_key(
+            key=cache_key(
                 "draft", reading.source, _circumstances(reading.scene), claims, settings.correct.model_dump()
             ),
             site=site,
@@ -219,13 +219,13 @@ class _Basis:
 
     def __init__(self, chosen: Sequence[_Settled], site: Site, settings: Settings, memory: ResultCache) -> None:
         self.site, self.settings, self.memory, self.inside = site, settings, memory, aoi_mask(site)
-        self.mark = cache_key("reference", [each.mark for each in chosen])
-        self.look_mark = cache_key("looks", self.mark, sha256(self.inside.tobytes()).hexdigest())
+        self.key = cache_key("reference", [each.key for each in chosen])
+        self.look_key = cache_key("looks", self.key, sha256(self.inside.tobytes()).hexdigest())
         self._chosen = chosen
 
     @cached_property
     def reference(self) -> Reference:
-        return unpack_reference(self.memory.packed(self.mark, self._made), self.site.grid)
+        return unpack_reference(self.memory.packed(self.key, self._made), self.site.grid)
 
     def _made(self) -> Packed:
         drafts = [each.draft() for each in self._chosen]
@@ -233,33 +233,33 @@ class _Basis:
 
     def used(self) -> None:
         """The reference stays known though every look was: the next new one needs it."""
-        self.memory.used.add(self.mark)
+        self.memory.used.add(self.key)
 
 
 def _look(each: _Settled, basis: _Basis) -> tuple[Look | Rejection, str]:
-    """A look, or why there is none, and the mark of all that it follows from."""
+    """A look, or why there is none, and the key of all that it follows from."""
 
     def made() -> Packed:
         draft = each.draft()
         known = draft if isinstance(draft, Draft) else None
         return pack_look(make_look(each.chips(), basis.reference, basis.settings, basis.inside, known))
 
-    mark = cache_key("look", each.mark, basis.look_mark)
-    packed = basis.memory.packed(mark, made)
-    return unpack_look(packed, each.reading.scene, basis.site.grid), mark
+    key = cache_key("look", each.key, basis.look_key)
+    packed = basis.memory.packed(key, made)
+    return unpack_look(packed, each.reading.scene, basis.site.grid), key
 
 
 def _released(
     looks: Sequence[tuple[Look, str]], settings: Settings, memory: ResultCache
 ) -> tuple[tuple[Look, ...], tuple[str, ...]]:
-    """The looks released from standing flags, and a mark of each that says what is in it.
+    """The looks released from standing flags, and a key of each that says what is in it.
 
     A look's flags follow from REACH looks before and after it, so that a night's new look leaves the older alone.
     """
-    marks = [mark for _, mark in looks]
-    own = [cache_key("released", index - max(0, index - REACH), marks[max(0, index - REACH) : index + REACH + 1])
+    keys = [key for _, key in looks]
+    own = [cache_key("released", index - max(0, index - REACH), keys[max(0, index - REACH) : index + REACH + 1])
            for index in range(len(looks))]  # fmt: skip
-    kept = {index: flags for index, mark in enumerate(own) if (flags := memory.find(mark)) is not None}
+    kept = {index: flags for index, key in enumerate(own) if (flags := memory.find(key)) is not None}
     missing = [index for index in range(len(looks)) if index not in kept]
     if missing:
         first = max(0, missing[0] - REACH)
@@ -268,8 +268,8 @@ def _released(
             kept[index] = Packed(facts={}, arrays={"why": fresh[index - first].why})
             memory.keep(own[index], kept[index])
     freed, said = [], []
-    for index, (look, mark) in enumerate(looks):
+    for index, (look, key) in enumerate(looks):
         why = kept[index].arrays["why"]
         freed.append(replace(look, why=why))
-        said.append(cache_key("free", mark, sha256(why.tobytes()).hexdigest()))
+        said.append(cache_key("free", key, sha256(why.tobytes()).hexdigest()))
     return tuple(freed), tuple(said)

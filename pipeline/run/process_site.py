@@ -105,11 +105,11 @@ def survey_scenes(job: SiteJob, step: Progress) -> tuple[tuple[SceneRecord, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SiteLooks:
-    """The looks of a site before any decision. marks, stored: see `Corrected`. memory: the cache that they are in."""
+    """The looks of a site before any decision. keys, stored: see `Corrected`. memory: the cache that they are in."""
 
     site: Site
     looks: tuple[Look, ...]
-    marks: tuple[str, ...]
+    keys: tuple[str, ...]
     stored: tuple[str, ...]
     records: tuple[SceneRecord, ...]
     faults: tuple[GroundbreakError, ...]
@@ -122,7 +122,7 @@ def process_site(job: SiteJob, step: Progress) -> SiteResult:
     def decided(built: SiteLooks) -> SiteResult:
         site, memory = built.site, built.memory
         step(site.id, len(built.looks), len(built.looks), "looks decided")
-        decision = decide_onwards(site, built.looks, built.marks, job.settings, memory)
+        decision = decide_onwards(site, built.looks, built.keys, job.settings, memory)
         memory.close()
         told = (*built.faults, *_forgot(memory, site))
         return SiteResult(site=site, decision=decision, looks=built.looks, records=built.records, faults=told)
@@ -165,7 +165,7 @@ def _build(
     return SiteLooks(
         site=site,
         looks=corrected.looks,
-        marks=corrected.marks,
+        keys=corrected.keys,
         stored=corrected.stored,
         records=records,
         faults=(*found.faults, *faults),

@@ -63,40 +63,40 @@ class ResultCache:
         if body is not None:
             self.known = json.loads(bytes(body))
 
-    def fact(self, mark: str, make: Callable[[], Any]) -> Any:
+    def fact(self, key: str, make: Callable[[], Any]) -> Any:
         """A plain JSON value, from before or made now."""
-        if mark not in self.asked:
-            self.asked[mark] = self.known[mark] if mark in self.known else make()
-        return self.asked[mark]
+        if key not in self.asked:
+            self.asked[key] = self.known[key] if key in self.known else make()
+        return self.asked[key]
 
-    def knows(self, mark: str) -> bool:
+    def knows(self, key: str) -> bool:
         """Whether a fact is known already."""
-        return mark in self.known or mark in self.asked
+        return key in self.known or key in self.asked
 
-    def packed(self, mark: str, make: Callable[[], Packed]) -> Packed:
+    def packed(self, key: str, make: Callable[[], Packed]) -> Packed:
         """A value with arrays, from before or made now."""
-        found = self.find(mark)
+        found = self.find(key)
         if found is None:
             found = make()
-            self.keep(mark, found)
+            self.keep(key, found)
         return found
 
-    def find(self, mark: str) -> Packed | None:
+    def find(self, key: str) -> Packed | None:
         """A value with arrays from before; None where there is none that is whole."""
         if self.root is None or self.fault:
             return None
-        found = read_packed(self.root, mark)
+        found = read_packed(self.root, key)
         if found is not None:
-            self.used.add(mark)
+            self.used.add(key)
         return found
 
-    def keep(self, mark: str, value: Packed) -> None:
+    def keep(self, key: str, value: Packed) -> None:
         """Remember a value. A disk that takes no more only ends the remembering: `fault` says so."""
         if self.root is None or self.fault:
             return
         try:
-            CheckedFiles(self.root).write(mark, _parts(value))
-            self.used.add(mark)
+            CheckedFiles(self.root).write(key, _parts(value))
+            self.used.add(key)
         except OSError as fault:
             self._give_up(fault)
 
@@ -130,9 +130,9 @@ class ResultCache:
                     path.unlink()
 
 
-def read_packed(root: Path, mark: str) -> Packed | None:
+def read_packed(root: Path, key: str) -> Packed | None:
     """A value with arrays out of a site's folder; None where there is none that is whole."""
-    body = CheckedFiles(root).read(mark)
+    body = CheckedFiles(root).read(key)
     return None if body is None else _unpacked(body)
 
 

@@ -82,16 +82,16 @@ def read_ground(source: Path) -> Ground:
 
 def catalogue_scenes(source: Path) -> tuple[Site, tuple[Scene, ...]]:
     """All acquisitions of a static catalogue over the ground that its items share."""
-    walk = read_static(str(source), ())
-    if not walk.products:
+    result = read_static(str(source), ())
+    if not result.products:
         raise UsageError("no items in it", f"--ground {source}", "name a static STAC catalogue or a folder of bands")
-    shared = walk.products[0].granule.footprint
-    for product in walk.products[1:]:
+    shared = result.products[0].granule.footprint
+    for product in result.products[1:]:
         shared = shared.intersection(product.granule.footprint)
     if shared.is_empty:
-        shared = unary_union([walk.products[0].granule.footprint])
+        shared = unary_union([result.products[0].granule.footprint])
     site = Site(id="ground", name="ground", aoi=shared, grid=even(site_grid(shared, 0)), catalog=str(source))
-    return site, merge_duplicates(site, walk.products).scenes
+    return site, merge_duplicates(site, result.products).scenes
 
 
 def made_of(base: Mapping[Band, NDArray[np.float32]], grid: GeoBox, source: str) -> Ground:
