@@ -12,7 +12,8 @@ from pipeline.correct.look import make_draft, make_look, warped_anew
 from pipeline.correct.offset import Claimed, Levels, levels, settle_claims, with_claims
 from pipeline.correct.reference import Draft, Reference, found, founders
 from pipeline.correct.release import REACH, release
-from pipeline.model.bands import ANALYSIS, Band
+from pipeline.correct.site_looks import bands_of, make_looks
+from pipeline.model.bands import Band
 from pipeline.model.errors import PixelError
 from pipeline.model.grid import aoi_mask
 from pipeline.model.imagery import Chip, DeclaredOffset, Look, Rejection, Scene
@@ -149,14 +150,11 @@ def correct_chips(
     site: Site, read: Sequence[tuple[Chip, ...]], settings: Settings, step: Progress
 ) -> tuple[tuple[Look, ...], tuple[Rejection, ...]]:
     """Looks of all chips that can be trusted, and the refusals of the others. read: the chips of each scene."""
-    readings = [Reading(chips[0].scene, str(number), lambda chips=chips: chips) for number, chips in enumerate(read)]  # type: ignore[misc]
-    corrected = correct_readings(site, readings, settings, step, ResultCache(None))
-    return corrected.looks, corrected.refused
 
+    def on_look(done: int, total: int) -> None:
+        step(site.id, done, total, "looks corrected")
 
-def bands_of(chips: Sequence[Chip]) -> tuple[Band, ...]:
-    """The bands of a scene's chips, in the order of the analysis."""
-    return tuple(band for band in ANALYSIS if all(band in chip.dn for chip in chips))
+    return make_looks(read, site.grid, aoi_mask(site), settings, on_look)
 
 
 def levels_key(reading: Reading) -> str:
