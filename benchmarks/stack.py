@@ -20,11 +20,11 @@ from pipeline.catalogue.sites import read_sites
 from pipeline.correct.alignment import Options, estimate
 from pipeline.correct.look import make_draft
 from pipeline.correct.reference import Draft, align, build
+from pipeline.correct.site_looks import bands_of
 from pipeline.model.bands import ALIGNMENT
 from pipeline.model.imagery import Chip
 from pipeline.model.progress import no_progress
 from pipeline.model.settings import Settings
-from pipeline.run.looks import bands_of
 from pipeline.run.process_site import SiteJob, find_scenes, read_all, with_scenes
 
 ROOT = Path(__file__).resolve().parents[1]
