@@ -61,19 +61,6 @@ def _land() -> tuple[BaseGeometry, ...]:
     return tuple(shapely.make_valid(polygon) for polygon in polygons)
 
 
-@cache
-def _borders() -> tuple[BaseGeometry, ...]:
-    return tuple(LineString(_points(line)) for line in _world()["borders"])
-
-
-@cache
-def _countries() -> dict[str, tuple[BaseGeometry, ...]]:
-    return {
-        str(name): tuple(shapely.make_valid(Polygon(_points(ring))) for ring in rings)
-        for name, rings in _world()["countries"].items()
-    }
-
-
 def locate(lon: float, lat: float) -> Locator:
     """The map around a point."""
     lat = max(-MAX_LATITUDE, min(MAX_LATITUDE, lat))
@@ -89,29 +76,24 @@ def locate(lon: float, lat: float) -> Locator:
 
     def drawn(shapes: Sequence[BaseGeometry]) -> list[BaseGeometry]:
         found = []
-        west, south, east, north = frame.bounds
-        bounds = shapely.bounds(shapes)
         # the map may reach over the 180th meridian
         for turn in (-360.0, 0.0, 360.0):
-            reaches = (bounds[:, 0] + turn <= east) & (bounds[:, 2] + turn >= west)
-            reaches &= (bounds[:, 1] <= north) & (bounds[:, 3] >= south)
             moved = [
-                shapely.transform(shapes[index], lambda points, turn=turn: points + np.array((turn, 0.0)))
-                for index in np.flatnonzero(reaches).tolist()
+                shapely.transform(shape, lambda points, turn=turn: points + np.array((turn, 0.0))) for shape in shapes
             ]
             cut = shapely.clip_by_rect(moved, *frame.bounds) if moved else []
             found += [shapely.transform(shape, placed) for shape in cut if not shape.is_empty]
         return found
 
     names = []
-    for name, shapes in _countries().items():
-        for shape in drawn(shapes):
+    for name, rings in _world()["countries"].items():
+        for shape in drawn([shapely.make_valid(Polygon(_points(ring))) for ring in rings]):
             if shape.area >= MIN_LABEL_SHARE * WIDE_DEG * HIGH_DEG:
                 at = shape.representative_point()
                 reach = LETTER_DEG * len(name) / 2
                 if reach < at.x < WIDE_DEG - reach:
-                    names.append((round(at.x, 2), round(at.y, 2), name))
-    borders = drawn(_borders())
+                    names.append((round(at.x, 2), round(at.y, 2), str(name)))
+    borders = drawn([LineString(_points(line)) for line in _world()["borders"]])
     return Locator(
         size=(WIDE_DEG, HIGH_DEG), land=svg_path(drawn(_land())), borders=svg_path(borders),
         site=(WIDE_DEG / 2, HIGH_DEG / 2), names=tuple(names),
