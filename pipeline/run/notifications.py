@@ -42,7 +42,7 @@ def notify(
 ) -> Notified:  # fmt: skip
     """Send the pending notifications of these sites, then write the feed. Errors do not fail a night: see `faults`.
 
-    aloud: False writes the feed alone, as for a replay, which is no news to anybody. failures: a line for each site
+    send: False writes the feed alone, as for a replay, which is not news. failures: a line for each site
     that failed tonight; they accompany a message and are no reason for one.
     """
     alerts, faults = Counter[str](), list[GroundbreakError]()
