@@ -19,7 +19,7 @@ from pipeline.model.alert import Kind, State
 from pipeline.model.bands import Band
 from pipeline.model.imagery import Look
 
-LIMIT, SCALE, USUAL_RATE = 1.8, 0.33, 3.0
+LIMIT, SCALE, USUAL_RATE = 1.9, 0.33, 3.0
 """Score that confirms at the usual rate of false alarms, and the change in score by which false alarms become fewer by
 a factor e: the tail of false scores on semi-real series with farming of two cities (docs/decisions/0097)."""
 LIMITS = (1.4, 4.0)
@@ -121,7 +121,9 @@ def detections(
     if (like_soil and not (known and made.score >= FIELD_SCORE * limit)) or (was is now and not known):
         confirmed = _outlasting(looks, episode, confirmed)
     refuted = like_soil or (days < YEAR_DAYS and field) or (made.score < STAYS_CONFIRMED * limit and not woods)
-    if (episode.ended and refuted) or (now is State.VEGETATED and not known):
+    became = next((each.state for each in phases if each.first >= episode.first), was)
+    season = State.VEGETATED in (became, now) and not known and made.score < FIELD_SCORE * limit
+    if (episode.ended and refuted) or season:
         # natural episodes revert and construction seldom does; what greens in the first year of a series is a season
         confirmed = -1
     one = Detection(

@@ -36,7 +36,8 @@ FOOTPRINT_PX, LEAST_VARIANCE = 6.0, 1e-6
 """Pixels whose noise is one draw after averaging, and the least variance of a mean in one look, reflectance squared."""
 ADJACENT_PX, ADJACENT_SHARE = 2, 0.5
 """Width of the adjacency margin of an object in sigmas of a scale (point spread), and the largest share of another
-object that may lie inside it. With more, that object is an artefact of its neighbour."""
+object that may lie inside it. With more, that object is an artefact of its neighbour. Objects touch if one reaches into
+the margin of the other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -131,9 +132,9 @@ def _merged(
 ) -> tuple[StepObject, ...]:
     """Objects that touch and may have begun on one day are one: a site has more than one surface.
 
-    The largest gives series and dates. margins: what is only reported as a part of another.
+    The surest gives series and dates. margins: what is only reported as a part of another.
     """
-    left = sorted([*found, *margins], key=lambda each: -int(each.where.sum()))
+    left = sorted([*found, *margins], key=lambda each: -each.score)
     alone, out = {id(each) for each in found}, list[StepObject]()
     while left:
         one = left.pop(0)
@@ -150,15 +151,15 @@ def _merged(
 
 
 def _same_change(one: StepObject, other: StepObject, shape: tuple[int, ...]) -> bool:
-    """True where the brackets of two objects overlap, both last or both ended, and their pixels touch."""
+    """True where the brackets of two objects overlap, both last or both ended, and no gap between them is resolved."""
     a, b = one.episode, other.episode
     if a.ended != b.ended or a.before >= b.first or b.before >= a.first:
         return False
-    near = widened(one.window, 1, shape)
+    near = widened(one.window, ADJACENT_PX, shape)
     if any(x.start >= y.stop or y.start >= x.stop for x, y in zip(near, other.window, strict=True)):
         return False
     both = _around_both(near, other.window)
-    touching = ndimage.binary_dilation(placed(one.where, one.window, both), EIGHT)
+    touching = ndimage.binary_dilation(placed(one.where, one.window, both), EIGHT, ADJACENT_PX)
     return bool((touching & placed(other.where, other.window, both)).any())
 
 

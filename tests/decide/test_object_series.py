@@ -71,6 +71,27 @@ def test_ground_that_was_bare_before_is_less_new_when_bare() -> None:
     assert other < 0.6 * novel
 
 
+@pytest.mark.parametrize(("before", "factor"), [(20, 1.0), (40, 3.0), (70, 5.0)], ids=["no year", "one", "two"])
+def test_ground_that_was_steady_for_years_is_judged_by_its_own_past(before: int, factor: float) -> None:
+    """Farmed ground around it steps by the size of this step: the object's own years say that it does not."""
+    farmed = np.stack([STEP @ STEP * np.eye(BANDS)] * 4)
+    values = with_step(before, looks=before + 20)
+    found = candidates(values, times(len(values)), farmed, NOISE**2 * np.eye(BANDS))
+    assert found is not None
+    one_step = 1 / np.sqrt(BANDS)
+    assert found.score[found.start == before].max() == pytest.approx(one_step * np.sqrt(factor), rel=0.15)
+
+
+def test_ground_that_steps_every_season_is_judged_by_ground_like_it() -> None:
+    season = np.sign(np.sin(2 * np.pi * 12 * np.arange(120) / 182.6))[:, None] * STEP
+    farmed = np.stack([STEP @ STEP * np.eye(BANDS)] * 4)
+    values = np.where(np.arange(120)[:, None] < 100, season, 2 * STEP) + series(looks=120)
+    steady = np.where(np.arange(120)[:, None] < 100, 0, 2 * STEP) + series(looks=120)
+    swinging, still = (candidates(each, times(120), farmed, NOISE**2 * np.eye(BANDS)) for each in (values, steady))
+    assert swinging is not None and still is not None
+    assert swinging.score.max() < 0.5 * still.score.max()
+
+
 def test_too_few_clear_looks_make_no_window() -> None:
     values = with_step(30)
     values[:58] = np.nan
