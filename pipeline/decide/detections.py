@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from pipeline.decide.ground import built_odds, is_canopy, learned
 from pipeline.decide.kinds import kind
-from pipeline.decide.object_series import Episode, candidates, confirmed_at, episode_of
+from pipeline.decide.object_series import Episode, candidates, confirmed_at, episode_of, window_of
 from pipeline.decide.objects import Stack, StepObject, placed, widened
 from pipeline.decide.phases import Phase, phases_of
 from pipeline.decide.series import spectra_of, typical_spectrum
@@ -216,9 +216,11 @@ def _second_step(stack: Stack, made: Detection, part: slice, limit: float) -> De
     found = candidates(series, stack.times, *stack.ground_of(made.shape.core, made.shape.window))
     if found is None:
         return None
-    index = found.best
-    episode = episode_of(found, index) if found.score[index] >= limit else None
+    episode = episode_of(found, found.best)
     if episode is None or episode.ended:
+        return None
+    index = window_of(found, episode)
+    if found.score[index] < limit:
         return None
     return Detection(
         shape=made.shape, episode=episode, confirmed=confirmed_at(found, episode, limit),

@@ -220,13 +220,23 @@ def _as_before(
     return bool(np.linalg.norm(now - was) < SEEN[1] * np.linalg.norm(state - was))
 
 
+def window_of(found: Candidates, episode: Episode) -> int:
+    """Index of the window with the highest score of those that begin in the bracket of an episode, else of all.
+
+    A window that begins earlier counts looks without the object as time for which it lasted.
+    """
+    own = _in_bracket(found, episode)
+    return int(np.argmax(np.where(own, found.score, -1))) if own.any() else found.best
+
+
+def _in_bracket(found: Candidates, episode: Episode) -> NDArray[np.bool_]:
+    """(window,) True = it begins after the last clear look before the object, and not after its onset."""
+    return np.asarray((found.start > episode.before) & (found.start <= max(episode.onset, episode.before + 1)))
+
+
 def confirmed_at(found: Candidates, episode: Episode, limit: float) -> int:
     """The first look at which a window of the episode had reached a score, -1 = none."""
-    own = (
-        (found.start > episode.before)
-        & (found.start <= max(episode.onset, episode.before + 1))
-        & (found.score >= limit)
-    )
+    own = _in_bracket(found, episode) & (found.score >= limit)
     if not own.any():
         return -1
     detections = np.flatnonzero(episode.seen & (np.arange(episode.seen.size) >= episode.first))

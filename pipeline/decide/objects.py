@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from pipeline.correct.smoothing import gaussian
-from pipeline.decide.object_series import Candidates, Episode, candidates, episode_of
+from pipeline.decide.object_series import Candidates, Episode, candidates, episode_of, window_of
 from pipeline.decide.residuals import SCALES, Baseline, Residual, reflectance_of
 from pipeline.decide.screening import Natural, Screening
 from pipeline.decide.steps import Times, step_of
@@ -45,8 +45,8 @@ class StepObject:
     """Pixels that stepped together. window: rows and columns of the site's grid. where, core: (row, col) of the window.
 
     share: (row, col) of the window, how far each pixel went along the object's step, 1 = all of it, 0 away from it.
-    found: all windows of its mean series, `index` the best of them. episode: which looks saw it. peak: score of its
-    seed pixel.
+    found: all windows of its mean series, `index` the best that begins in its bracket. episode: which looks saw it.
+    peak: score of its seed pixel.
     """
 
     window: tuple[slice, slice]
@@ -229,7 +229,7 @@ def _grown(stack: Stack, seed: tuple[int, int], scale: int, taken: NDArray[np.bo
     near = ndimage.binary_dilation(moved[part], structure=EIGHT, iterations=ADJACENT_PX) & ~taken[own]
     return StepObject(
         window=own, where=moved[part], core=patch.core(moved)[part], share=np.where(near, patch.progress[part], 0),
-        found=again, index=again.best, episode=episode, peak=peak,
+        found=again, index=window_of(again, episode), episode=episode, peak=peak,
     )  # fmt: skip
 
 

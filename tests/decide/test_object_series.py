@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.decide.object_series import Candidates, candidates, confirmed_at, episode_of
+from pipeline.decide.object_series import Candidates, candidates, confirmed_at, episode_of, window_of
 from pipeline.decide.steps import LEAST_LOOKS, Times
 
 BANDS, LOOKS, NOISE = 3, 60, 0.004
@@ -216,3 +216,16 @@ def test_the_looks_of_an_episode_agree_with_each_other(
     assert confirmed[: len(reached)] == reached, "a stricter limit confirms no more"
     sights = np.flatnonzero(episode.seen & (np.arange(LOOKS) >= episode.first))
     assert all(each >= sights[LEAST_LOOKS - 1] for each in reached)
+
+
+def test_the_score_of_an_object_is_that_of_windows_that_begin_in_its_bracket() -> None:
+    """A gap before the object would count as time for which it lasted: then it is compared with quieter ground."""
+    values = with_step(40, hidden=tuple(range(36, 40)), looks=58)
+    quiet = np.stack([NATURAL[0] * 9] * 3 + [NATURAL[0]])
+    found = candidates(values, times(58), quiet, NOISE**2 * np.eye(BANDS))
+    assert found is not None
+    episode = episode_of(found, found.best)
+    assert episode is not None and (episode.before, episode.first) == (35, 40)
+    assert found.start[found.best] == 35
+    assert found.start[window_of(found, episode)] in range(36, 41)
+    assert found.score[window_of(found, episode)] < found.score.max()
