@@ -120,7 +120,8 @@ def detections(
     known = (looks[episode.first].time - looks[0].time).days >= YEAR_DAYS
     if (like_soil and not (known and made.score >= FIELD_SCORE * limit)) or (was is now and not known):
         confirmed = _outlasting(looks, episode, confirmed)
-    refuted = like_soil or (days < YEAR_DAYS and field) or (made.score < STAYS_CONFIRMED * limit and not woods)
+    stood = now is State.BUILT and made.score >= STAYS_CONFIRMED * limit
+    refuted = like_soil or (days < YEAR_DAYS and field) or not (stood or woods)
     became = next((each.state for each in phases if each.first >= episode.first), was)
     season = State.VEGETATED in (became, now) and not known and made.score < FIELD_SCORE * limit
     if (episode.ended and refuted) or season:
