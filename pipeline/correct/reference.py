@@ -190,8 +190,8 @@ def _is_certain(alignment: Alignment) -> bool:
 def align(reference: NDArray[Any], draft: Draft, settings: Settings, prior_px: float | None = PRIOR_PX) -> Alignment:
     """Shift of a draft against a reference image, from up to four bands that vote by their certainty.
 
-    On a chip of 200 px or more each band reads a strip of its own first; where they do not agree, each reads the whole. On a small
-    chip all bands share one fit, with the 1-sigma `prior_px` of the stack's shifts, see `joint_alignment`.
+    On a chip of 200 px or more each band reads a strip of its own first; where they do not agree, each reads the whole.
+    On a small chip all bands share one fit, with the 1-sigma `prior_px` of the stack's shifts, see `joint_alignment`.
     """
     indices = [draft.bands.index(each) for each in ALIGNMENT if each in draft.bands][:4]
     if is_small(reference, draft.measured):
