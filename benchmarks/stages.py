@@ -172,6 +172,7 @@ def section(first: Run, night: Run) -> str:
         f"`benchmarks/stages.py`: CPU of one core, a site of {(SIDE / 100) ** 2:.0f} km² and its margin, six bands.",
         "Bounds: the pixels of a stage read and written once at the speed at which memory is copied; for reading, the",
         "files of its scenes decoded once; for publishing, the pixels of its three rasters deflated once.",
+        "The site ends where its files end, so its looks are warped by GDAL and not by a few taps (decision 0082).",
         "",
         *_table(f"A first run of {HISTORY} looks, remembered and published", first),
         "",
