@@ -12,6 +12,7 @@ from pystac_client.stac_api_io import StacApiIO
 from pipeline.catalogue.hrefs import redact
 from pipeline.catalogue.transport import (
     DeadlineError,
+    InsideError,
     RedirectError,
     new_session,
     read_at_most,
@@ -36,7 +37,7 @@ MAX_BYTES = 128_000_000
 AGAIN = frozenset({403, 408, 425, 429, 500, 502, 503, 504})
 """Answers worth another try; 403 is how one provider throttles."""
 NOT_FOLLOWED, TOO_SLOW = 310, 598
-"""Status of what no server says: a redirect that leads away, and an answer that does not end."""
+"""Status of what no server says: a redirect or a name that leads away, and an answer that does not end."""
 MEND = "try again later; `groundbreak doctor` shows which providers answer"
 
 
@@ -105,6 +106,8 @@ class PatientIO(StacApiIO):
             return within(DEADLINE_S, work)
         except RedirectError as fault:
             raise RefusedError(str(fault), where, "name that address, if you trust it", NOT_FOLLOWED) from fault
+        except InsideError as fault:
+            raise RefusedError(str(fault), where, "name a catalogue of a public host", NOT_FOLLOWED) from fault
         except DeadlineError as fault:
             raise RefusedError(str(fault), where, MEND, TOO_SLOW) from fault
         except (requests.RequestException, OSError) as fault:

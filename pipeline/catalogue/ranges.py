@@ -12,7 +12,15 @@ from datetime import UTC, datetime
 import requests
 from rasterio.abc import MultiByteRangeResourceContainer
 
-from pipeline.catalogue.transport import RedirectError, new_session, read_at_most, send, wanted_pause, within
+from pipeline.catalogue.transport import (
+    InsideError,
+    RedirectError,
+    new_session,
+    read_at_most,
+    send,
+    wanted_pause,
+    within,
+)
 
 TIMEOUT_S = (10.0, 15.0)
 """Seconds to connect, and between two pieces of an answer."""
@@ -113,7 +121,7 @@ class RemoteFile(MultiByteRangeResourceContainer):  # type: ignore[misc]
     def _ask(self, start: int, count: int) -> bytes:
         try:
             return within(DEADLINE_S, lambda: self._answer(start, count))
-        except RedirectError as fault:
+        except (RedirectError, InsideError) as fault:
             raise RangeError(str(fault)) from fault
         except requests.Timeout as fault:
             raise RangeError("no answer in time") from fault

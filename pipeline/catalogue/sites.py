@@ -19,6 +19,7 @@ from pipeline.catalogue.aoi_files import READABLE, read_features
 from pipeline.catalogue.features import Feature
 from pipeline.catalogue.hrefs import host_of, is_local, leads_inside, local_or_remote, redact
 from pipeline.catalogue.listing import files_of
+from pipeline.catalogue.transport import require_public
 from pipeline.model.errors import CatalogueError, SettingsError, SiteError
 from pipeline.model.settings import OWNER_ONLY, Settings, override
 from pipeline.model.site import MIN_SIDE_PX, PIXEL_M, Site, site_grid, slug, utm_epsg
@@ -127,11 +128,17 @@ def _catalog(text: str | None, path: Path, where: str, settings: Settings) -> st
     return text
 
 
-def check_reach(site: Site, settings: Settings) -> None:
-    """Raise SiteError where the name of a site's own catalogue leads to this machine or its network."""
-    host = host_of(site.catalog or "")
-    if site.catalog and "://" in site.catalog and host not in trusted_hosts(settings) and leads_inside(host):
-        raise _inside(site.catalog, site.id)
+def check_reach(site: Site, source: str, settings: Settings) -> None:
+    """Let no connection of this process into this network for the name of a site's own catalogue.
+
+    source: where the site is searched. Raises SiteError where the name already leads there.
+    """
+    host = host_of(source)
+    if source != site.catalog or "://" not in source or host in trusted_hosts(settings):
+        return
+    require_public(source)
+    if leads_inside(host):
+        raise _inside(source, site.id)
 
 
 def trusted_hosts(settings: Settings) -> frozenset[str]:

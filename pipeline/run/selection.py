@@ -108,8 +108,7 @@ def question(
             f"the period ends ({until:%Y-%m-%d}) before it begins ({begin:%Y-%m-%d})", site.id, "swap --start and --end"
         )
     source = local_or_remote(catalog or site.catalog or own.search.catalog)
-    if source == site.catalog:
-        check_reach(site, settings)
+    check_reach(site, source, settings)
     if "://" not in source:
         _check_exists(source)
     return Question(

@@ -14,7 +14,6 @@ import pytest
 import shapely
 from shapely.geometry import MultiPolygon, box, mapping
 
-from pipeline.catalogue import hrefs
 from pipeline.catalogue.sites import SitesRead, read_sites
 from pipeline.cli.asking import question
 from pipeline.model.errors import SiteError
@@ -249,17 +248,13 @@ def test_a_catalogue_inside_the_network_is_not_asked_on_the_word_of_an_aoi_file(
 def test_a_name_that_leads_inside_the_network_is_not_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 0))]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
-    hrefs.leads_inside.cache_clear()
-    try:
-        (site,) = read(tmp_path, world.feature("https://inside.example.org/")).sites
-        with pytest.raises(SiteError, match="on this machine or its network"):
-            question(site, Settings(), catalog=None, start=None, end=None)
-        with pytest.raises(SiteError):
-            question(site, Settings(), catalog=site.catalog, start=None, end=None)
-        trusting = override(Settings(), {"search.catalog": "https://inside.example.org/v1"}, "test")
-        assert question(site, trusting, catalog=None, start=None, end=None).source == site.catalog
-    finally:
-        hrefs.leads_inside.cache_clear()
+    (site,) = read(tmp_path, world.feature("https://inside.example.org/")).sites
+    with pytest.raises(SiteError, match="on this machine or its network"):
+        question(site, Settings(), catalog=None, start=None, end=None)
+    with pytest.raises(SiteError):
+        question(site, Settings(), catalog=site.catalog, start=None, end=None)
+    trusting = override(Settings(), {"search.catalog": "https://inside.example.org/v1"}, "test")
+    assert question(site, trusting, catalog=None, start=None, end=None).source == site.catalog
 
 
 @pytest.mark.parametrize("catalog", ["s3://bucket/x", "ftp://example.org/x", "file://server/x"])
