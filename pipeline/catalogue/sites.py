@@ -15,7 +15,7 @@ from odc.geo.geom import Geometry
 from shapely.geometry import MultiPolygon, Polygon
 from shapely.geometry.base import BaseGeometry
 
-from pipeline.catalogue.aoi_files import READABLE, read_features
+from pipeline.catalogue.aoi_files import CONVERT, READABLE, UNREADABLE, read_features
 from pipeline.catalogue.features import Feature
 from pipeline.catalogue.hrefs import host_of, is_local, leads_inside, local_or_remote, redact
 from pipeline.catalogue.listing import files_of
@@ -48,8 +48,8 @@ def read_sites(paths: Sequence[Path], settings: Settings | None = None) -> Sites
     limits = settings or Settings()
     sites: dict[str, Site] = {}
     faults: list[SiteError] = []
-    notes: list[str] = []
-    for path in _files(paths):
+    files, notes = _files(paths)
+    for path in files:
         try:
             features, remarks = read_features(path)
         except SiteError as fault:
@@ -69,14 +69,18 @@ def read_sites(paths: Sequence[Path], settings: Settings | None = None) -> Sites
     return SitesRead(sites=tuple(sites.values()), faults=tuple(faults), notes=tuple(notes))
 
 
-def _files(paths: Sequence[Path]) -> list[Path]:
-    found: list[Path] = []
+def _files(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
+    """The AOI files of folders and those named one by one, and a note on each file of places that is not read."""
+    found, notes = list[Path](), list[str]()
     for path in paths:
         try:
-            found += [file for file in files_of(path) if file.suffix.lower() in READABLE]
+            inside = files_of(path)
         except OSError:  # not a readable folder: reading it as a file reports the error
             found.append(path)
-    return list(dict.fromkeys(found))
+            continue
+        found += [file for file in inside if file.suffix.lower() in READABLE]
+        notes += [f"{file}: not read; {CONVERT}" for file in inside if file.suffix.lower() in UNREADABLE]
+    return list(dict.fromkeys(found)), notes
 
 
 def _site(feature: Feature, path: Path, settings: Settings) -> tuple[Site, list[str]]:
@@ -256,6 +260,9 @@ def _check_lonlat(plane: BaseGeometry, where: str) -> None:
         return
     if np.abs(lon).max() <= 90 and np.abs(lat).max() <= 180:
         raise SiteError(f"latitude {lat[np.argmax(np.abs(lat))]:.4f}", where, "swap latitude and longitude")
+    if np.abs(lon).max() <= 360 and np.abs(lat).max() <= 90:
+        mend = "write 190 as -170, and split what crosses 180 degrees into two sites"
+        raise SiteError(f"longitude {lon[np.argmax(np.abs(lon))]:.4f} is beyond 180 degrees", where, mend)
     mend = "convert it to WGS 84 lon/lat, or name its coordinate system in the file"
     raise SiteError(f"coordinate {lon[0]:.1f}, {lat[0]:.1f} is no lon/lat", where, mend)
 

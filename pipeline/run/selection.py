@@ -59,6 +59,8 @@ def select_sites(ids: Sequence[str], files: Sequence[Path], read: SitesRead) -> 
     sites = tuple(known[wanted] for wanted in dict.fromkeys(ids)) if ids else read.sites
     if not sites and read.faults:
         raise read.faults[-1]
+    if not sites:
+        raise UsageError("no site", ", ".join(map(str, files)) or f"{AOIS}/", "`groundbreak sites add` makes one")
     return sites
 
 
