@@ -79,14 +79,14 @@ def _target(base: str, text: str) -> Path:
     named = Path(base).parent / text
     target = _real(str(named.parent)) / named.name
     if named.name == ".." or os.path.islink(target):  # noqa: PTH114  (is_symlink raises where a name is too long)
-        return target.resolve()
+        return _real(str(target))
     return target
 
 
 @lru_cache
-def _real(folder: str) -> Path:
-    """The same for all assets of an item, and the folder for all of a catalogue."""
-    return Path(folder).resolve()
+def _real(path: str) -> Path:
+    """The same for all assets of an item, and the folder for all of a catalogue; a circle of links stays as it is."""
+    return Path(os.path.realpath(path))  # Path.resolve raises RuntimeError for a circle
 
 
 def within(target: str, folder: Path | str) -> bool:

@@ -1,6 +1,7 @@
 """AOI files to sites. A bad feature does not affect the others; every error names file, feature and fix."""
 
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -126,7 +127,7 @@ def _catalog(text: str | None, path: Path, where: str, settings: Settings) -> st
     except CatalogueError as fault:
         raise SiteError(f"catalog {text[:60]!r}: {fault.what}", where, fault.mend) from fault
     if "://" not in text:
-        return text if Path(text).is_absolute() else str((path.parent / text).resolve())
+        return text if Path(text).is_absolute() else os.path.realpath(path.parent / text)
     if is_local(host_of(text)) and host_of(text) not in trusted_hosts(settings):
         raise _inside(text, where)
     return text

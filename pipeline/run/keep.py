@@ -64,7 +64,9 @@ def back_up(path: Path, folder: Path, count: int, now: datetime) -> None:
         for copy in copies(folder)[count:]:
             copy.unlink()
     except (OSError, sqlite3.Error) as fault:
-        raise ReviewError(f"no copy could be made: {fault}", str(path), _MEND) from fault
+        is_damaged = type(fault) is sqlite3.DatabaseError
+        fix = "the copies made before stay as they are" if is_damaged else _MEND
+        raise ReviewError(f"no copy could be made: {fault}", str(path), fix) from fault
 
 
 def copies(folder: Path) -> list[Path]:
