@@ -64,4 +64,4 @@ def _stated(bands: Mapping[Band, Asset], baseline: str | None) -> OffsetClaim:
 
 def _offsets(bands: Mapping[Band, Asset]) -> set[float | None]:
     """The offsets of reflectance that assets state, None for one that states none; scales were checked before."""
-    return {offset for asset in bands.values() for offset in stated_numbers(asset.raw, "offset") or [None]}
+    return {offset for asset in bands.values() for offset in (*stated_numbers(asset.raw, "offset"),) or (None,)}

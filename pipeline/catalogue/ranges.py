@@ -18,6 +18,7 @@ from pipeline.catalogue.transport import (
     new_session,
     read_at_most,
     send,
+    stated_count,
     wanted_pause,
     within,
 )
@@ -36,6 +37,8 @@ CHUNK = 16384
 """Bytes read at once where GDAL asks for a few: all headers of a Sentinel-2 COG lie in the first 16 KiB."""
 MAX_RANGE = 256_000_000
 """Largest range read, bytes, and largest file of a server that knows no ranges."""
+MAX_TOTAL = 10_000_000_000
+"""Largest file, bytes: more than the largest raster that is read has without compression."""
 _BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
@@ -152,13 +155,13 @@ class RemoteFile(MultiByteRangeResourceContainer):  # type: ignore[misc]
 
     def _take_whole(self, answer: requests.Response) -> bytes:
         """The file of a server that knows no ranges."""
-        stated = answer.headers.get("Content-Length", "")
-        if stated.isdigit() and int(stated) > MAX_RANGE:
+        stated = stated_count(answer.headers.get("Content-Length", ""))
+        if stated is not None and stated > MAX_RANGE:
             raise RangeError("the server gives no ranges of a large file")
         data = read_at_most(answer, MAX_RANGE)
         if len(data) > MAX_RANGE:
             raise RangeError("the server gives no ranges of a large file")
-        if stated.isdigit() and len(data) != int(stated):
+        if stated is not None and "Content-Encoding" not in answer.headers and len(data) != stated:
             raise RangeError(f"the answer broke off after {len(data)} of {stated} bytes", is_busy=True)
         self._whole, self._facts = data, (len(data), "")
         return data
@@ -261,7 +264,8 @@ def _runs(offsets: Sequence[int], sizes: Sequence[int]) -> list[tuple[int, list[
 
 def _total(answer: requests.Response, start: int) -> int:
     """Size of the whole file, by an answer that must begin where it was asked to."""
-    place, _, total = answer.headers.get("Content-Range", "").removeprefix("bytes ").partition("/")
-    if not total.isdigit() or place.partition("-")[0] != str(start):
+    place, _, size = answer.headers.get("Content-Range", "").removeprefix("bytes ").partition("/")
+    total = stated_count(size)
+    if total is None or not start < total <= MAX_TOTAL or place.partition("-")[0] != str(start):
         raise RangeError("the server gives another range than was asked for")
-    return int(total)
+    return total

@@ -7,7 +7,7 @@ A resolver may give another address each time (DNS rebinding), so a connection i
 
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -110,9 +110,16 @@ class _CheckedAdapter(HTTPAdapter):
         self.poolmanager.pool_classes_by_scheme = {"http": _CheckedPool, "https": _CheckedTlsPool}
 
 
+class _Session(requests.Session):
+    """One that does not look at redirects: requests parses them even where it follows none, and fails on odd ones."""
+
+    def resolve_redirects(self, *_: Any, **__: Any) -> Iterator[Any]:  # type: ignore[override]
+        return iter(())
+
+
 def new_session() -> requests.Session:
     """A session that neither retries nor redirects by itself, and connects to addresses that were checked."""
-    made = requests.Session()
+    made = _Session()
     for scheme in ("https://", "http://"):
         made.mount(scheme, _CheckedAdapter(max_retries=Retry(total=0, redirect=0)))
     return made
@@ -144,15 +151,21 @@ def _onward(url: str, target: str) -> str:
     except ValueError as fault:
         raise RedirectError("an invalid address") from fault
     if not same:
-        raise RedirectError(str(after.hostname) if after.hostname != before.hostname else f"{after.scheme}:")
+        raise RedirectError(after.hostname if after.hostname not in (None, before.hostname) else f"{after.scheme}:")
     return onward
+
+
+def stated_count(text: str) -> int | None:
+    """A whole number in a header of an answer, None for any other text; large ones are cut."""
+    return int(text[:18]) if text.isascii() and text.isdigit() else None
 
 
 def wanted_pause(answer: requests.Response, now: datetime) -> float:
     """Seconds that a server asks to be left alone, given as a number or as a date; 0 where it says neither."""
     wait = answer.headers.get("Retry-After", "")
-    if wait.isdigit():
-        return float(wait)
+    seconds = stated_count(wait)
+    if seconds is not None:
+        return float(seconds)
     try:
         moment = parsedate_to_datetime(wait)
     except ValueError:

@@ -87,8 +87,10 @@ def restore(out: Path, site: str) -> tuple[str, ...]:
     path, folder = Folder(out / site).gpkg, out / BACKUPS / site
     if os.path.lexists(path) and not _is_empty(path):
         return ()
+    damaged = list[str]()
     for copy in copies(folder):
         if _content_or_none(copy) is None:
+            damaged.append(copy.name)
             continue
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -101,7 +103,8 @@ def restore(out: Path, site: str) -> tuple[str, ...]:
                 shutil.copy(copy, beside)
         except OSError as fault:
             raise ReviewError(f"cannot be restored: {fault.strerror or fault}", str(path), _MEND) from fault
-        return (f"{site}: review.gpkg was gone; restored from {copy}, verdicts included",)
+        older = f" up to then; newer copies are damaged: {', '.join(damaged)}" if damaged else ""
+        return (f"{site}: review.gpkg was gone; restored from {copy}, verdicts included{older}",)
     return ()
 
 

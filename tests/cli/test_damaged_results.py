@@ -159,7 +159,9 @@ def test_files_of_others_among_the_copies_are_neither_restored_nor_removed(night
     (copies / "20990102T000000Z.gpkg").write_bytes(b"")
     (copies / "20990103T000000Z.gpkg").mkdir()
     REVIEW.unlink()
-    assert night().code == 0 and ids() == held
+    done = night()
+    assert done.code == 0 and ids() == held
+    assert "newer copies are damaged: 20990102T000000Z.gpkg" in done.err
     assert (copies / "zz.gpkg").exists() and (copies / "._20990101T000000Z.gpkg").exists()
 
 
