@@ -31,6 +31,8 @@ FOOTPRINT_SLACK_DEG = 0.001
 
 ROUNDING_M = 0.05
 """Footprints are rounded to 1e-7 degrees, about 1 cm: an edge on a lattice line must not gain a pixel."""
+_DEVICE = re.compile(r"con|prn|aux|nul|(com|lpt)[0-9]")
+"""Names of devices, which Windows allows for no folder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +59,8 @@ class Site:
 def slug(name: str) -> str:
     """A name as an id that is safe as a folder: lower-case ASCII letters, digits and hyphens, at most 64."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:64].strip("-")
+    made = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:64].strip("-")
+    return f"{made}-site" if _DEVICE.fullmatch(made) else made
 
 
 def utm_epsg(lon: float, lat: float) -> int:
