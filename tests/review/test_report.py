@@ -1,6 +1,7 @@
 import base64
 import json
 import re
+from datetime import date
 from html.parser import HTMLParser
 from urllib.parse import urlsplit
 
@@ -99,6 +100,22 @@ def test_the_map_bears_the_labels_of_the_cards_and_a_scale(tmp_path, monkeypatch
     assert spots == [("21.0", "1.0", "A1"), ("21.0", "9.0", "A2")] and "labels of the 2 surest" in text
     assert f'id="c-{alerts[0].id}"' in text and '<h3 id="A3"><span class="name">A3</span> New structure' in text
     assert re.search(r'<path class="bar-line" d="M38.8 58.8h20.0"/>', text) and ">200 m</text>" in text
+
+
+def test_two_changes_on_one_outline_both_have_their_label_on_the_map(tmp_path):
+    alerts = [
+        made.alert(1),
+        made.alert(2, kind=Kind.RESURFACED, last_clear_before=date(2023, 5, 20), first_seen=date(2023, 6, 4)),
+        made.alert(3, outline=made.outline(10, 14, 6, 8), confidence=0.6),
+    ]
+    put(tmp_path / "x", alerts, kinds=("new structure", "resurfaced"))
+    text = (tmp_path / "x" / "report.html").read_text(encoding="utf-8")
+    found = re.findall(r'<text x="([\d.]+)" y="([\d.]+)" dy="-.9em">(A\d)</text>', text)
+    spots = {label: (float(x), float(y)) for x, y, label in found}
+    size = float(re.search(r'class="number" font-size="([\d.]+)"', text)[1])
+    # the roof came last, so its label is A3; A2 is 4 pixels beside, further than its letters reach
+    assert spots["A1"] == (14.0, 13.0) and spots["A2"] == (18.0, 13.0)
+    assert spots["A3"][0] == 14.0 and abs(spots["A3"][1] - 13.0) > 0.9 * size
 
 
 def test_a_verdict_comes_before_the_classification_and_counts_as_built(tmp_path):
