@@ -179,7 +179,8 @@ def _half(observed: Observed) -> list[str]:
         return []
     size, share = missed[-1]
     where = "" if curve.own else " at another site"
-    return [f"{100 * share:.0f} % of buildings of {size} were found in a test{where}"]
+    found = "none" if share == 0 else f"{100 * share:.0f} %"
+    return [f"of buildings of {size} {found} {'was' if share == 0 else 'were'} found in a test{where}"]
 
 
 def unseen_words(share: float) -> str:

@@ -84,10 +84,12 @@ def test_phases_in_words_join_equal_states_and_say_doubt():
         return {"state": state, "from": day, "probability": probability}
 
     assert ground([]) == ""
-    assert ground([row("bare", "2020-01-02")]) == "bare in all looks"
+    assert ground([row("bare", "2020-01-02")]) == "bare before and after"
     rows = [row("vegetated", "2020-01-02"), row("bare", "2021-11-03", 0.6), row("built", "2022-01-04")]
     rows.append(row("built", "2022-06-04"))
     assert ground(rows) == "vegetated, probably bare from November 2021, built since January 2022"
+    rows = [row("vegetated", "2018-01-02"), row("other", "2018-05-03"), row("vegetated", "2018-07-04")]
+    assert ground(rows) == "vegetated, other ground from May 2018, vegetated again since July 2018"
 
 
 def test_the_map_bears_the_labels_of_the_cards_and_a_scale(tmp_path, monkeypatch):
@@ -202,13 +204,21 @@ def test_a_missing_picture_is_one_clear_line(folder):
 def test_an_alert_in_words_carries_both_ends_of_the_bracket(published):
     facts = rows(published)[TWO[0].id]
     bracket = (
-        "of about 4,800 m²: not there on 2023-03-06, there on 2023-03-21, persistent in later looks since 2023-04-20, "
+        "about 4,800 m²: not there on 2023-03-06, there on 2023-03-21, persistent in later looks since 2023-04-20, "
         "seen in 9 of 10 clear looks; "
     )
-    assert words(facts) == f"A1: New structure {bracket}high confidence (0.90); no verdict yet"
+    assert words(facts) == f"A1: New structure, {bracket}high confidence (0.90); no verdict yet"
     judged = {**facts, "verdict": "construction", "reviewed_at": "2026-11-30T10:00:00Z"}
     assert words(judged) == (
-        f"A1: Construction (verdict of 2026-11-30) {bracket}classified as new structure, high confidence (0.90)"
+        f"A1: Construction (verdict of 2026-11-30), {bracket}classified as new structure, high confidence (0.90)"
+    )
+
+
+def test_what_the_program_took_back_is_neither_sure_nor_open(published):
+    facts = {**rows(published)[TWO[0].id], "status": "withdrawn"}
+    assert words(facts) == (
+        "A1: New structure, about 4,800 m²: not there on 2023-03-06, there on 2023-03-21, seen in 9 of 10 clear looks, "
+        "withdrawn after later looks"
     )
 
 
