@@ -161,7 +161,7 @@ def changes(folder: Pathish) -> geopandas.GeoDataFrame:
     file = _review_file(folder)
     facts = read_provenance(file)
     frame: geopandas.GeoDataFrame = pyogrio.read_dataframe(file, layer="changes")
-    frame = frame.set_index("change_id")
+    frame = _with_text_types(frame).set_index("change_id")
     frame.attrs |= facts
     return frame
 
@@ -183,11 +183,19 @@ def phases(folder: Pathish) -> pandas.DataFrame:
     facts = read_provenance(file)
     if PHASES in pyogrio.list_layers(file)[:, 0]:
         frame = pandas.DataFrame(pyogrio.read_dataframe(file, layer=PHASES, read_geometry=False))
-        frame = frame.sort_values(["change_id", "from"], ignore_index=True)
+        frame = _with_text_types(frame).sort_values(["change_id", "from"], ignore_index=True)
     else:
         frame = pandas.DataFrame(columns=list(PHASE_COLUMNS))
     frame.attrs |= facts
     return frame
+
+
+def _with_text_types(frame: Any) -> Any:
+    """Columns of text have one type, whether or not a row has a value: tables of several sites are then put together
+    without a change of type.
+    """
+    text = pandas.Series(["text"]).dtype
+    return frame.astype({name: text for name in frame.columns if frame[name].dtype == np.object_})
 
 
 def _review_file(folder: Pathish) -> Path:
@@ -203,7 +211,7 @@ def register(
 ) -> Alignment:
     """The translation between two images of the same ground, and whether to trust it.
 
-    reference, target: (row, col), one shape, any unit; NaN = nodata.
+    reference, target: (row, col), one shape, any unit; NaN or masked = nodata.
     usable: (row, col) bool, True = both images measured the ground there; None = where both are finite.
     Returns Alignment: `shift` (row, col) in pixels such that target sampled at x + shift matches reference at x,
         `accepted`, `reliability` 0..1, `sigma_px`, and `reason` where it is not accepted.
@@ -216,16 +224,24 @@ def register(
     >>> found.accepted, [round(part, 1) for part in found.shift]
     (True, [-1.0, -2.0])
     """
-    first, second = _plane(reference), _plane(target)
+    first, second = _plane(reference, "reference"), _plane(target, "target")
     clear = np.isfinite(first) if usable is None else np.asarray(usable, bool)
     if usable is None and first.shape == second.shape:
         clear = clear & np.isfinite(second)
     return estimate(first, second, clear, options or Options())
 
 
-def _plane(values: ArrayLike) -> NDArray[Any]:
-    array = np.asarray(values)
-    return array if np.issubdtype(array.dtype, np.floating) else array.astype(np.float64)
+def _plane(values: ArrayLike, name: str) -> NDArray[Any]:
+    """A real floating-point array; what is masked is NaN."""
+    try:
+        array: Any = np.ma.asanyarray(values)
+        if np.iscomplexobj(array):
+            raise TypeError
+        if not np.issubdtype(array.dtype, np.floating):
+            array = array.astype(np.float64)
+    except (TypeError, ValueError) as fault:
+        raise UsageError("not an array of real numbers", name, "give a (row, col) array of numbers") from fault
+    return np.asarray(np.ma.filled(array, np.nan))
 
 
 def _question(

@@ -252,3 +252,29 @@ def test_not_a_time_is_no_day(sites: Path, tmp_path: Path) -> None:  # noqa: F81
     for value in (pandas.NaT, np.datetime64("NaT"), "yesterday"):
         with pytest.raises(groundbreak.GroundbreakError, match="not a date"):
             groundbreak.open_stack("place", sites=sites, out=tmp_path, end=value)
+
+
+def test_what_is_masked_is_no_ground_and_what_is_no_number_is_refused() -> None:
+    rng = np.random.default_rng(4)
+    ground = ndimage.gaussian_filter(rng.normal(size=(120, 120)), 1.2)
+    reference, target = ground[:-2, :-2].copy(), ground[1:-1, 2:].copy()
+    hidden = np.zeros(reference.shape, bool)
+    hidden[:, 20:] = True
+    as_nan = groundbreak.register(np.where(hidden, np.nan, reference), target)
+    assert groundbreak.register(np.ma.masked_array(reference, hidden), target) == as_nan
+    assert as_nan != groundbreak.register(reference, target)
+    for wrong in ("text", ground + 1j, [["a", "b"]]):
+        with pytest.raises(groundbreak.GroundbreakError, match=r"real numbers \(target\)"):
+            groundbreak.register(ground, wrong)
+
+
+def test_a_table_without_rows_has_the_types_of_one_with_rows(sites: Path, tmp_path: Path) -> None:  # noqa: F811
+    still = world.catalogue(tmp_path / "still", built_from=None)
+    world.write_sites(tmp_path / "still.geojson", [world.feature(str(still), id="still")])
+    full = groundbreak.detect("place", sites=sites, out=tmp_path / "out")
+    empty = groundbreak.detect("still", sites=tmp_path / "still.geojson", out=tmp_path / "out")
+    assert len(full) == 1 and len(empty) == 0 and empty.crs == full.crs
+    types = {name: (full[name].dtype, empty[name].dtype) for name in full if full[name].dtype != empty[name].dtype}
+    assert types == {} and full.index.dtype == empty.index.dtype
+    one, none = (groundbreak.phases(tmp_path / "out" / site) for site in ("place", "still"))
+    assert len(none) == 0 and list(one.dtypes) == list(none.dtypes)
