@@ -11,6 +11,7 @@ import numpy as np
 import pandas
 import pyogrio
 from numpy.typing import ArrayLike, NDArray
+from pandas.api.types import infer_dtype
 
 from pipeline.catalogue.environment import check_certificates, check_proj, share_network_settings
 from pipeline.correct.alignment import Options, estimate
@@ -195,7 +196,9 @@ def _with_text_types(frame: Any) -> Any:
     without a change of type.
     """
     text = pandas.Series(["text"]).dtype
-    return frame.astype({name: text for name in frame.columns if frame[name].dtype == np.object_})
+    objects = [name for name in frame.columns if frame[name].dtype == np.object_]
+    # a column of bytes, which an analyst may have added, is no text
+    return frame.astype({name: text for name in objects if infer_dtype(frame[name]) in ("string", "empty")})
 
 
 def _review_file(folder: Pathish) -> Path:
