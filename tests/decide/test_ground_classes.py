@@ -1,5 +1,7 @@
 """Classes of ground by hand: Gaussian densities of log reflectance, priors, painted roofs, canopy, phases."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -117,10 +119,8 @@ def best_score(each: np.ndarray, least: int = 3) -> float:
     count, best = len(each), -np.inf
     for cuts in range(2 ** (count - 1)):
         edges = [0, *(at for at in range(1, count) if cuts >> (at - 1) & 1), count]
-        if min(stop - start for start, stop in zip(edges, edges[1:], strict=False)) >= least:
-            parts = [
-                each[start:stop].sum(axis=0).max() / INDEPENDENT for start, stop in zip(edges, edges[1:], strict=False)
-            ]
+        if min(stop - start for start, stop in pairwise(edges)) >= least:
+            parts = [each[start:stop].sum(axis=0).max() / INDEPENDENT for start, stop in pairwise(edges)]
             best = max(best, sum(parts) - BOUNDARY * (len(parts) - 1))
     return best
 

@@ -179,3 +179,12 @@ def test_the_score_is_zero_where_nothing_was_measured_and_supported_by_neighbour
     assert scores[1][34, 36] > 1.5 * scores[0][34, 36] > 0
     assert scores[1][32:38, 33:41].mean() > 5 * np.median(scores[1])
     assert (scores[1] <= pairscore.CEILING).all()
+
+
+@pytest.mark.parametrize("factor", ["_texture", "_witnesses"])
+def test_smooth_and_green_ground_scores_less_in_proportion(factor: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for share in (1.0, 0.125):
+        monkeypatch.setattr(pairscore, factor, lambda bands, *images, share=share: np.full((SIDE, SIDE), share))
+        found.append(pairscore.score(BANDS, BEFORE.reflectance, AFTER.reflectance, ALL))
+    np.testing.assert_allclose(found[1], 0.125 * found[0], rtol=1e-4)
