@@ -60,8 +60,8 @@ def test_levels_leave_out_nodata_wrapped_and_saturated_values() -> None:
     found = levels(made)
     assert list(found) == [Band.B02] and found[Band.B02].tolist() == [500, 500]
     assert dark_floor(made) == {Band.B02: 500.0}
-    values[40:] = WRAPPED_DN - 1
-    assert levels(made)[Band.B02].tolist() == [WRAPPED_DN - 1] * 2
+    high = replace(made, dn={Band.B02: Raster(grid=GRID, data=np.full((SIZE, SIZE), WRAPPED_DN - 1, np.uint16))})
+    assert levels(high)[Band.B02].tolist() == [WRAPPED_DN - 1] * 2
 
 
 @pytest.mark.parametrize("claim", [SURE, UNSURE, NONE])
