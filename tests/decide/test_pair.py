@@ -24,12 +24,8 @@ def pair_of(inside: np.ndarray | None = None, before=BEFORE, after=AFTER) -> Dec
     return decide_pair("place", before, after, Settings(), inside)
 
 
-@pytest.fixture(scope="module")
-def decision() -> Decision:
-    return pair_of()
-
-
-def test_a_roof_is_one_provisional_alert_between_the_two_looks(decision: Decision) -> None:
+def test_a_roof_is_one_provisional_alert_between_the_two_looks() -> None:
+    decision = pair_of()
     (alert,) = decision.alerts
     truth = box(LEFT + 330, TOP - 380, LEFT + 410, TOP - 320)
     assert alert.outline.intersection(truth).area / alert.outline.union(truth).area > 0.55
@@ -44,7 +40,8 @@ def test_a_roof_is_one_provisional_alert_between_the_two_looks(decision: Decisio
     assert 20 < alert.lon < 22 and 45 < alert.lat < 46
 
 
-def test_both_looks_are_observations_and_the_later_one_has_the_score_of_the_peak(decision: Decision) -> None:
+def test_both_looks_are_observations_and_the_later_one_has_the_score_of_the_peak() -> None:
+    decision = pair_of()
     (alert,) = decision.alerts
     old, new = decision.observations
     assert (old.scene, old.score, old.seen, old.time) == ("s00", 0.0, False, BEFORE.time)
