@@ -6,7 +6,7 @@ from odc.geo.geobox import GeoBox
 from rasterio.transform import from_origin
 from shapely.geometry import MultiPolygon, box
 
-from pipeline.decide.shapes import DIRECTION_ERROR, SHARE_ERROR, edges_of, shape_of
+from pipeline.decide.shapes import DIRECTION_ERROR, SHARE_ERROR, _lagged, edges_of, shape_of
 from pipeline.decide.vectorise import contour, outlines, regions
 
 GRID = GeoBox((30, 40), from_origin(1000, 5000, 10, 10), "EPSG:32634")
@@ -99,6 +99,23 @@ def test_the_edge_of_plain_ground_is_measured_against_the_least_contrast() -> No
     thin[18:20, 15:25] = True
     plain = ground_with((slice(18, 20), slice(15, 25)), 0.02, noise=0.0)
     assert edges_of(plain, thin) == pytest.approx(0.02 * np.sqrt(3) / 0.004, rel=0.01), "a strip has no inner pixels"
+
+
+def test_three_inner_pixels_are_enough_to_be_the_inside_of_a_plot() -> None:
+    where, mean = np.zeros((40, 40), bool), np.full((1, 40, 40), 0.1, np.float32)
+    where[18:21, 15:20] = True
+    mean[0, 19, 16:19] = 0.5
+    assert edges_of(mean, where) == pytest.approx(0.4 / 0.004, rel=0.01)
+
+
+def test_contrast_around_is_between_pixels_of_that_ground_alone() -> None:
+    where = np.zeros((20, 20), bool)
+    where[0, 3:12] = True
+    mean = np.full((2, 20, 20), 50, np.float32)
+    mean[:, 0, 3:12] = np.arange(9)
+    assert _lagged(mean, where, 0, 4) == pytest.approx(4 * np.sqrt(2))
+    assert _lagged(mean, where, 0, -8) == pytest.approx(8 * np.sqrt(2)) and _lagged(mean, where, 1, 0) == 0
+    assert _lagged(mean.transpose(0, 2, 1), where.T, 4, 0) == pytest.approx(4 * np.sqrt(2))
 
 
 def test_what_is_not_known_is_no_edge() -> None:

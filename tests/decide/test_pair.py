@@ -173,6 +173,7 @@ def test_the_score_is_zero_where_nothing_was_measured_and_supported_by_neighbour
     one = painted(unchanged(1), (slice(34, 35), slice(36, 37)), BRICK)
     scores = [pairscore.score(BANDS, BEFORE.reflectance, each.reflectance, measured) for each in (one, AFTER)]
     assert all(each.dtype == np.float32 and each.shape == measured.shape and each.min() >= 0 for each in scores)
+    assert all((each[:, :6] == 0).all() for each in scores)
     assert scores[1][34, 36] > 1.5 * scores[0][34, 36] > 0
     assert scores[1][32:38, 33:41].mean() > 5 * np.median(scores[1])
     assert (scores[1] <= pairscore.CEILING).all()
