@@ -23,8 +23,10 @@ from pipeline.decide import alerts, detections
 from pipeline.model.settings import Settings
 
 CASES = (
-    ("temperate", "rennes"), ("temperate", "cupertino"), ("mediterranean", "pisa"), ("monsoon", "beihai"),
-    ("rgb", "aguasclaras"), ("dark", "paris"), ("majority", "paris"),
+    ("temperate", "rennes", 1), ("temperate", "cupertino", 1), ("mediterranean", "pisa", 1), ("monsoon", "beihai", 1),
+    ("rgb", "aguasclaras", 1), ("dark", "paris", 1), ("majority", "paris", 1), ("temperate", "beihai", 2),
+    ("mediterranean", "cupertino", 2), ("temperate", "paris", 2), ("monsoon", "pisa", 2),
+    ("mediterranean", "rennes", 2),
 )  # fmt: skip
 RIDGE = 0.1
 BINS = (0, 0.1, 0.3, 0.5, 0.7, 0.9, 0.97, 1.01)
@@ -33,7 +35,9 @@ BINS = (0, 0.1, 0.3, 0.5, 0.7, 0.9, 0.97, 1.01)
 def main(work: Path | None) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = work or Path(scratch)
-        samples = [_samples(build(city, 1, variant, folder / f"{variant}-{city}-1")) for variant, city in CASES]
+        samples = [
+            _samples(build(city, seed, variant, folder / f"{variant}-{city}-{seed}")) for variant, city, seed in CASES
+        ]
     features, right = (np.concatenate([each[part] for each in samples]) for part in (0, 1))
     weights = fitted(features, right)
     left_out = np.concatenate([
@@ -43,7 +47,7 @@ def main(work: Path | None) -> None:
     print("\n".join(reliability(left_out, right)))
     record = {
         "made_by": "benchmarks/learn_confidence.py",
-        "from": "semi-real series " + ", ".join(f"{variant}-{city}-1" for variant, city in CASES),
+        "from": "semi-real series " + ", ".join("-".join(map(str, case)) for case in CASES),
         "features": ["1", "score above the limit", "confirmed", "built now"],
         "weights": np.round(weights, 3).tolist(),
     }

@@ -1,6 +1,7 @@
 """The functions of the public package; import them from `groundbreak`. The examples run in a checkout."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from datetime import date
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import numpy as np
 import pandas
 import pyogrio
 from numpy.typing import ArrayLike, NDArray
+from pandas.api.types import infer_dtype
 
 from pipeline.catalogue.environment import check_certificates, check_proj, share_network_settings
 from pipeline.correct.alignment import Options, estimate
@@ -32,7 +34,10 @@ if TYPE_CHECKING:
 PHASES = "phases"
 """The table of phases in a review file; older files lack it."""
 Pathish = str | PathLike[str]
-Files = Pathish | Sequence[Pathish] | None
+Files = Pathish | Iterable[Pathish] | None
+Day = str | date | np.datetime64 | None
+"""A datetime and a pandas Timestamp are dates too."""
+DIMENSIONS = ("time", "band", "y", "x")
 
 
 def settings(file: Pathish | None = None, **changes: object) -> Settings:
@@ -46,7 +51,7 @@ def settings(file: Pathish | None = None, **changes: object) -> Settings:
     >>> groundbreak.settings(decide__false_alarms_per_100km2_year=1.0).decide.false_alarms_per_100km2_year
     1.0
     """
-    base = read_settings(None if file is None else Path(file))
+    base = read_settings(None if file is None else _path(file, "file"))
     return override_settings(base, {name.replace("__", "."): value for name, value in changes.items()}, "settings()")
 
 
@@ -60,7 +65,7 @@ def sites(files: Files = None) -> geopandas.GeoDataFrame:
     >>> groundbreak.sites("aois/demo.geojson").area_km2.round(2)["february-11-plant-simulated"]
     np.float64(0.74)
     """
-    read = read_aois((), _paths(files), settings())
+    read = read_aois((), _aoi_files(files), settings())
     for fault in read.faults:
         raise fault
     rows = [
@@ -78,9 +83,9 @@ def open_stack(
     *,
     sites: Files = None,
     catalog: Pathish | None = None,
-    start: str | None = None,
-    end: str | None = None,
-    scenes: Sequence[Pathish] = (),
+    start: Day = None,
+    end: Day = None,
+    scenes: Files = (),
     out: Pathish = "out",
     settings: Settings | None = None,
     chunks: Mapping[str, int] | None = None,
@@ -90,11 +95,13 @@ def open_stack(
     site:     id of a site of the AOI files.
     sites:    AOI files; None = `./aois`, then those of the package.
     catalog:  STAC file or folder, API root, or folder of .SAFE products; None = the site's own, then the default.
-    start, end: first and last day, `2024-03-27`.
-    scenes:   further scenes: STAC items or .SAFE products.
+    start, end: first and last day: text as `2024-03-27`, a date or numpy.datetime64. A day as `end` is included; a
+        datetime or pandas.Timestamp is a moment, in UTC where it names no zone.
+    scenes:   a further scene or several: STAC items or .SAFE products.
     out:      folder whose cache is used and filled, the same as that of the command.
     settings: see `settings()`; None = `groundbreak.toml`. Settings of the site have priority.
-    chunks:   chunk sizes by dimension, such as `{"time": 1}`: reflectance is then a Dask array, read from the cache.
+    chunks:   chunk sizes by dimension (time, band, y, x), such as `{"time": 1}`; -1 = one chunk. Reflectance is then a
+        Dask array, read from the cache.
     Returns reflectance (time, band, y, x), NaN = nodata; usable and quality_flags (time, y, x); shift, offset, noise,
         gain and more by look; rejected scenes with reason, value and limit along the dimension `rejected`.
     Raises GroundbreakError where the site or the catalogue cannot be read, or no scene can be used.
@@ -104,8 +111,10 @@ def open_stack(
     >>> looks.reflectance.dims, looks.odc.geobox.crs.epsg
     (('time', 'band', 'y', 'x'), 32652)
     """
-    (job,) = _questions([site], sites, catalog, start, end, scenes, Path(out), settings)
-    with output_lock(Path(out)):
+    folder = _path(out, "out")
+    _check_chunks(chunks)
+    job = _site_job(site, sites, catalog, start, end, scenes, folder, settings)
+    with output_lock(folder):
         return stack_of(job, no_progress, chunks)
 
 
@@ -114,9 +123,9 @@ def detect(
     *,
     sites: Files = None,
     catalog: Pathish | None = None,
-    start: str | None = None,
-    end: str | None = None,
-    scenes: Sequence[Pathish] = (),
+    start: Day = None,
+    end: Day = None,
+    scenes: Files = (),
     out: Pathish = "out",
     settings: Settings | None = None,
 ) -> geopandas.GeoDataFrame:
@@ -130,10 +139,10 @@ def detect(
     >>> found.index.name, found.crs.to_epsg()
     ('change_id', 32652)
     """
-    folder = Path(out)
-    jobs = _questions([site], sites, catalog, start, end, scenes, folder, settings)
+    folder = _path(out, "out")
+    job = _site_job(site, sites, catalog, start, end, scenes, folder, settings)
     with output_lock(folder):
-        for outcome in detect_sites(jobs, folder, 1, no_progress):
+        for outcome in detect_sites([job], folder, 1, no_progress):
             if outcome.fault is not None:
                 raise outcome.fault
     return changes(folder / site)
@@ -154,7 +163,7 @@ def changes(folder: Pathish) -> geopandas.GeoDataFrame:
     file = _review_file(folder)
     facts = read_provenance(file)
     frame: geopandas.GeoDataFrame = pyogrio.read_dataframe(file, layer="changes")
-    frame = frame.set_index("change_id")
+    frame = _with_text_types(frame).set_index("change_id")
     frame.attrs |= facts
     return frame
 
@@ -176,15 +185,25 @@ def phases(folder: Pathish) -> pandas.DataFrame:
     facts = read_provenance(file)
     if PHASES in pyogrio.list_layers(file)[:, 0]:
         frame = pandas.DataFrame(pyogrio.read_dataframe(file, layer=PHASES, read_geometry=False))
-        frame = frame.sort_values(["change_id", "from"], ignore_index=True)
+        frame = _with_text_types(frame).sort_values(["change_id", "from"], ignore_index=True)
     else:
         frame = pandas.DataFrame(columns=list(PHASE_COLUMNS))
     frame.attrs |= facts
     return frame
 
 
+def _with_text_types(frame: Any) -> Any:
+    """Columns of text have one type, whether or not a row has a value: tables of several sites are then put together
+    without a change of type.
+    """
+    text = pandas.Series(["text"]).dtype
+    objects = [name for name in frame.columns if frame[name].dtype == np.object_]
+    # a column of bytes, which an analyst may have added, is no text
+    return frame.astype({name: text for name in objects if infer_dtype(frame[name]) in ("string", "empty")})
+
+
 def _review_file(folder: Pathish) -> Path:
-    path = Path(folder)
+    path = _path(folder, "folder")
     file = path if path.suffix == ".gpkg" else Folder(path).gpkg
     if not file.is_file():
         raise UsageError("no results", str(path), "run groundbreak.detect or `groundbreak detect` for this site first")
@@ -196,7 +215,7 @@ def register(
 ) -> Alignment:
     """The translation between two images of the same ground, and whether to trust it.
 
-    reference, target: (row, col), one shape, any unit; NaN = nodata.
+    reference, target: (row, col), one shape, any unit; NaN or masked = nodata.
     usable: (row, col) bool, True = both images measured the ground there; None = where both are finite.
     Returns Alignment: `shift` (row, col) in pixels such that target sampled at x + shift matches reference at x,
         `accepted`, `reliability` 0..1, `sigma_px`, and `reason` where it is not accepted.
@@ -209,56 +228,111 @@ def register(
     >>> found.accepted, [round(part, 1) for part in found.shift]
     (True, [-1.0, -2.0])
     """
-    first, second = _plane(reference), _plane(target)
+    first, second = _plane(reference, "reference"), _plane(target, "target")
     clear = np.isfinite(first) if usable is None else np.asarray(usable, bool)
     if usable is None and first.shape == second.shape:
         clear = clear & np.isfinite(second)
     return estimate(first, second, clear, options or Options())
 
 
-def _plane(values: ArrayLike) -> NDArray[Any]:
-    array = np.asarray(values)
-    return array if np.issubdtype(array.dtype, np.floating) else array.astype(np.float64)
+def _plane(values: ArrayLike, name: str) -> NDArray[Any]:
+    """A real floating-point array; what is masked is NaN."""
+    try:
+        array: Any = np.ma.asanyarray(values)
+        if np.iscomplexobj(array):
+            raise TypeError
+        if not np.issubdtype(array.dtype, np.floating):
+            array = array.astype(np.float64)
+    except (TypeError, ValueError) as fault:
+        raise UsageError("not an array of real numbers", name, "give a (row, col) array of numbers") from fault
+    return np.asarray(np.ma.filled(array, np.nan))
 
 
-def _questions(
-    ids: Sequence[str],
+def _site_job(
+    site: str,
     files: Files,
     catalog: Pathish | None,
-    start: str | None,
-    end: str | None,
-    scenes: Sequence[Pathish],
+    start: Day,
+    end: Day,
+    scenes: Files,
     out: Path,
     chosen: Settings | None,
-) -> list[SiteJob]:
+) -> SiteJob:
+    """The work on one site. Raises UsageError naming the argument whose type is wrong."""
+    if not isinstance(site, str):
+        raise _wrong("the id of a site", site, "site", "give one id out of the index of groundbreak.sites()")
+    if chosen is not None and not isinstance(chosen, Settings):
+        raise _wrong("settings", chosen, "settings", "make them with groundbreak.settings(decide__min_history=5), say")
     check_proj()
     check_certificates()
     share_network_settings()
     known = chosen or settings()
-    paths = _paths(files)
-    found = select_sites(ids, paths, read_aois(ids, paths, known))
-    return [
-        site_job(
-            site,
-            known,
-            catalog=None if catalog is None else str(catalog),
-            start=start,
-            end=end,
-            scenes=[str(scene) for scene in scenes],
-            out=out,
-        )
-        for site in found
-    ]
+    paths = _aoi_files(files)
+    (found,) = select_sites([site], paths, read_aois([site], paths, known))
+    return site_job(
+        found,
+        known,
+        catalog=None if catalog is None else str(_address(catalog, "catalog")),
+        start=_day(start, "start"),
+        end=_day(end, "end"),
+        scenes=[str(each) for each in _several(scenes, "scenes")],
+        out=out,
+    )
 
 
-def _paths(files: Files) -> tuple[Path, ...]:
-    if files is None:
+def _wrong(wanted: str, value: object, name: str, mend: str) -> UsageError:
+    return UsageError(f"not {wanted}, but a value of type {type(value).__name__}", name, mend)
+
+
+def _address(value: Pathish, name: str) -> Pathish:
+    """A path or a URL; the latter is no path, which would lose a slash."""
+    if not isinstance(value, str | PathLike):
+        raise _wrong("a path", value, name, "give a text or a pathlib.Path")
+    return value
+
+
+def _path(value: Pathish, name: str) -> Path:
+    return Path(_address(value, name))
+
+
+def _several(values: Files, name: str) -> tuple[Pathish, ...]:
+    """One path or several, as a tuple."""
+    if values is None:
         return ()
-    if isinstance(files, str | PathLike):
-        return (Path(files),)
-    if not files:
+    if isinstance(values, str | PathLike):
+        return (values,)
+    if isinstance(values, Mapping | pandas.DataFrame) or not isinstance(values, Iterable):
+        raise _wrong("a path or a list of paths", values, name, "name a file or folder, or a list of them")
+    return tuple(_address(each, name) for each in values)
+
+
+def _aoi_files(files: Files) -> tuple[Path, ...]:
+    found = tuple(map(Path, _several(files, "sites")))
+    if files is not None and not found:
         raise UsageError("no AOI file given", "sites", "name a file or folder, or None for ./aois")
-    return tuple(map(Path, files))
+    return found
+
+
+def _day(value: Day, name: str) -> str | None:
+    """The day or moment as text, which the settings of a site and the command line have too."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, np.datetime64):
+        return str(value)
+    raise _wrong("a date", value, name, "write it as '2024-03-27', or give a date, a datetime or a pandas.Timestamp")
+
+
+def _check_chunks(chunks: object) -> None:
+    if chunks is None:
+        return
+    if not isinstance(chunks, Mapping):
+        raise _wrong("chunk sizes", chunks, "chunks", 'give sizes by dimension, such as {"time": 1}')
+    for name, size in chunks.items():
+        if name not in DIMENSIONS or not isinstance(size, int) or (size < 1 and size != -1):
+            fix = f"give whole numbers from 1 on, or -1, for {', '.join(DIMENSIONS)}"
+            raise UsageError(f"{name!r}: {size!r} is no chunk size", "chunks", fix)
 
 
 def _area_km2(site: Site) -> float:

@@ -26,6 +26,12 @@ from pipeline.model.errors import SiteError
 LONLAT = 4326
 """EPSG code of what every reader gives."""
 READABLE = (".geojson", ".json", ".gpkg", ".kml", ".kmz")
+UNREADABLE = (
+    ".csv", ".fgb", ".gdb", ".geojsonl", ".gml", ".gpx", ".mif", ".ndjson", ".parquet", ".shp", ".tab", ".zip",
+)  # fmt: skip
+"""Formats of places that are not read."""
+CONVERT = "convert it to GeoJSON, GPKG or KML in WGS 84 lon/lat"
+_ZIP, _SQLITE = b"PK\x03\x04", b"SQLite format 3\0"
 NOT_AREAL = (
     "POINT", "MULTIPOINT", "LINESTRING", "MULTILINESTRING", "CIRCULARSTRING", "COMPOUNDCURVE", "CURVE", "MULTICURVE",
 )  # fmt: skip
@@ -43,15 +49,20 @@ def read_features(path: Path) -> tuple[list[Feature], list[str]]:
         if size == 0:
             raise SiteError("the file is empty", where, "write at least one polygon into it")
         suffix = path.suffix.lower()
-        if suffix == ".gpkg":
+        with path.open("rb") as file:
+            head = file.read(len(_SQLITE))
+        if suffix == ".gpkg" or head == _SQLITE:
             return _geopackage(path)
-        if suffix == ".kmz":
+        if suffix == ".kmz" or (head.startswith(_ZIP) and suffix in READABLE):
             return read_kmz(path)
         text = path.read_bytes()
     except OSError as fault:
         raise SiteError(
             f"cannot be read: {fault.strerror or fault}", where, "fix the file or its permissions"
         ) from fault
+    is_utf16 = text.startswith((b"\xff\xfe", b"\xfe\xff"))
+    if suffix in UNREADABLE or (b"\0" in text[:512] and not is_utf16):
+        raise SiteError("neither GeoJSON, GPKG nor KML", where, CONVERT)
     if suffix == ".kml" or text.lstrip()[:1] == b"<":
         return read_kml(text, where)
     return _geojson(text, where)
@@ -113,8 +124,10 @@ def _feature(one: Any, where: str, crs: pyproj.CRS | None) -> Feature:
         return Feature(where=where, geometry=None, properties=known, fault="no geometry")
     try:
         geometry = shape(raw)
-    except (ShapelyError, TypeError, ValueError, KeyError, AttributeError, IndexError, RecursionError) as fault:
+    except (ShapelyError, ValueError) as fault:
         return Feature(where=where, geometry=None, properties=known, fault=f"geometry cannot be read: {fault}")
+    except (TypeError, KeyError, AttributeError, IndexError, RecursionError):
+        return Feature(where=where, geometry=None, properties=known, fault="geometry is not that of GeoJSON")
     return Feature(where=where, geometry=_reproject(geometry, crs), properties=known)
 
 

@@ -127,15 +127,15 @@ def check_scale(raw: Mapping[str, Any], where: str) -> None:
 
 
 def stated_numbers(raw: Mapping[str, Any], name: str) -> list[float]:
-    """What an asset of one band states of its pixels, as `raster:bands`, `bands` or by itself: scale or offset."""
-    parts = (_single(raw.get("raster:bands")), _single(raw.get("bands")), raw)
+    """What an asset states of its pixels, in `raster:bands`, in `bands` or by itself: every scale or offset."""
+    parts = (*_entries(raw.get("raster:bands")), *_entries(raw.get("bands")), raw)
     values = [part.get(key) for part in parts for key in (name, f"raster:{name}")]
     return [found for value in values if (found := number(value, -1e9, 1e9)) is not None]
 
 
-def _single(bands: object) -> Mapping[str, Any]:
-    """The one entry of a list of bands, {} where it is no such list."""
-    return bands[0] if isinstance(bands, list) and len(bands) == 1 and isinstance(bands[0], Mapping) else {}
+def _entries(bands: object) -> list[Mapping[str, Any]]:
+    """The entries of a list of bands; a lone entry is written without a list too."""
+    return [entry for entry in (bands if isinstance(bands, list) else [bands]) if isinstance(entry, Mapping)]
 
 
 def _check_size(raw: Mapping[str, Any], where: str) -> None:

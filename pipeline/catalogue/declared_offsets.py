@@ -23,7 +23,7 @@ def declared_offset(
         return _flagged(row, properties, bands, baseline, time)
     if baseline is None:
         return DeclaredOffset(dn=None, reason="processing baseline unknown")
-    stated = {_offset_of(asset.raw) for asset in bands.values()} - {None}
+    stated = _offsets(bands) - {None}
     if stated and stated != {-OFFSET_DN / 10000}:
         said = ", ".join(f"{offset:g}" for offset in sorted(stated, key=str))
         return DeclaredOffset(dn=None, reason=f"baseline {baseline}, yet offset {said} is stated")
@@ -46,7 +46,7 @@ def _flagged(
 
 def _stated(bands: Mapping[Band, Asset], baseline: str | None) -> DeclaredOffset:
     """A catalogue without a habit has to state the offset of every band; it must not contradict the baseline."""
-    stated = {_offset_of(asset.raw) for asset in bands.values()}
+    stated = _offsets(bands)
     if len(stated) != 1:
         return DeclaredOffset(dn=None, reason="bands state different offsets")
     offset = stated.pop()
@@ -62,6 +62,6 @@ def _stated(bands: Mapping[Band, Asset], baseline: str | None) -> DeclaredOffset
     return DeclaredOffset(dn=None, reason=f"offset {offset:g} stated at baseline {baseline or 'unknown'}")
 
 
-def _offset_of(raw: Mapping[str, Any]) -> float | None:
-    """The offset of reflectance that an asset states; its scale was checked when it was picked."""
-    return next(iter(stated_numbers(raw, "offset")), None)
+def _offsets(bands: Mapping[Band, Asset]) -> set[float | None]:
+    """The offsets of reflectance that assets state, None for one that states none; scales were checked before."""
+    return {offset for asset in bands.values() for offset in (*stated_numbers(asset.raw, "offset"),) or (None,)}

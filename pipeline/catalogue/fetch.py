@@ -12,11 +12,13 @@ from pystac_client.stac_api_io import StacApiIO
 from pipeline.catalogue.hrefs import redact
 from pipeline.catalogue.transport import (
     DeadlineError,
+    InsideError,
     RedirectError,
     new_session,
     read_at_most,
     run_with_deadline,
     send,
+    stated_count,
     wanted_pause,
 )
 from pipeline.model.errors import CatalogueError
@@ -36,7 +38,7 @@ MAX_BYTES = 128_000_000
 AGAIN = frozenset({403, 408, 425, 429, 500, 502, 503, 504})
 """Answers worth another try; 403 is how one provider throttles."""
 NOT_FOLLOWED, TOO_SLOW = 310, 598
-"""Status of what no server says: a redirect that leads away, and an answer that does not end."""
+"""Status of what no server says: a redirect or a name that leads away, and an answer that does not end."""
 MEND = "try again later; `groundbreak doctor` shows which providers answer"
 
 
@@ -92,7 +94,7 @@ class RetryingStacIO(StacApiIO):
     def _ask(self, href: str, method: str, headers: dict[str, str] | None, parameters: dict[str, Any] | None) -> str:
         payload = {"json": parameters} if method == "POST" else {"params": parameters}
         try:
-            text = self._had(href, lambda: self._bytes(href, method, headers=headers, **payload)).decode("utf-8")
+            text = self._had(href, lambda: self._bytes(href, method, headers=headers, **payload)).decode("utf-8-sig")
             json.loads(text)
         except (ValueError, RecursionError) as fault:
             raise FetchError(f"the answer is no JSON: {_short(fault)}", redact(href), MEND) from fault
@@ -105,6 +107,8 @@ class RetryingStacIO(StacApiIO):
             return run_with_deadline(DEADLINE_S, work)
         except RedirectError as fault:
             raise FetchError(str(fault), where, "name that address, if you trust it", NOT_FOLLOWED) from fault
+        except InsideError as fault:
+            raise FetchError(str(fault), where, "name a catalogue of a public host", NOT_FOLLOWED) from fault
         except DeadlineError as fault:
             raise FetchError(str(fault), where, MEND, TOO_SLOW) from fault
         except (requests.RequestException, OSError) as fault:
@@ -116,6 +120,8 @@ class RetryingStacIO(StacApiIO):
                 what = f"the server answers {answer.status_code} {answer.reason}"
                 wait = wanted_pause(answer, datetime.now(UTC))
                 raise FetchError(what, redact(href), MEND, answer.status_code, wait)
+            if "html" in answer.headers.get("Content-Type", ""):
+                raise FetchError("a web page instead of data", redact(href), f"log in if it asks for it; else {MEND}")
             return _body(answer, redact(href))
 
 
@@ -141,11 +147,13 @@ def _body(answer: requests.Response, where: str) -> bytes:
     data = read_at_most(answer, MAX_BYTES)
     if len(data) > MAX_BYTES:
         raise FetchError(f"the answer is larger than {MAX_BYTES / 1e6:.0f} MB", where, "ask for less", 413)
-    stated = answer.headers.get("Content-Length", "")
-    if stated.isdigit() and "Content-Encoding" not in answer.headers and len(data) != int(stated):
+    stated = stated_count(answer.headers.get("Content-Length", ""))
+    if stated is not None and "Content-Encoding" not in answer.headers and len(data) != stated:
         raise FetchError(f"the answer broke off after {len(data)} of {stated} bytes", where, MEND)
     return data
 
 
 def _short(fault: Exception) -> str:
-    return " ".join(str(fault).split())[:120]
+    """The reason of an error, without the objects of the libraries that it went through."""
+    reason = getattr(fault.args[0] if fault.args else None, "reason", None) or fault
+    return " ".join(str(reason).rpartition("): ")[2].split())[:120]

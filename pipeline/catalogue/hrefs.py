@@ -16,6 +16,7 @@ _SECRET = re.compile(r"sig|token|key|credential|signature|secret|auth|session|^s
 _DRIVE = re.compile(r"^[A-Za-z]:[\\/]")
 _SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*:")
 _NUMERIC = re.compile(r"^[0-9a-fx.]+$", re.IGNORECASE)
+_IPV4_IN_LAST_BYTES = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("::/96"))
 REMOTE = ("https", "http", "s3")
 MEND = "remove the item from the catalogue, or fix its href"
 
@@ -78,14 +79,14 @@ def _target(base: str, text: str) -> Path:
     named = Path(base).parent / text
     target = _real(str(named.parent)) / named.name
     if named.name == ".." or os.path.islink(target):  # noqa: PTH114  (is_symlink raises where a name is too long)
-        return target.resolve()
+        return _real(str(target))
     return target
 
 
 @lru_cache
-def _real(folder: str) -> Path:
-    """The same for all assets of an item, and the folder for all of a catalogue."""
-    return Path(folder).resolve()
+def _real(path: str) -> Path:
+    """The same for all assets of an item, and the folder for all of a catalogue; a circle of links stays as it is."""
+    return Path(os.path.realpath(path))  # Path.resolve raises RuntimeError for a circle
 
 
 def within(target: str, folder: Path | str) -> bool:
@@ -159,16 +160,18 @@ def is_local(host: str) -> bool:
     return address is not None and not _is_public(address)
 
 
-@lru_cache(maxsize=1024)
 def leads_inside(host: str) -> bool:
-    """Whether a host is this machine or its network once its name is looked up; a name without address is neither."""
-    if is_local(host):
-        return True
+    """Whether a host is this machine or its network once its name is resolved; a name without address is neither."""
     try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        return is_local(host) or any(map(is_local, addresses_of(host)))
     except (OSError, UnicodeError):
         return False
-    return any(not _is_public(ipaddress.ip_address(str(entry[4][0]).partition("%")[0])) for entry in found)
+
+
+def addresses_of(host: str) -> list[str]:
+    """The addresses that a name resolves to, each once, in the order of the resolver. Raises OSError, UnicodeError."""
+    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
@@ -184,8 +187,15 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    mapped = getattr(address, "ipv4_mapped", None) or getattr(address, "sixtofour", None)
-    return (mapped or address).is_global and not address.is_multicast
+    within = _ipv4_within(address) if isinstance(address, ipaddress.IPv6Address) else address
+    return (within or address).is_global and not address.is_multicast
+
+
+def _ipv4_within(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """The IPv4 address that an IPv6 address leads to: mapped, 6to4, NAT64 (RFC 6052) or compatible (RFC 4291)."""
+    if any(address in network for network in _IPV4_IN_LAST_BYTES):
+        return ipaddress.IPv4Address(address.packed[-4:])
+    return address.ipv4_mapped or address.sixtofour
 
 
 def redact(href: str) -> str:

@@ -17,6 +17,7 @@ from pipeline.catalogue.assets import check_scale, pick_bands, pick_scl, stated_
 from pipeline.catalogue.declared_offsets import declared_offset
 from pipeline.catalogue.hrefs import AllowList, host_of
 from pipeline.catalogue.product import (
+    FIRST_SCENE,
     Product,
     ProductName,
     datatake_key,
@@ -120,9 +121,12 @@ def _level(properties: Mapping[str, Any], name: ProductName | None, row: Provide
 def _time(properties: Mapping[str, Any], where: str) -> datetime:
     value = _first(properties, "datetime", "start_datetime")
     try:
-        return parse_time(str(value))
+        time = parse_time(str(value))
     except (ValueError, OverflowError) as fault:
         raise CatalogueError(f"datetime is {str(value)[:40]!r}", where, MEND) from fault
+    if time < FIRST_SCENE:
+        raise CatalogueError(f"datetime is {time:%Y-%m-%d}, before the launch of Sentinel-2", where, MEND)
+    return time
 
 
 def _generated(properties: Mapping[str, Any], name: ProductName | None) -> datetime | None:

@@ -44,6 +44,8 @@ MARGIN_M = 120.0
 """Ground read around the grid for the one later warp: the largest shift that is searched (80 m) and more."""
 MARGIN_PX = 4
 """Native pixels read around that: the reach of the resampling kernel."""
+MAX_CLASS = 11
+"""Snow: the last class of Sen2Cor's scene classification."""
 MAX_PIXELS = 100_000_000
 MAX_SIDE = 60_000
 _QUERY = re.compile(r"\?[^\s,]+")
@@ -236,6 +238,8 @@ def _boundless(source: DatasetReader, window: Window, read: _Read) -> NDArray[An
         part = np.where(part == source.nodata, 0, part)
     if part.dtype.kind == "i":
         part = np.maximum(part, 0)
+    if read.kind == "uint8" and part.max() > MAX_CLASS:
+        raise _wrong(read, f"a class {part.max()} in a scene classification, whose last is {MAX_CLASS}")
     data = np.zeros((window.height, window.width), read.kind)
     data[row0 - window.row_off : row1 - window.row_off, col0 - window.col_off : col1 - window.col_off] = part
     return data

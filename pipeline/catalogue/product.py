@@ -136,6 +136,10 @@ def compact_time(text: str) -> datetime:
     return datetime.strptime(text, "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
 
 
+FIRST_SCENE = datetime(2015, 6, 23, tzinfo=UTC)
+"""Launch of Sentinel-2A: no scene is older."""
+
+
 def parse_time(text: str) -> datetime:
     """An RFC 3339 time as UTC; a time without a zone is taken as UTC. Raises ValueError."""
     moment = datetime.fromisoformat(text)

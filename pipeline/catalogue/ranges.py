@@ -12,7 +12,16 @@ from datetime import UTC, datetime
 import requests
 from rasterio.abc import MultiByteRangeResourceContainer
 
-from pipeline.catalogue.transport import RedirectError, new_session, read_at_most, run_with_deadline, send, wanted_pause
+from pipeline.catalogue.transport import (
+    InsideError,
+    RedirectError,
+    new_session,
+    read_at_most,
+    run_with_deadline,
+    send,
+    stated_count,
+    wanted_pause,
+)
 
 TIMEOUT_S = (10.0, 15.0)
 """Seconds to connect, and between two pieces of an answer."""
@@ -28,6 +37,8 @@ CHUNK = 16384
 """Bytes read at once where GDAL asks for a few: all headers of a Sentinel-2 COG lie in the first 16 KiB."""
 MAX_RANGE = 256_000_000
 """Largest range read, bytes, and largest file of a server that knows no ranges."""
+MAX_TOTAL = 10_000_000_000
+"""Largest file, bytes: more than the largest raster that is read has without compression."""
 _BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
@@ -113,7 +124,7 @@ class RemoteFile(MultiByteRangeResourceContainer):  # type: ignore[misc]
     def _ask(self, start: int, count: int) -> bytes:
         try:
             return run_with_deadline(DEADLINE_S, lambda: self._answer(start, count))
-        except RedirectError as fault:
+        except (RedirectError, InsideError) as fault:
             raise RangeError(str(fault)) from fault
         except requests.Timeout as fault:
             raise RangeError("no answer in time") from fault
@@ -144,13 +155,13 @@ class RemoteFile(MultiByteRangeResourceContainer):  # type: ignore[misc]
 
     def _take_whole(self, answer: requests.Response) -> bytes:
         """The file of a server that knows no ranges."""
-        stated = answer.headers.get("Content-Length", "")
-        if stated.isdigit() and int(stated) > MAX_RANGE:
+        stated = stated_count(answer.headers.get("Content-Length", ""))
+        if stated is not None and stated > MAX_RANGE:
             raise RangeError("the server gives no ranges of a large file")
         data = read_at_most(answer, MAX_RANGE)
         if len(data) > MAX_RANGE:
             raise RangeError("the server gives no ranges of a large file")
-        if stated.isdigit() and len(data) != int(stated):
+        if stated is not None and "Content-Encoding" not in answer.headers and len(data) != stated:
             raise RangeError(f"the answer broke off after {len(data)} of {stated} bytes", is_busy=True)
         self._whole, self._facts = data, (len(data), "")
         return data
@@ -253,7 +264,8 @@ def _runs(offsets: Sequence[int], sizes: Sequence[int]) -> list[tuple[int, list[
 
 def _total(answer: requests.Response, start: int) -> int:
     """Size of the whole file, by an answer that must begin where it was asked to."""
-    place, _, total = answer.headers.get("Content-Range", "").removeprefix("bytes ").partition("/")
-    if not total.isdigit() or place.partition("-")[0] != str(start):
+    place, _, size = answer.headers.get("Content-Range", "").removeprefix("bytes ").partition("/")
+    total = stated_count(size)
+    if total is None or not start < total <= MAX_TOTAL or place.partition("-")[0] != str(start):
         raise RangeError("the server gives another range than was asked for")
-    return int(total)
+    return total

@@ -6,6 +6,7 @@ before any pixel is read.
 """
 
 import stat
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
-from rasterio.errors import RasterioError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 
 from pipeline.catalogue.ranges import RemoteFile
@@ -26,6 +27,7 @@ MAX_BANDS = 64
 _TIFF = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 _JPEG2000 = (b"\x00\x00\x00\x0cjP  ", b"\xff\x4f\xff\x51")
 _HEAD = 12
+warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)  # such a raster is refused by name
 
 
 class NotRasterError(RasterioError):  # type: ignore[misc]

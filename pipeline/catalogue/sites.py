@@ -1,6 +1,7 @@
 """AOI files to sites. A bad feature does not affect the others; every error names file, feature and fix."""
 
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,10 +16,11 @@ from odc.geo.geom import Geometry
 from shapely.geometry import MultiPolygon, Polygon
 from shapely.geometry.base import BaseGeometry
 
-from pipeline.catalogue.aoi_files import READABLE, read_features
+from pipeline.catalogue.aoi_files import CONVERT, READABLE, UNREADABLE, read_features
 from pipeline.catalogue.features import Feature
 from pipeline.catalogue.hrefs import host_of, is_local, leads_inside, local_or_remote, redact
 from pipeline.catalogue.listing import files_of
+from pipeline.catalogue.transport import require_public
 from pipeline.model.errors import CatalogueError, SettingsError, SiteError
 from pipeline.model.grid import MIN_SIDE_PX, PIXEL_M, site_grid, utm_epsg
 from pipeline.model.settings import OWNER_ONLY, Settings, override_settings
@@ -48,8 +50,8 @@ def read_sites(paths: Sequence[Path], settings: Settings | None = None) -> Sites
     limits = settings or Settings()
     sites: dict[str, Site] = {}
     faults: list[SiteError] = []
-    notes: list[str] = []
-    for path in _files(paths):
+    files, notes = _files(paths)
+    for path in files:
         try:
             features, remarks = read_features(path)
         except SiteError as fault:
@@ -69,14 +71,18 @@ def read_sites(paths: Sequence[Path], settings: Settings | None = None) -> Sites
     return SitesRead(sites=tuple(sites.values()), faults=tuple(faults), notes=tuple(notes))
 
 
-def _files(paths: Sequence[Path]) -> list[Path]:
-    found: list[Path] = []
+def _files(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
+    """The AOI files of folders and those named one by one, and a note on each file of places that is not read."""
+    found, notes = list[Path](), list[str]()
     for path in paths:
         try:
-            found += [file for file in files_of(path) if file.suffix.lower() in READABLE]
+            inside = files_of(path)
         except OSError:  # not a readable folder: reading it as a file reports the error
             found.append(path)
-    return list(dict.fromkeys(found))
+            continue
+        found += [file for file in inside if file.suffix.lower() in READABLE]
+        notes += [f"{file}: not read; {CONVERT}" for file in inside if file.suffix.lower() in UNREADABLE]
+    return list(dict.fromkeys(found)), notes
 
 
 def _site(feature: Feature, path: Path, settings: Settings) -> tuple[Site, list[str]]:
@@ -122,17 +128,23 @@ def _catalog(text: str | None, path: Path, where: str, settings: Settings) -> st
     except CatalogueError as fault:
         raise SiteError(f"catalog {text[:60]!r}: {fault.what}", where, fault.mend) from fault
     if "://" not in text:
-        return text if Path(text).is_absolute() else str((path.parent / text).resolve())
+        return text if Path(text).is_absolute() else os.path.realpath(path.parent / text)
     if is_local(host_of(text)) and host_of(text) not in trusted_hosts(settings):
         raise _inside(text, where)
     return text
 
 
-def check_reach(site: Site, settings: Settings) -> None:
-    """Raise SiteError where the name of a site's own catalogue leads to this machine or its network."""
-    host = host_of(site.catalog or "")
-    if site.catalog and "://" in site.catalog and host not in trusted_hosts(settings) and leads_inside(host):
-        raise _inside(site.catalog, site.id)
+def check_reach(site: Site, source: str, settings: Settings) -> None:
+    """Let no connection of this process into this network for the name of a site's own catalogue.
+
+    source: where the site is searched. Raises SiteError where the name already leads there.
+    """
+    host = host_of(source)
+    if source != site.catalog or "://" not in source or host in trusted_hosts(settings):
+        return
+    require_public(source)
+    if leads_inside(host):
+        raise _inside(source, site.id)
 
 
 def trusted_hosts(settings: Settings) -> frozenset[str]:
@@ -250,6 +262,9 @@ def _check_lonlat(plane: BaseGeometry, where: str) -> None:
         return
     if np.abs(lon).max() <= 90 and np.abs(lat).max() <= 180:
         raise SiteError(f"latitude {lat[np.argmax(np.abs(lat))]:.4f}", where, "swap latitude and longitude")
+    if np.abs(lon).max() <= 360 and np.abs(lat).max() <= 90:
+        mend = "write 190 as -170, and split what crosses 180 degrees into two sites"
+        raise SiteError(f"longitude {lon[np.argmax(np.abs(lon))]:.4f} is beyond 180 degrees", where, mend)
     mend = "convert it to WGS 84 lon/lat, or name its coordinate system in the file"
     raise SiteError(f"coordinate {lon[0]:.1f}, {lat[0]:.1f} is no lon/lat", where, mend)
 

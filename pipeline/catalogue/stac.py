@@ -3,7 +3,7 @@
 import json
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -15,13 +15,12 @@ from shapely.geometry import box, mapping
 from pipeline.catalogue.fetch import FetchError, RetryingStacIO
 from pipeline.catalogue.hrefs import AllowList, host_of, join_href, redact
 from pipeline.catalogue.paging import Search, next_link
+from pipeline.catalogue.product import FIRST_SCENE
 from pipeline.catalogue.providers import Provider, api_rows, known_hosts
 from pipeline.catalogue.static import ReadResult
 from pipeline.model.errors import CatalogueError
 from pipeline.model.site import Site
 
-EARLIEST = datetime(2015, 6, 23, tzinfo=UTC)
-"""Launch of Sentinel-2A: no scene is older."""
 PAGE = 100
 """Items asked for at once where no provider's row says; recorded items are up to 90 kB each."""
 NO_LIST = frozenset({404, 405, 501})
@@ -56,7 +55,7 @@ def search(
         pages = Search(
             line, url, _question(site, collection), row.page if row else PAGE, own, lambda raw: result.add(raw, allowed)
         )
-        for first, last in _windows(start or EARLIEST, until, row):
+        for first, last in _windows(start or FIRST_SCENE, until, row):
             pages.run(first, last)
         if not any(product.collection == collection for product in result.products):
             _check_collection(line, root, collection)

@@ -1,6 +1,7 @@
 """Catalogues that are files: a folder or a document of STAC, on disk or on the web, walked link by link."""
 
 import json
+import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -57,7 +58,7 @@ def read_static(source: str, asset_hosts: Iterable[str] = (), asset_folders: Ite
         host = host_of(source)
         _follow(source, AllowList(base=source, folder=None, hosts=hosts | {host}), result)
         return result
-    path, folders = Path(source).resolve(), tuple(str(Path(each).expanduser()) for each in asset_folders)
+    path, folders = Path(os.path.realpath(source)), tuple(str(Path(each).expanduser()) for each in asset_folders)
     if path.is_dir():
         index = next((path / name for name in INDEXES if (path / name).is_file()), None)
         if index is None:

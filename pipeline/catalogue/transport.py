@@ -1,11 +1,14 @@
-"""One way over HTTP for documents and pixels: no redirect to another host, no retry behind the caller's back, and a
-deadline for the whole of an answer.
+"""One way over HTTP for documents and pixels: no redirect to another host, no retry behind the caller's back, a
+deadline for the whole of an answer, and no connection into this network for a name that stands for a public host.
 
 GDAL follows every redirect and has no setting against it, so it is not given addresses (docs/decisions/0110).
+A resolver may give another address each time (DNS rebinding), so a connection is made to the address that was checked.
 """
 
+import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
@@ -13,11 +16,22 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 from urllib3.util.retry import Retry
+
+from pipeline.catalogue.hrefs import addresses_of, is_local
 
 MAX_REDIRECTS = 4
 _REDIRECTS = (301, 302, 303, 307, 308)
+_public: set[str] = set()
+"""Names that must resolve to public addresses, for the life of the process."""
 T = TypeVar("T")
+
+
+class InsideError(requests.RequestException):
+    """A name that must be public and resolves to this machine or its network."""
 
 
 class RedirectError(requests.RequestException):
@@ -32,21 +46,95 @@ class DeadlineError(requests.Timeout):
     """An answer that was not complete in time, however often a byte of it came."""
 
 
+def require_public(address: str) -> None:
+    """Refuse connections of this process to the host of an address wherever its name resolves into this network."""
+    with suppress(requests.RequestException):  # an address that cannot be sent to
+        sent_to = requests.Request("GET", address).prepare().url
+        _public.add(_spelt(urlsplit(str(sent_to)).hostname or ""))
+
+
+def _spelt(name: str) -> str:
+    return name.lower().rstrip(".")
+
+
+class _InsideError(HTTPError):
+    """InsideError on its way through urllib3, which takes other errors for a broken connection."""
+
+
+class _CheckedConnection(HTTPConnection):
+    """A connection to an address that was checked. A name that was public once stays so."""
+
+    def _new_conn(self) -> socket.socket:
+        name = self.host
+        if self.proxy is not None or is_local(name):
+            return super()._new_conn()  # a proxy resolves the name; an address was checked where it was read
+        failure: HTTPError | None = None
+        for address in _checked(name, self):
+            try:
+                self.host = address
+                return super()._new_conn()
+            except (NewConnectionError, ConnectTimeoutError) as error:
+                failure = error
+            finally:
+                self.host = name
+        raise failure or NewConnectionError(self, f"no address of {name}")
+
+
+class _CheckedTlsConnection(_CheckedConnection, HTTPSConnection):
+    """The same with TLS: the certificate is that of the name."""
+
+
+def _checked(name: str, connection: HTTPConnection) -> list[str]:
+    try:
+        addresses = addresses_of(name)
+    except (OSError, UnicodeError) as error:
+        raise NewConnectionError(connection, f"{name} cannot be resolved: {error}") from error
+    if not any(map(is_local, addresses)):
+        _public.add(_spelt(name))
+    elif _spelt(name) in _public:
+        raise _InsideError(f"{name} resolves to this machine or its network")
+    return addresses
+
+
+class _CheckedPool(HTTPConnectionPool):
+    ConnectionCls = _CheckedConnection
+
+
+class _CheckedTlsPool(HTTPSConnectionPool):
+    ConnectionCls = _CheckedTlsConnection
+
+
+class _CheckedAdapter(HTTPAdapter):
+    def init_poolmanager(self, *positional: Any, **named: Any) -> None:
+        super().init_poolmanager(*positional, **named)
+        self.poolmanager.pool_classes_by_scheme = {"http": _CheckedPool, "https": _CheckedTlsPool}
+
+
+class _Session(requests.Session):
+    """One that does not look at redirects: requests parses them even where it follows none, and fails on odd ones."""
+
+    def resolve_redirects(self, *_: Any, **__: Any) -> Iterator[Any]:  # type: ignore[override]
+        return iter(())
+
+
 def new_session() -> requests.Session:
-    """A session that neither retries nor redirects by itself."""
-    made = requests.Session()
+    """A session that neither retries nor redirects by itself, and connects to addresses that were checked."""
+    made = _Session()
     for scheme in ("https://", "http://"):
-        made.mount(scheme, HTTPAdapter(max_retries=Retry(total=0, redirect=0)))
+        made.mount(scheme, _CheckedAdapter(max_retries=Retry(total=0, redirect=0)))
     return made
 
 
 def send(line: requests.Session, method: str, url: str, **options: Any) -> requests.Response:
     """The answer to a request; a redirect is followed within the same host, and never from https to http.
 
-    Raises RedirectError for any other, requests' own errors for the rest.
+    Raises RedirectError for any other, InsideError for a name that leads inside, requests' own errors for the rest.
     """
     for _ in range(MAX_REDIRECTS):
-        answer = line.request(method, url, stream=True, allow_redirects=False, **options)
+        try:
+            answer = line.request(method, url, stream=True, allow_redirects=False, **options)
+        except _InsideError as error:
+            raise InsideError(str(error)) from error
         target = answer.headers.get("Location")
         if answer.status_code not in _REDIRECTS or target is None:
             return answer
@@ -63,15 +151,21 @@ def _onward(url: str, target: str) -> str:
     except ValueError as fault:
         raise RedirectError("an invalid address") from fault
     if not same:
-        raise RedirectError(str(after.hostname) if after.hostname != before.hostname else f"{after.scheme}:")
+        raise RedirectError(after.hostname if after.hostname not in (None, before.hostname) else f"{after.scheme}:")
     return onward
+
+
+def stated_count(text: str) -> int | None:
+    """A whole number in a header of an answer, None for any other text; large ones are cut."""
+    return int(text[:18]) if text.isascii() and text.isdigit() else None
 
 
 def wanted_pause(answer: requests.Response, now: datetime) -> float:
     """Seconds that a server asks to be left alone, given as a number or as a date; 0 where it says neither."""
     wait = answer.headers.get("Retry-After", "")
-    if wait.isdigit():
-        return float(wait)
+    seconds = stated_count(wait)
+    if seconds is not None:
+        return float(seconds)
     try:
         moment = parsedate_to_datetime(wait)
     except ValueError:

@@ -162,6 +162,9 @@ def run(arguments: list[str] | None = None) -> None:
     """Run the command line and leave with its exit code; the only place where an error becomes text."""
     # not by way of SIGINT, which a script's background jobs inherit as ignored
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    hangup = getattr(signal, "SIGHUP", None)  # Windows has none; under nohup it stays ignored
+    if hangup is not None and signal.getsignal(hangup) == signal.SIG_DFL:
+        signal.signal(hangup, signal.default_int_handler)
     open_streams()
     write_what_the_terminal_can()
     code = _run(sys.argv[1:] if arguments is None else arguments)

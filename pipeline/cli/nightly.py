@@ -72,8 +72,10 @@ def nightly(
         failures += [f"{site}: {fault}" for site, fault in absent.items()]
         told = notify(folder, ids, asked.settings.notify, now, send=until is None, failures=failures)
         unsaid = escalate(folder, ids, asked.settings.notify) if until is None else ()
+        printed = {str(night.fault) for night in nights}
         for missed in dict.fromkeys(map(str, (*unkept, *told.faults, *unsaid))):
-            note(missed)
+            if missed not in printed:
+                note(missed)
         share = (sum(night.fault is not None for night in nights) + len(absent)) / max(len(nights) + len(absent), 1)
         went_well = bool(nights) and share <= asked.settings.notify.ping_failed_share
         seconds = time.monotonic() - began

@@ -190,8 +190,8 @@ def _is_certain(alignment: Alignment) -> bool:
 def align(reference: NDArray[Any], draft: Draft, settings: Settings, prior_px: float | None = PRIOR_PX) -> Alignment:
     """Shift of a draft against a reference image, from up to four bands that vote by their certainty.
 
-    On a large chip each band reads a strip of its own first; where they do not agree, each reads the whole. On a small
-    chip all bands share one fit, with the 1-sigma `prior_px` of the stack's shifts, see `joint_alignment`.
+    On a chip of 200 px or more each band reads a strip of its own first; where they do not agree, each reads the whole.
+    On a small chip all bands share one fit, with the 1-sigma `prior_px` of the stack's shifts, see `joint_alignment`.
     """
     indices = [draft.bands.index(each) for each in ALIGNMENT if each in draft.bands][:4]
     if is_small(reference, draft.measured):
@@ -222,7 +222,7 @@ def align(reference: NDArray[Any], draft: Draft, settings: Settings, prior_px: f
 def _strips(shape: tuple[int, ...], count: int) -> list[slice] | None:
     """Rows of each of `count` strips, together over the whole chip; None where they would be no less than half of it.
 
-    Each measures a shift about as well as a site of 2 km does, a twentieth of what one band is off against another.
+    The four together measure a shift to 0.001 px as well as the whole chip does (docs/decisions/0115).
     """
     rows, cols = shape
     height = max(-(-rows // count), -(-STRIP_PIXELS // cols))
@@ -231,7 +231,7 @@ def _strips(shape: tuple[int, ...], count: int) -> list[slice] | None:
     return [slice(start, start + height) for start in np.linspace(0, rows - height, count).astype(int).tolist()]
 
 
-STRIP_PIXELS = 64_000
+STRIP_PIXELS = 20_000
 AGREED_PX = 0.04
 """Uncertainty up to which strips are believed: bands that differ by no more than they do on the whole chip."""
 BAND_LIMIT_PX = 0.5

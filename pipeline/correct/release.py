@@ -64,27 +64,32 @@ class _View:
 
     def values(self, where: NDArray[np.intp]) -> NDArray[np.float32]:
         """(band, where): before normalisation, because a gain fitted on dark woods is wrong for a bright roof."""
-        values = self.look.reflectance.reshape(len(self.look.bands), -1).take(where, axis=1)
-        if self.look.gain:
-            gain, offset = (np.array(part, np.float32)[:, None] for part in (self.look.gain, self.look.offset))
-            values = (values - offset) / gain
-        return np.asarray(values, np.float32)
+        flat = self.look.reflectance.reshape(len(self.look.bands), -1)
+        return self._measured(flat.take(where, axis=1), slice(None))
 
     def infrared_at(self, where: NDArray[np.intp]) -> NDArray[np.float32]:
         """(where,): mean of the infrared bands."""
         return _mean(self.values(where), self.look.bands, INFRARED)
+
+    def _measured(self, values: NDArray[np.float32], rows: slice | list[int]) -> NDArray[np.float32]:
+        """Normalised values of these bands as they were measured. values: (band, pixel)."""
+        if self.look.gain:
+            gain, offset = (np.array(part, np.float32)[rows, None] for part in (self.look.gain, self.look.offset))
+            values = (values - offset) / gain
+        return np.asarray(values, np.float32)
 
     def forget(self) -> None:
         """Free the memory of the structure."""
         self.__dict__.pop("visible", None), self.__dict__.pop("infrared", None)
 
     def _structure(self, wanted: Sequence[Band]) -> tuple[Level, ...]:
-        values = self.values(np.arange(self.why.size))
-        image = _mean(values, self.look.bands, wanted).reshape(self.look.why.shape)
+        rows = _rows(self.look.bands, wanted)
+        image = self._measured(self.look.reflectance[rows].reshape(len(rows), -1), rows).mean(axis=0)
+        image = np.asarray(image, np.float32).reshape(self.look.why.shape)
         return structure(image, np.isfinite(image))
 
 
-def release(looks: Sequence[Look], settings: Settings) -> tuple[Look, ...]:
+def release(looks: Sequence[Look], settings: Settings, wanted: range | None = None) -> tuple[Look, ...]:
     """The looks in time order, without the cloud and shadow flags on what persists.
 
     A flagged pixel is unflagged where two more looks near in time show the same spectrum and the same structure there
@@ -92,14 +97,16 @@ def release(looks: Sequence[Look], settings: Settings) -> tuple[Look, ...]:
     A shadow flag under a low sun is removed only where the place is dark under a high sun too, or was lit shortly
     before with the sun as low. A pure function of the set of looks. The flags of a look depend on REACH looks before
     and after it.
+    wanted: which of them, by their place in time; None = all.
     """
     ordered = sorted(looks, key=lambda look: (look.time, look.scene.id))
-    flagged = np.any([(look.why & _SUSPECT) > 0 for look in ordered], axis=0) if ordered else np.zeros((1, 1), bool)
-    if len(ordered) < SIGHTS or not flagged.any():
-        return tuple(ordered)
+    wanted = range(len(ordered)) if wanted is None else wanted
+    if len(ordered) < SIGHTS:
+        return tuple(ordered[index] for index in wanted)
     views = [_View(look=look, zenith=zenith) for look, zenith in zip(ordered, _zeniths(ordered), strict=True)]
     out = []
-    for index, look in enumerate(ordered):
+    for index in wanted:
+        look = ordered[index]
         free = np.zeros(look.why.size, bool)
         for flag in (Why.CLOUD, Why.SHADOW):
             where = np.flatnonzero(views[index].why & np.uint8(flag))
@@ -205,5 +212,9 @@ def _smeared(look: Look, free: NDArray[np.bool_], flag: Why) -> NDArray[np.bool_
 
 def _mean(planes: NDArray[np.float32], bands: Sequence[Band], wanted: Sequence[Band]) -> NDArray[np.float32]:
     """Mean of the wanted bands, of all bands where there is none of them."""
-    rows = [index for index, band in enumerate(bands) if band in wanted] or list(range(len(bands)))
-    return np.asarray(planes[rows].mean(axis=0), np.float32)
+    return np.asarray(planes[_rows(bands, wanted)].mean(axis=0), np.float32)
+
+
+def _rows(bands: Sequence[Band], wanted: Sequence[Band]) -> list[int]:
+    """Places of the wanted bands, of all bands where there is none of them."""
+    return [index for index, band in enumerate(bands) if band in wanted] or list(range(len(bands)))

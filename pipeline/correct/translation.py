@@ -15,7 +15,7 @@ from pipeline.correct.robust import MAD_TO_SIGMA, TUKEY_C, median_of
 Array = NDArray[Any]
 ROUGH_PIXELS, ROUGH_STEP_PX, ROUGH_WIDEN = 12_000, 2e-3, 3.0
 """The first turns, and how far they go, on every second, third ... row; their weights begin wider than Tukey's."""
-FIT_PIXELS, STEP_PX = 300_000, 3e-4
+FIT_PIXELS, STEP_PX = 300_000, 2e-3
 MAX_TURNS, REACH_PX, MIN_FIT_PIXELS = 25, 1.5, 50
 EDGE_PX, CLEARANCE_PX = 3, 2
 """Distance of fitted pixels from the border, where the spline lacks pixels, and from pixels that are not clear."""
@@ -71,8 +71,10 @@ def fit(first: Array, second: Array, clear: NDArray[np.bool_]) -> tuple[Fit, Fit
     if rough is None:
         return None
     forth = _settled(first, splines[1], clear, rough)
-    back = _settled(second, splines[0], clear, -rough)
-    return None if forth is None or back is None else (forth, back)
+    if forth is None:
+        return None
+    back = _settled(second, splines[0], clear, -forth.shift)
+    return None if back is None else (forth, back)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -205,7 +207,8 @@ class _Likeness:
 
     def _whole(self, tiles: tuple[Array, ...]) -> list[Array]:
         rows, cols = self._fixed.shape
-        return [np.repeat(np.repeat(each, TILE_PX, 0)[:rows], TILE_PX, 1)[:, :cols] for each in tiles]
+        # columns first: repeating whole rows is a copy
+        return [np.repeat(np.repeat(each, TILE_PX, 1)[:, :cols], TILE_PX, 0)[:rows] for each in tiles]
 
 
 @lru_cache(maxsize=64)

@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from pipeline.decide.ground import built_odds, is_canopy, learned
 from pipeline.decide.kinds import kind
-from pipeline.decide.object_series import Episode, candidates, confirmed_at, episode_of
+from pipeline.decide.object_series import Episode, candidates, confirmed_at, episode_of, window_of
 from pipeline.decide.objects import Stack, StepObject, placed, widened
 from pipeline.decide.phases import Phase, phases_of
 from pipeline.decide.series import spectra_of, typical_spectrum
@@ -19,7 +19,7 @@ from pipeline.model.alert import Kind, State
 from pipeline.model.bands import Band
 from pipeline.model.imagery import Look
 
-LIMIT, SCALE, USUAL_RATE = 1.8, 0.33, 3.0
+LIMIT, SCALE, USUAL_RATE = 1.9, 0.33, 3.0
 """Score that confirms at the usual rate of false alarms, and the change in score by which false alarms become fewer by
 a factor e: the tail of false scores on semi-real series with farming of two cities (docs/decisions/0097)."""
 LIMITS = (1.4, 4.0)
@@ -107,7 +107,8 @@ def detections(
     phases = phases_of(part[0].bands, own, _boundaries(episode))
     earlier = _since_built(episode, phases, np.asarray(np.isfinite(spectra).all(axis=1)))
     if earlier is not None:
-        episode = earlier
+        at = confirmed_at(made.found, earlier, limit)
+        episode, confirmed = earlier, confirmed if at < 0 else at
         phases = phases_of(part[0].bands, own, _boundaries(episode))
     was = next((each.state for each in reversed(phases) if each.last <= episode.before), State.OTHER)
     now = next((each.state for each in reversed(phases) if each.first <= episode.last), was)
@@ -120,8 +121,11 @@ def detections(
     known = (looks[episode.first].time - looks[0].time).days >= YEAR_DAYS
     if (like_soil and not (known and made.score >= FIELD_SCORE * limit)) or (was is now and not known):
         confirmed = _outlasting(looks, episode, confirmed)
-    refuted = like_soil or (days < YEAR_DAYS and field) or (made.score < STAYS_CONFIRMED * limit and not woods)
-    if (episode.ended and refuted) or (now is State.VEGETATED and not known):
+    stood = now is State.BUILT and made.score >= STAYS_CONFIRMED * limit
+    refuted = like_soil or (days < YEAR_DAYS and field) or not (stood or woods)
+    became = next((each.state for each in phases if each.first >= episode.first), was)
+    season = State.VEGETATED in (became, now) and not known and made.score < FIELD_SCORE * limit
+    if (episode.ended and refuted) or season:
         # natural episodes revert and construction seldom does; what greens in the first year of a series is a season
         confirmed = -1
     one = Detection(
@@ -214,9 +218,11 @@ def _second_step(stack: Stack, made: Detection, part: slice, limit: float) -> De
     found = candidates(series, stack.times, *stack.ground_of(made.shape.core, made.shape.window))
     if found is None:
         return None
-    index = found.best
-    episode = episode_of(found, index) if found.score[index] >= limit else None
+    episode = episode_of(found, found.best)
     if episode is None or episode.ended:
+        return None
+    index = window_of(found, episode)
+    if found.score[index] < limit:
         return None
     return Detection(
         shape=made.shape, episode=episode, confirmed=confirmed_at(found, episode, limit),

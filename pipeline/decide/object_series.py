@@ -23,6 +23,9 @@ RECENT = 8
 """Looks before an object that show the ground as it was."""
 YEAR_DAYS = 365
 """Days before the first detection into which no phase of building is taken to reach."""
+SEASONS = 2.0
+"""Independent samples of its own natural steps that a whole year of its past gives an object: ground greens and
+withers once a year. Natural steps of ground like it weigh as one sample."""
 TRANSITION_DAYS = 60
 """Days before a step in which a gradual change shows neither state: the past ends there, if RECENT looks are left."""
 
@@ -31,16 +34,18 @@ TRANSITION_DAYS = 60
 class Candidates:
     """Every window of a series in which a step can be estimated, and how anomalous its step is.
 
-    start, stop: (window,) looks. step: (window, band) reflectance. score: (window,) Mahalanobis length of the step,
-    less what the past showed of it already and what its own looks do not show. progress: (look, window) 0 = as before,
-    1 = as after, NaN where not clear. past: (window,) upper quantile of the progress before the step. series: (look,
-    band) the values themselves, in spreads of one look.
+    start, stop: (window,) looks. step: (window, band) reflectance. strength: (window,) Mahalanobis length of the step,
+    less what the past showed of it already and what its own looks do not show. score: (window,) the strength, more for
+    ground that was steady for years. progress: (look, window) 0 = as before, 1 = as after, NaN where not clear. past:
+    (window,) upper quantile of the progress before the step. series: (look, band) the values themselves, in spreads of
+    one look.
     """
 
     start: NDArray[np.intp]
     stop: NDArray[np.intp]
     step: NDArray[np.float64]
     score: NDArray[np.float64]
+    strength: NDArray[np.float64]
     progress: NDArray[np.float64]
     past: NDArray[np.float64]
     series: NDArray[np.float64]
@@ -48,8 +53,8 @@ class Candidates:
 
     @property
     def best(self) -> int:
-        """Index of the window with the highest score, the earliest of equals."""
-        return int(np.argmax(self.score))
+        """Index of the window with the largest strength, the earliest of equals."""
+        return int(np.argmax(self.strength))
 
     def dated(self, index: int) -> int:
         """The look at which the step of a window most likely began.
@@ -120,16 +125,19 @@ def candidates(
     inside = clear[:, None] & (look >= start) & (look < stop)
     reached = np.nan_to_num(progress)
     shown = (inside & (reached > SEEN[1]) & (reached < LARGEST)).sum(axis=0)
-    past = _upper(np.where(_past_before_transition(clear, times, start), progress, np.nan))
+    earlier = np.where(_past_before_transition(clear, times, start), progress, np.nan)
+    past = _upper(earlier)
     lasting = times.duration_class(start, stop) == len(natural) - 1
     novel = 1 - np.clip(past, 0, 1) ** np.where(lasting, 2, 1)
     score = length * novel * np.minimum(1, shown / np.maximum(inside.sum(axis=0), 1) / SEEN_SHARE)
     score *= (shown >= LEAST_LOOKS) / np.sqrt(series.shape[1])
+    steadiness = _steadiness(earlier, length, (times.days[start] - times.days[0]) // YEAR_DAYS)
     return Candidates(
         start=start,
         stop=stop,
         step=step,
-        score=score,
+        score=score * steadiness,
+        strength=score,
         progress=progress,
         past=past,
         series=series / np.sqrt(np.diag(noise)),
@@ -214,13 +222,23 @@ def _as_before(
     return bool(np.linalg.norm(now - was) < SEEN[1] * np.linalg.norm(state - was))
 
 
+def window_of(found: Candidates, episode: Episode) -> int:
+    """Index of the window with the highest score of those that begin in the bracket of an episode, else of all.
+
+    A window that begins earlier counts looks without the object as time for which it lasted.
+    """
+    own = _in_bracket(found, episode)
+    return int(np.argmax(np.where(own, found.score, -1))) if own.any() else found.best
+
+
+def _in_bracket(found: Candidates, episode: Episode) -> NDArray[np.bool_]:
+    """(window,) True = it begins after the last clear look before the object, and not after its onset."""
+    return np.asarray((found.start > episode.before) & (found.start <= max(episode.onset, episode.before + 1)))
+
+
 def confirmed_at(found: Candidates, episode: Episode, limit: float) -> int:
     """The first look at which a window of the episode had reached a score, -1 = none."""
-    own = (
-        (found.start > episode.before)
-        & (found.start <= max(episode.onset, episode.before + 1))
-        & (found.score >= limit)
-    )
+    own = _in_bracket(found, episode) & (found.score >= limit)
     if not own.any():
         return -1
     detections = np.flatnonzero(episode.seen & (np.arange(episode.seen.size) >= episode.first))
@@ -280,6 +298,21 @@ def _past_before_transition(clear: NDArray[np.bool_], times: Times, start: NDArr
     before = clear[:, None] & (np.arange(len(clear))[:, None] < start)
     earlier = before & (times.days[:, None] < times.days[start] - TRANSITION_DAYS)
     return np.asarray(np.where(earlier.sum(axis=0) >= RECENT, earlier, before))
+
+
+def _steadiness(
+    past: NDArray[np.float64], length: NDArray[np.float64], years: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """(window,) factor from 1 on by which a step is longer in units of what the ground itself did in whole years.
+
+    The variance of natural steps along the step is the mean of that of like ground and of SEASONS samples a year of
+    its own past, as with a conjugate prior. past: (look, window) progress before the step, NaN = not clear; one look is
+    cut at the size of the step. length: Mahalanobis length under the steps of like ground.
+    """
+    count = np.isfinite(past).sum(axis=0)
+    own = np.nansum(np.clip(past, -1, 1) ** 2, axis=0) / np.maximum(count, 1) * length**2
+    weight = SEASONS * years * (count > 0)
+    return np.asarray(np.sqrt((1 + weight) / (1 + weight * np.minimum(own, 1))))
 
 
 def _upper(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from pipeline.correct.smoothing import gaussian
-from pipeline.decide.object_series import Candidates, Episode, candidates, episode_of
+from pipeline.decide.object_series import Candidates, Episode, candidates, episode_of, window_of
 from pipeline.decide.residuals import SCALES, Baseline, Residual, reflectance_of
 from pipeline.decide.screening import Natural, Screening
 from pipeline.decide.steps import Times, step_of
@@ -36,7 +36,8 @@ FOOTPRINT_PX, LEAST_VARIANCE = 6.0, 1e-6
 """Pixels whose noise is one draw after averaging, and the least variance of a mean in one look, reflectance squared."""
 ADJACENT_PX, ADJACENT_SHARE = 2, 0.5
 """Width of the adjacency margin of an object in sigmas of a scale (point spread), and the largest share of another
-object that may lie inside it. With more, that object is an artefact of its neighbour."""
+object that may lie inside it. With more, that object is an artefact of its neighbour. Objects touch if one reaches into
+the margin of the other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -44,8 +45,8 @@ class StepObject:
     """Pixels that stepped together. window: rows and columns of the site's grid. where, core: (row, col) of the window.
 
     share: (row, col) of the window, how far each pixel went along the object's step, 1 = all of it, 0 away from it.
-    found: all windows of its mean series, `index` the best of them. episode: which looks saw it. peak: score of its
-    seed pixel.
+    found: all windows of its mean series, `index` the best that begins in its bracket. episode: which looks saw it.
+    peak: score of its seed pixel.
     """
 
     window: tuple[slice, slice]
@@ -131,9 +132,9 @@ def _merged(
 ) -> tuple[StepObject, ...]:
     """Objects that touch and may have begun on one day are one: a site has more than one surface.
 
-    The largest gives series and dates. margins: what is only reported as a part of another.
+    The surest gives series and dates. margins: what is only reported as a part of another.
     """
-    left = sorted([*found, *margins], key=lambda each: -int(each.where.sum()))
+    left = sorted([*found, *margins], key=lambda each: -each.score)
     alone, out = {id(each) for each in found}, list[StepObject]()
     while left:
         one = left.pop(0)
@@ -150,15 +151,15 @@ def _merged(
 
 
 def _same_change(one: StepObject, other: StepObject, shape: tuple[int, ...]) -> bool:
-    """True where the brackets of two objects overlap, both last or both ended, and their pixels touch."""
+    """True where the brackets of two objects overlap, both last or both ended, and no gap between them is resolved."""
     a, b = one.episode, other.episode
     if a.ended != b.ended or a.before >= b.first or b.before >= a.first:
         return False
-    near = widened(one.window, 1, shape)
+    near = widened(one.window, ADJACENT_PX, shape)
     if any(x.start >= y.stop or y.start >= x.stop for x, y in zip(near, other.window, strict=True)):
         return False
     both = _around_both(near, other.window)
-    touching = ndimage.binary_dilation(placed(one.where, one.window, both), EIGHT)
+    touching = ndimage.binary_dilation(placed(one.where, one.window, both), EIGHT, ADJACENT_PX)
     return bool((touching & placed(other.where, other.window, both)).any())
 
 
@@ -228,7 +229,7 @@ def _grown(stack: Stack, seed: tuple[int, int], scale: int, taken: NDArray[np.bo
     near = ndimage.binary_dilation(moved[part], structure=EIGHT, iterations=ADJACENT_PX) & ~taken[own]
     return StepObject(
         window=own, where=moved[part], core=patch.core(moved)[part], share=np.where(near, patch.progress[part], 0),
-        found=again, index=again.best, episode=episode, peak=peak,
+        found=again, index=window_of(again, episode), episode=episode, peak=peak,
     )  # fmt: skip
 
 

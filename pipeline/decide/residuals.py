@@ -102,4 +102,5 @@ def _pooled(off: NDArray[np.float32], known: NDArray[np.bool_], sigma: float, st
 def reflectance_of(counts: NDArray[np.int16]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Stored residuals (look, band, ...) as reflectance, 0 where not usable; and (look, ...), True = usable."""
     clear = counts[:, 0] != MISSING
-    return counts * np.float32(QUANTUM) * clear[:, None], clear
+    values = counts * np.float32(QUANTUM)
+    return np.multiply(values, clear[:, None], out=values), clear

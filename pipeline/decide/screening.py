@@ -7,6 +7,7 @@ soil to leaf, so there a step of that direction means little; a roof does not li
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,8 @@ KEPT = 0.97
 """Of the quiet steps, by Mahalanobis length: the rest is for the covariance of episodes."""
 QUIET = 0.5
 """Of the windows of one duration, those with the smallest steps: construction of half a site is not natural."""
+LARGE_SHARE = 0.9
+"""Quantile of the steps of one window that says how large they are."""
 POOL = 20_000
 """Natural steps of one covariance, at most."""
 FLOOR = 0.0015
@@ -190,9 +193,10 @@ def advance_each(
     """
     planes = [[_planes(before, scale) for scale in range(len(SCALES))] for before, stops in portions for _ in stops]
     first = min(before.count for before, _ in portions)
+    ends = sorted({end for before, stops in portions for end in pairwise((before.count, *stops))})
     for scale in range(len(SCALES)):
         samples = _samples(baseline, residuals, times, scale)
-        centres = {cluster: _centres(sums, first, len(times.days)) for cluster, sums in samples.items()}
+        centres = {cluster: _centres(sums, ends) for cluster, sums in samples.items()}
         for cluster, where in _chunks(_cover(baseline, scale).ravel()):
             sums = Sums(*_at(residuals, scale, where), times, first)
             whiteners = [natural.whitener(scale, cluster, duration) for duration in range(len(DURATIONS) + 1)]
@@ -248,13 +252,16 @@ def _screen(
         np.copyto(until, np.int16(stop), where=higher)
 
 
-def _centres(sample: Sums, first: int, last: int) -> dict[tuple[int, int], NDArray[np.float32]]:
-    """By window, the (band,) median step of a cluster; no entry where too few of its pixels were clear."""
-    found = {}
-    for start, stop in windows(first, last):
-        step, _, enough = sample.step(start, stop)
-        if int(enough.sum()) >= LEAST_SAMPLE:
-            found[start, stop] = median(step[:, enough], axis=1).astype(np.float32)
+def _centres(sample: Sums, ends: Sequence[tuple[int, int]]) -> dict[tuple[int, int], NDArray[np.float32]]:
+    """By window, the (band,) median step of a cluster; no entry where too few of its pixels were clear.
+
+    ends: (first, last) of the windows that are wanted: those that stop after the one and not after the other.
+    """
+    found = dict[tuple[int, int], NDArray[np.float32]]()
+    for window in chain.from_iterable(windows(*each) for each in ends):
+        step, _, enough = sample.step(*window)
+        if window not in found and int(enough.sum()) >= LEAST_SAMPLE:
+            found[window] = median(step[:, enough], axis=1).astype(np.float32)
     return found
 
 
@@ -295,10 +302,19 @@ def _centred(steps: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _quiet(parts: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
     """The steps of the windows in which they are small."""
-    sizes = [float(np.mean(np.quantile(np.abs(part), 0.9, axis=1))) for part in parts]
+    sizes = [float(np.mean(_upper(np.abs(part)))) for part in parts]
     limit = float(np.quantile(sizes, QUIET))
     kept = np.concatenate([part for part, size in zip(parts, sizes, strict=True) if size <= limit], axis=1)
     return kept[:, :: max(1, kept.shape[1] // POOL)]
+
+
+def _upper(values: NDArray[np.float32]) -> NDArray[np.float64]:
+    """(row,): quantile LARGE_SHARE of each row, as `np.quantile` has it, by one partition."""
+    place = LARGE_SHARE * (values.shape[1] - 1)
+    low = int(place)
+    lines = np.partition(values, low, axis=1)
+    above = lines[:, low + 1 :].min(axis=1) if place > low else lines[:, low]
+    return np.asarray(lines[:, low] + (place - low) * (above.astype(np.float64) - lines[:, low]))
 
 
 def _covariance(steps: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -66,7 +66,7 @@ class Sums:
     """
 
     def __init__(self, values: NDArray[np.float32], clear: NDArray[np.bool_], times: Times, first: int = 0) -> None:
-        weights = (clear * times.weights[:, None]).astype(np.float32)
+        weights = np.multiply(clear, times.weights[:, None], dtype=np.float32)
         self.clear = clear
         self.count = _cumulative(clear.astype(np.float32))
         seasons = times.seasons.astype(np.float32)

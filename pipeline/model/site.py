@@ -9,6 +9,9 @@ from datetime import datetime
 from odc.geo.geobox import GeoBox
 from shapely.geometry import MultiPolygon, Polygon
 
+_DEVICE = re.compile(r"con|prn|aux|nul|(com|lpt)[0-9]")
+"""Names of devices, which Windows allows for no folder."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
@@ -34,4 +37,5 @@ class Site:
 def slug(name: str) -> str:
     """A name as an id that is safe as a folder: lower-case ASCII letters, digits and hyphens, at most 64."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:64].strip("-")
+    made = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:64].strip("-")
+    return f"{made}-site" if _DEVICE.fullmatch(made) else made

@@ -120,7 +120,7 @@ def _figure(change: Change, strip: Strip, contents: Contents) -> Figure:
 
 def _write_around(figure: Figure, height: float, change: Change, contents: Contents) -> None:
     """Title and sentence above the pictures, the credit below."""
-    sentence = re.sub("^ of about", "About", details(change.facts))
+    sentence = re.sub("^, about", "About", details(change.facts))
     left = 0.1 / WIDTH_IN
     figure.text(left, 1 - 0.12 / height, _plain(f"{change.label}: {heading(change.facts)}"), va="top", fontsize=11,
                 fontweight="bold")  # fmt: skip

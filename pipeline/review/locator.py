@@ -51,14 +51,21 @@ def _world() -> dict[str, Any]:
     return found
 
 
-def _points(flat: Sequence[int]) -> list[tuple[float, float]]:
-    return [(x / UNITS, y / UNITS) for x, y in zip(flat[::2], flat[1::2], strict=True)]
+def _points(flat: Sequence[int]) -> NDArray[np.float64]:
+    """(point, 2) degrees."""
+    return np.array(flat, np.float64).reshape(-1, 2) / UNITS
 
 
 @cache
 def _land() -> tuple[BaseGeometry, ...]:
     polygons = [Polygon(_points(outer), [_points(hole) for hole in holes]) for outer, *holes in _world()["land"]]
-    return tuple(shapely.make_valid(polygon) for polygon in polygons)
+    return tuple(shapely.make_valid(np.array(polygons)))
+
+
+@cache
+def _countries() -> tuple[tuple[str, tuple[BaseGeometry, ...]], ...]:
+    rings = _world()["countries"].items()
+    return tuple((name, tuple(shapely.make_valid(np.array([Polygon(_points(r)) for r in of])))) for name, of in rings)
 
 
 def locate(lon: float, lat: float) -> Locator:
@@ -75,19 +82,22 @@ def locate(lon: float, lat: float) -> Locator:
         return shifted
 
     def drawn(shapes: Sequence[BaseGeometry]) -> list[BaseGeometry]:
-        found = []
+        found, (left, low, right, high) = [], frame.bounds
+        west, south, east, north = shapely.bounds(shapes).reshape(-1, 4).T
         # the map may reach over the 180th meridian
         for turn in (-360.0, 0.0, 360.0):
+            near = (west + turn <= right) & (east + turn >= left) & (south <= high) & (north >= low)
             moved = [
-                shapely.transform(shape, lambda points, turn=turn: points + np.array((turn, 0.0))) for shape in shapes
+                shapely.transform(shapes[index], lambda points, turn=turn: points + np.array((turn, 0.0)))
+                for index in np.flatnonzero(near).tolist()
             ]
             cut = shapely.clip_by_rect(moved, *frame.bounds) if moved else []
             found += [shapely.transform(shape, placed) for shape in cut if not shape.is_empty]
         return found
 
     names = []
-    for name, rings in _world()["countries"].items():
-        for shape in drawn([shapely.make_valid(Polygon(_points(ring))) for ring in rings]):
+    for name, shapes in _countries():
+        for shape in drawn(shapes):
             if shape.area >= MIN_LABEL_SHARE * WIDE_DEG * HIGH_DEG:
                 at = shape.representative_point()
                 reach = LETTER_DEG * len(name) / 2

@@ -3,6 +3,7 @@
 import base64
 import io
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,11 @@ PHOTO_PX = 400_000
 """Pixels from which a picture is stored as JPEG: 4 MB of PNG would be worth nothing on a screen."""
 EVIDENCE = ((2.0, (255, 255, 178, 110)), (6.0, (253, 141, 60, 200)), (12.0, (189, 0, 38, 235)))
 """Nats and the colour they are shown in."""
+
+LABEL_PART = 1 / 45
+"""Height of a label, part of the width of its map."""
+LETTER, MAX_LINES = 0.65, 6
+"""Mean width of a letter in heights of a line; lines by which a label may be moved."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -73,6 +79,24 @@ class Map:
                 points = [self.to_pixel @ point[:2] for point in ring.coords[:-1]]
                 parts.append("M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points) + "Z")
         return "".join(parts)
+
+
+def place_labels(spots: Sequence[tuple[float, float, str]], size: float) -> list[tuple[float, float, str]]:
+    """Spots of labels, each centred on its spot, moved up or down by whole lines so that none covers another.
+
+    Two changes on one outline, a hall and its new roof, have one spot. size: height of a line, in the map's pixels.
+    """
+    placed: list[tuple[float, float, str]] = []
+    for x, y, label in spots:
+        lines = sorted(range(-MAX_LINES, MAX_LINES + 1), key=lambda line: (abs(line), line))
+        free = (line for line in lines if not any(_cover((x, y + line * size, label), each, size) for each in placed))
+        placed.append((x, round(y + next(free, 0) * size, 1), label))
+    return placed
+
+
+def _cover(one: tuple[float, float, str], other: tuple[float, float, str], size: float) -> bool:
+    reach = LETTER * size * (len(one[2]) + len(other[2])) / 2
+    return abs(one[0] - other[0]) < reach and abs(one[1] - other[1]) < 0.95 * size
 
 
 def read_pair(before: Path, after: Path, tone: Stretch, longest_px: int = SCREEN_PX) -> tuple[Map, Map]:

@@ -10,6 +10,8 @@ MONTHS = (
     "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
     "December",
 )  # fmt: skip
+STATES = {"other": "other ground"}
+"""States of the ground whose name alone is no words."""
 SURE_STATE = 0.8
 """Probability of a state from which it is said without doubt."""
 
@@ -37,12 +39,16 @@ def details(facts: Mapping[str, Any]) -> str:
     """The rest of the sentence that begins with `heading`; empty for an outline of the analyst."""
     if facts["change_id"] is None:
         return ""
+    area = f"about {rounded(facts['area_m2'])} m²"
     since = f"not there on {facts['last_clear_before']}, " if facts["last_clear_before"] else ""
     seen = f"seen in {facts['looks_seen']} of {facts['looks_clear']} clear looks"
+    if facts["status"] == "withdrawn":
+        # neither its confidence nor the missing verdict says anything of a change that the program took back
+        return f", {area}: {since}there on {facts['first_seen']}, {seen}, {status(facts)}"
     machine = f"classified as {facts['kind']}, " if facts["verdict"] else ""
     unjudged = "" if facts["verdict"] else UNJUDGED
     return (
-        f" of about {rounded(facts['area_m2'])} m²: {since}there on {facts['first_seen']}, {status(facts)}, {seen}; "
+        f", {area}: {since}there on {facts['first_seen']}, {status(facts)}, {seen}; "
         f"{machine}{strength(facts['confidence'])}{unjudged}"
     )
 
@@ -50,16 +56,21 @@ def details(facts: Mapping[str, Any]) -> str:
 def ground(phases: Sequence[Mapping[str, Any]]) -> str:
     """What the ground was and became: "vegetated, bare from November 2017, built since January 2018"; empty if unknown.
 
+    A change within one state, such as a hall on a paved yard, reads "built before and after".
     phases: rows of the table `phases` of one change, in time order.
     """
     runs = [row for index, row in enumerate(phases) if not index or row["state"] != phases[index - 1]["state"]]
-    said = [f"{_doubt(row)}{row['state']}{_from(row, index, len(runs))}" for index, row in enumerate(runs)]
+    states = [str(row["state"]) for row in runs]
+    said = [
+        f"{_doubt(row)}{STATES.get(state, state)}{' again' * (state in states[:index])}{_from(row, index, len(runs))}"
+        for index, (row, state) in enumerate(zip(runs, states, strict=True))
+    ]
     return ", ".join(said)
 
 
 def _from(row: Mapping[str, Any], index: int, count: int) -> str:
     if not index:
-        return "" if count > 1 else " in all looks"
+        return "" if count > 1 else " before and after"
     day = date.fromisoformat(str(row["from"])[:10])
     return f" {'since' if index == count - 1 else 'from'} {MONTHS[day.month - 1]} {day.year}"
 

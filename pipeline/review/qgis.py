@@ -17,7 +17,8 @@ from pipeline.model.grid import PIXEL_M
 from pipeline.model.imagery import Look
 from pipeline.model.site import Site
 from pipeline.review.folder import replacing
-from pipeline.review.qgis_layers import Frame, layer_elements, layer_order, themes, tree
+from pipeline.review.qgis_form import PHASES
+from pipeline.review.qgis_layers import Frame, layer_elements, layer_id, layer_order, themes, tree
 from pipeline.review.qgis_layout import CONTEXT_M, layouts
 from pipeline.review.qgis_raster import stretches
 from pipeline.review.qgis_xml import VERSION, Element, document, element, reference_system
@@ -25,7 +26,7 @@ from pipeline.review.rasters import picture_order
 from pipeline.review.stretch import Stretch
 from pipeline.review.through_time import Shown
 
-TEMPLATE = 4
+TEMPLATE = 5
 """Version of this project's form; written into it, and survives a save by QGIS."""
 BEFORE_VIEW = "Before view"
 DOCK_PX = 480
@@ -89,7 +90,7 @@ def _project(site: Site, decision: Decision, period: tuple[date, date], frame: F
         element("title", text=site.name),
         element("projectCrs", None, reference_system(frame.epsg)),
         tree(frame),
-        _relation(),
+        _relations(),
         _canvas(_strip(view, SLENDER), "theMapCanvas"),
         _dock(),
         _canvas(_strip(view, SLENDER * HEADROOM), BEFORE_VIEW, "Before"),
@@ -134,16 +135,24 @@ def _strip(frame: Frame, times: float) -> Frame:
     return replace(frame, extent=(x - PIXEL_M / 2, y - half, x + PIXEL_M / 2, y + half))
 
 
-def _relation() -> Element:
+def _relations() -> Element:
+    """The looks and the phases of each change."""
+    return element(
+        "relations", None, _relation("looks", "Looks", "observations"), _relation(PHASES, "Phases", "phases")
+    )
+
+
+def _relation(name: str, title: str, table: str) -> Element:
     ids = {
-        "id": "looks",
-        "name": "Looks",
+        "id": name,
+        "name": title,
         "strength": "Association",
-        "referencingLayer": "groundbreak_observations",
-        "referencedLayer": "groundbreak_changes",
+        "referencingLayer": layer_id(table),
+        "referencedLayer": layer_id("changes"),
     }
-    reference = element("fieldRef", {"referencingField": "change_id", "referencedField": "change_id"})
-    return element("relations", None, element("relation", ids, reference))
+    return element(
+        "relation", ids, element("fieldRef", {"referencingField": "change_id", "referencedField": "change_id"})
+    )
 
 
 def _canvas(frame: Frame, name: str, theme: str | None = None) -> Element:

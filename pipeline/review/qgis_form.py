@@ -52,6 +52,15 @@ _TABS = {
     "Machine": ("change_id", "site", "before_scene", "after_scene", "lon", "lat"),
     "Stamp": ("reviewer", "reviewed_at"),
 }
+PHASES = "phases"
+"""The relation of a change to what its ground was and became."""
+_PHASE_FIELDS = {
+    "fid": "fid", "change_id": "Change", "state": "Ground", "from_after": "Last clear look before",
+    "from": "First look", "to": "Last look", "to_before": "First clear look after", "probability": "Probability",
+}  # fmt: skip
+_PHASE_LINE = """to_string("from") || '  ' || "state" || ', ' || \
+if("probability" >= 0.995, 'above 0.99', format_number("probability", 2))"""
+"""A phase in the list of the form: its first day, by which the list is sorted, then what fits into a narrow column."""
 _HIDDEN = ("fid", "site", "picture", "no_picture", "confidence")
 # the first cell is the current one of a table that opens: a letter there gives the first verdict
 _FIRST_COLUMNS = ("verdict", "label", "note", "kind", "sureness", "area_m2", "first_seen", "status")
@@ -92,8 +101,8 @@ _TIP = """<b>[% {name} %]: [% coalesce("verdict" || ' (verdict)', "kind", 'drawn
 )  # fmt: skip
 
 
-def form() -> list[Element]:
-    """All parts of the layer's style but its symbols and its time."""
+def form(*, related: bool) -> list[Element]:
+    """All parts of the layer's style but its symbols and its time. related: with the phases, by their relation."""
     index = {name: position for position, name in enumerate(FIELDS)}
     return [
         element("fieldConfiguration", None, *[_widget(name, *made) for name, made in _WIDGETS.items()]),
@@ -108,7 +117,7 @@ def form() -> list[Element]:
         element("editorlayout", text="tablayout"),
         element("storedexpressions", None, *[element("storedexpression", {"name": name, "expression": rule, "tag": 1})
                                              for name, rule in FILTERS.items()]),
-        element("attributeEditorForm", None, _verdict_tab(index),
+        element("attributeEditorForm", None, _verdict_tab(index), _phases_tab() if related else None,
                 *[_container(title, _fields(names, index)) for title, names in _TABS.items()]),
         element("editable", None, *[element("field", {"name": name, "editable": int(name in ("verdict", "note"))})
                                     for name in FIELDS]),
@@ -159,6 +168,35 @@ def _verdict_tab(index: Mapping[str, int]) -> Element:
             _container("What the looks say", _fields(_FACTS, index), group=True),
         ],
     )
+
+
+def _phases_tab() -> Element:
+    """What the ground of a change was and became: a line for each of its phases."""
+    shown = {"buttons": "NoButton", "show_first_feature": True}
+    phases = element(
+        "attributeEditorRelation",
+        {"name": PHASES, "relation": PHASES, "label": "", "showLabel": 0, "nmRelationId": "",
+         "relationWidgetTypeId": "relation_editor", "forceSuppressFormPopup": 1},
+        element("editor_configuration", None, option(shown)),
+    )  # fmt: skip
+    return _container("Ground", [phases])
+
+
+def phase_table() -> list[Element]:
+    """Names of the columns of the table of phases, its order, and how its rows are listed in the form of a change."""
+    order = {"sortExpression": '"change_id" || "from"', "sortOrder": 0}
+    columns = [element("column", {"type": "field", "name": name, "hidden": int(name == "fid"), "width": -1})
+               for name in _PHASE_FIELDS]  # fmt: skip
+    index = {name: position for position, name in enumerate(_PHASE_FIELDS)}
+    shown = [name for name in _PHASE_FIELDS if name not in ("fid", "change_id")]
+    return [
+        element("aliases", None, *[element("alias", {"field": field, "name": name, "index": index[field]})
+                                   for field, name in _PHASE_FIELDS.items()]),
+        element("attributetableconfig", order, element("columns", None, *columns)),
+        element("editorlayout", text="tablayout"),
+        element("attributeEditorForm", None, _container("Phase", _fields(shown, index))),
+        element("previewExpression", text=_PHASE_LINE),
+    ]  # fmt: skip
 
 
 def _fields(names: Sequence[str], index: Mapping[str, int], *, label: bool = True) -> list[Element]:

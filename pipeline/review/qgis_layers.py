@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from pipeline.model.bands import Band
+from pipeline.review.qgis_form import phase_table
 from pipeline.review.qgis_raster import Stretches, evidence, false_colour, pipe, true_colour
 from pipeline.review.qgis_style import STYLES, change_style, labelled, single
 from pipeline.review.qgis_xml import Element, element, option, reference_system
@@ -20,6 +21,7 @@ LAYERS = (
     ("after_fc", "After, false colour", "Images"),
     ("before", "Before", "Images"),
     ("before_fc", "Before, false colour", "Images"),
+    ("phases", "Phases", "Tables"),
     ("observations", "Observations", "Tables"),
     ("review_log", "Verdict log", "Tables"),
     ("news", "News by night", "Tables"),
@@ -69,10 +71,10 @@ def layer_id(name: str) -> str:
 
 def layer_elements(frame: Frame) -> list[Element]:
     """Every layer, in the order of LAYERS."""
-    named = [(STYLES[0], None), *((name, change_style(name)) for name in STYLES[1:])]
+    named = [(STYLES[0], None), *((name, change_style(name, related=True)) for name in STYLES[1:])]
     true, false = (make(frame.bands, frame.stretches) for make in (true_colour, false_colour))
     made = {
-        "changes": _vector(frame, "changes", "Changes", change_style(STYLES[0]), styles=named),
+        "changes": _vector(frame, "changes", "Changes", change_style(STYLES[0], related=True), styles=named),
         "aoi": _vector(frame, "aoi", "Site outline", [single("#ffffff", "dash", 0.5)], read_only=True),
         "score": _raster(frame, "score", "Evidence", "score.tif", evidence(), gamma=1.0),
         "scenes": _vector(frame, "scenes", "Scenes", [single("#7f7f7f", "dot", 0.3)], read_only=True),
@@ -80,6 +82,7 @@ def layer_elements(frame: Frame) -> list[Element]:
         "after_fc": _raster(frame, "after_fc", "After, false colour", "after.tif", false),
         "before": _raster(frame, "before", "Before", "before.tif", true),
         "before_fc": _raster(frame, "before_fc", "Before, false colour", "before.tif", false),
+        "phases": _vector(frame, "phases", "Phases", phase_table(), spatial=False, read_only=True),
         "observations": _vector(frame, "observations", "Observations", [], spatial=False, read_only=True),
         "review_log": _vector(frame, "review_log", "Verdict log", [], spatial=False, read_only=True),
         "news": _vector(frame, "news", "News by night", [], spatial=False, read_only=True),

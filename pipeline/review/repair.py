@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from odc.geo.geom import Geometry
+from pyogrio.errors import DataLayerError, DataSourceError
 
+from pipeline.model.errors import ReviewError
 from pipeline.review.geoblob import encode, polygons
 from pipeline.review.gpkg import opened
 from pipeline.review.rows import clean, is_complete, reader_of
@@ -240,12 +242,16 @@ def _adopt(db: sqlite3.Connection) -> None:
 
 @cache
 def _tables() -> Mapping[str, _Table]:
-    """Every table of a new review file."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "empty.gpkg"
-        create(path, _CRS, {})
-        with contextlib.closing(sqlite3.connect(path)) as db:
-            return {name: _table(db, name) for name in (*COLUMNS, "outlines_written", "layer_styles")}
+    """Every table of a new review file. Raises ReviewError where no temporary file can be written."""
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "empty.gpkg"
+            create(path, _CRS, {})
+            with contextlib.closing(sqlite3.connect(path)) as db:
+                return {name: _table(db, name) for name in (*COLUMNS, "outlines_written", "layer_styles")}
+    except (OSError, sqlite3.Error, DataSourceError, DataLayerError) as fault:
+        fix = "free some disk space there, or name another folder in TMPDIR"
+        raise ReviewError(f"no temporary file can be written: {fault}", "the temporary folder", fix) from fault
 
 
 def _table(db: sqlite3.Connection, name: str) -> _Table:

@@ -14,7 +14,7 @@ from pipeline.review.contents import Change, Contents, read
 from pipeline.review.features import geojson_feature
 from pipeline.review.folder import Folder, replacing
 from pipeline.review.locator import locate
-from pipeline.review.maps import Map, compact, read_evidence, read_pair
+from pipeline.review.maps import LABEL_PART, Map, compact, place_labels, read_evidence, read_pair
 from pipeline.review.marks import scale_bar
 from pipeline.review.observed import read_observed
 from pipeline.review.pages import render
@@ -129,11 +129,14 @@ def _overview(
     contents: Contents, before: Map, after: Map, first: Sequence[Change], folded: Sequence[Change]
 ) -> Mapping[str, Any]:
     """The vector layer over the picture of the whole site."""
+    size = before.width * LABEL_PART
+    spots = [(*before.spot(change.outline), change.label) for change in first[:MAX_LABELS]]
     return {
         "aoi": before.path(contents.aoi),
         "new": [before.path(change.outline) for change in first],
         "other": [before.path(change.outline) for change in folded],
-        "labels": [(*before.spot(change.outline), change.label) for change in first[:MAX_LABELS]],
+        "labels": place_labels(spots, size),
+        "label_size": round(size, 2),
         "scale": scale_bar(after.width_m),
     }
 

@@ -38,6 +38,14 @@ HEADERS = {
 }
 
 
+def review_page(contents: Contents, token: str) -> str:
+    """The page; its script asks for the changes."""
+    return render(
+        "review.html.j2", script="review.js", connects="'self'", contents=contents, token=token, verdicts=VERDICTS,
+        facts=contents.provenance,
+    )  # fmt: skip
+
+
 def make_app(folder: Folder, token: str, port: int, reviewer: str) -> Starlette:
     """The application for one site's folder, for requests to 127.0.0.1:port that carry the token."""
     hosts = {f"127.0.0.1:{port}", f"localhost:{port}"}
@@ -48,12 +56,7 @@ def make_app(folder: Folder, token: str, port: int, reviewer: str) -> Starlette:
         return response
 
     def page(_: Request) -> Response:
-        contents = read(folder.gpkg)
-        text = render(
-            "review.html.j2", script="review.js", connects="'self'", contents=contents, token=token, verdicts=VERDICTS,
-            facts=contents.provenance,
-        )  # fmt: skip
-        return HTMLResponse(text)
+        return HTMLResponse(review_page(read(folder.gpkg), token))
 
     def changes(_: Request) -> Response:
         contents = read(folder.gpkg)

@@ -12,7 +12,7 @@ from shapely.geometry.base import BaseGeometry
 from pipeline.model.errors import ReviewError
 from pipeline.model.site import Site
 from pipeline.review.geoblob import ground
-from pipeline.review.gpkg import LOOK_COLUMNS, SCENE_COLUMNS, opened
+from pipeline.review.gpkg import FOREIGN, LOOK_COLUMNS, SCENE_COLUMNS, opened
 from pipeline.review.schema import MACHINE
 
 COUNT_SECONDS = 5.0
@@ -61,7 +61,7 @@ def check_place(standing: Standing | None, site: Site, path: Path) -> None:
         return
     if standing.site is not None and standing.site != site.id:
         what = f"these are the results of {standing.site}, not of {site.id}"
-        raise ReviewError(what, str(path), "give another folder with --out")
+        raise ReviewError(what, str(path), f"{FOREIGN}; or give another folder with --out")
     if standing.aoi is not None and standing.crs:
         aoi = Geometry(site.aoi, "EPSG:4326").to_crs(standing.crs).geom
         if not aoi.intersects(standing.aoi):

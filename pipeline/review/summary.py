@@ -108,7 +108,7 @@ def _what(first: Sequence[Change], folded: Sequence[Change]) -> str:
 def _since(changes: Sequence[Change]) -> str:
     dated = sorted((c for c in changes if c["first_seen"]), key=lambda c: (str(c["first_seen"]), c.id))
     if not dated:
-        return "No date, because nothing was found."
+        return "No date, because no new structure was found."
     if len(dated) == 1:
         return f"It appeared {bracket_words(dated[0])}."
     return f"The first appeared {bracket_words(dated[0])}, the latest {bracket_words(dated[-1])}."
@@ -117,7 +117,7 @@ def _since(changes: Sequence[Change]) -> str:
 def _size(changes: Sequence[Change]) -> str:
     areas = [float(change["area_m2"]) for change in changes if change["area_m2"] is not None]
     if not areas:
-        return "No size, because nothing was found."
+        return "No size, because no new structure was found."
     low, high = rounded(min(areas)), rounded(max(areas))
     each = f"{low} m²" if low == high else f"{low} to {high} m²"
     return f"About {each}." if len(areas) == 1 else f"Each {each}, together about {rounded(sum(areas))} m²."
@@ -179,7 +179,8 @@ def _half(observed: Observed) -> list[str]:
         return []
     size, share = missed[-1]
     where = "" if curve.own else " at another site"
-    return [f"{100 * share:.0f} % of buildings of {size} were found in a test{where}"]
+    found = "none" if share == 0 else f"{100 * share:.0f} %"
+    return [f"of buildings of {size} {found} {'was' if share == 0 else 'were'} found in a test{where}"]
 
 
 def unseen_words(share: float) -> str:

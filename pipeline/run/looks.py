@@ -261,9 +261,12 @@ def _released(
     missing = [index for index in range(len(looks)) if index not in kept]
     if missing:
         first = max(0, missing[0] - REACH)
-        fresh = release([look for look, _ in looks[first : missing[-1] + REACH + 1]], settings)
-        for index in missing:
-            kept[index] = Packed(facts={}, arrays={"why": fresh[index - first].why})
+        near = [look for look, _ in looks[first : missing[-1] + REACH + 1]]
+        fresh = release(near, settings, range(missing[0] - first, missing[-1] + 1 - first))
+        for index, look in enumerate(fresh, missing[0]):
+            if index in kept:
+                continue
+            kept[index] = Packed(facts={}, arrays={"why": look.why})
             memory.keep(own[index], kept[index])
     freed, said = [], []
     for index, (look, key) in enumerate(looks):

@@ -12,6 +12,7 @@ from odc.geo.geobox import GeoBox
 
 from pipeline.catalogue.pixels import read_chips
 from pipeline.catalogue.scenes import FoundScenes, read_named_scenes, search_scenes
+from pipeline.catalogue.sites import check_reach
 from pipeline.model.alert import Decision
 from pipeline.model.bands import ALIGNMENT, ANALYSIS, Band
 from pipeline.model.errors import DecisionError, GroundbreakError, PixelError
@@ -201,6 +202,7 @@ def _readings(
 ) -> tuple[list[Reading], list[Rejection], tuple[PixelError, ...]]:
     """Every scene that has the bands and can be read, read already where the memory does not know its levels."""
     bands, site = common_bands(scenes), job.site
+    check_reach(site, job.source, job.settings)  # in the process that reads
     if scenes and not set(bands) & set(ALIGNMENT):
         what = f"none of {', '.join(ALIGNMENT)} is a band that nine in ten scenes share"
         raise DecisionError(what, f"{site.id}, {job.source}", "see the asset names in docs/providers.md")

@@ -1,5 +1,6 @@
 """What a site's results, as they lie on the disk, demand of the next run: before any scene is looked for."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -32,7 +33,10 @@ def resume(job: SiteJob, out: Path) -> Resumed:
     over a shorter period than that of the results.
     """
     site, folder = job.site, Results(out).site(job.site.id)
-    notes = (*restore(out, site.id), *repair(folder.gpkg, _styles()))
+    restored = restore(out, site.id)
+    if not restored and folder.report.exists() and not os.path.lexists(folder.gpkg):
+        restored = (f"{site.id}: review.gpkg was gone, without a copy: written again, without its verdicts",)
+    notes = (*restored, *repair(folder.gpkg, _styles()))
     standing = read_standing(folder.gpkg)
     if standing is None:
         return Resumed(job=job, notes=notes)

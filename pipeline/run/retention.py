@@ -63,7 +63,9 @@ def back_up(path: Path, folder: Path, count: int, now: datetime) -> None:
         for copy in list_backups(folder)[count:]:
             copy.unlink()
     except (OSError, sqlite3.Error) as fault:
-        raise ReviewError(f"no copy could be made: {fault}", str(path), _MEND) from fault
+        is_damaged = type(fault) is sqlite3.DatabaseError
+        fix = "the copies made before stay as they are" if is_damaged else _MEND
+        raise ReviewError(f"no copy could be made: {fault}", str(path), fix) from fault
 
 
 def list_backups(folder: Path) -> list[Path]:
@@ -84,8 +86,10 @@ def restore(out: Path, site: str) -> tuple[str, ...]:
     path, folder = Results(out).site(site).gpkg, Results(out).backups(site)
     if os.path.lexists(path) and not _is_empty(path):
         return ()
+    damaged = list[str]()
     for copy in list_backups(folder):
         if _content_or_none(copy) is None:
+            damaged.append(copy.name)
             continue
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -98,7 +102,8 @@ def restore(out: Path, site: str) -> tuple[str, ...]:
                 shutil.copy(copy, beside)
         except OSError as fault:
             raise ReviewError(f"cannot be restored: {fault.strerror or fault}", str(path), _MEND) from fault
-        return (f"{site}: review.gpkg was gone; restored from {copy}, verdicts included",)
+        older = f" up to then; newer copies are damaged: {', '.join(damaged)}" if damaged else ""
+        return (f"{site}: review.gpkg was gone; restored from {copy}, verdicts included{older}",)
     return ()
 
 

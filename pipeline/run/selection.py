@@ -59,6 +59,8 @@ def select_sites(ids: Sequence[str], files: Sequence[Path], read: SitesRead) -> 
     sites = tuple(known[wanted] for wanted in dict.fromkeys(ids)) if ids else read.sites
     if not sites and read.faults:
         raise read.faults[-1]
+    if not sites:
+        raise UsageError("no site", ", ".join(map(str, files)) or f"{AOIS}/", "`groundbreak sites add` makes one")
     return sites
 
 
@@ -108,8 +110,7 @@ def site_job(
             f"the period ends ({until:%Y-%m-%d}) before it begins ({begin:%Y-%m-%d})", site.id, "swap --start and --end"
         )
     source = local_or_remote(catalog or site.catalog or own.search.catalog)
-    if source == site.catalog:
-        check_reach(site, settings)
+    check_reach(site, source, settings)
     if "://" not in source:
         _check_exists(source)
     return SiteJob(

@@ -7,10 +7,13 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import geopandas
 import numpy as np
+import pandas
 import pytest
 import xarray as xr
 from scipy import ndimage
@@ -202,3 +205,75 @@ def test_phases_of_every_change_are_read_and_an_older_file_has_none(sites: Path,
     assert older.empty and list(older.columns) == list(found.columns)
     with pytest.raises(groundbreak.GroundbreakError, match="no results"):
         groundbreak.phases(tmp_path)
+
+
+FIRST = datetime(2020, 5, 1)
+
+
+@pytest.mark.parametrize(
+    "start",
+    ["2020-05-01", FIRST.date(), FIRST, FIRST.replace(tzinfo=UTC), pandas.Timestamp(FIRST), np.datetime64(FIRST, "ns")],
+    ids=lambda start: type(start).__name__,
+)
+def test_a_day_may_be_of_any_type_that_a_day_has(sites: Path, tmp_path: Path, start: Any) -> None:  # noqa: F811
+    out = tmp_path / "out"
+    stack = groundbreak.open_stack("place", sites=[sites], out=str(out), start=start, scenes=None, chunks={"time": -1})
+    assert stack.sizes["time"] == 7 and stack.time.values[0] == np.datetime64("2020-05-01T09:30")
+    with pytest.raises(groundbreak.GroundbreakError, match="before it begins"):
+        groundbreak.open_stack("place", sites=sites, out=out, start=start, end=type(start)("2020-04-01") if
+                               isinstance(start, str) else date(2020, 4, 1))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("site", None), ("site", ["place"]), ("site", 3),
+        ("sites", 5), ("sites", {"a": 1}), ("sites", pandas.DataFrame({"a": [1]})), ("sites", [None]),
+        ("catalog", 5), ("start", 20200501), ("end", 3.5), ("scenes", 7), ("out", None),
+        ("settings", {"decide.min_history": 5}), ("settings", "groundbreak.toml"),
+        ("chunks", 1), ("chunks", "auto"), ("chunks", {"tim": 1}), ("chunks", {"time": 0}), ("chunks", {"time": "x"}),
+    ],
+)  # fmt: skip
+def test_a_value_of_a_wrong_type_is_one_line_that_names_the_argument(
+    sites: Path, tmp_path: Path, name: str, value: object  # noqa: F811
+) -> None:  # fmt: skip
+    given: dict[str, Any] = {"site": "place", "sites": sites, "out": tmp_path / "out"} | {name: value}
+    with pytest.raises(groundbreak.GroundbreakError) as caught:
+        groundbreak.open_stack(**given)
+    assert caught.value.where == name and caught.value.exit_code == 2 and "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
+    for function in (groundbreak.changes, groundbreak.phases, groundbreak.settings):
+        with pytest.raises(groundbreak.GroundbreakError, match="not a path, but a value of type int"):
+            function(3)
+
+
+def test_not_a_time_is_no_day(sites: Path, tmp_path: Path) -> None:  # noqa: F811
+    for value in (pandas.NaT, np.datetime64("NaT"), "yesterday"):
+        with pytest.raises(groundbreak.GroundbreakError, match="not a date"):
+            groundbreak.open_stack("place", sites=sites, out=tmp_path, end=value)
+
+
+def test_what_is_masked_is_no_ground_and_what_is_no_number_is_refused() -> None:
+    rng = np.random.default_rng(4)
+    ground = ndimage.gaussian_filter(rng.normal(size=(120, 120)), 1.2)
+    reference, target = ground[:-2, :-2].copy(), ground[1:-1, 2:].copy()
+    hidden = np.zeros(reference.shape, bool)
+    hidden[:, 20:] = True
+    as_nan = groundbreak.register(np.where(hidden, np.nan, reference), target)
+    assert groundbreak.register(np.ma.masked_array(reference, hidden), target) == as_nan
+    assert as_nan != groundbreak.register(reference, target)
+    for wrong in ("text", ground + 1j, [["a", "b"]]):
+        with pytest.raises(groundbreak.GroundbreakError, match=r"real numbers \(target\)"):
+            groundbreak.register(ground, wrong)
+
+
+def test_a_table_without_rows_has_the_types_of_one_with_rows(sites: Path, tmp_path: Path) -> None:  # noqa: F811
+    still = world.catalogue(tmp_path / "still", built_from=None)
+    world.write_sites(tmp_path / "still.geojson", [world.feature(str(still), id="still")])
+    full = groundbreak.detect("place", sites=sites, out=tmp_path / "out")
+    empty = groundbreak.detect("still", sites=tmp_path / "still.geojson", out=tmp_path / "out")
+    assert len(full) == 1 and len(empty) == 0 and empty.crs == full.crs
+    types = {name: (full[name].dtype, empty[name].dtype) for name in full if full[name].dtype != empty[name].dtype}
+    assert types == {} and full.index.dtype == empty.index.dtype
+    one, none = (groundbreak.phases(tmp_path / "out" / site) for site in ("place", "still"))
+    assert len(none) == 0 and list(one.dtypes) == list(none.dtypes)

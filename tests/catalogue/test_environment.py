@@ -3,6 +3,7 @@
 import http.server
 import os
 import shutil
+import socket
 import ssl
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from pipeline.study.catalogue_writer import write_cog
 from tests import world
 from tests.catalogue.tiles import TILE10, ramp
 
+INTRANET = "stac.intranet.example"
 ROOT = Path(__file__).resolve().parents[2]
 RUN = "from pipeline.cli.main import run; import sys; run(sys.argv[1:])"
 
@@ -52,7 +54,8 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path
     (files / "catalog.json").write_text('{"type": "Catalog", "id": "x", "links": []}')
     write_cog(files / "red.tif", ramp(TILE10, 1), TILE10)
     command = (
-        "openssl req -x509 -newkey rsa:2048 -nodes -days 3 -subj /CN=localhost -addext subjectAltName=DNS:localhost"
+        "openssl req -x509 -newkey rsa:2048 -nodes -days 3 -subj /CN=localhost "
+        f"-addext subjectAltName=DNS:localhost,DNS:{INTRANET}"
     )
     subprocess.run(
         [*command.split(), "-keyout", folder / "key.pem", "-out", folder / "ca.pem"], check=True, capture_output=True
@@ -105,6 +108,24 @@ def test_one_variable_serves_search_pixels_and_doctor(
     with open_raster(f"{url}/red.tif") as source:
         assert source.shape == TILE10.shape
     assert said()["catalogue"][0] is Health.OK and str(authority) in said()["certificates"][1]
+
+
+@pytest.mark.parametrize(("name", "is_right"), [(INTRANET, True), ("other.intranet.example", False)])
+def test_a_certificate_is_that_of_the_name_not_of_the_address(
+    secure: tuple[str, Path], monkeypatch: pytest.MonkeyPatch, name: str, is_right: bool
+) -> None:
+    url, authority = secure
+    real = socket.getaddrinfo
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority))
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda host, *more, **named: real("127.0.0.1" if host == name else host, *more, **named)
+    )
+    address = f"{url.replace('localhost', name)}/catalog.json"
+    if is_right:
+        assert get_json(address) == {"type": "Catalog", "id": "x", "links": []}
+    else:
+        with pytest.raises(FetchError, match="SSL_CERT_FILE"):
+            get_json(address)
 
 
 def test_a_proxy_is_set_once_and_its_password_is_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

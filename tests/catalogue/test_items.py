@@ -112,6 +112,9 @@ def test_a_statement_of_offset_0_counts_in_a_catalogue_of_ones_own() -> None:
         if "raster:bands" in asset:
             asset["raster:bands"][0]["offset"] = 0
     assert parse(raw).granule.declared_offset.dn == 0
+    raw["assets"]["red"]["raster:offset"] = -0.1
+    assert parse(raw).granule.declared_offset.dn is None
+    del raw["assets"]["red"]["raster:offset"]
     raw["assets"]["red"]["raster:bands"][0].pop("offset")
     assert parse(raw).granule.declared_offset.dn is None
 
@@ -167,6 +170,7 @@ def test_a_broken_item_is_told_by_its_field(change: dict[str, Any], words: str) 
     [
         ({"datetime": "yesterday"}, "datetime"),
         ({"datetime": None}, "datetime"),
+        ({"datetime": "1970-01-01T00:00:00Z"}, "before the launch"),
         ({"proj:epsg": 99}, "CRS 'EPSG:99' is unknown"),
         ({"s2:product_type": "S2MSI1C"}, "L1C and L2A at once"),
     ],
@@ -245,12 +249,18 @@ def test_bands_of_a_catalogue_of_ones_own_are_known_in_any_usual_spelling(names:
 
 
 @pytest.mark.parametrize("scale", [0.001, 1, 0.00001, "0.001"])
-@pytest.mark.parametrize("place", ["raster:bands", "bands", "asset", "item"])
+@pytest.mark.parametrize("place", ["raster:bands", "no list", "second entry", "bands", "asset", "item"])
 def test_another_scale_than_that_of_sentinel_2_is_refused_by_name(scale: object, place: str) -> None:
     raw = load("stactools/*")
-    entry = {"scale": scale} if place == "raster:bands" else {"raster:scale": scale}
+    right = {"scale": 0.0001}
+    changes: dict[str, dict[str, Any]] = {
+        "raster:bands": {"raster:bands": [{"scale": scale}]},
+        "no list": {"raster:bands": {"scale": scale}},
+        "second entry": {"raster:bands": [right, {"scale": scale}]},
+        "bands": {"bands": [{"raster:scale": scale}]},
+    }
     target = raw["properties"] if place == "item" else raw["assets"]["red"]
-    target |= {place: [entry]} if place in ("raster:bands", "bands") else entry
+    target |= changes.get(place, {"raster:scale": scale})
     with pytest.raises(CatalogueError, match=r"scale .* is stated"):
         parse(raw)
 

@@ -1,3 +1,4 @@
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -124,6 +125,14 @@ def test_a_file_that_is_no_raster_names_scene_band_and_file(tile: Path, tmp_path
     (tmp_path / "junk.tif").write_bytes(content)
     with pytest.raises(PixelError, match=r"cannot read B04: .*\(S2B_X, .*junk.tif\)"):
         read_chips(with_red(tile, str(tmp_path / "junk.tif")), GRID, BANDS)
+
+
+def test_a_raster_of_other_values_is_no_scene_classification(tile: Path, tmp_path: Path) -> None:
+    for name in ("red", "swir"):
+        shutil.copy(tile / f"{name}.tif", tmp_path)
+    shutil.copy(tile / "swir.tif", tmp_path / "scl.tif")
+    with pytest.raises(PixelError, match=r"SCL: a class \d+ in a scene classification"):
+        read_chips(scene(tmp_path), GRID, BANDS)
 
 
 def test_a_truncated_file_is_an_error_and_no_hole(tile: Path, tmp_path: Path) -> None:

@@ -14,7 +14,6 @@ import pytest
 import shapely
 from shapely.geometry import MultiPolygon, box, mapping
 
-from pipeline.catalogue import hrefs
 from pipeline.catalogue.sites import SitesRead, read_sites
 from pipeline.model.errors import SiteError
 from pipeline.model.settings import Settings, override_settings
@@ -249,19 +248,69 @@ def test_a_catalogue_inside_the_network_is_not_asked_on_the_word_of_an_aoi_file(
 def test_a_name_that_leads_inside_the_network_is_not_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 0))]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
-    hrefs.leads_inside.cache_clear()
-    try:
-        (site,) = read(tmp_path, world.feature("https://inside.example.org/")).sites
-        with pytest.raises(SiteError, match="on this machine or its network"):
-            site_job(site, Settings(), catalog=None, start=None, end=None)
-        with pytest.raises(SiteError):
-            site_job(site, Settings(), catalog=site.catalog, start=None, end=None)
-        trusting = override_settings(Settings(), {"search.catalog": "https://inside.example.org/v1"}, "test")
-        assert site_job(site, trusting, catalog=None, start=None, end=None).source == site.catalog
-    finally:
-        hrefs.leads_inside.cache_clear()
+    (site,) = read(tmp_path, world.feature("https://inside.example.org/")).sites
+    with pytest.raises(SiteError, match="on this machine or its network"):
+        site_job(site, Settings(), catalog=None, start=None, end=None)
+    with pytest.raises(SiteError):
+        site_job(site, Settings(), catalog=site.catalog, start=None, end=None)
+    trusting = override_settings(Settings(), {"search.catalog": "https://inside.example.org/v1"}, "test")
+    assert site_job(site, trusting, catalog=None, start=None, end=None).source == site.catalog
 
 
 @pytest.mark.parametrize("catalog", ["s3://bucket/x", "ftp://example.org/x", "file://server/x"])
 def test_a_catalogue_that_is_not_read_is_told_with_the_feature(tmp_path: Path, catalog: str) -> None:
     assert "feature 1" in refused(read(tmp_path, world.feature(catalog)))
+
+
+@pytest.mark.parametrize("name", ["con", "nul", "aux", "prn", "com1", "lpt9"])
+def test_the_name_of_a_device_is_no_folder_name(tmp_path: Path, name: str) -> None:
+    """Windows has no folder of that name, and results move from machine to machine."""
+    assert f"write it as {name}-site" in refused(read(tmp_path, world.feature(id=name)))
+    (site,) = read(tmp_path, world.feature(id=None, name=name.upper())).sites
+    assert site.id == f"{name}-site"
+
+
+@pytest.mark.parametrize("edges", [(179.99, 180.01), (-180.01, -179.99), (190.0, 190.02)])
+def test_a_longitude_beyond_180_degrees_is_named_with_its_fix(tmp_path: Path, edges: tuple[float, float]) -> None:
+    text = refused(read(tmp_path, world.feature(geometry=mapping(box(edges[0], 10, edges[1], 10.02)))))
+    assert "beyond 180 degrees" in text and "-170" in text
+
+
+@pytest.mark.parametrize(
+    "geometry", ["POLYGON ((0 0, 1 1, 1 0, 0 0))", {}, {"rings": [[[1, 1]]]}, {"type": "Polygon"}, [1, 2], 7]
+)
+def test_a_geometry_of_another_notation_is_named_without_words_of_python(tmp_path: Path, geometry: object) -> None:
+    found = read(tmp_path, {"type": "Feature", "properties": {"id": "x"}, "geometry": geometry})
+    assert "geometry is not that of GeoJSON" in refused(found)
+
+
+@pytest.mark.parametrize("name", ["s.shp", "s.zip", "s.fgb", "s.parquet", "places", "s.geojson"])
+def test_a_file_of_another_format_is_named_as_such(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"fgb\3\0\0\1\0" + bytes(range(256)))
+    (fault,) = read_sites([tmp_path / name]).faults
+    assert "neither GeoJSON, GPKG nor KML" in str(fault) and name in fault.where
+
+
+def test_files_of_other_formats_beside_aoi_files_are_named(tmp_path: Path) -> None:
+    world.write_sites(tmp_path / "s.geojson", [world.feature()])
+    for name in ("places.shp", "places.dbf", "more.zip", "README.md"):
+        (tmp_path / name).write_bytes(b"x")
+    found = read_sites([tmp_path])
+    assert len(found.sites) == 1 and not found.faults
+    assert [note.partition(": ")[0] for note in found.notes] == [str(tmp_path / n) for n in ("more.zip", "places.shp")]
+
+
+@pytest.mark.parametrize("name", ["s.kml", "s.json", "s.geojson"])
+def test_a_format_is_known_by_its_first_bytes(tmp_path: Path, name: str) -> None:
+    (tmp_path / "packed").mkdir()
+    text = (
+        "<kml><Placemark><name>A</name><Polygon><outerBoundaryIs><LinearRing><coordinates>21,45 21.01,45 21.01,45.01 "
+    )
+    text += "21,45</coordinates></LinearRing></outerBoundaryIs></Polygon></Placemark></kml>"
+    with zipfile.ZipFile(tmp_path / "packed" / name, "w") as archive:
+        archive.writestr("doc.kml", text)
+    shapes = shapely.to_wkb(np.array([world.aoi()]))
+    names = [np.array(["place"], object)]
+    pyogrio.raw.write(tmp_path / "s.gpkg", shapes, names, ["id"], geometry_type="Polygon", crs="EPSG:4326")
+    (tmp_path / "s.gpkg").rename(tmp_path / name)
+    assert [site.id for site in read_sites([tmp_path / "packed" / name, tmp_path / name]).sites] == ["a", "place"]

@@ -233,7 +233,7 @@ def test_an_address_that_is_no_catalogue_is_told(archive: Path) -> None:
     with range_server.serve(archive) as files:
         with pytest.raises(CatalogueError, match="404"):
             search(f"{files.url}/ok/nothing/")
-        with pytest.raises(CatalogueError, match="no JSON"):
+        with pytest.raises(CatalogueError, match="a web page instead"):
             search(f"{files.url}/html/catalog.json")
     with pytest.raises(CatalogueError, match="no answer"):
         search(files.url)

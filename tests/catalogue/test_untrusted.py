@@ -17,6 +17,7 @@ import rasterio
 
 from pipeline.catalogue import pixels, ranges
 from pipeline.catalogue.folders import find_pair_input
+from pipeline.catalogue.hrefs import AllowList, resolve
 from pipeline.catalogue.pixels import read_chips
 from pipeline.catalogue.rasters import open_raster
 from pipeline.model.bands import Band
@@ -153,6 +154,15 @@ def test_a_pipe_is_no_raster(tile: Path, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "red.tif")
     with pytest.raises(PixelError, match="no file"):
         read_chips(with_red(tile, str(tmp_path / "red.tif")), GRID, BANDS)
+
+
+def test_a_circle_of_links_is_no_raster(tile: Path, tmp_path: Path) -> None:
+    for name, target in (("red.tif", "again.tif"), ("again.tif", "red.tif"), ("day", "day")):
+        (tmp_path / name).symlink_to(target)
+    allowed = AllowList(base=str(tmp_path / "item.json"), folder=tmp_path, hosts=())
+    for href in ("red.tif", "day/red.tif"):
+        with pytest.raises(PixelError, match=r"cannot read B04: .*symbolic links"):
+            read_chips(with_red(tile, resolve(href, allowed, "item")), GRID, BANDS)
 
 
 def sparse_tiff(path: Path, side: int, bands: int = 1) -> Path:

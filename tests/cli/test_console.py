@@ -80,7 +80,8 @@ main.run([])
 """
 
 
-def test_a_job_is_ended_by_sigterm_though_a_script_started_it_with_sigint_ignored() -> None:
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_job_is_ended_by_a_signal_though_a_script_started_it_with_sigint_ignored(name: str) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", AT_WORK],
         stdout=subprocess.PIPE,
@@ -90,7 +91,7 @@ def test_a_job_is_ended_by_sigterm_though_a_script_started_it_with_sigint_ignore
     ) as job:
         assert job.stdout is not None and job.stderr is not None
         assert job.stdout.readline() == "at work\n"
-        job.terminate()
+        job.send_signal(getattr(signal, name))
         assert job.wait(30) == 130 and "interrupted" in job.stderr.read()
 
 

@@ -139,6 +139,19 @@ def test_an_empty_review_file_is_restored_from_its_copy(night: Any) -> None:
     assert ids() == held
 
 
+def test_a_damaged_review_file_is_one_line_and_one_that_is_lost_for_good_is_named(night: Any) -> None:
+    whole, held = REVIEW.read_bytes(), ids()
+    REVIEW.write_bytes(whole[: len(whole) // 2])
+    done = night()
+    assert done.code == 3 and sum("review file is damaged" in line for line in done.err.splitlines()) == 1
+    assert "the copies made before stay" in done.err and "disk space" not in done.err
+    REVIEW.unlink()
+    shutil.rmtree("out/.groundbreak/backups")
+    done = night()
+    assert done.code == 0 and "without its verdicts" in done.err
+    assert list(ids()) == list(held)
+
+
 def test_files_of_others_among_the_copies_are_neither_restored_nor_removed(night: Any) -> None:
     held, copies = ids(), Path("out/.groundbreak/backups/place")
     (copies / "zz.gpkg").write_bytes(b"junk")
@@ -146,7 +159,9 @@ def test_files_of_others_among_the_copies_are_neither_restored_nor_removed(night
     (copies / "20990102T000000Z.gpkg").write_bytes(b"")
     (copies / "20990103T000000Z.gpkg").mkdir()
     REVIEW.unlink()
-    assert night().code == 0 and ids() == held
+    done = night()
+    assert done.code == 0 and ids() == held
+    assert "newer copies are damaged: 20990102T000000Z.gpkg" in done.err
     assert (copies / "zz.gpkg").exists() and (copies / "._20990101T000000Z.gpkg").exists()
 
 

@@ -156,3 +156,14 @@ def test_the_largest_area_is_that_of_the_settings(command: Command, tmp_path: Pa
     (tmp_path / "groundbreak.toml").write_text("[search]\nmax_area_km2 = 0.05\n")
     done = command("sites", "check", world.write_sites(tmp_path / "s.geojson", [world.feature()]))
     assert done.code == 2 and "above the limit" in done.errors[0]
+
+
+@pytest.mark.parametrize("words", [("nightly",), ("detect",), ("nightly", "--sites", "elsewhere")])
+def test_a_folder_without_a_site_is_no_quiet_night(command: Command, tmp_path: Path, words: tuple[str, ...]) -> None:
+    for name in ("aois", "elsewhere"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "README.md").write_text("Places to watch.")
+    ended = command(*words)
+    (line,) = ended.errors
+    assert ended.code == 2 and ended.err.count("\n") == 1
+    assert line.startswith("error: no site (") and "groundbreak sites add" in line

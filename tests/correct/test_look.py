@@ -110,6 +110,17 @@ def test_clouds_that_come_and_go_in_one_place_are_not_released_and_order_does_no
         assert not (day % 2 and one.usable[ndimage.binary_dilation(where, iterations=4)].any())
 
 
+def test_flags_of_some_looks_are_those_of_a_release_of_all() -> None:
+    looks = [look(painted(ground(), ROOF, ROOF_AT), 30 + 5 * number) for number in range(5)]
+    whole = release(looks, SETTINGS)
+    for part in (range(5), range(3, 5), range(1, 3)):
+        some = release(looks, SETTINGS, part)
+        assert [each.scene.id for each in some] == [whole[index].scene.id for index in part]
+        for one, index in zip(some, part, strict=True):
+            assert np.array_equal(one.why, whole[index].why)
+    assert any((one.why != two.why).any() for one, two in zip(looks, whole, strict=True))
+
+
 def test_a_bright_roof_that_covers_half_of_the_ground_is_usable_by_the_third_look() -> None:
     where = patch(16, 16, 64, 56)
     looks = _pasted([(ROOF, where)] * 3)

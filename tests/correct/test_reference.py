@@ -2,14 +2,18 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
+import pytest
 from scipy import ndimage
 
+from pipeline.correct import reference
+from pipeline.correct.alignment import estimate
 from pipeline.correct.look import make_draft
 from pipeline.correct.offset import Offset
 from pipeline.correct.reference import Draft, align, build, founders
-from pipeline.model.imagery import Why
+from pipeline.model.imagery import Alignment, Why
 from pipeline.model.settings import Settings
 from tests.correct.scenery import BANDS, CLOUD, GRID, ROOF, SIZE, chip, ground, painted, patch
 
@@ -53,22 +57,34 @@ def test_one_draft_is_its_own_reference_and_a_roof_always_called_cloud_leaves_no
     assert np.abs(found.reflectance[:, 43:45, 43:45] - ROOF[:, None, None]).max() < 0.03
 
 
-def test_strips_tell_the_shift_of_a_large_chip_and_cloud_over_one_of_them_makes_all_be_read() -> None:
+@pytest.mark.parametrize(("rows", "cols", "cloud"), [(520, 500, 200), (280, 270, 100)])
+def test_strips_tell_the_shift_of_a_large_chip_and_cloud_over_one_of_them_makes_all_be_read(
+    rows: int, cols: int, cloud: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rng = np.random.default_rng(3)
-    rows, cols = 520, 500
     image = ndimage.gaussian_filter(rng.normal(0.2, 0.3, (rows, cols)), 1.5)
     stack = np.stack([np.roll(image, 7 * band, axis=1) for band in range(len(BANDS))]).astype(np.float32)
     true = (0.31, -0.22)
     moved = np.stack([ndimage.shift(plane, true, order=5, mode="nearest") for plane in stack])
     moved += rng.normal(0, 0.002, moved.shape)
-    for clouded in (0, 200):
+    heights = list[int]()
+
+    def read(one: np.ndarray, *rest: Any) -> Alignment:
+        heights.append(len(one))
+        return estimate(one, *rest)
+
+    monkeypatch.setattr(reference, "estimate", read)
+    for clouded in (0, cloud):
         why = np.zeros((rows, cols), np.uint8)
         why[:clouded] = np.uint8(Why.CLOUD)
         look = Draft(scene=chip(ground(), 0)[0].scene, grid=GRID, bands=BANDS, reflectance=moved.astype(np.float32),
                      why=why, offsets=(Offset(dn=0, reason="made up"),))  # fmt: skip
+        heights.clear()
         found = align(stack, look, SETTINGS)
         assert found.accepted
         assert np.abs(np.array(found.shift) - true).max() < 0.01
+        assert max(heights[:4]) <= rows / 2
+        assert heights[4:] == ([rows] * 4 if clouded else [])
 
 
 def test_a_look_full_of_cloud_is_no_founder_and_leaves_no_trace() -> None:

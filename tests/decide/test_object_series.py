@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.decide.object_series import Candidates, candidates, confirmed_at, episode_of
+from pipeline.decide.object_series import Candidates, candidates, confirmed_at, episode_of, window_of
 from pipeline.decide.steps import LEAST_LOOKS, Times
 
 BANDS, LOOKS, NOISE = 3, 60, 0.004
@@ -69,6 +69,27 @@ def test_ground_that_was_bare_before_is_less_new_when_bare() -> None:
         repeated[first : first + 5] += STEP
     novel, other = (found.score[found.start == 40].max() for found in (found_in(with_step(40)), found_in(repeated)))
     assert other < 0.6 * novel
+
+
+@pytest.mark.parametrize(("before", "factor"), [(20, 1.0), (40, 3.0), (70, 5.0)], ids=["no year", "one", "two"])
+def test_ground_that_was_steady_for_years_is_judged_by_its_own_past(before: int, factor: float) -> None:
+    """Farmed ground around it steps by the size of this step: the object's own years say that it does not."""
+    farmed = np.stack([STEP @ STEP * np.eye(BANDS)] * 4)
+    values = with_step(before, looks=before + 20)
+    found = candidates(values, times(len(values)), farmed, NOISE**2 * np.eye(BANDS))
+    assert found is not None
+    one_step = 1 / np.sqrt(BANDS)
+    assert found.score[found.start == before].max() == pytest.approx(one_step * np.sqrt(factor), rel=0.15)
+
+
+def test_ground_that_steps_every_season_is_judged_by_ground_like_it() -> None:
+    season = np.sign(np.sin(2 * np.pi * 12 * np.arange(120) / 182.6))[:, None] * STEP
+    farmed = np.stack([STEP @ STEP * np.eye(BANDS)] * 4)
+    values = np.where(np.arange(120)[:, None] < 100, season, 2 * STEP) + series(looks=120)
+    steady = np.where(np.arange(120)[:, None] < 100, 0, 2 * STEP) + series(looks=120)
+    swinging, still = (candidates(each, times(120), farmed, NOISE**2 * np.eye(BANDS)) for each in (values, steady))
+    assert swinging is not None and still is not None
+    assert swinging.score.max() < 0.5 * still.score.max()
 
 
 def test_too_few_clear_looks_make_no_window() -> None:
@@ -195,3 +216,16 @@ def test_the_looks_of_an_episode_agree_with_each_other(
     assert confirmed[: len(reached)] == reached, "a stricter limit confirms no more"
     sights = np.flatnonzero(episode.seen & (np.arange(LOOKS) >= episode.first))
     assert all(each >= sights[LEAST_LOOKS - 1] for each in reached)
+
+
+def test_the_score_of_an_object_is_that_of_windows_that_begin_in_its_bracket() -> None:
+    """A gap before the object would count as time for which it lasted: then it is compared with quieter ground."""
+    values = with_step(40, hidden=tuple(range(36, 40)), looks=58)
+    quiet = np.stack([NATURAL[0] * 9] * 3 + [NATURAL[0]])
+    found = candidates(values, times(58), quiet, NOISE**2 * np.eye(BANDS))
+    assert found is not None
+    episode = episode_of(found, found.best)
+    assert episode is not None and (episode.before, episode.first) == (35, 40)
+    assert found.start[found.best] == 35
+    assert found.start[window_of(found, episode)] in range(36, 41)
+    assert found.score[window_of(found, episode)] < found.score.max()

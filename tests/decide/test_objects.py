@@ -72,6 +72,13 @@ def test_ground_that_touches_and_changed_on_the_same_day_is_one_object_whichever
     assert overlap(alert, whole) > 0.75
 
 
+@pytest.mark.parametrize(("gap", "alerts"), [(1, 1), (5, 2)], ids=["not resolved", "a street"])
+def test_surfaces_of_one_day_are_one_object_if_no_gap_between_them_is_resolved(gap: int, alerts: int) -> None:
+    second = (BUILDING[0], slice(BUILDING[1].stop + gap, BUILDING[1].stop + gap + 7))
+    found = confirmed(looks_with(24, (10, 99, BUILDING, ROOF), (10, 99, second, DARK_ROOF)))
+    assert [alert.first_seen for alert in found] == [day(10)] * alerts
+
+
 def test_a_field_that_is_bare_every_summer_is_never_confirmed() -> None:
     bare = [(start, start + 10, BUILDING, 1.15 * SOIL) for start in (8, 44, 81)]
     alerts = decided(looks_with(100, *bare)).alerts

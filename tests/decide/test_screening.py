@@ -5,9 +5,12 @@ import pytest
 
 from pipeline.decide.residuals import CLUSTERS, QUANTUM, SCALES, WEIGHTS, Baseline, Residual
 from pipeline.decide.screening import (
+    LARGE_SHARE,
     Natural,
     _limited,
+    _upper,
     advance,
+    advance_each,
     begin,
     leaf_to_soil,
     natural_steps,
@@ -57,6 +60,24 @@ def natural_of(values: np.ndarray) -> Natural:
 def spread_along(natural: Natural, direction: np.ndarray, duration: int) -> float:
     unit = direction / np.linalg.norm(direction)
     return float(np.sqrt(unit @ natural.covariances[0, 0, duration] @ unit))
+
+
+@pytest.mark.parametrize("count", [1, 2, 11, 40, 1001])
+def test_the_size_of_a_window_is_a_quantile_of_its_steps(count: int) -> None:
+    steps = np.abs(np.random.default_rng(count).normal(0, 0.02, (3, count))).astype(np.float32)
+    np.testing.assert_allclose(_upper(steps), np.quantile(steps, LARGE_SHARE, axis=1), rtol=1e-6)
+
+
+def test_several_portions_give_the_bits_of_a_screening_of_all() -> None:
+    values = stepped(noise_only(), 21, LOOKS, (slice(4, 8), slice(12, 16)), np.array([0.1, 0.1, 0.1]))
+    baseline, residuals, natural = plain_baseline(), residuals_of(values), natural_of(values)
+    early, late = (advance(begin(baseline), baseline, natural, residuals[:count], times(count)) for count in (20, 36))
+    for found in advance_each([(early, (30,)), (late, (38, LOOKS))], baseline, natural, residuals, times()):
+        count = found.count
+        whole = advance(begin(baseline), baseline, natural, residuals[:count], times(count))
+        for name in ("score", "start", "stop"):
+            for one, other in zip(getattr(whole, name), getattr(found, name), strict=True):
+                np.testing.assert_array_equal(one, other)
 
 
 def test_two_portions_give_the_bits_of_one() -> None:

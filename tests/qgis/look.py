@@ -12,6 +12,7 @@ import time
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 from qgis.core import (
     QgsApplication,
+    QgsAttributeEditorElement,
     QgsDateTimeRange,
     QgsExpression,
     QgsExpressionContext,
@@ -92,6 +93,9 @@ for theme in collection.mapThemes():
 found["colours"] = colours
 
 
+e_relation = QgsAttributeEditorElement.AeTypeRelation
+
+
 def behaviour(layer):
     """What the analyst meets in a layer of changes."""
     index = layer.fields().indexFromName
@@ -116,6 +120,7 @@ def behaviour(layer):
         "soft": limits.constraintStrength(limits.ConstraintExpression) == limits.ConstraintStrengthSoft,
         "read only": [n for n in ("kind", "verdict", "note", "reviewed_at") if form.readOnly(index(n))],
         "tabs": [tab.name() for tab in form.tabs()],
+        "related": [e.relation().isValid() for tab in form.tabs() for e in tab.findElements(e_relation)],
         "picture": next(layer.getFeatures())["picture"],
         "tip": layer.mapTipTemplate(),
         "time": [layer.temporalProperties().isActive(), layer.temporalProperties().startField()],
@@ -181,7 +186,16 @@ for day in ("2023-02-01", "2023-02-25", "2023-04-15", "2023-07-25", "2023-08-20"
     ]
 found["bookmarks"] = {mark.name(): mark.extent().width() for mark in project.bookmarkManager().bookmarks()}
 found["time"] = project.timeSettings().temporalRange().begin().toString("yyyy-MM-dd")
-found["relations"] = [each.isValid() for each in project.relationManager().relations().values()]
+found["relations"] = {}
+for name, relation in project.relationManager().relations().items():
+    rows = relation.getRelatedFeatures(next(changes.getFeatures())) if relation.isValid() else ()
+    listed = QgsExpression(relation.referencingLayer().displayExpression())
+    scopes.setFields(relation.referencingLayer().fields())
+    lines = []
+    for row in rows:
+        scopes.setFeature(row)
+        lines.append(listed.evaluate(scopes))
+    found["relations"][name] = lines
 layout = project.layoutManager().layoutByName("Alerts")
 atlas = layout.atlas()
 found["atlas"] = [atlas.enabled(), atlas.coverageLayer().id(), atlas.updateFeatures()]

@@ -33,8 +33,8 @@ def seen(run, folder, tmp_path_factory):
 
 def test_every_layer_is_valid_and_qgis_has_nothing_to_complain_about(seen):
     assert seen["read"] and seen["bad"] == 0 and not seen["error"]
-    # twelve, and a raster for each of the four looks at the ends of brackets and pairs
-    assert len(seen["valid"]) == 12 + 4 and all(seen["valid"].values())
+    # thirteen, and a raster for each of the four looks at the ends of brackets and pairs
+    assert len(seen["valid"]) == 13 + 4 and all(seen["valid"].values())
     assert seen["messages"] == []
     assert seen["crs"] == "EPSG:32652" and seen["template"]
 
@@ -81,7 +81,7 @@ def test_the_form_serves_the_analyst_in_the_project_and_from_the_file_alone(seen
     assert layer["choices"] == ["to do", "construction", "other change", "no change", "uncertain"]
     assert layer["alias"] == "Area (m²)" and layer["default on update"] and layer["soft"]
     assert layer["read only"] == ["kind", "reviewed_at"]
-    assert layer["tabs"] == ["Verdict", "Machine", "Stamp"]
+    assert [tab for tab in layer["tabs"] if tab != "Ground"] == ["Verdict", "Machine", "Stamp"]
     assert layer["picture"] == "timeline/a000000000000000.png"
     assert "/pair/" in layer["tip"] and "/timeline/" in layer["tip"]
     assert layer["time"] == [True, "first_seen"]
@@ -118,7 +118,16 @@ def test_bookmarks_time_and_relation_are_there(seen):
     assert HOSTILE in seen["bookmarks"] and len(seen["bookmarks"]) == 1 + 20
     # an outline of 80 m with 200 m on each side
     assert seen["bookmarks"]["A1: new structure, 2023-03-21"] == pytest.approx(480)
-    assert seen["time"] == "2023-01-05" and seen["relations"] == [True]
+    assert seen["time"] == "2023-01-05"
+
+
+def test_a_change_leads_to_its_looks_and_to_what_its_ground_was(seen):
+    assert len(seen["relations"]["looks"]) == 15
+    assert seen["relations"]["phases"] == [
+        "2023-01-05  vegetated, 0.98",
+        "2023-03-21  built, 0.91",
+    ]
+    assert seen["in project"]["related"] == [True] and seen["alone"]["related"] == []
 
 
 def test_the_time_slider_shows_no_picture_before_the_day_it_was_taken(seen):

@@ -20,9 +20,9 @@ def reviewing(folder: Path) -> Iterator[str]:
     try:
         assert run.stdout
         address = run.stdout.readline().strip()
-        assert address.startswith("http://127.0.0.1:"), run.communicate(timeout=20)
+        assert address.startswith("http://127.0.0.1:"), run.communicate(timeout=120)
         yield address
     finally:
         run.send_signal(signal.SIGINT)
-        _, err = run.communicate(timeout=20)
+        _, err = run.communicate(timeout=120)
         assert run.returncode == 0 and "Traceback" not in err, err

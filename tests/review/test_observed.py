@@ -65,7 +65,11 @@ def test_the_curve_of_a_site_stands_in_a_report_made_after_it_was_measured(folde
     (folder / "sensitivity.json").write_text(json.dumps(record))
     text = page(folder)
     assert "A curve of its own." in text and "50 % (9 to 91)" in text and "no trial" in text
-    assert "50 % of buildings of 20x20 m were found in a test." in text and "another site" not in text
+    assert "of buildings of 20x20 m 50 % were found in a test." in text and "another site" not in text
+    rows["20x20 m"][1] = [0.0, 0.0, 0.4]
+    (folder / "sensitivity.json").write_text(json.dumps({**record, "rows": rows, "sentence": "See `a command`."}))
+    text = page(folder)
+    assert "of buildings of 20x20 m none was found in a test." in text and "See <code>a command</code>." in text
 
 
 def test_what_could_have_been_missed_is_answered_by_the_curve_of_looks_that_scatter_as_much(folder):
@@ -87,4 +91,4 @@ def test_what_could_have_been_missed_is_answered_by_the_curve_of_looks_that_scat
 def test_a_torn_file_of_the_curve_says_so_and_stops_nothing(folder, content):
     (folder / "sensitivity.json").write_text(content)
     assert read_curve(folder / "sensitivity.json").sentence == UNREADABLE
-    assert UNREADABLE in page(folder).replace("&#39;", "'")
+    assert UNREADABLE in page(folder).replace("<code>", "`").replace("</code>", "`")

@@ -5,12 +5,15 @@ import shutil
 import sqlite3
 import struct
 import subprocess
+import tempfile
 
 import geopandas
 import pytest
 import shapely
 from shapely.geometry import LineString, MultiPolygon, Point
 
+from pipeline.model.errors import ReviewError
+from pipeline.review import repair as repair_module
 from pipeline.review.contents import read
 from pipeline.review.folder import Folder
 from pipeline.review.geoblob import encode, ground
@@ -49,6 +52,13 @@ def rewritten(folder, program, crs=None):
     words = ["ogr2ogr", "-overwrite", path, copy, "changes"]
     subprocess.run(words, check=True, capture_output=True)
     copy.unlink()
+
+
+def test_a_temporary_folder_that_takes_nothing_is_named(folder, monkeypatch):
+    repair_module._tables.cache_clear()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder / "review.gpkg"))
+    with pytest.raises(ReviewError, match=r"no temporary file can be written: .*TMPDIR"):
+        repair(Folder(folder).gpkg, {})
 
 
 @pytest.mark.parametrize(("program", "crs"), [("geopandas", None), ("geopandas", "EPSG:4326"), ("ogr2ogr", None)])

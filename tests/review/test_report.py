@@ -1,6 +1,7 @@
 import base64
 import json
 import re
+from datetime import date
 from html.parser import HTMLParser
 from urllib.parse import urlsplit
 
@@ -83,10 +84,12 @@ def test_phases_in_words_join_equal_states_and_say_doubt():
         return {"state": state, "from": day, "probability": probability}
 
     assert ground([]) == ""
-    assert ground([row("bare", "2020-01-02")]) == "bare in all looks"
+    assert ground([row("bare", "2020-01-02")]) == "bare before and after"
     rows = [row("vegetated", "2020-01-02"), row("bare", "2021-11-03", 0.6), row("built", "2022-01-04")]
     rows.append(row("built", "2022-06-04"))
     assert ground(rows) == "vegetated, probably bare from November 2021, built since January 2022"
+    rows = [row("vegetated", "2018-01-02"), row("other", "2018-05-03"), row("vegetated", "2018-07-04")]
+    assert ground(rows) == "vegetated, other ground from May 2018, vegetated again since July 2018"
 
 
 def test_the_map_bears_the_labels_of_the_cards_and_a_scale(tmp_path, monkeypatch):
@@ -99,6 +102,22 @@ def test_the_map_bears_the_labels_of_the_cards_and_a_scale(tmp_path, monkeypatch
     assert spots == [("21.0", "1.0", "A1"), ("21.0", "9.0", "A2")] and "labels of the 2 surest" in text
     assert f'id="c-{alerts[0].id}"' in text and '<h3 id="A3"><span class="name">A3</span> New structure' in text
     assert re.search(r'<path class="bar-line" d="M38.8 58.8h20.0"/>', text) and ">200 m</text>" in text
+
+
+def test_two_changes_on_one_outline_both_have_their_label_on_the_map(tmp_path):
+    alerts = [
+        made.alert(1),
+        made.alert(2, kind=Kind.RESURFACED, last_clear_before=date(2023, 5, 20), first_seen=date(2023, 6, 4)),
+        made.alert(3, outline=made.outline(10, 14, 6, 8), confidence=0.6),
+    ]
+    put(tmp_path / "x", alerts, kinds=("new structure", "resurfaced"))
+    text = (tmp_path / "x" / "report.html").read_text(encoding="utf-8")
+    found = re.findall(r'<text x="([\d.]+)" y="([\d.]+)" dy="-.9em">(A\d)</text>', text)
+    spots = {label: (float(x), float(y)) for x, y, label in found}
+    size = float(re.search(r'class="number" font-size="([\d.]+)"', text)[1])
+    # the roof came last, so its label is A3; A2 is 4 pixels beside, further than its letters reach
+    assert spots["A1"] == (14.0, 13.0) and spots["A2"] == (18.0, 13.0)
+    assert spots["A3"][0] == 14.0 and abs(spots["A3"][1] - 13.0) > 0.9 * size
 
 
 def test_a_verdict_comes_before_the_classification_and_counts_as_built(tmp_path):
@@ -185,13 +204,21 @@ def test_a_missing_picture_is_one_clear_line(folder):
 def test_an_alert_in_words_carries_both_ends_of_the_bracket(published):
     facts = rows(published)[TWO[0].id]
     bracket = (
-        "of about 4,800 m²: not there on 2023-03-06, there on 2023-03-21, persistent in later looks since 2023-04-20, "
+        "about 4,800 m²: not there on 2023-03-06, there on 2023-03-21, persistent in later looks since 2023-04-20, "
         "seen in 9 of 10 clear looks; "
     )
-    assert words(facts) == f"A1: New structure {bracket}high confidence (0.90); no verdict yet"
+    assert words(facts) == f"A1: New structure, {bracket}high confidence (0.90); no verdict yet"
     judged = {**facts, "verdict": "construction", "reviewed_at": "2026-11-30T10:00:00Z"}
     assert words(judged) == (
-        f"A1: Construction (verdict of 2026-11-30) {bracket}classified as new structure, high confidence (0.90)"
+        f"A1: Construction (verdict of 2026-11-30), {bracket}classified as new structure, high confidence (0.90)"
+    )
+
+
+def test_what_the_program_took_back_is_neither_sure_nor_open(published):
+    facts = {**rows(published)[TWO[0].id], "status": "withdrawn"}
+    assert words(facts) == (
+        "A1: New structure, about 4,800 m²: not there on 2023-03-06, there on 2023-03-21, seen in 9 of 10 clear looks, "
+        "withdrawn after later looks"
     )
 
 

@@ -394,7 +394,7 @@ def test_a_chat_gets_one_text_whose_special_letters_are_harmless(tmp_path: Path,
     night(out, hook, Notify(webhook="slack"))
     (body,) = hook.bodies
     assert list(body) == ["text"]
-    assert "Plant &lt;!channel&gt; &amp; Sons" in body["text"] and "New structure of about" in body["text"]
+    assert "Plant &lt;!channel&gt; &amp; Sons" in body["text"] and "New structure, about" in body["text"]
 
 
 def test_a_name_cannot_write_headers_of_a_letter(tmp_path: Path, post: Post) -> None:

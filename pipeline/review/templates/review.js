@@ -57,7 +57,7 @@ const draw = (strip) => {
 const show = async () => {
   const change = current();
   at("now").textContent = `${change.label}: ${change.heading}`;
-  at("details").textContent = change.details.replace(/^ of about/, "About");
+  at("details").textContent = change.details.replace(/^, about/, "About");
   at("place").textContent = change.place;
   at("note").value = change.note ?? "";
   for (const button of at("verdicts").children) { button.setAttribute("aria-pressed", String((change.verdict ?? "") === button.dataset.verdict)); button.disabled = change.drawn; }
