@@ -60,7 +60,7 @@ _PHASE_FIELDS = {
 }  # fmt: skip
 _PHASE_LINE = """to_string("from") || '  ' || "state" || ', ' || \
 if("probability" >= 0.995, 'above 0.99', format_number("probability", 2))"""
-"""A phase in the list of the form: its first day, by which the list is sorted, then what fits into a narrow column."""
+"""A phase in lists: its first day, by which they are sorted, then its state."""
 _HIDDEN = ("fid", "site", "picture", "no_picture", "confidence")
 # the first cell is the current one of a table that opens: a letter there gives the first verdict
 _FIRST_COLUMNS = ("verdict", "label", "note", "kind", "sureness", "area_m2", "first_seen", "status")
@@ -101,8 +101,8 @@ _TIP = """<b>[% {name} %]: [% coalesce("verdict" || ' (verdict)', "kind", 'drawn
 )  # fmt: skip
 
 
-def form(*, related: bool) -> list[Element]:
-    """All parts of the layer's style but its symbols and its time. related: with the phases, by their relation."""
+def form() -> list[Element]:
+    """All parts of the layer's style but its symbols and its time."""
     index = {name: position for position, name in enumerate(FIELDS)}
     return [
         element("fieldConfiguration", None, *[_widget(name, *made) for name, made in _WIDGETS.items()]),
@@ -117,7 +117,7 @@ def form(*, related: bool) -> list[Element]:
         element("editorlayout", text="tablayout"),
         element("storedexpressions", None, *[element("storedexpression", {"name": name, "expression": rule, "tag": 1})
                                              for name, rule in FILTERS.items()]),
-        element("attributeEditorForm", None, _verdict_tab(index), _phases_tab() if related else None,
+        element("attributeEditorForm", None, _verdict_tab(index),
                 *[_container(title, _fields(names, index)) for title, names in _TABS.items()]),
         element("editable", None, *[element("field", {"name": name, "editable": int(name in ("verdict", "note"))})
                                     for name in FIELDS]),
@@ -168,18 +168,6 @@ def _verdict_tab(index: Mapping[str, int]) -> Element:
             _container("What the looks say", _fields(_FACTS, index), group=True),
         ],
     )
-
-
-def _phases_tab() -> Element:
-    """What the ground of a change was and became: a line for each of its phases."""
-    shown = {"buttons": "NoButton", "show_first_feature": True}
-    phases = element(
-        "attributeEditorRelation",
-        {"name": PHASES, "relation": PHASES, "label": "", "showLabel": 0, "nmRelationId": "",
-         "relationWidgetTypeId": "relation_editor", "forceSuppressFormPopup": 1},
-        element("editor_configuration", None, option(shown)),
-    )  # fmt: skip
-    return _container("Ground", [phases])
 
 
 def phase_table() -> list[Element]:

@@ -71,10 +71,10 @@ def layer_id(name: str) -> str:
 
 def layer_elements(frame: Frame) -> list[Element]:
     """Every layer, in the order of LAYERS."""
-    named = [(STYLES[0], None), *((name, change_style(name, related=True)) for name in STYLES[1:])]
+    named = [(STYLES[0], None), *((name, change_style(name)) for name in STYLES[1:])]
     true, false = (make(frame.bands, frame.stretches) for make in (true_colour, false_colour))
     made = {
-        "changes": _vector(frame, "changes", "Changes", change_style(STYLES[0], related=True), styles=named),
+        "changes": _vector(frame, "changes", "Changes", change_style(STYLES[0]), styles=named),
         "aoi": _vector(frame, "aoi", "Site outline", [single("#ffffff", "dash", 0.5)], read_only=True),
         "score": _raster(frame, "score", "Evidence", "score.tif", evidence(), gamma=1.0),
         "scenes": _vector(frame, "scenes", "Scenes", [single("#7f7f7f", "dot", 0.3)], read_only=True),

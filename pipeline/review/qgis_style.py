@@ -38,15 +38,12 @@ def styles() -> dict[tuple[str, str], str]:
     }
 
 
-def change_style(by: str, *, related: bool = False) -> list[Element]:
-    """Everything a layer of changes needs; its symbols by `verdict`, `confidence` or news of the `last night`.
-
-    related: whether the form shows the phases of a change, for which it needs the relation of the project.
-    """
+def change_style(by: str) -> list[Element]:
+    """Everything a layer of changes needs; its symbols by `verdict`, `confidence` or news of the `last night`."""
     symbols = {"verdict": _by_verdict, "confidence": _by_confidence, "last night": _by_news}[by]
     rows = element("conditionalstyles", None, element("rowstyles", None, element("style", _TO_DO_ROW)),
                    element("fieldstyles"))  # fmt: skip
-    return [_time(), symbols(), _labels(), rows, *form(related=related)]
+    return [_time(), symbols(), _labels(), rows, *form()]
 
 
 def _labels() -> Element:

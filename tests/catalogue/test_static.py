@@ -235,7 +235,12 @@ def test_a_geoparquet_is_read_like_its_items(archive: Path) -> None:
     assert search(archive) == wanted
 
 
-REASONS = {"404": "answers 404", "cut": "IncompleteRead", "html": "no GeoParquet", "redirect": "redirected"}
+REASONS = {
+    "404": "answers 404",
+    "cut": "IncompleteRead",
+    "html": "a web page instead of data",
+    "redirect": "redirected",
+}
 
 
 def test_a_geoparquet_on_a_server_is_read_like_its_items(

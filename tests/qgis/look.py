@@ -12,7 +12,6 @@ import time
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 from qgis.core import (
     QgsApplication,
-    QgsAttributeEditorElement,
     QgsDateTimeRange,
     QgsExpression,
     QgsExpressionContext,
@@ -93,9 +92,6 @@ for theme in collection.mapThemes():
 found["colours"] = colours
 
 
-e_relation = QgsAttributeEditorElement.AeTypeRelation
-
-
 def behaviour(layer):
     """What the analyst meets in a layer of changes."""
     index = layer.fields().indexFromName
@@ -120,7 +116,6 @@ def behaviour(layer):
         "soft": limits.constraintStrength(limits.ConstraintExpression) == limits.ConstraintStrengthSoft,
         "read only": [n for n in ("kind", "verdict", "note", "reviewed_at") if form.readOnly(index(n))],
         "tabs": [tab.name() for tab in form.tabs()],
-        "related": [e.relation().isValid() for tab in form.tabs() for e in tab.findElements(e_relation)],
         "picture": next(layer.getFeatures())["picture"],
         "tip": layer.mapTipTemplate(),
         "time": [layer.temporalProperties().isActive(), layer.temporalProperties().startField()],

@@ -81,7 +81,7 @@ def test_the_form_serves_the_analyst_in_the_project_and_from_the_file_alone(seen
     assert layer["choices"] == ["to do", "construction", "other change", "no change", "uncertain"]
     assert layer["alias"] == "Area (m²)" and layer["default on update"] and layer["soft"]
     assert layer["read only"] == ["kind", "reviewed_at"]
-    assert [tab for tab in layer["tabs"] if tab != "Ground"] == ["Verdict", "Machine", "Stamp"]
+    assert layer["tabs"] == ["Verdict", "Machine", "Stamp"]
     assert layer["picture"] == "timeline/a000000000000000.png"
     assert "/pair/" in layer["tip"] and "/timeline/" in layer["tip"]
     assert layer["time"] == [True, "first_seen"]
@@ -127,7 +127,6 @@ def test_a_change_leads_to_its_looks_and_to_what_its_ground_was(seen):
         "2023-01-05  vegetated, 0.98",
         "2023-03-21  built, 0.91",
     ]
-    assert seen["in project"]["related"] == [True] and seen["alone"]["related"] == []
 
 
 def test_the_time_slider_shows_no_picture_before_the_day_it_was_taken(seen):
