@@ -107,7 +107,8 @@ def detections(
     phases = phases_of(part[0].bands, own, _boundaries(episode))
     earlier = _since_built(episode, phases, np.asarray(np.isfinite(spectra).all(axis=1)))
     if earlier is not None:
-        episode = earlier
+        at = confirmed_at(made.found, earlier, limit)
+        episode, confirmed = earlier, confirmed if at < 0 else at
         phases = phases_of(part[0].bands, own, _boundaries(episode))
     was = next((each.state for each in reversed(phases) if each.last <= episode.before), State.OTHER)
     now = next((each.state for each in reversed(phases) if each.first <= episode.last), was)

@@ -34,16 +34,18 @@ TRANSITION_DAYS = 60
 class Candidates:
     """Every window of a series in which a step can be estimated, and how anomalous its step is.
 
-    start, stop: (window,) looks. step: (window, band) reflectance. score: (window,) Mahalanobis length of the step,
-    more for ground that was steady for years, less what the past showed of it already and what its own looks do not
-    show. progress: (look, window) 0 = as before, 1 = as after, NaN where not clear. past: (window,) upper quantile of
-    the progress before the step. series: (look, band) the values themselves, in spreads of one look.
+    start, stop: (window,) looks. step: (window, band) reflectance. strength: (window,) Mahalanobis length of the step,
+    less what the past showed of it already and what its own looks do not show. score: (window,) the strength, more for
+    ground that was steady for years. progress: (look, window) 0 = as before, 1 = as after, NaN where not clear. past:
+    (window,) upper quantile of the progress before the step. series: (look, band) the values themselves, in spreads of
+    one look.
     """
 
     start: NDArray[np.intp]
     stop: NDArray[np.intp]
     step: NDArray[np.float64]
     score: NDArray[np.float64]
+    strength: NDArray[np.float64]
     progress: NDArray[np.float64]
     past: NDArray[np.float64]
     series: NDArray[np.float64]
@@ -51,8 +53,8 @@ class Candidates:
 
     @property
     def best(self) -> int:
-        """Index of the window with the highest score, the earliest of equals."""
-        return int(np.argmax(self.score))
+        """Index of the window with the largest strength, the earliest of equals."""
+        return int(np.argmax(self.strength))
 
     def dated(self, index: int) -> int:
         """The look at which the step of a window most likely began.
@@ -129,12 +131,13 @@ def candidates(
     novel = 1 - np.clip(past, 0, 1) ** np.where(lasting, 2, 1)
     score = length * novel * np.minimum(1, shown / np.maximum(inside.sum(axis=0), 1) / SEEN_SHARE)
     score *= (shown >= LEAST_LOOKS) / np.sqrt(series.shape[1])
-    score *= _steadiness(earlier, length, (times.days[start] - times.days[0]) // YEAR_DAYS)
+    steadiness = _steadiness(earlier, length, (times.days[start] - times.days[0]) // YEAR_DAYS)
     return Candidates(
         start=start,
         stop=stop,
         step=step,
-        score=score,
+        score=score * steadiness,
+        strength=score,
         progress=progress,
         past=past,
         series=series / np.sqrt(np.diag(noise)),
