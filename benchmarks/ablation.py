@@ -63,7 +63,7 @@ class Period:
     catalogue: str
     looks: tuple[Look, ...]
     truths: tuple[Truth, ...]
-    no_progress: bool
+    quiet: bool
 
 
 def main() -> str:
@@ -173,9 +173,9 @@ def _as_the_baseline(reference: Any, _measured: Any, _usable: Any) -> Any:
     return np.asarray(reference, np.float32)
 
 
-def _no_episodes(_sums: Any, _steps: Any, _times: Any, no_progress: Any) -> list[Any]:
+def _no_episodes(_sums: Any, _steps: Any, _times: Any, quiet: Any) -> list[Any]:
     """No episode in any duration class."""
-    return [np.zeros((no_progress.shape[-1], 0)) for _ in no_progress]
+    return [np.zeros((quiet.shape[-1], 0)) for _ in quiet]
 
 
 def _no_axis(baseline: Any, _bands: Any) -> Any:

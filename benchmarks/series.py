@@ -42,7 +42,7 @@ class Run:
 
     ground: str
     seed: int
-    no_progress: bool
+    quiet: bool
     measures: Measures
     seconds: float
 

@@ -19,6 +19,7 @@ const seen = () => page.evaluate(() => ({
   left: document.getElementById("left").textContent, problem: document.getElementById("problem").textContent,
   roll: document.getElementById("roll").getAttribute("transform"),
 }));
+await page.waitForFunction(() => document.getElementById("day").textContent !== "");
 await settled();
 found.at_first = await seen();
 await page.keyboard.press(" ");
