@@ -260,9 +260,11 @@ def _site_job(
 ) -> SiteJob:
     """The work on one site. Raises UsageError naming the argument whose type is wrong."""
     if not isinstance(site, str):
-        raise _wrong("the id of a site", site, "site", "give one id out of the index of groundbreak.sites()")
+        raise _wrong_type("the id of a site", site, "site", "give one id out of the index of groundbreak.sites()")
     if chosen is not None and not isinstance(chosen, Settings):
-        raise _wrong("settings", chosen, "settings", "make them with groundbreak.settings(decide__min_history=5), say")
+        raise _wrong_type(
+            "settings", chosen, "settings", "make them with groundbreak.settings(decide__min_history=5), say"
+        )
     check_proj()
     check_certificates()
     share_network_settings()
@@ -280,14 +282,14 @@ def _site_job(
     )
 
 
-def _wrong(wanted: str, value: object, name: str, mend: str) -> UsageError:
+def _wrong_type(wanted: str, value: object, name: str, mend: str) -> UsageError:
     return UsageError(f"not {wanted}, but a value of type {type(value).__name__}", name, mend)
 
 
 def _address(value: Pathish, name: str) -> Pathish:
     """A path or a URL; the latter is no path, which would lose a slash."""
     if not isinstance(value, str | PathLike):
-        raise _wrong("a path", value, name, "give a text or a pathlib.Path")
+        raise _wrong_type("a path", value, name, "give a text or a pathlib.Path")
     return value
 
 
@@ -302,7 +304,7 @@ def _several(values: Files, name: str) -> tuple[Pathish, ...]:
     if isinstance(values, str | PathLike):
         return (values,)
     if isinstance(values, Mapping | pandas.DataFrame) or not isinstance(values, Iterable):
-        raise _wrong("a path or a list of paths", values, name, "name a file or folder, or a list of them")
+        raise _wrong_type("a path or a list of paths", values, name, "name a file or folder, or a list of them")
     return tuple(_address(each, name) for each in values)
 
 
@@ -321,14 +323,16 @@ def _day(value: Day, name: str) -> str | None:
         return value.isoformat()
     if isinstance(value, np.datetime64):
         return str(value)
-    raise _wrong("a date", value, name, "write it as '2024-03-27', or give a date, a datetime or a pandas.Timestamp")
+    raise _wrong_type(
+        "a date", value, name, "write it as '2024-03-27', or give a date, a datetime or a pandas.Timestamp"
+    )
 
 
 def _check_chunks(chunks: object) -> None:
     if chunks is None:
         return
     if not isinstance(chunks, Mapping):
-        raise _wrong("chunk sizes", chunks, "chunks", 'give sizes by dimension, such as {"time": 1}')
+        raise _wrong_type("chunk sizes", chunks, "chunks", 'give sizes by dimension, such as {"time": 1}')
     for name, size in chunks.items():
         if name not in DIMENSIONS or not isinstance(size, int) or (size < 1 and size != -1):
             fix = f"give whole numbers from 1 on, or -1, for {', '.join(DIMENSIONS)}"

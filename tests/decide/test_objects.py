@@ -230,3 +230,21 @@ def test_a_cloud_missed_in_the_latest_look_leaves_an_alert_as_it_is() -> None:
     (before,), (after,) = confirmed(looks[:12]), confirmed([*looks[:12], cloud])
     assert (after.first_seen, after.last_clear_before) == (before.first_seen, before.last_clear_before)
     assert after.outline.intersection(before.outline).area > 0.7 * before.outline.area
+
+
+SMALL = (slice(32, 36), slice(33, 37))
+"""Less ground than a field has."""
+FLOOD = np.array([0.03, 0.03, 0.02, 0.015, 0.01])
+
+
+@pytest.mark.parametrize(("surface", "count"), [(ROOF, 1), (FLOOD, 0)], ids=["a roof", "a flood"])
+def test_a_small_change_that_reverted_stays_confirmed_only_if_it_was_built(surface: np.ndarray, count: int) -> None:
+    alerts = decided(looks_with(60, (40, 46, SMALL, surface))).alerts
+    assert [each.status for each in alerts if each.confirmed_at is not None] == [Status.FINISHED] * count
+    assert any(each.first_seen == day(40) for each in alerts)
+
+
+def test_ground_that_turns_green_in_the_first_year_is_confirmed_only_far_above_the_limit() -> None:
+    torn_down = confirmed(looks_with(40, (0, 20, BUILDING, ROOF), (20, 99, BUILDING, GRASS)))
+    sown = confirmed(looks_with(40, (0, 20, BUILDING, SOIL), (20, 99, BUILDING, GRASS)))
+    assert [each.first_seen for each in torn_down] == [day(20)] and sown == []
