@@ -91,7 +91,7 @@ FACTS: dict[str, tuple[Callable[[ast.AST], bool], str, set[str]]] = {
         "model/imagery.py",
         set(),
     ),
-    "area of a pixel": (assigns("PIXEL_M2"), "model/grid.py", {"decide/shapes.py", "decide/pair.py"}),
+    "area of a pixel": (assigns("PIXEL_M2"), "model/grid.py", set()),
     "margin of a read": (assigns("MARGIN_M"), "catalogue/pixels.py", {"model/grid.py"}),  # there: margin of a grid
     "progress": (assigns("Progress"), "model/progress.py", {"study/simulate.py"}),
     "names of the files of a site": (

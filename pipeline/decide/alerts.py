@@ -10,24 +10,26 @@ from odc.geo.geom import Geometry
 from shapely import STRtree
 from shapely.geometry import MultiPolygon, Polygon
 
-from pipeline.decide.detections import Detection, confidence_of, detections, limit_of
+from pipeline.decide.detections import Detection, detections
 from pipeline.decide.objects import Stack, objects
+from pipeline.decide.posterior import level_of, probability
 from pipeline.decide.residuals import SCALES, Residual, build_baseline, residual_of
 from pipeline.decide.screening import advance, begin, leaf_to_soil, natural_steps, times_of
-from pipeline.decide.shapes import PIXEL_M2, Shape
-from pipeline.decide.steps import LEAST_LOOKS, Times
+from pipeline.decide.shapes import Shape
+from pipeline.decide.steps import LEAST_LOOKS, YEAR_DAYS, Times
 from pipeline.model.alert import Alert, Decision, Evidence, GroundPhase, Observation, Status
 from pipeline.model.errors import DecisionError
-from pipeline.model.grid import aoi_mask
+from pipeline.model.grid import PIXEL_M2, aoi_mask
 from pipeline.model.imagery import Look
 from pipeline.model.settings import Settings, settings_digest
 from pipeline.model.site import Site
 
 FEW_LOOKS = 8
 """Clear looks before the first alert below which the reader is cautioned."""
-PROVISIONAL = 0.75
-"""Of the score that confirms: objects with less are not reported."""
-FINISHED_DAYS = 365
+JUDGED = 1.4
+"""Score of an object from which it is judged."""
+PROVISIONAL = 0.1
+"""Objects that are less probable, and not confirmed, are not reported."""
 ALL_KNOWN = 20
 """First looks that are all used for baseline and natural steps; later their number grows in steps of a quarter."""
 CELL_M = 100.0
@@ -78,10 +80,9 @@ def first_times(times: Times, count: int) -> Times:
 
 def decide(site: Site, looks: Sequence[Look], stack: Stack, settings: Settings) -> Decision:
     """The decision on looks in time order. stack: what was made of them."""
-    limit = limit_of(settings.decide.false_alarms_per_100km2_year)
     alerts, observations = list[Alert](), list[Observation]()
     for each in found_in(site, looks, stack, settings):
-        alert = _alert(site, looks, each, limit)
+        alert = _alert(site, looks, each)
         while any(alert.id == other.id for other in alerts):
             alert = replace(alert, id=_hashed(alert.id))
         alerts.append(alert)
@@ -92,7 +93,7 @@ def decide(site: Site, looks: Sequence[Look], stack: Stack, settings: Settings) 
         alerts=tuple(sorted(alerts, key=lambda alert: (-alert.confidence, alert.id))),
         observations=tuple(observations),
         evidence=_evidence(site, looks, stack),
-        threshold=limit,
+        threshold=probability(level_of(settings.decide.false_alarms_per_100km2_year)),
         before_scene=before,
         after_scene=after,
         cautions=_cautions(looks),
@@ -102,10 +103,11 @@ def decide(site: Site, looks: Sequence[Look], stack: Stack, settings: Settings) 
 
 def found_in(site: Site, looks: Sequence[Look], stack: Stack, settings: Settings) -> list[Detection]:
     """What the looks of a site show that is reported, surest first."""
-    limit, inside, found = limit_of(settings.decide.false_alarms_per_100km2_year), aoi_mask(site), list[Detection]()
-    for made in objects(stack, PROVISIONAL * limit):
-        for each in detections(looks, stack, made, limit, settings.decide.min_area_m2):
-            if (each.shape.where & inside[each.shape.window]).any():
+    level, inside, found = level_of(settings.decide.false_alarms_per_100km2_year), aoi_mask(site), list[Detection]()
+    for made in objects(stack, JUDGED):
+        for each in detections(looks, stack, made, level, settings.decide.min_area_m2):
+            reported = each.confirmed >= 0 or probability(each.odds) >= PROVISIONAL
+            if reported and (each.shape.where & inside[each.shape.window]).any():
                 found.append(each)
     return _apart(found, settings.decide.min_area_m2)
 
@@ -160,7 +162,7 @@ def _shared(one: Polygon | MultiPolygon, two: Polygon | MultiPolygon) -> float:
     return float(one.intersection(two).area / smaller) if smaller else 0.0
 
 
-def _alert(site: Site, looks: Sequence[Look], found: Detection, limit: float) -> Alert:
+def _alert(site: Site, looks: Sequence[Look], found: Detection) -> Alert:
     episode, shape = found.episode, found.shape
     days = (looks[-1].time - looks[episode.first].time).days
     if episode.ended:
@@ -168,14 +170,14 @@ def _alert(site: Site, looks: Sequence[Look], found: Detection, limit: float) ->
     elif found.confirmed < 0:
         status = Status.PROVISIONAL
     else:
-        status = Status.FINISHED if days > FINISHED_DAYS else Status.CONFIRMED
+        status = Status.FINISHED if days > YEAR_DAYS else Status.CONFIRMED
     point = Geometry(shape.outline.representative_point(), str(site.grid.crs)).to_crs("EPSG:4326").geom
     return Alert(
         id=_mint(site, looks[episode.first], shape),
         outline=shape.outline,
         status=status,
         kind=found.kind,
-        confidence=confidence_of(found, limit),
+        confidence=probability(found.odds),
         area_m2=shape.area_m2,
         area_error_m2=shape.area_error_m2,
         last_clear_before=looks[episode.before].time.date() if episode.before >= 0 else None,

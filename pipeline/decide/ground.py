@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from pipeline.model.alert import State
 from pipeline.model.bands import Band
-from pipeline.model.indices import ndvi, near_infrared
 
 STATES = tuple(State)
 """Order of the last axis of every array of classes."""
@@ -28,8 +27,6 @@ PAINTED, COLOUR = 0.05, 0.4
 """Share of built ground with a colour of its own (paint, tiles, panels), and the spread of its log reflectance."""
 OUTLIER = -6.0
 """Least log-probability that one look gives a class: a missed cloud excludes none."""
-CANOPY_NDVI, CANOPY_RED, CANOPY_SWIR = 0.6, 0.045, 0.22
-"""Closed canopy: least NDVI, and largest reflectance in red and in the short wave."""
 PRIOR = {State.VEGETATED: 0.35, State.BARE: 0.2, State.BUILT: 0.35, State.WATER: 0.08, State.OTHER: 0.02}
 
 
@@ -90,20 +87,3 @@ def log_posterior(bands: tuple[Band, ...], spectra: NDArray[np.floating]) -> NDA
     )
     found += np.log([PRIOR[state] for state in STATES])
     return np.asarray(np.maximum(found - np.logaddexp.reduce(found, axis=1, keepdims=True), OUTLIER))
-
-
-def built_odds(bands: tuple[Band, ...], spectra: NDArray[np.floating]) -> NDArray[np.float64]:
-    """(look,) log-odds of built against the likeliest natural state, of each look alone."""
-    found = log_likelihood(bands, spectra)
-    natural = [STATES.index(state) for state in (State.VEGETATED, State.BARE, State.WATER)]
-    return np.asarray(found[:, STATES.index(State.BUILT)] - found[:, natural].max(axis=1))
-
-
-def is_canopy(bands: tuple[Band, ...], spectrum: NDArray[np.floating]) -> bool:
-    """True for the (band,) reflectance of a closed canopy: woods are not ploughed. False without near infrared."""
-    at = dict(zip(bands, (float(level) for level in spectrum), strict=True))
-    near, red = near_infrared(bands), at.get(Band.B04)
-    if near is None or red is None:
-        return False
-    index = float(ndvi(np.array(at[near]), np.array(red)))
-    return index > CANOPY_NDVI and red < CANOPY_RED and at.get(Band.B11, 0.0) < CANOPY_SWIR

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.decide.steps import LEAST_LOOKS, LEAST_WEIGHT, LENGTHS, RIDGE, Times
+from pipeline.decide.posterior import LARGE_M2, LEAST_SCORE, features, log_odds
+from pipeline.decide.steps import LEAST_LOOKS, LEAST_WEIGHT, LENGTHS, RIDGE, YEAR_DAYS, Times
 
 PAST_SHARE = 0.9
 """Quantile of the past along the direction of the step: a field that was bare before is not new when bare."""
@@ -21,8 +22,6 @@ SEEN_SIGMAS = 3.0
 """Spreads of its own past at which a look has seen the object."""
 RECENT = 8
 """Looks before an object that show the ground as it was."""
-YEAR_DAYS = 365
-"""Days before the first detection into which no phase of building is taken to reach."""
 SEASONS = 2.0
 """Independent samples of its own natural steps that a whole year of its past gives an object: ground greens and
 withers once a year. Natural steps of ground like it weigh as one sample."""
@@ -53,8 +52,16 @@ class Candidates:
 
     @property
     def best(self) -> int:
-        """Index of the window with the largest strength, the earliest of equals."""
-        return int(np.argmax(self.strength))
+        """Index of the window with the largest strength, the earliest of equals.
+
+        A flash in the latest looks hides no lasting change: where the strongest step is less probable than not, and
+        another one more, of the most probable window.
+        """
+        start = self.days[self.start]
+        odds = log_odds(features(self.score, self.days[self.stop - 1] - start, start - self.days[0], False, LARGE_M2))
+        strongest = int(np.argmax(self.strength))
+        likeliest = int(np.argmax(np.where(self.score >= LEAST_SCORE, odds, -np.inf)))
+        return likeliest if odds[strongest] < 0 < odds[likeliest] else strongest
 
     def dated(self, index: int) -> int:
         """The look at which the step of a window most likely began.
@@ -236,15 +243,12 @@ def _in_bracket(found: Candidates, episode: Episode) -> NDArray[np.bool_]:
     return np.asarray((found.start > episode.before) & (found.start <= max(episode.onset, episode.before + 1)))
 
 
-def confirmed_at(found: Candidates, episode: Episode, limit: float) -> int:
-    """The first look at which a window of the episode had reached a score, -1 = none."""
-    own = _in_bracket(found, episode) & (found.score >= limit)
-    if not own.any():
-        return -1
-    detections = np.flatnonzero(episode.seen & (np.arange(episode.seen.size) >= episode.first))
-    if detections.size < LEAST_LOOKS:
-        return -1
-    return max(int(found.stop[own].min()) - 1, int(detections[LEAST_LOOKS - 1]))
+def score_until(found: Candidates, episode: Episode) -> NDArray[np.float64]:
+    """(look,) the highest score of the windows of an episode that stop with that look or before it, 0 = none."""
+    out = np.zeros(len(found.progress))
+    own = _in_bracket(found, episode)
+    np.maximum.at(out, found.stop[own] - 1, found.score[own])
+    return np.maximum.accumulate(out)
 
 
 def _without_spikes(values: NDArray[np.float64], clear: NDArray[np.intp]) -> NDArray[np.float64]:

@@ -13,6 +13,7 @@ from pipeline.decide.kinds import kind
 from pipeline.decide.pairscore import score
 from pipeline.decide.vectorise import outlines, regions
 from pipeline.model.alert import Alert, Decision, Evidence, Observation, Status
+from pipeline.model.grid import PIXEL_M2
 from pipeline.model.imagery import Look, Why
 from pipeline.model.settings import Settings, settings_digest
 
@@ -20,7 +21,6 @@ THRESHOLD = 3.5
 """Pooled sigmas that an outline must reach; unchanged ground stays below 1. F1 is nearly constant from 2.8 to 3.7."""
 LOW = 3.0
 """Pooled sigmas down to which an outline is followed."""
-PIXEL_M2 = 100.0
 
 Pixels = tuple[NDArray[np.intp], NDArray[np.intp]]
 """Rows and columns of the pixels of one region, in reading order."""

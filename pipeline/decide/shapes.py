@@ -9,8 +9,8 @@ from scipy import ndimage
 from shapely.geometry import MultiPolygon, Polygon
 
 from pipeline.decide.vectorise import EIGHT, contour
+from pipeline.model.grid import PIXEL_M2
 
-PIXEL_M2 = 100.0
 AROUND_PX = 16
 """Ground around an object on which nothing of its edges or its light depends."""
 SHARE_ERROR, DIRECTION_ERROR = 0.2, 0.1

@@ -17,6 +17,8 @@ LENGTHS = (3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96)
 """Looks in a window, by steps of about 1.4: a window at most that much too short loses little."""
 LEAST_LOOKS = 3
 """Clear looks needed before a step, and after it."""
+YEAR_DAYS = 365
+"""All seasons."""
 LEAST_WEIGHT = 0.5
 """Weight of a step, in clear looks of typical noise, below which season and step are not separable."""
 RIDGE = (1e-3, 1.0, 1.0)

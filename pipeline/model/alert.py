@@ -131,7 +131,8 @@ class Observation:
 class Decision:
     """All that one run decided for a site.
 
-    threshold: score that confirms an object. cautions: sentences the reader must know, e.g. "only 4 looks of history".
+    threshold: confidence from which an alert is confirmed.
+    cautions: sentences the reader must know, e.g. "only 4 looks of history".
     before_scene, after_scene: the pair of looks that shows the site best, for before.tif and after.tif.
     """
 

@@ -1,7 +1,7 @@
 """Facts of alerts by hand: images that show a change, ids, cuts between outlines, cautions, purity, confirmation."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ from pipeline.decide.alerts import (
     founding_looks,
     in_order,
 )
-from pipeline.decide.detections import BLUR_PX, FIELD_DAYS, LEAST_PURITY, _boundaries, _outlasting, _own, _part, _purity
+from pipeline.decide.detections import BLUR_PX, LEAST_PURITY, _boundaries, _own, _part, _purity
 from pipeline.decide.object_series import Episode
 from pipeline.decide.shapes import Shape
 from pipeline.decide.steps import Times
@@ -165,19 +165,6 @@ def test_a_small_object_is_less_pure_and_a_coarse_band_sees_less_of_it() -> None
     single = np.exp(-0.5 * (np.arange(-3, 4) / BLUR_PX) ** 2)
     assert purity(1)[0] == pytest.approx((single.max() / single.sum()) ** 2, rel=0.01)
     assert purity(1)[1] < purity(1)[0] < purity(3)[0] < purity(15)[0] == pytest.approx(1, abs=1e-3)
-
-
-def test_bare_ground_is_confirmed_by_a_look_that_sees_it_after_a_season() -> None:
-    start = datetime(2020, 1, 1, tzinfo=UTC)
-    looks = [replace(on("2020-01-01"), scene=replace(unchanged(0).scene, time=start + timedelta(days=30 * index)))
-             for index in range(12)]  # fmt: skip
-    wanted = 2 + FIELD_DAYS // 30
-    assert _outlasting(looks, episode(2, 11, False), 4) == wanted
-    assert _outlasting(looks, episode(2, 11, False), wanted + 2) == wanted + 2
-    assert _outlasting(looks, episode(2, 11, False, seen=(2, 3, 4, 9)), 4) == 9
-    assert _outlasting(looks, episode(2, wanted - 1, False), 4) == -1
-    assert _outlasting(looks, episode(2, wanted, True), 4) == wanted
-    assert _outlasting(looks, episode(2, 11, False), -1) == -1
 
 
 def test_an_object_begins_a_phase_and_ends_one_where_it_has_ended() -> None:

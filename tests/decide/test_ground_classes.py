@@ -6,9 +6,6 @@ import numpy as np
 import pytest
 
 from pipeline.decide.ground import (
-    CANOPY_NDVI,
-    CANOPY_RED,
-    CANOPY_SWIR,
     COLOUR,
     DARKEST,
     OUTLIER,
@@ -17,8 +14,6 @@ from pipeline.decide.ground import (
     SOIL_IN_FIELDS,
     STATES,
     _density,
-    built_odds,
-    is_canopy,
     learned,
     log_likelihood,
     log_posterior,
@@ -83,28 +78,6 @@ def test_a_look_has_the_probability_of_bayes_and_fields_show_soil() -> None:
     expected = np.log(np.maximum(joint / joint.sum(axis=1, keepdims=True), np.exp(OUTLIER)))
     np.testing.assert_allclose(log_posterior(ANALYSIS, SPECTRA), expected, atol=1e-9)
     assert sum(PRIOR.values()) == pytest.approx(1)
-
-
-def test_built_odds_are_against_the_likeliest_natural_state_and_other_is_none() -> None:
-    found = log_likelihood(ANALYSIS, SPECTRA)
-    natural = [STATES.index(state) for state in (State.VEGETATED, State.BARE, State.WATER)]
-    np.testing.assert_allclose(built_odds(ANALYSIS, SPECTRA), found[:, BUILT] - found[:, natural].max(axis=1))
-
-
-def canopy(
-    ndvi: float = 0.9, red: float = 0.02, swir: float = 0.1, bands: tuple[str, ...] = ("B04", "B08", "B11")
-) -> bool:
-    levels = {"B04": red, "B08": red * (1 + ndvi) / (1 - ndvi), "B8A": red * (1 + ndvi) / (1 - ndvi), "B11": swir}
-    return is_canopy(tuple(Band(name) for name in bands), np.array([levels[name] for name in bands]))
-
-
-def test_a_canopy_is_green_dark_in_red_and_dark_in_the_short_wave() -> None:
-    assert canopy() and canopy(bands=("B04", "B8A", "B11")) and canopy(bands=("B11", "B08", "B04"))
-    assert canopy(ndvi=CANOPY_NDVI + 0.01) and not canopy(ndvi=CANOPY_NDVI - 0.01)
-    assert canopy(red=0.99 * CANOPY_RED) and not canopy(red=1.01 * CANOPY_RED), "a meadow is as green and brighter"
-    assert canopy(swir=0.99 * CANOPY_SWIR) and not canopy(swir=1.01 * CANOPY_SWIR)
-    assert canopy(bands=("B04", "B08")), "without the short wave the other two decide"
-    assert not canopy(bands=("B04", "B11")) and not canopy(bands=("B08", "B11"))
 
 
 def evidence(*states: int, sure: float = 2.0) -> np.ndarray:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.decide.object_series import Candidates, candidates, confirmed_at, episode_of, window_of
-from pipeline.decide.steps import LEAST_LOOKS, Times
+from pipeline.decide.object_series import Candidates, candidates, episode_of, score_until, window_of
+from pipeline.decide.steps import Times
 
 BANDS, LOOKS, NOISE = 3, 60, 0.004
 STEP = np.array([0.06, 0.05, 0.04])
@@ -153,7 +153,7 @@ def test_a_slab_before_the_roof_dates_the_object_where_a_year_is_known() -> None
     episode = episode_of(found, index)
     assert episode is not None
     assert (episode.before, episode.first, episode.onset) == (45, 46, 50)
-    assert confirmed_at(found, episode, 1.0) == 48
+    assert score_until(found, episode)[47] < 1 <= score_until(found, episode)[-1]
     short = found_in(values[30:])
     episode = episode_of(short, int(np.flatnonzero((short.start == 20) & (short.stop == 30))[0]))
     assert episode is not None
@@ -170,20 +170,15 @@ def test_a_cloud_missed_for_two_looks_ends_nothing() -> None:
     assert (episode.looks_seen, episode.looks_clear) == (34, 36)
 
 
-def test_the_third_sight_confirms_at_the_earliest() -> None:
+def test_the_score_until_a_look_is_that_of_the_windows_that_begin_in_the_bracket_and_have_stopped() -> None:
     found = found_in(with_step(30))
     episode = episode_of(found, found.best)
     assert episode is not None
-    assert confirmed_at(found, episode, 0.1) == 32
-    assert confirmed_at(found, episode, float(found.score.max()) + 1) == -1
-
-
-def test_a_window_that_begins_before_the_bracket_confirms_nothing() -> None:
-    found = found_in(with_step(30))
-    episode = episode_of(found, found.best)
-    assert episode is not None
+    score = score_until(found, episode)
+    assert score.shape == (LOOKS,) and (np.diff(score) >= 0).all()
+    assert (score[:32] == 0).all() and score[32] > 0, "three looks with the object"
     outside = replace(found, score=np.where(found.start < 30, 9.0, 0.0))
-    assert confirmed_at(outside, episode, 1.0) == -1
+    assert (score_until(outside, episode) == 0).all()
 
 
 @settings(max_examples=30, deadline=None, derandomize=True)
@@ -210,12 +205,8 @@ def test_the_looks_of_an_episode_agree_with_each_other(
     assert episode.first <= episode.last
     assert episode.looks_seen <= episode.looks_clear
     assert episode.looks_seen == episode.seen[episode.first : episode.last + 1].sum() or not episode.ended
-    confirmed = [confirmed_at(found, episode, limit) for limit in (0.2, 0.5, 1.0, 1.5, 2.0, 3.0)]
-    reached = [each for each in confirmed if each >= 0]
-    assert reached == sorted(reached), "a stricter limit confirms no earlier"
-    assert confirmed[: len(reached)] == reached, "a stricter limit confirms no more"
-    sights = np.flatnonzero(episode.seen & (np.arange(LOOKS) >= episode.first))
-    assert all(each >= sights[LEAST_LOOKS - 1] for each in reached)
+    score = score_until(found, episode)
+    assert (np.diff(score) >= 0).all() and score[-1] <= found.score.max()
 
 
 def test_the_score_of_an_object_is_that_of_windows_that_begin_in_its_bracket() -> None:

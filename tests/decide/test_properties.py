@@ -151,5 +151,12 @@ def _detection(outline: Polygon, score: float) -> Detection:
     seen = np.ones(1, bool)
     episode = Episode(first=0, onset=0, before=-1, last=0, ended=False, seen=seen, looks_seen=1, looks_clear=1)
     return Detection(
-        shape=shape, episode=episode, confirmed=0, progress=np.ones(1), kind=Kind.NEW_STRUCTURE, score=score
+        shape=shape,
+        episode=episode,
+        confirmed=0,
+        odds=0.0,
+        measured=np.ones((1, 5)),
+        progress=np.ones(1),
+        kind=Kind.NEW_STRUCTURE,
+        score=score,
     )

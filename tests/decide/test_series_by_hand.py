@@ -9,7 +9,6 @@ from pipeline.decide.object_series import (
     RECENT,
     SEEN,
     TRANSITION_DAYS,
-    YEAR_DAYS,
     Candidates,
     Episode,
     _as_before,
@@ -23,10 +22,10 @@ from pipeline.decide.object_series import (
     _windows,
     _without_spikes,
     candidates,
-    confirmed_at,
     episode_of,
+    score_until,
 )
-from pipeline.decide.steps import LEAST_LOOKS, LENGTHS, RIDGE, Times
+from pipeline.decide.steps import LEAST_LOOKS, LENGTHS, RIDGE, YEAR_DAYS, Times
 
 
 def times(looks: int, every: int = 10) -> Times:
@@ -224,10 +223,7 @@ def windows_of(starts: list[int], stops: list[int], scores: list[float]) -> Cand
                       progress=base.progress, past=base.past, series=base.series, days=base.days)  # fmt: skip
 
 
-def test_a_window_in_the_bracket_confirms_when_it_ends_and_after_three_detections() -> None:
+def test_windows_of_the_bracket_count_from_the_look_with_which_they_stop() -> None:
     one = episode(4, 5, 2, "000011101111")
-    assert confirmed_at(windows_of([4, 5, 3], [9, 11, 12], [2, 2, 2]), one, 2.0) == 8
-    assert confirmed_at(windows_of([4], [6], [2]), one, 2.0) == 6, "the third detection"
-    assert confirmed_at(windows_of([2, 6], [9, 9], [5, 5]), one, 2.0) == -1, "outside of the bracket"
-    assert confirmed_at(windows_of([4], [9], [1.9]), one, 2.0) == -1
-    assert confirmed_at(windows_of([4], [9], [2]), episode(4, 5, 2, "110011000000"), 2.0) == -1
+    score = score_until(windows_of([4, 5, 3, 2, 6], [9, 11, 7, 5, 6], [2, 3, 1, 9, 9]), one)
+    assert score.tolist() == [0, 0, 0, 0, 0, 0, 1, 1, 2, 2, 3, 3]
