@@ -20,7 +20,7 @@ def gaussian(image: NDArray[Any], sigma: float, truncate: float = 4.0, mirrored:
     """
     planes = np.asarray(image, np.float32).reshape(-1, *image.shape[-2:])
     found, down = np.empty_like(planes), np.empty_like(planes[0])
-    lines, columns = (_products(size, sigma, truncate, mirrored) for size in planes.shape[1:])
+    lines, columns = (_make_products(size, sigma, truncate, mirrored) for size in planes.shape[1:])
     for plane, out in zip(planes, found, strict=True):
         for made, of, matrix in lines:
             np.matmul(matrix, plane[of], out=down[made])
@@ -30,7 +30,7 @@ def gaussian(image: NDArray[Any], sigma: float, truncate: float = 4.0, mirrored:
 
 
 @lru_cache(maxsize=64)
-def _products(size: int, sigma: float, truncate: float, mirrored: bool) -> tuple[Product, ...]:
+def _make_products(size: int, sigma: float, truncate: float, mirrored: bool) -> tuple[Product, ...]:
     """Banded matrices for an axis of `size` lines. Cached: a site needs two sizes and half a dozen sigmas, often."""
     reach = int(truncate * sigma + 0.5)
     weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
@@ -43,13 +43,15 @@ def _products(size: int, sigma: float, truncate: float, mirrored: bool) -> tuple
         whole = last - first == BLOCK + 2 * reach
         matrix = inner if whole else None
         if matrix is None:
-            matrix = _matrix(range(start, stop), range(first, last), size, weights, mirrored)
+            matrix = _make_matrix(range(start, stop), range(first, last), size, weights, mirrored)
             inner = matrix if whole else inner
         found.append((slice(start, stop), slice(first, last), matrix))
     return tuple(found)
 
 
-def _matrix(made: range, of: range, size: int, weights: NDArray[np.float64], mirrored: bool) -> NDArray[np.float32]:
+def _make_matrix(
+    made: range, of: range, size: int, weights: NDArray[np.float64], mirrored: bool
+) -> NDArray[np.float32]:
     """(made, of): the weights around each line, those beyond the image where their mirror image lies or left out."""
     reach = len(weights) // 2
     there = np.arange(made.start, made.stop)[:, None] + np.arange(-reach, reach + 1)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 
-from pipeline.correct.release import REACH
+from pipeline.correct.persistence import REACH_LOOKS
 from pipeline.decide.alerts import decide, first_times, founding_looks, in_order, times_between
 from pipeline.decide.objects import Stack
 from pipeline.decide.residuals import build_baseline, residual_of
@@ -50,7 +50,7 @@ def decide_onwards(
     natural = unpack_natural(memory.packed(cache_key("natural", founded), learned))
     chain = _chain(founded, keys)
     # the next look may change the flags of the last ones: the screening before them is kept for it
-    settled = max(len(ordered) - REACH, 0)
+    settled = max(len(ordered) - REACH_LOOKS, 0)
     back = _latest(chain, settled, memory) or begin(baseline)
     front = _latest(chain, len(ordered), memory) or back
     portions = _portions(back, front, settled, len(ordered))

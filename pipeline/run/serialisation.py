@@ -70,7 +70,7 @@ def rejection_of(facts: Mapping[str, Any], scene: Scene) -> Rejection:
 
 def pack_reference(reference: Reference) -> Packed:
     """A reference; its grid is the caller's."""
-    facts = {"bands": reference.bands, "scenes": reference.scenes, "wander_px": reference.wander_px}
+    facts = {"bands": reference.bands, "scenes": reference.scenes, "shift_scatter_px": reference.shift_scatter_px}
     return Packed(facts=facts, arrays={"reflectance": reference.reflectance})
 
 
@@ -81,7 +81,7 @@ def unpack_reference(packed: Packed, grid: GeoBox) -> Reference:
         grid=grid,
         bands=tuple(map(Band, facts["bands"])),
         scenes=tuple(facts["scenes"]),
-        wander_px=facts["wander_px"],
+        shift_scatter_px=facts["shift_scatter_px"],
         **packed.arrays,
     )
 
