@@ -18,7 +18,7 @@ INTEGRATION = (
     "test_examples.py", "test_notebooks.py",
 )  # fmt: skip
 """Below tests/: whole commands, long simulated series, other processes, fuzzing. `make test-fast` leaves them out."""
-UNIT = ("run/test_deploy.py", "run/test_retention.py", "study/test_weather.py")
+UNIT = ("run/test_deploy.py", "run/test_retention.py", "run/test_serialisation.py", "study/test_weather.py")
 """Files of those folders that are quick."""
 SLOW = (
     "cli/test_damaged_results.py", "cli/test_demonstration.py", "run/test_result_cache.py", "run/test_wide.py",

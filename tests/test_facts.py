@@ -73,7 +73,7 @@ FACTS: dict[str, tuple[Callable[[ast.AST], bool], str, set[str]]] = {
     ),
     "MAD to sigma": (
         number(1.4826),
-        "correct/robust.py",
+        "numerics/robust.py",
         {"decide/pairscore.py", "decide/object_series.py", "decide/cover.py"},
     ),
     "BOA offset": (assigns("OFFSET_DN"), "model/imagery.py", {"correct/offset.py"}),
@@ -104,7 +104,7 @@ FACTS: dict[str, tuple[Callable[[ast.AST], bool], str, set[str]]] = {
         "review/layout.py",
         set(),
     ),
-    "noise floors": (assigns("NOISE"), "correct/robust.py", {"decide/pairscore.py"}),
+    "noise floors": (assigns("NOISE"), "numerics/robust.py", {"decide/pairscore.py"}),
 }
 """Fact -> what its definition looks like, its home, and the files that still have a copy."""
 NODES = {

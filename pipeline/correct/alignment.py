@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from pipeline.correct.robust import MAD_TO_SIGMA
-from pipeline.correct.smoothing import gaussian
 from pipeline.correct.translation import Fit, fit, sample_median
 from pipeline.model.errors import ShapeError
 from pipeline.model.imagery import Alignment
+from pipeline.numerics.robust import MAD_TO_SIGMA
+from pipeline.numerics.smoothing import gaussian
 
 Array = NDArray[Any]
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.correct.robust import centre_spread, median, tukey_weights
+from pipeline.numerics.robust import centre_spread, median, tukey_weights
 
 MIN_PIXELS = 400
 MAX_PIXELS = 10_000

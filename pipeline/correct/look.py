@@ -14,14 +14,14 @@ from rasterio.warp import reproject
 from pipeline.correct import masks, normalise
 from pipeline.correct.expectation import expect
 from pipeline.correct.joint_alignment import SMALL_PIXELS, edge_noise, is_small
-from pipeline.correct.neighbours import erode
 from pipeline.correct.offset import Offset, dark_floor, resolve, to_reflectance
 from pipeline.correct.reference import MAX_SIGMA_PX, Reference, UnregisteredImage, align
-from pipeline.correct.robust import median
-from pipeline.correct.sampling import resample
 from pipeline.model.bands import VISIBLE, Band
 from pipeline.model.imagery import Alignment, Chip, Look, Raster, Reason, Rejection, Scene, Why
 from pipeline.model.settings import Settings
+from pipeline.numerics.morphology import erode
+from pipeline.numerics.robust import median
+from pipeline.numerics.sampling import resample
 
 MIN_DATA_SHARE, MIN_DATA_PIXELS = 0.1, 900
 """Least data of an image: a share of its grid, or a number of pixels where that is less (grids with much context)."""

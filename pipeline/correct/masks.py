@@ -11,8 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from pipeline.correct.neighbours import open_mask
-from pipeline.correct.robust import median_of, zeroed
 from pipeline.correct.shadows import project_shadow
 from pipeline.correct.spectra import (
     VISIBLE,
@@ -29,6 +27,8 @@ from pipeline.correct.spectra import (
 )
 from pipeline.model.bands import Band
 from pipeline.model.imagery import Why
+from pipeline.numerics.morphology import open_mask
+from pipeline.numerics.robust import median_of, zeroed
 
 SCL_SHADOW, SCL_WATER, SCL_SNOW = 3, 6, 11
 SCL_CLOUD = (8, 9, 10)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.correct.robust import centre_spread, tukey_weights
+from pipeline.numerics.robust import centre_spread, tukey_weights
 
 MAX_TURNS = 20
 GAIN_SIGMA, OFFSET_SIGMA = 0.1, 0.02

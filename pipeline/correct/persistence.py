@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.correct.masks import buffer
-from pipeline.correct.smoothing import gaussian
 from pipeline.correct.spectra import INFRARED, VISIBLE
 from pipeline.correct.structure import Level, gradient_pyramid, similarity
 from pipeline.model.bands import Band
 from pipeline.model.imagery import Look, Why
 from pipeline.model.settings import Settings
+from pipeline.numerics.smoothing import gaussian
 
 MIN_LOOKS = 3
 """Looks that must show the same object, the flagged one among them."""

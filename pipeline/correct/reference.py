@@ -12,11 +12,11 @@ from odc.geo.geobox import GeoBox
 from pipeline.correct.alignment import Options, estimate
 from pipeline.correct.joint_alignment import PRIOR_PX, estimate_jointly, is_small
 from pipeline.correct.offset import Offset
-from pipeline.correct.robust import median
-from pipeline.correct.sampling import shift_image
 from pipeline.model.bands import ALIGNMENT, Band
 from pipeline.model.imagery import Alignment, Scene, Why
 from pipeline.model.settings import Settings
+from pipeline.numerics.robust import median
+from pipeline.numerics.sampling import shift_image
 
 MAX_IMAGES = 24
 """Number of images of the reference: their median is clean, and more only costs memory."""

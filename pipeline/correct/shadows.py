@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, ndimage
 
-from pipeline.correct.neighbours import erode
-from pipeline.correct.robust import median_of
 from pipeline.correct.spectra import INFRARED, Planes
+from pipeline.numerics.morphology import erode
+from pipeline.numerics.robust import median_of
 
 DARK_SHARE = 0.62
 """Infrared below this share of the ground around is in shadow: best F1 with the geometry on hand-drawn labels."""

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.correct.robust import median_of
-from pipeline.correct.smoothing import gaussian
 from pipeline.model.bands import Band
+from pipeline.numerics.robust import median_of
+from pipeline.numerics.smoothing import gaussian
 
 Planes = Mapping[Band, NDArray[Any]]
 

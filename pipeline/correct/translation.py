@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from pipeline.correct.neighbours import erode
-from pipeline.correct.robust import MAD_TO_SIGMA, TUKEY_C, median_of
+from pipeline.numerics.morphology import erode
+from pipeline.numerics.robust import MAD_TO_SIGMA, TUKEY_C, median_of
 
 Array = NDArray[Any]
 ROUGH_PIXELS, ROUGH_STEP_PX, ROUGH_WIDEN = 12_000, 2e-3, 3.0

@@ -27,7 +27,7 @@ ALIGN = 64
 ROOM_BYTES = 2_000_000_000
 """Left free for the results: what is remembered can be worked out again, they cannot be done without."""
 LIBRARIES = ("numpy", "scipy", "scikit-image", "rasterio", "shapely", "odc-geo")
-FLOORS = ("model", "correct", "decide")
+FLOORS = ("model", "numerics", "correct", "decide")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -22,10 +22,10 @@ from pipeline.correct.masks import (
     classify,
 )
 from pipeline.correct.reference import Reference, UnregisteredImage
-from pipeline.correct.robust import TUKEY_C, centre_spread, tukey_weights
 from pipeline.model.bands import Band
 from pipeline.model.imagery import Reason, Rejection, Why
 from pipeline.model.settings import Settings
+from pipeline.numerics.robust import TUKEY_C, centre_spread, tukey_weights
 from tests.correct.scenery import BANDS, GRID, SIZE, chip, ground, patch
 
 PLACE, CORE = patch(30, 30, 24, 24), patch(36, 36, 12, 12)

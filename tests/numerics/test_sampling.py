@@ -8,7 +8,7 @@ from rasterio.enums import Resampling
 from rasterio.warp import reproject
 from scipy import ndimage
 
-from pipeline.correct.sampling import resample, shift_image
+from pipeline.numerics.sampling import resample, shift_image
 
 SHIFTS = ((0.0, 0.0), (0.3, -0.2), (-3.25, 7.9), (1.0, -2.0), (-0.004, 0.996))
 GRID = GeoBox((50, 44), Affine(10, 0, 500_330, 0, -10, 4_999_670), "EPSG:32634")

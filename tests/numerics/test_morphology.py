@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from pipeline.correct.neighbours import erode, open_mask
+from pipeline.numerics.morphology import erode, open_mask
 
 
 def masks():
