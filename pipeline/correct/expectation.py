@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.model.imagery import NOISE_FLOOR
 from pipeline.numerics.robust import centre_spread, median, tukey_weights
 
 MIN_PIXELS = 400
@@ -51,7 +52,7 @@ def _fit(design: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.floa
         centres, scales = centre_spread(rest, axis=1)
         weights = np.min(
             [
-                tukey_weights(row - centre, 1.5 * max(float(scale), 0.002))
+                tukey_weights(row - centre, 1.5 * max(float(scale), NOISE_FLOOR))
                 for row, centre, scale in zip(rest, centres, scales, strict=True)
             ],
             axis=0,

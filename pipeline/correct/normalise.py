@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.model.imagery import NOISE_FLOOR
 from pipeline.numerics.robust import centre_spread, tukey_weights
 
 MAX_TURNS = 20
@@ -120,7 +121,7 @@ def _stability_weights(residual: NDArray[np.float64]) -> NDArray[np.float64]:
     """(pixel,) weights 0..1 of ground that did not step: by the band that differs most from the seasonal prediction."""
     centres, scales = centre_spread(residual, axis=1)
     bands = zip(residual, centres, scales, strict=True)
-    weights = [tukey_weights(row - centre, max(float(scale), 0.002)) for row, centre, scale in bands]
+    weights = [tukey_weights(row - centre, max(float(scale), NOISE_FLOOR)) for row, centre, scale in bands]
     return np.asarray(np.min(weights, axis=0))
 
 

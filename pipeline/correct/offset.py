@@ -13,9 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.model.bands import Band
-from pipeline.model.imagery import Chip, DeclaredOffset, Reason, Rejection, Scene
+from pipeline.model.imagery import OFFSET_DN, Chip, DeclaredOffset, Reason, Rejection, Scene
 
-OFFSET_DN = 1000
 QUANTILES = (0.005, 0.25)
 """Darkest ground (one valid pixel in 200 lies below: not a lone bad one) and a quarter, where levels are compared."""
 REFUTED_DN = 800.0

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.model.bands import Band
+from pipeline.model.indices import near_infrared, normalised_difference
 from pipeline.numerics.robust import median_of
 from pipeline.numerics.smoothing import gaussian
 
@@ -88,16 +89,18 @@ def find_snow(plane: Planes) -> NDArray[np.bool_] | None:
     if Band.B11 not in plane or Band.B03 not in plane:
         return None
     green, swir = plane[Band.B03], plane[Band.B11]
-    index = (green - swir) / np.maximum(green + swir, 1e-3)
-    near = next((plane[band] for band in (Band.B08, Band.B8A) if band in plane), green)
+    index = normalised_difference(green, swir, least=1e-3)
+    band = near_infrared(plane)
+    near = green if band is None else plane[band]
     return np.asarray((index > SNOW_INDEX) & (green > SNOW_GREEN) & (near > 0.11))
 
 
 def find_water(plane: Planes) -> NDArray[np.bool_] | None:
     """Water by green above a dark near infrared (McFeeters 1996); None without near infrared or green."""
-    near = next((plane[band] for band in (Band.B08, Band.B8A) if band in plane), None)
-    if near is None or Band.B03 not in plane:
+    band = near_infrared(plane)
+    if band is None or Band.B03 not in plane:
         return None
+    near = plane[band]
     wet = (plane[Band.B03] > near) & (near < WATER_NIR)
     if Band.B11 in plane:
         wet &= plane[Band.B11] < plane[Band.B03]

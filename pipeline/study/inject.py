@@ -27,13 +27,14 @@ from pipeline.correct.reference import align, make_reference
 from pipeline.model.bands import ANALYSIS, Band
 from pipeline.model.errors import UsageError
 from pipeline.model.imagery import Chip, Rejection
+from pipeline.model.progress import Progress
 from pipeline.model.settings import Settings
 from pipeline.study.catalogue_writer import relink, write_catalogue, write_item
 from pipeline.study.events import CHANGE, Event
 from pipeline.study.ground import catalogue_scenes
 from pipeline.study.illumination import Illumination, apply_illumination, estimate_illumination, onto
 from pipeline.study.shapes import coverage
-from pipeline.study.simulate import Progress, draw, sun_place
+from pipeline.study.simulate import draw, sun_place
 from pipeline.study.truth import lonlat, write_site, write_truth
 
 DRAWN = "construction drawn by a program into real Sentinel-2 looks; none of it was ever built"
@@ -91,7 +92,7 @@ def measure(source: Path, keep: Callable[[datetime], bool], step: Progress) -> t
     bands = tuple(band for band in ANALYSIS if all(band in scene.granules[0].assets for scene in scenes))
     settings, read, images = Settings(), list[tuple[Chip, ...]](), []
     for done, scene in enumerate(scenes, 1):
-        step(done, 2 * len(scenes), "looks measured")
+        step(site.id, done, 2 * len(scenes), "looks measured")
         read.append(read_chips(scene, site.grid, bands))
     for chips in resolve_jointly(read):
         image = make_unregistered(chips, site.grid, bands, settings)
@@ -102,7 +103,7 @@ def measure(source: Path, keep: Callable[[datetime], bool], step: Progress) -> t
     reference = make_reference(images, settings)
     found = {}
     for done, image in enumerate(images, 1):
-        step(len(scenes) + done, len(scenes) + len(images), "looks measured")
+        step(site.id, len(scenes) + done, len(scenes) + len(images), "looks measured")
         alignment = align(reference.reflectance, image, settings)
         shift = alignment.shift if alignment.accepted else (0.0, 0.0)
         own = Measured(shift=shift, clear=round(image.clear_share, 3), offset_dn=image.offsets[0].dn)
@@ -120,7 +121,7 @@ def inject(source: Path, out: Path, injection: Injection, step: Progress) -> Pat
     usual = _usual(items, injection)
     written, seen = [], dict[str, list[datetime]]()
     for done, item in enumerate(items, 1):
-        step(done, len(items), "looks injected")
+        step(injection.place, done, len(items), "looks injected")
         offset_dn = injection.looks[item.path.stem].offset_dn
         light = estimate_illumination({band: _values(item, band, offset_dn) for band in usual}, usual, item.grids)
         for event in injection.events:
