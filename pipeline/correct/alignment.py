@@ -19,7 +19,7 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How far to look and when to refuse; limits set on cases like those of benchmarks/trouble.py, but other ones."""
+    """Search range and limits of acceptance, set on cases of the kind of benchmarks/trouble.py, but other ones."""
 
     max_shift_px: float = 8.0
     min_pixels: int = 300
@@ -30,7 +30,7 @@ class Options:
 
 
 BAND_PASS_PX = (1.3, 6.0)
-"""Gaussian sigmas: finer is noise, coarser is haze, shadow of clouds and season (docs/decisions/0030)."""
+"""Gaussian sigmas, pixels: finer structure is noise, coarser is haze, cloud shadow and season (docs/decisions/0030)."""
 SAME_GROUND, FOREIGN_PULL = 0.75, 1.5
 """Local correlation of the same ground on two clear dates, and the power of the correction below it: undetected cloud
 or change biases the shift by more than its scatter shows (docs/decisions/0032)."""
@@ -55,7 +55,7 @@ def estimate(
 
     Method: whole-pixel start from the correlation of the structure images (band-pass over local contrast), then the
     fit of pipeline.correct.translation, both ways and averaged, so that swapping the images turns the sign and nothing
-    else. The uncertainty is asked of the chip itself: by how much its patches of ground disagree.
+    else. The uncertainty is estimated from the scatter between patches of ground of the chip.
     Limits: translation only; |shift| <= options.max_shift_px.
     """
     if not reference.shape == target.shape == usable.shape or reference.ndim != 2:
@@ -86,7 +86,7 @@ def estimate(
 def _cut_overlap(
     reference: Array, target: Array, clear: NDArray[np.bool_], start: tuple[int, int]
 ) -> tuple[Array, Array, NDArray[np.bool_]]:
-    """The ground that both hold once the target lies `start` px (row, col) further."""
+    """The parts of both images that show the same ground if the target is shifted by `start` px (row, col)."""
     rows, cols = (slice(max(-by, 0), size - max(by, 0)) for by, size in zip(start, clear.shape, strict=True))
     moved = (slice(rows.start + start[0], rows.stop + start[0]), slice(cols.start + start[1], cols.stop + start[1]))
     return reference[rows, cols], target[moved], clear[rows, cols] & clear[moved]
@@ -120,11 +120,11 @@ def _assess(start: tuple[int, int], forth: Fit, back: Fit, options: Options) -> 
         (sigma > options.max_sigma_px, f"uncertain by {sigma:.3f} px"),
     )
     reason = next((text for failed, text in checks if failed), "")
-    trust = np.clip(correlation, 0, 1) * np.clip(1 - sigma / (2 * options.max_sigma_px), 0, 1)
+    reliability = np.clip(correlation, 0, 1) * np.clip(1 - sigma / (2 * options.max_sigma_px), 0, 1)
     return Alignment(
         shift=(float(shift[0]), float(shift[1])),
         accepted=not reason,
-        reliability=float(trust) if not reason else float(min(trust, 0.49)),
+        reliability=float(reliability) if not reason else float(min(reliability, 0.49)),
         sigma_px=sigma,
         reason=reason,
     )

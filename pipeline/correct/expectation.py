@@ -1,4 +1,4 @@
-"""What the reference lets expect of this very look: its season, sun and haze, learned from the ground both show."""
+"""Seasonal prediction: the reference in the season, sun and haze of a look, by one linear map (chronochrome)."""
 
 from typing import Any
 
@@ -9,10 +9,14 @@ from pipeline.model.imagery import NOISE_FLOOR
 from pipeline.numerics.robust import centre_spread, median, tukey_weights
 
 MIN_PIXELS = 400
+"""Least usable pixels of a prediction."""
 MAX_PIXELS = 10_000
+"""Most pixels that the map is fitted to, in a regular sample."""
 TURNS = 6
+"""Iterations of the reweighted fit."""
 PRIOR_SHARE = 0.02
-"""Weight of "as the reference", in shares of the pixels: bands that say the same are not played against each other."""
+"""Weight of the prior (no change from the reference), as a share of the pixels: without it correlated bands get large
+opposite coefficients."""
 
 
 def expect(reference: NDArray[Any], measured: NDArray[Any], usable: NDArray[np.bool_]) -> NDArray[np.float32] | None:

@@ -1,4 +1,4 @@
-"""Registration of small chips: one translation for all bands together, with what the other looks say as a prior.
+"""Registration of small chips: one translation for all bands, with the shifts of the other looks as a prior.
 
 A chip of 31 x 56 pixels has nine patches of ground of 12 px. Each band alone is too uncertain to be believed, although
 the same ground is plainly visible. Here the bands share one fit, the scatter of the site's other shifts is the prior of
@@ -110,8 +110,10 @@ def _refuse(reason: str) -> Alignment:
 
 def _accept(shift: Array | tuple[float, float], sigma_px: float) -> Alignment:
     """An accepted shift; its reliability falls to 0 at an uncertainty of 0.6 px."""
-    trust = float(np.clip(1 - sigma_px / 0.6, 0, 1))
-    return Alignment(shift=(float(shift[0]), float(shift[1])), accepted=True, reliability=trust, sigma_px=sigma_px)
+    reliability = float(np.clip(1 - sigma_px / 0.6, 0, 1))
+    return Alignment(
+        shift=(float(shift[0]), float(shift[1])), accepted=True, reliability=reliability, sigma_px=sigma_px
+    )
 
 
 def _lay_side_by_side(

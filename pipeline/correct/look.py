@@ -29,13 +29,17 @@ EDGE_PX, NARROW_EDGE_PX = 2, 1
 """Pixels left out along an edge of the data, where the kernel of the warp lacks neighbours. On a small chip only those
 that lack a near neighbour: the outer taps weigh 0.07, and two pixels would be 40 % of a field of 650."""
 OUTLYING_PX, OUTLYING_SIGMAS = 1.2, 5.0
-"""A shift outside the scatter of the others is rejected: under low sun every band follows the shade of trees."""
+"""A shift outside the scatter of the others is rejected: under low sun every band follows the shade of trees. Length in
+pixels, and in sigmas of the scatter."""
 STABLE_SHARE = 0.01
-"""Of the chip: masks that moved by less do not move by more than 0.0002 of it a second time (42 real looks)."""
+"""Share of the chip below which a change of the masks ends the iteration: one more turn changes less than 0.0002 of the
+chip (42 real looks)."""
 MAX_HAZE = 0.06
-"""Median blue above the history; what is hazier hides small ground and cannot be put right by a straight line."""
+"""Largest median rise of blue above the history, reflectance: thicker haze hides small ground, and a straight line does
+not correct it."""
 MIN_LEVEL, MIN_DROP = 0.45, 0.03
-"""A look darker than this share of its history, and by this much: low sun alone does not do it."""
+"""A look is too dark below this share of its history, if it is darker by this reflectance too: low sun alone has less
+effect."""
 
 
 def to_grid(
@@ -45,10 +49,10 @@ def to_grid(
     bands: tuple[Band, ...],
     shift: tuple[float, float] = (0.0, 0.0),
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8] | None]:
-    """Reflectance (band, row, col) and SCL on the site grid: THE one resampling, shift included.
+    """Reflectance (band, row, col) and SCL on the site grid: the only resampling, shift included.
 
-    shift: (row, col) px of the grid; the look is sampled at x + shift. Several granules are laid under each other in
-    their order. Bands of 20 m are brought to 10 m by the same cubic warp; SCL by nearest neighbour.
+    shift: (row, col) px of the grid; the look is sampled at x + shift. Where granules overlap, the first
+    one is used. Bands of 20 m are brought to 10 m by the same cubic warp; SCL by nearest neighbour.
     """
     moved = GeoBox(grid.shape, grid.affine @ Affine.translation(shift[1], shift[0]), grid.crs)
     stack = np.full((len(bands), *grid.shape), np.nan, np.float32)
@@ -100,9 +104,9 @@ def make_look(
     inside: NDArray[np.bool_] | None = None,
     known: UnregisteredImage | None = None,
 ) -> Look | Rejection:
-    """A corrected look on the reference's grid, or the reason why not.
+    """A corrected look on the grid of the reference, or its rejection.
 
-    inside: (row, col) bool, True = AOI; its clear share decides whether the look is worth having.
+    inside: (row, col) bool, True = AOI; a look with too small a clear share of it is rejected.
     known:  the unregistered image of the same chips, where the caller has it; made here otherwise.
     """
     scene, grid, bands = chips[0].scene, reference.grid, reference.bands
@@ -133,7 +137,7 @@ def make_look(
 
 
 def _visible_aoi(inside: NDArray[np.bool_], reference: Reference) -> NDArray[np.bool_]:
-    """The part of the AOI that the source ever shows; shares of it mean cloud, not the end of a local chip."""
+    """The part of the AOI that the source covers: clear shares refer to it, so the end of a local chip is no cloud."""
     shown = inside & np.isfinite(reference.reflectance).all(axis=0)
     return shown if shown.any() else inside
 
@@ -181,9 +185,9 @@ def _normalise_look(
 def _flag_pixels(
     values: NDArray[np.float32], scl: NDArray[np.uint8] | None, expected: NDArray[np.float32], image: UnregisteredImage
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None]:
-    """Masks against what the history expects of this look, and that expectation; twice where the first moved the masks,
-    as each needs the other.
+    """Quality flags by comparison with the seasonal prediction, and the prediction; None for too few usable pixels.
 
+    Each depends on the other, so both are computed again if the masks have changed.
     The masks of the unregistered image, a fraction of a pixel off, are the start of the seasonal prediction.
     """
     bands, sun, pixel_m = image.bands, image.scene.sun, image.grid.resolution.x
@@ -204,7 +208,7 @@ def _find_outlier(
 ) -> tuple[float, float, str] | None:
     """(value, limit, note) where the whole look lies too far from its history: haze in blue, or dark in the visible.
 
-    The infrared falls by more than half when leaves do.
+    Infrared bands are left out: they fall by more than half when leaves fall.
     """
     blue = min(range(len(bands)), key=lambda index: bands[index].centre_nm)
     haze = _median(seasonal[blue] - expected[blue])

@@ -1,6 +1,6 @@
 """Quality flags: cloud, shadow, snow, water, saturation, nodata.
 
-The scene classification of Sen2Cor (SCL) is one source of evidence of three: it often calls bright roofs cloud and
+The scene classification of Sen2Cor (SCL) is one source of evidence of four: it often calls bright roofs cloud and
 misses thin cloud. The second is the spectrum, the third the residual of the look against the history of the site,
 the fourth persistence (`pipeline.correct.persistence`).
 """
@@ -33,17 +33,20 @@ from pipeline.numerics.robust import median_of, zeroed
 SCL_SHADOW, SCL_WATER, SCL_SNOW = 3, 6, 11
 SCL_CLOUD = (8, 9, 10)
 SATURATED_REFLECTANCE = 1.9
-"""Glinting roofs ring; above this a pixel measures the detector."""
+"""Reflectance above which a pixel is saturated: glinting roofs exceed the range of the detector."""
 CLOUD_PX, SHADOW_PX = 3.0, 1.0
-"""Gaussian sigma over which a residual must hold: cloud is smooth, a new roof is not."""
+"""Gaussian sigmas, pixels, for the residual of cloud and of shadow: cloud is smooth, a new roof is not."""
 SURE_RISE, EDGE_RISE, SCL_RISE = 0.040, 0.015, 0.012
-"""All visible bands above expectation: cloud; its fringe, where it touches cloud; cloud where SCL says so too."""
+"""Rise of all visible bands above the prediction, reflectance: of cloud; of its fringe, connected to cloud; of cloud
+that SCL has too."""
 RISE_SIGMAS = 4.0
 """Least rise in robust sigmas of the smoothed residual of the look, for the same three in proportion."""
 SURE_DARK, EDGE_DARK, SCL_DARK = 0.60, 0.80, 0.85
-"""Every infrared band at this share of expectation: shadow; its edge; shadow where SCL says so too."""
+"""Largest share of the predicted infrared that any band keeps: in shadow; at its edge; in shadow that SCL has too."""
 MIN_EXPECTED_INFRARED = 0.06
+"""Predicted infrared below which ground is too dark for a test of shadow, reflectance."""
 MIN_SHADOW_PX = 12
+"""Least size of a shadow, pixels."""
 
 
 def classify(
@@ -57,8 +60,8 @@ def classify(
     """Flags of `Why` for every pixel, 0 = usable.
 
     reflectance, expected: (band, row, col) float, 1 = 100 %, NaN = not measured. scl: (row, col) classes or None.
-    expected: what the site's history predicts for this look; without it only SCL and spectrum speak.
-    sun: (zenith, azimuth) degrees, None = unknown; helps to find shadows where no history does.
+    expected: the prediction of this look from the history of the site; without it only SCL and spectrum are used.
+    sun: (zenith, azimuth) degrees, None = unknown; used to find shadows where there is no history.
     """
     plane = split_bands(bands, reflectance)
     known = np.isfinite(reflectance).all(axis=0)
@@ -107,7 +110,7 @@ def buffer(why: NDArray[np.uint8], radius_m: float, pixel_m: float) -> NDArray[n
 def _find_cloud(
     plane: Planes, before: Planes, known: NDArray[np.bool_], scl: NDArray[np.uint8] | None
 ) -> NDArray[np.bool_]:
-    """All visible bands above expectation over a smooth patch, blue as much as red: cloud and haze, not bare soil."""
+    """Cloud and haze: all visible bands rise over a smooth patch, blue as much as red, unlike bare soil."""
     visible, short = [band for band in VISIBLE if band in plane], [Band.B11] if Band.B11 in plane else []
     smoothed = smooth_all([plane[band] - before[band] for band in (*visible, *short)], known, CLOUD_PX)
     rises = smoothed[: len(visible)]
@@ -119,7 +122,7 @@ def _find_cloud(
         # and the short wave, which water drops and ice take, rises with soil and not with cloud
         least = np.where(swir < 1.1 * rises[0] + 0.02, least, np.minimum(least, 0))
     quiet = least[known]
-    # the lower half only: cloud over half the scene must not hide behind its own scatter
+    # spread of the lower half: cloud over half of the scene does not raise it
     spread = float(median_of(quiet) - np.quantile(quiet, 0.16)) if quiet.size else 0.0
     scale = max(1.0, RISE_SIGMAS * spread / SURE_RISE)
     sure, edge = least > scale * SURE_RISE, least > scale * EDGE_RISE
@@ -132,17 +135,17 @@ def _find_cloud(
 def _find_shadow(
     plane: Planes, before: Planes, known: NDArray[np.bool_], scl: NDArray[np.uint8] | None
 ) -> NDArray[np.bool_]:
-    """All infrared bands far below expectation: what is as dark as ever is a slope's shade or a dark roof."""
+    """Shadow: all infrared bands far below the prediction, so that a dark roof of the history is not flagged."""
     ratio = infrared_ratio(plane, before)
     if ratio is None:
         return np.asarray(scl == SCL_SHADOW) if scl is not None else np.zeros_like(known)
-    held = smooth(ratio, known, SHADOW_PX)
+    smoothed = smooth(ratio, known, SHADOW_PX)
     bright = np.max([before[band] for band in (Band.B08, Band.B8A, Band.B11) if band in before], axis=0)
     lit = known & (bright > MIN_EXPECTED_INFRARED)
-    shadow = ndimage.binary_propagation(lit & (held < SURE_DARK), mask=lit & (held < EDGE_DARK))
+    shadow = ndimage.binary_propagation(lit & (smoothed < SURE_DARK), mask=lit & (smoothed < EDGE_DARK))
     shadow = _drop_small(shadow, MIN_SHADOW_PX)
     if scl is not None:
-        shadow |= (scl == SCL_SHADOW) & (held < SCL_DARK)
+        shadow |= (scl == SCL_SHADOW) & (smoothed < SCL_DARK)
     return np.asarray(shadow)
 
 

@@ -17,6 +17,7 @@ from pipeline.model.imagery import NOISE_FLOOR
 from pipeline.numerics.robust import centre_spread, tukey_weights
 
 MAX_TURNS = 20
+"""Most iterations of a reweighted fit."""
 GAIN_SIGMA, OFFSET_SIGMA = 0.1, 0.02
 """Prior standard deviations of the logarithm of the gain and of the offset: 5 % and 0.01 of calibration and atmospheric
 correction (Sentinel-2 data quality reports), doubled for sun, view angle and older processors."""
@@ -25,18 +26,23 @@ SAMPLES = 50
 SLOPE_RANGE = 1 / math.sqrt(3)
 """Standard deviation of a uniform distribution in units of its half width."""
 MIN_PIXELS = 200
+"""Least usable pixels of a fit."""
 STEADY = 0.1
 """Weight from which a pixel counts for the scatter."""
 MAX_LINE_PIXELS = 10_000
+"""Most pixels that a line is fitted to, in a regular sample."""
 FIELD_MIN_PIXELS = 4000
+"""Least usable pixels of a chip with a field."""
 FIELD_BLOCK = 8
+"""Side of the blocks whose medians a field is fitted to, pixels."""
 FIELD_TURNS, SAME_GAIN = 3, 2e-4
 """How often field and lines are fitted to each other, unless no gain moves by more than this."""
 MIN_BLOCKS = 40
+"""Least number of blocks of a field."""
 SURE_FIELD_GAIN, FAR_SIGMAS = 0.1, 3.0
-"""Share by which a field brings the block medians together from which on it is taken whole; less counts in proportion,
-or a digit of another look would turn it on and off over the whole chip (decision 0035). And how far off a block still
-counts more."""
+"""Share of the scatter of block medians that a field must remove to be applied in full; below it the field counts
+in proportion, so that a small difference does not switch it over the whole chip (decision 0035). Distance of a block in
+robust sigmas above which it counts no more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -25,17 +25,20 @@ SATURATED_DN = 65535
 SAME_LEVEL, OFFSET_LEVEL = 0.04, (0.06, 0.14)
 """Differences to the site's other looks, reflectance: the same level, or lifted by 0.1 in every band alike."""
 MAX_DIFFERENCE = 0.17
+"""Largest difference of one band that the offset explains, reflectance."""
 SWIR = (Band.B11, Band.B12)
 """Haze lifts the visible by 0.1 as the offset does, and not the short-wave infrared."""
 STEADY = (Band.B02, Band.B03, Band.B04, *SWIR)
 """Bands whose level is compared over time; in the others leaves come and go by more than 0.1."""
 MIN_ANCHORS = 3
+"""Least granules with a decided offset that others are compared with."""
 MIN_MAJORITY = 5
+"""Least granules that declare one offset and are accepted together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offset:
-    """The additive constant of a chip's DN, and why it is believed."""
+    """The additive constant of the DN of a chip, and the rule that decided it."""
 
     dn: int
     reason: str

@@ -1,4 +1,4 @@
-"""The clean multi-date reference: what a site looks like, free of cloud, for every look to be brought to."""
+"""The multi-date reference: a cloud-free median image of the site. Looks are registered and normalised to it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,11 +21,28 @@ from pipeline.numerics.sampling import shift_image
 MAX_IMAGES = 24
 """Number of images of the reference: their median is clean, and more only costs memory."""
 FIRST_IMAGES = 16
-"""So few are all looked at; then the first 16, 20, 25, 31 ... that the site has."""
+"""Number of first images that the reference is chosen from. It grows in steps of a quarter (20, 25, 31 ...), so that
+the reference changes seldom."""
 MAX_EXCESS = 0.06
 """Reflectance by which an image may be brighter than the darkest quarter of the images. Without SCL, cloud that
 fills an image is flagged only where it is plain (`spectra.is_overcast`). A look this far above its history is rejected
 as haze."""
+STRIP_PIXELS = 20_000
+"""Least pixels of a strip that one band is registered on."""
+AGREED_PX = 0.04
+"""Uncertainty up to which strips are used: their bands differ by no more than on the whole chip."""
+BAND_LIMIT_PX = 0.5
+"""Largest uncertainty of the shift of one band, pixels."""
+MIN_BUFFERED_SHARE = 0.3
+"""Clear share below which the buffers of cloud are used for registration too."""
+MAX_SIGMA_PX = 0.3
+"""Largest uncertainty of the shift of a look, pixels: above it every edge flickers, however large the noise is set."""
+SYSTEMATIC_PX = 0.05
+"""Least difference between the shifts of two bands, pixels: light comes from another side."""
+WHOLE_SHARE = 0.99
+"""Share of a moved pixel that has to be made of usable pixels."""
+MIN_SHIFTS, RAYLEIGH_MEDIAN = 6, 1.1774
+"""Least looks for an estimate of the shift scatter; and the median length of a bivariate normal deviate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -230,23 +247,6 @@ def _cut_strips(shape: tuple[int, ...], count: int) -> list[slice] | None:
     if 2 * height > rows:
         return None
     return [slice(start, start + height) for start in np.linspace(0, rows - height, count).astype(int).tolist()]
-
-
-STRIP_PIXELS = 20_000
-AGREED_PX = 0.04
-"""Uncertainty up to which strips are believed: bands that differ by no more than they do on the whole chip."""
-BAND_LIMIT_PX = 0.5
-MIN_BUFFERED_SHARE = 0.3
-MAX_SIGMA_PX = 0.3
-"""A look whose shift is less sure than this would flicker along every edge, however wide its noise is made."""
-SYSTEMATIC_PX = 0.05
-"""What light from another side moves in one band against another, at best."""
-
-
-WHOLE_SHARE = 0.99
-"""Share of a moved pixel that has to be made of usable pixels."""
-MIN_SHIFTS, RAYLEIGH_MEDIAN = 6, 1.1774
-"""Least looks for an estimate of the shift scatter; and the median length of a bivariate normal deviate."""
 
 
 def combine_bands(found: Sequence[Alignment]) -> Alignment:

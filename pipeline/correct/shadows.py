@@ -14,13 +14,15 @@ from pipeline.numerics.robust import median_of
 DARK_SHARE = 0.62
 """Infrared below this share of the ground around is in shadow: best F1 with the geometry on hand-drawn labels."""
 SURROUND_M = 900.0
+"""Radius of the surroundings that ground is compared with, metres."""
 STEP_PX = 10
+"""Distance of the pixels that represent the surroundings."""
 SOUGHT_M = 20.0
-"""To this the displacement is looked for: far nearer than the 60 m that it may be off."""
+"""Step of the search for the displacement, metres; an error of up to 60 m is allowed for."""
 REACH_M = 3000.0
 """How far from its cloud a shadow is looked for: base heights to 2 km with the sun at 35 degrees."""
 MIN_GAIN = 1.5
-"""Dark ground under the cast must be this much commoner than elsewhere, or the darkness is the land's own."""
+"""Least ratio of the dark share under the projected clouds to that elsewhere: below it the land itself is dark."""
 
 
 def project_shadow(

@@ -16,15 +16,17 @@ Planes = Mapping[Band, NDArray[Any]]
 VISIBLE = (Band.B02, Band.B03, Band.B04)
 INFRARED = (Band.B08, Band.B8A, Band.B11)
 HAZE_RISE = 0.035
-"""Haze index above the scene's clear ground that is cloud: the flat best F1 on drawn labels."""
+"""Haze index above that of the clear ground of the scene from which a pixel is cloud: best F1 on hand-drawn labels."""
 CLEAR_HAZE = 0.09
 """Haze index of clear ground at the top of the atmosphere, at most; a scene whose median is higher is cloud itself."""
 OVERCAST_LEVEL, OVERCAST_WHITE, OVERCAST_CONTRAST = 0.12, 0.85, 0.03
 """A chip is overcast where its median visible reflectance and its ratio of blue to red are above the first two, and its
-median step over two pixels is below this share of the level: of 250 recorded scenes all that are so are overcast."""
+median step over two pixels is below this share of the level. All scenes that meet the three, of 250 recorded ones, are
+overcast."""
 SNOW_INDEX, SNOW_GREEN = 0.4, 0.15
 """Normalised difference of green and short wave, and green itself, of snow (Hall et al. 1995; Dozier 1989)."""
 WATER_NIR = 0.12
+"""Near infrared below which ground may be water, reflectance."""
 
 
 def split_bands(bands: tuple[Band, ...], reflectance: NDArray[Any]) -> dict[Band, NDArray[Any]]:

@@ -9,8 +9,9 @@ from odc.geo.geobox import GeoBox
 from scipy import ndimage
 
 SPLINE_REACH_PX = 12
-"""So far from an edge the filter of a cubic spline knows nothing of it any more (its pole to this power is 1e-7)."""
+"""Distance from an edge, pixels, at which a spline filter no longer depends on it (its pole to this power is 1e-7)."""
 NEAR = 1e-6
+"""Pixels within which two positions are the same."""
 Taps = Callable[[float], tuple[float, ...]]
 
 
