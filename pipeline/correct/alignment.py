@@ -1,4 +1,4 @@
-"""Registration: one translation between two images of the same ground, and whether to believe it."""
+"""Registration: one translation between two images of the same ground, its uncertainty, and its acceptance."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -43,7 +43,7 @@ def estimate(
     usable: NDArray[np.bool_],
     options: Options = Options(),
 ) -> Alignment:
-    """Translation that brings `target` onto `reference`, and whether to believe it.
+    """Translation that brings `target` onto `reference`, and whether it is accepted.
 
     Gain and offset between the two are fitted along, so reflectance or DN both serve.
 
