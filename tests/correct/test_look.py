@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from pipeline.correct.look import make_look, make_unregistered, warp_again
+from pipeline.correct import masks
+from pipeline.correct.look import _flag_pixels, make_look, make_unregistered, warp_again
 from pipeline.correct.persistence import unmask_persistent
 from pipeline.correct.reference import Reference, UnregisteredImage, make_reference
 from pipeline.model.imagery import Look, Reason, Rejection, Why
@@ -232,3 +233,29 @@ def test_the_flag_of_shadow_stays_under_a_low_sun_where_nothing_shows_that_it_is
     core = ndimage.binary_erosion(ROOF_AT, iterations=2)
     assert not any(each.usable[core].any() for each in looks)
     assert all(each.usable[core].any() != stays for each in unmask_persistent(looks, SETTINGS))
+
+
+def test_a_rejection_for_cloud_states_the_clear_share_and_of_what() -> None:
+    cloudy = painted(ground(), CLOUD, patch(0, 0, SIZE, SIZE // 4))
+    strict = SETTINGS.model_copy(update={"correct": SETTINGS.correct.model_copy(update={"min_clear_share": 0.8})})
+    found = make_look(chip(cloudy, 30), reference(), strict)
+    assert isinstance(found, Rejection) and found.reason is Reason.CLOUD
+    assert (found.limit, found.note) == (0.8, "share of the AOI")
+    assert found.value is not None and 0.5 < found.value < 0.75
+
+
+@pytest.mark.parametrize(("roof", "turns"), [(False, 1), (True, 2)])
+def test_masks_are_made_again_where_the_first_turn_moved_them(
+    roof: bool, turns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = ground()
+    image = make_unregistered(chip(values, 30), GRID, BANDS, SETTINGS)
+    assert isinstance(image, UnregisteredImage)
+    if roof:  # a tenth of the image has flags that the history refutes
+        image = replace(image, why=np.where(patch(0, 0, SIZE, SIZE // 10), np.uint8(Why.CLOUD), image.why))
+    calls = []
+    real = masks.classify
+    monkeypatch.setattr(masks, "classify", lambda *given: calls.append(1) or real(*given))
+    why, seasonal = _flag_pixels(image.reflectance, None, reference().expected(), image)
+    assert len(calls) == turns and seasonal is not None
+    assert (why == 0).mean() > 0.98
