@@ -78,7 +78,7 @@ class _View:
             values = (values - offset) / gain
         return np.asarray(values, np.float32)
 
-    def forget(self) -> None:
+    def free_structures(self) -> None:
         """Free the memory of the structure."""
         self.__dict__.pop("visible", None), self.__dict__.pop("infrared", None)
 
@@ -113,7 +113,7 @@ def unmask_persistent(looks: Sequence[Look], settings: Settings, wanted: range |
             if where.size:
                 free[where] = _is_persistent(views, index, where, flag)
         if index >= REACH_LOOKS:
-            views[index - REACH_LOOKS].forget()
+            views[index - REACH_LOOKS].free_structures()
         out.append(_unflag(look, free.reshape(look.why.shape), settings) if free.any() else look)
     return tuple(out)
 

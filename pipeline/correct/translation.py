@@ -143,7 +143,7 @@ def _fit_fine(fixed: Array, spline: Array, clear: NDArray[np.bool_], shift: Arra
     before: Array = np.zeros(2)
     for turn in range(MAX_TURNS):
         value, by_row, by_col = _sample(spline, shift, field.inner)
-        residual, weights, scale = correlation.judge(value)
+        residual, weights, scale = correlation.compare(value)
         by_row, by_col = by_row * scale, by_col * scale
         pull = np.stack([weights * by_row, weights * by_col])
         # of two images that are alike to r, only r of the slopes are common: Gauss-Newton would fall short by as much
@@ -174,15 +174,15 @@ class _LocalCorrelation:
         self._reach = (CORRELATION_PX / TILE_PX / every, CORRELATION_PX / TILE_PX)
         self._fixed, self._clear = field.fixed, field.chosen.astype(np.float32)
         self._count = _sum_tiles(self._clear, TILE_PX)
-        self._share = np.maximum(self._pooled(self._count), 1e-3 * TILE_PX**2)
-        self._level, power = self._means(self._fixed, self._fixed**2)
+        self._share = np.maximum(self._pool(self._count), 1e-3 * TILE_PX**2)
+        self._level, power = self._local_means(self._fixed, self._fixed**2)
         self._spread = np.sqrt(np.maximum(power - self._level**2, 0) + 0.02)
-        self._flat = self._whole((self._spread, self._level))
+        self._flat = self._expand((self._spread, self._level))
         self.mean = self.common = 0.0
 
-    def judge(self, moving: Array) -> tuple[Array, Array, Array]:
+    def compare(self, moving: Array) -> tuple[Array, Array, Array]:
         """(residual, weight, gain of the moving image), each (row, col): both are brought to local mean 0, spread 1."""
-        level, power, product = self._means(moving, moving**2, moving * self._fixed)
+        level, power, product = self._local_means(moving, moving**2, moving * self._fixed)
         spread = np.sqrt(np.maximum(power - level**2, 0) + 0.02)
         alike = np.clip((product - level * self._level) / (spread * self._spread), 0, 1)
         self.mean = float((alike * self._count).sum() / self._count.sum())
@@ -191,21 +191,21 @@ class _LocalCorrelation:
         worth = beyond / np.maximum(alike, 1e-3) / (1 - alike + DISSIMILARITY_FLOOR)
         self.common = float((worth * alike * self._count).sum() / max(float((worth * self._count).sum()), 1e-9))
         limit = 1 / (TUKEY_C * np.sqrt(2 * np.maximum(1 - alike, SPREAD_FLOOR)))
-        scale, middle_, worth, limit = self._whole((1 / spread, level, worth, limit))
+        scale, middle_, worth, limit = self._expand((1 / spread, level, worth, limit))
         residual = (self._fixed - self._flat[1]) / self._flat[0] - (moving - middle_) * scale
         weights = self._clear * worth * np.maximum(1 - (residual * limit) ** 2, 0) ** 2
         return residual, weights, scale
 
-    def _pooled(self, tiles: Array) -> Array:
+    def _pool(self, tiles: Array) -> Array:
         """(..., row, col): as `ndimage.gaussian_filter` does it, several images at once, its kernels kept."""
         for axis, sigma in ((-2, self._reach[0]), (-1, self._reach[1])):
             tiles = ndimage.correlate1d(tiles, _gaussian_kernel(sigma), axis, np.float32)
         return tiles
 
-    def _means(self, *images: Array) -> Array:
-        return self._pooled(np.stack([_sum_tiles(image * self._clear, TILE_PX) for image in images])) / self._share
+    def _local_means(self, *images: Array) -> Array:
+        return self._pool(np.stack([_sum_tiles(image * self._clear, TILE_PX) for image in images])) / self._share
 
-    def _whole(self, tiles: tuple[Array, ...]) -> list[Array]:
+    def _expand(self, tiles: tuple[Array, ...]) -> list[Array]:
         rows, cols = self._fixed.shape
         # columns first: repeating whole rows is a copy
         return [np.repeat(np.repeat(each, TILE_PX, 1)[:, :cols], TILE_PX, 0)[:rows] for each in tiles]

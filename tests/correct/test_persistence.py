@@ -120,7 +120,7 @@ def test_looks_are_compared_as_they_were_before_normalisation() -> None:
     np.testing.assert_allclose(view.values(spot), values.reshape(5, -1)[:, spot], atol=1e-6)
     np.testing.assert_allclose(view.infrared_at(spot), values[3:].mean(axis=0).ravel()[spot], atol=1e-6)
     view.visible, view.infrared  # noqa: B018
-    view.forget()
+    view.free_structures()
     assert "visible" not in view.__dict__ and "infrared" not in view.__dict__
 
 
