@@ -22,7 +22,8 @@ UNIT = ("run/test_deploy.py", "run/test_retention.py", "run/test_serialisation.p
 """Files of those folders that are quick."""
 SLOW = (
     "cli/test_damaged_results.py", "cli/test_dask.py", "cli/test_demonstration.py", "qgis/test_conflicts.py",
-    "run/test_result_cache.py", "run/test_wide.py", "study/test_ablation.py", "study/test_plant_story.py", "evaluation/test_sensitivity.py", "test_notebooks.py",
+    "run/test_result_cache.py", "run/test_wide.py", "study/test_ablation.py", "study/test_plant_story.py",
+    "evaluation/test_sensitivity.py", "test_notebooks.py",
 )  # fmt: skip
 """Files of half a minute or more: `.ci/run` runs them, `make test` leaves them out."""
 ARITHMETIC = ("PYTEST", "OPENBLAS_")
