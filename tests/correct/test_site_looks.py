@@ -40,8 +40,15 @@ def test_scenes_come_back_in_time_order_and_the_others_with_their_reason() -> No
     assert calls == [(1, 4), (2, 4), (3, 4), (4, 4)], "scenes without an unregistered image are not counted"
     shift = np.subtract(looks[1].alignment.shift, looks[0].alignment.shift)
     assert np.allclose(shift, (0.3, 0.2), atol=0.05)
-    assert all(look.usable[CORE].all() for look in looks), "a roof that SCL calls cloud in three looks is no cloud"
     assert all(np.allclose(look.reflectance[:, 48, 48], ROOF, atol=0.03) for look in looks)
+
+
+def test_a_new_roof_that_scl_calls_cloud_is_unmasked_in_its_three_looks() -> None:
+    scenes = [*(chip(ground(), day) for day in (0, 4, 8, 12)), *(chip(CLEAR, day, SCL) for day in (16, 20, 24))]
+    looks, refused = make_looks(scenes, GRID, patch(20, 20, 56, 56), SETTINGS)
+    assert len(looks) == 7 and not refused
+    assert all(look.usable[CORE].all() for look in looks)
+    assert not all(look.usable[CORE].all() for look in make_looks(scenes[:6], GRID, patch(20, 20, 56, 56), SETTINGS)[0])
 
 
 def test_the_aoi_decides_whether_a_look_is_clear_enough() -> None:
