@@ -138,6 +138,21 @@ def test_a_fit_is_the_shift_both_ways_and_counts_what_took_part() -> None:
     assert less is not None and less[0].pixels == forth.pixels - (14 * 14 - 12), "a hole and two pixels around it"
 
 
+def test_a_pixel_far_off_its_alike_surroundings_has_no_weight() -> None:
+    image = 5 * texture()
+    field = translation._make_field(image, ALL, 10**6)
+    assert field is not None
+    compare = translation._LocalCorrelation(field).compare
+    weight = []
+    for off in (0.0, 0.6, 2.0):  # in local spreads; Tukey's limit is at least 4.685 * sqrt(2 * SPREAD_FLOOR) = 0.47
+        moving = field.fixed.copy()
+        moving[20, 20] += off * image.std()
+        residual, weights, _ = compare(moving)
+        weight.append(float(weights[20, 20] / weights[22, 30]))
+        assert abs(residual[20, 20]) == pytest.approx(off, rel=0.35, abs=0.02)
+    assert weight[0] == pytest.approx(1, abs=0.1) and 0 < weight[1] < 0.6 and weight[2] == 0
+
+
 def test_no_fit_runs_out_of_reach_or_rests_on_few_pixels() -> None:
     image = texture()
     assert translation.fit(image, np.roll(image, 6, axis=0), ALL) is None
