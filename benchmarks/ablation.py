@@ -23,7 +23,7 @@ from benchmarks.series import CITIES
 from pipeline.catalogue.sites import read_sites
 from pipeline.correct import masks
 from pipeline.correct.normalise import Radiometry
-from pipeline.correct.reference import Draft
+from pipeline.correct.reference import UnregisteredImage
 from pipeline.decide import alerts
 from pipeline.evaluation.measures import Measures, evaluate, pool_measures
 from pipeline.evaluation.reviewed import CLEAR_SHARE, Claim, Reviewed, Truth, read_truth
@@ -188,7 +188,9 @@ def _no_past(values: Any) -> Any:
     return np.zeros(values.shape[1])
 
 
-def _unmoved(_reference: Any, _draft: Draft, _settings: Settings, _prior_px: float | None = None) -> Alignment:
+def _unmoved(
+    _reference: Any, _draft: UnregisteredImage, _settings: Settings, _prior_px: float | None = None
+) -> Alignment:
     return Alignment(shift=(0.0, 0.0), accepted=True, reliability=1.0)
 
 

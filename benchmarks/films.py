@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 import groundbreak
-from pipeline.correct.alignment import structures
+from pipeline.correct.alignment import structure_images
 from pipeline.correct.translation import fit
 
 SITES = ("february-11-plant-simulated", "southern-carpathians")
@@ -124,7 +124,7 @@ def _add(found: Measured, first: Array, second: Array, clear: NDArray[np.bool_],
 
 def _shift(first: Array, second: Array, clear: NDArray[np.bool_]) -> Array | None:
     """The shift between two looks, without the checks that accept or refuse one; None where the fit does not settle."""
-    pair = structures(first, second, clear)
+    pair = structure_images(first, second, clear)
     both = None if pair is None else fit(*pair, clear)
     return None if both is None else (both[0].shift - both[1].shift) / 2
 

@@ -16,8 +16,8 @@ from rasterio.enums import Resampling
 from scipy import ndimage
 
 from pipeline.correct.look import make_look
+from pipeline.correct.persistence import unmask_persistent
 from pipeline.correct.reference import Reference
-from pipeline.correct.release import release
 from pipeline.model.bands import Band
 from pipeline.model.imagery import Chip, Look, Raster
 from pipeline.model.settings import Settings
@@ -76,7 +76,9 @@ def table(
         for count in range(1, len(looks) + 1):
             newest = looks[count - 1]
             known = [each for each in (*earlier, *looks[:count]) if each is not None]
-            shares.append("-" if newest is None else f"{release(known, settings)[-1].usable[where].mean():.2f}")
+            shares.append(
+                "-" if newest is None else f"{unmask_persistent(known, settings)[-1].usable[where].mean():.2f}"
+            )
         left = _cloud_left([chip for chip, _ in built], reference, clouded, settings)
         lines.append(f"| {name} | {' '.join(alone)} | {' '.join(shares)} | {left} |")
     return lines
@@ -135,6 +137,6 @@ def _cloud_left(chips: Sequence[Chip], reference: Reference, clouded: Clouded, s
     pasted = [clouded(chip, index) for index, chip in enumerate(chips)]
     looks = [(_look(chip, reference, settings), cloud) for chip, cloud, _ in pasted]
     kept = [(look, cloud) for look, cloud in looks if look is not None]
-    freed = release([look for look, _ in kept], settings)
+    freed = unmask_persistent([look for look, _ in kept], settings)
     usable = sum(float(look.usable[cloud].sum()) for look, (_, cloud) in zip(freed, kept, strict=True))
     return f"{usable / sum(float(cloud.sum()) for _, cloud in kept):.3f}"

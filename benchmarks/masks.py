@@ -19,9 +19,9 @@ from shapely.geometry import box
 from benchmarks.drawing import blank, link
 from benchmarks.lasting import table
 from pipeline.correct import masks
-from pipeline.correct.look import make_draft, make_look
-from pipeline.correct.reference import build
-from pipeline.correct.release import release
+from pipeline.correct.look import make_look, make_unregistered
+from pipeline.correct.persistence import unmask_persistent
+from pipeline.correct.reference import make_reference
 from pipeline.model.bands import Band
 from pipeline.model.imagery import Chip, DeclaredOffset, Granule, Level, Look, Raster, Scene, Why
 from pipeline.model.settings import Settings
@@ -51,8 +51,8 @@ def main() -> str:
     lines += _rows("drawn labels, one L1C image, no SCL, no history", why, labels == 4, labels == 0)
     series = {item.name[-8:]: _chip(item) for item in sorted(ARCHIVE.glob("southern-carpathians-*"))}
     grid = next(iter(series.values())).dn[Band.B02].grid
-    drafts = [make_draft((chip,), grid, BANDS, SETTINGS) for chip in series.values()]
-    reference = build([draft for draft in drafts if hasattr(draft, "why")], SETTINGS)
+    drafts = [make_unregistered((chip,), grid, BANDS, SETTINGS) for chip in series.values()]
+    reference = make_reference([draft for draft in drafts if hasattr(draft, "why")], SETTINGS)
     pasted = [_pasted(series[day.replace("-", "")], image, labels, index) for index, day in enumerate(PASTE_ON)]
     looks = [make_look((chip,), reference, SETTINGS) for chip, _, _ in pasted]
     kept = [(look, *truth) for look, (_, *truth) in zip(looks, pasted, strict=True) if isinstance(look, Look)]
@@ -111,7 +111,7 @@ def _roof(series: dict[str, Chip], reference: Any) -> list[str]:
             continue
         looks.append(found)
         core = (slice(51, 55), slice(41, 45))
-        freed = release(looks, SETTINGS)[-1]
+        freed = unmask_persistent(looks, SETTINGS)[-1]
         out.append(f"| {number} ({day}) | {found.usable[core].mean():.2f} | {freed.usable[core].mean():.2f} |")
     return out
 

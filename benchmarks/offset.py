@@ -21,7 +21,7 @@ from benchmarks.drawing import blank, link
 from pipeline.catalogue.assets import Asset
 from pipeline.catalogue.declared_offsets import declared_offset
 from pipeline.catalogue.providers import providers
-from pipeline.correct.offset import Offset, dark_floor, reflectance, resolve, settle
+from pipeline.correct.offset import Offset, dark_floor, resolve, resolve_jointly, to_reflectance
 from pipeline.model.bands import Band
 from pipeline.model.imagery import Chip, DeclaredOffset, Granule, Level, Raster, Rejection, Scene
 
@@ -152,7 +152,7 @@ def _worst(one: Chip, pixels: Pixels, found: Offset, state: str) -> float:
     shift = 0.006 if "," in state else 0.0
     errors = []
     for band, image in pixels.dn.items():
-        measured = reflectance(np.asarray(one.dn[band].data), found)
+        measured = to_reflectance(np.asarray(one.dn[band].data), found)
         truth = image.astype(np.float32) / 10000 - shift
         seen = np.isfinite(measured) & (image > 0) & (image < 60000)
         if seen.any():
@@ -224,7 +224,7 @@ def _series_table(chips: list[Pixels]) -> tuple[list[str], int]:
         alone = [[chip(pixels, state, kinds[flagged[flag]][0], f"{i:03d}")] for i, (pixels, state, flag)
                  in enumerate(zip(members, truth, said, strict=True))]  # fmt: skip
         counts = {"right": 0, "refused": 0, "wrong": 0}
-        for (one,), pixels, state in zip(settle(alone), members, truth, strict=True):
+        for (one,), pixels, state in zip(resolve_jointly(alone), members, truth, strict=True):
             counts[verdict(one, pixels, state)] += 1
         single = sum(verdict(one, p, s) == "right" for (one,), p, s in zip(alone, members, truth, strict=True))
         total += counts["wrong"]

@@ -45,8 +45,9 @@ AROUND = 20
 """Pixels of ground beyond the square on every side."""
 LEFT, TOP, CRS = 500_000.0, 5_000_000.0, "EPSG:32634"
 STAGES = {
-    "read": (judging, "read_chips"), "first masks": (correcting, "make_draft"), "reference": (correcting, "found"),
-    "correct": (correcting, "make_look"), "release": (correcting, "release"), "residuals": (deciding, "residual_of"),
+    "read": (judging, "read_chips"), "first masks": (correcting, "make_unregistered"),
+    "reference": (correcting, "build_reference"), "correct": (correcting, "make_look"),
+    "persistence": (correcting, "unmask_persistent"), "residuals": (deciding, "residual_of"),
     "natural steps": (deciding, "natural_steps"), "screening": (deciding, "advance_each"),
     "objects": (deciding, "decide"),
 }  # fmt: skip

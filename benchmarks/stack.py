@@ -18,8 +18,8 @@ from benchmarks.moved import moved_looks
 from benchmarks.real_series import SERIES, catalogue
 from pipeline.catalogue.sites import read_sites
 from pipeline.correct.alignment import Options, estimate
-from pipeline.correct.look import make_draft
-from pipeline.correct.reference import Draft, align, build
+from pipeline.correct.look import make_unregistered
+from pipeline.correct.reference import UnregisteredImage, align, make_reference
 from pipeline.correct.site_looks import bands_of
 from pipeline.model.bands import ALIGNMENT
 from pipeline.model.imagery import Chip
@@ -82,9 +82,9 @@ def _archive() -> tuple[list[tuple[Chip, ...]], SiteJob]:
     return read_all(job, find_scenes(job).scenes, no_progress)[0], job
 
 
-def _drafts(chips: list[tuple[Chip, ...]], job: SiteJob) -> list[Draft]:
-    made = (make_draft(each, job.site.grid, bands_of(each), job.settings) for each in chips)
-    return [each for each in made if isinstance(each, Draft)]
+def _drafts(chips: list[tuple[Chip, ...]], job: SiteJob) -> list[UnregisteredImage]:
+    made = (make_unregistered(each, job.site.grid, bands_of(each), job.settings) for each in chips)
+    return [each for each in made if isinstance(each, UnregisteredImage)]
 
 
 def _read(path: Path) -> NDArray[np.float32]:
@@ -119,8 +119,8 @@ def _real() -> list[str]:
     return lines
 
 
-def _bands(drafts: list[Draft], settings: Settings) -> list[str]:
-    reference = build(drafts, settings)
+def _bands(drafts: list[UnregisteredImage], settings: Settings) -> list[str]:
+    reference = make_reference(drafts, settings)
     bands = [band for band in ALIGNMENT if band in reference.bands][:3]
     found = {band: [_one(reference.reflectance, draft, draft.bands.index(band), settings) for draft in drafts]
              for band in bands}  # fmt: skip
@@ -136,18 +136,20 @@ def _bands(drafts: list[Draft], settings: Settings) -> list[str]:
     return lines
 
 
-def _one(image: NDArray[np.float32], draft: Draft, index: int, settings: Settings) -> tuple[float, float] | None:
+def _one(
+    image: NDArray[np.float32], draft: UnregisteredImage, index: int, settings: Settings
+) -> tuple[float, float] | None:
     usable = (draft.why == 0) & np.isfinite(image[index])
     options = Options(max_shift_px=settings.correct.max_shift_px)
     found = estimate(image[index], draft.reflectance[index], usable, options)
     return found.shift if found.accepted else None
 
 
-def _consistency(drafts: list[Draft], settings: Settings) -> list[str]:
+def _consistency(drafts: list[UnregisteredImage], settings: Settings) -> list[str]:
     return [*_bands(drafts, settings), "", *_loops(drafts, settings), "", *_halves(drafts, settings)]
 
 
-def _loops(drafts: list[Draft], settings: Settings) -> list[str]:
+def _loops(drafts: list[UnregisteredImage], settings: Settings) -> list[str]:
     """A to B to C and back to A, each pair on its own; a look against the common reference closes by construction."""
     clear = sorted(drafts, key=lambda draft: -draft.clear_share)[:LOOP_LOOKS]
     images = [np.where(draft.why == 0, draft.reflectance, np.nan) for draft in clear]
@@ -172,10 +174,10 @@ def _loops(drafts: list[Draft], settings: Settings) -> list[str]:
     ]
 
 
-def _halves(drafts: list[Draft], settings: Settings) -> list[str]:
+def _halves(drafts: list[UnregisteredImage], settings: Settings) -> list[str]:
     """The shifts of all looks against two references that have no look in common."""
     ordered = sorted(drafts, key=lambda draft: draft.scene.time)
-    references = [build(ordered[start::2], settings).reflectance for start in (0, 1)]
+    references = [make_reference(ordered[start::2], settings).reflectance for start in (0, 1)]
     found = [[align(image, draft, settings) for image in references] for draft in ordered]
     both = np.array([np.subtract(one.shift, two.shift) for one, two in found if one.accepted and two.accepted])
     apart = np.hypot(*(both - np.median(both, axis=0)).T)

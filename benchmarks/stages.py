@@ -26,8 +26,8 @@ import pipeline.run.process_site as judging
 from benchmarks.peers.turns import least
 from benchmarks.scale import BANDS, asked, write
 from pipeline.correct import look, reference
-from pipeline.correct.reference import MAX_DRAFTS
-from pipeline.correct.release import REACH
+from pipeline.correct.persistence import REACH_LOOKS
+from pipeline.correct.reference import MAX_IMAGES
 from pipeline.decide import alerts
 from pipeline.model.progress import no_progress
 from pipeline.model.settings import Settings
@@ -42,9 +42,9 @@ WARP, PERSISTENCE, RESIDUALS, SCREENING = "warp", "masks by persistence", "resid
 LOAD, STORE, PUBLISH, REST = "memory: read and verify", "memory: write", "publish", "all else of judging"
 STAGES = (
     ("search the catalogue", judging, "scenes_of"), (READ, judging, "read_chips"),
-    (DRAFT, correcting, "make_draft"), (FOUND, correcting, "found"), (REGISTER, reference, "align"),
+    (DRAFT, correcting, "make_unregistered"), (FOUND, correcting, "build_reference"), (REGISTER, reference, "align"),
     (REGISTER, look, "align"), (NORMALISE, correcting, "make_look"), (WARP, look, "to_grid"),
-    (PERSISTENCE, correcting, "release"), ("baseline image", deciding, "build_baseline"),
+    (PERSISTENCE, correcting, "unmask_persistent"), ("baseline image", deciding, "build_baseline"),
     (RESIDUALS, deciding, "residual_of"), ("natural steps", deciding, "natural_steps"),
     (SCREENING, deciding, "advance_each"), (LOAD, ResultCache, "find"), (STORE, ResultCache, "keep"),
     ("objects: regions, series", alerts, "objects"), ("detections: outlines, kinds", alerts, "detections"),
@@ -123,8 +123,8 @@ def _bounds(job: SiteJob, answer: SiteResult, fresh: int, out: Path) -> dict[str
     byte = least(lambda: np.copyto(target, source)) / (2 * COPIED)
     dn, reflectance, count = (each * np.dtype(kind).itemsize for kind in (np.uint16, np.float32, np.int16))
     scales = 1.25 * count
-    drafts = min(MAX_DRAFTS, looks) if fresh > 1 else 0
-    near = looks if fresh > 1 else 2 * REACH + 1
+    drafts = min(MAX_IMAGES, looks) if fresh > 1 else 0
+    near = looks if fresh > 1 else 2 * REACH_LOOKS + 1
     # four of the six bands of two images are registered
     moved = {
         DRAFT: fresh * (dn + reflectance), FOUND: 2 * drafts * reflectance,

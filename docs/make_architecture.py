@@ -19,7 +19,7 @@ LAYERS: tuple[tuple[str, int, int], ...] = (
     ("formats", 446, 34),
     ("decide (pure)", 490, 62),
     ("correct (pure)", 562, 62),
-    ("model (pure)", 634, 62),
+    ("model | numerics (pure)", 634, 62),
 )
 """Layers from top to bottom: name, top and height of the band in the figure."""
 FILES: dict[str, tuple[int, int, str]] = {

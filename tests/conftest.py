@@ -18,13 +18,14 @@ INTEGRATION = (
     "test_examples.py", "test_notebooks.py",
 )  # fmt: skip
 """Below tests/: whole commands, long simulated series, other processes, fuzzing. `make test-fast` leaves them out."""
-UNIT = ("run/test_deploy.py", "run/test_retention.py", "study/test_weather.py")
+UNIT = ("run/test_deploy.py", "run/test_retention.py", "run/test_serialisation.py", "study/test_weather.py")
 """Files of those folders that are quick."""
 SLOW = (
-    "cli/test_damaged_results.py", "cli/test_demonstration.py", "run/test_result_cache.py", "run/test_wide.py",
-    "study/test_ablation.py", "study/test_plant_story.py", "evaluation/test_sensitivity.py", "test_notebooks.py",
+    "cli/test_damaged_results.py", "cli/test_dask.py", "cli/test_demonstration.py", "qgis/test_conflicts.py",
+    "run/test_result_cache.py", "run/test_wide.py", "study/test_ablation.py", "study/test_plant_story.py",
+    "evaluation/test_sensitivity.py", "test_notebooks.py",
 )  # fmt: skip
-"""Files of a minute or more: `.ci/run` runs them, `make test` leaves them out."""
+"""Files of half a minute or more: `.ci/run` runs them, `make test` leaves them out."""
 ARITHMETIC = ("PYTEST", "OPENBLAS_")
 """What starts so is kept too: another BLAS kernel adds up in another order, and last bits are compared here."""
 

@@ -43,3 +43,15 @@ def test_make_help_lists_the_targets_that_exist() -> None:
     listed = set(re.findall(r"^([a-z-]+):.*##", text, re.MULTILINE))
     phony = set(re.search(r"^\.PHONY: (.*)$", text, re.MULTILINE).group(1).split())  # type: ignore[union-attr]
     assert listed == phony
+
+
+def test_every_file_that_a_document_names_exists() -> None:
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+    for page in (page for page in pages if page.name != "CHANGELOG.md"):
+        text = page.read_text(encoding="utf-8")
+        for name in re.findall(
+            r"\b(?:tests|benchmarks|pipeline|deploy|aois)/[\w/]+\.(?:py|toml|json|yml|geojson)\b", text
+        ):
+            assert (ROOT / name).exists() or name.startswith("benchmarks/NAME"), f"{page.name}: {name}"
+        for name in re.findall(r"\btest_\w+\.py\b", text):
+            assert any((ROOT / "tests").rglob(name)), f"{page.name}: {name}"

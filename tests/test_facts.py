@@ -64,19 +64,19 @@ FACTS: dict[str, tuple[Callable[[ast.AST], bool], str, set[str]]] = {
     "normalised difference": (
         index_of_bands,
         "model/indices.py",
-        {"correct/spectra.py", "decide/kinds.py", "decide/pairscore.py", "decide/screening.py"},
+        {"decide/screening.py", "decide/pairscore.py"},
     ),
     "near infrared": (
         bands_in_turn,
         "model/indices.py",
-        {"correct/spectra.py", "decide/kinds.py", "decide/pairscore.py", "review/qgis_raster.py"},
+        {"decide/pairscore.py"},
     ),
     "MAD to sigma": (
         number(1.4826),
-        "correct/robust.py",
+        "numerics/robust.py",
         {"decide/pairscore.py", "decide/object_series.py", "decide/cover.py"},
     ),
-    "BOA offset": (assigns("OFFSET_DN"), "model/imagery.py", {"correct/offset.py"}),
+    "BOA offset": (assigns("OFFSET_DN"), "model/imagery.py", set()),
     "first baseline with the offset": (
         lambda node: isinstance(node, ast.Constant) and node.value == "04.00",
         "model/imagery.py",
@@ -93,18 +93,23 @@ FACTS: dict[str, tuple[Callable[[ast.AST], bool], str, set[str]]] = {
     ),
     "area of a pixel": (assigns("PIXEL_M2"), "model/grid.py", set()),
     "margin of a read": (assigns("MARGIN_M"), "catalogue/pixels.py", {"model/grid.py"}),  # there: margin of a grid
-    "progress": (assigns("Progress"), "model/progress.py", {"study/simulate.py"}),
+    "progress": (assigns("Progress"), "model/progress.py", set()),
     "names of the files of a site": (
         text("review.gpkg", "review.qgz", "report.html", "before.tif", "after.tif", "score.tif"),
         "review/folder.py",
-        {"review/qgis_layers.py"},
+        set(),
     ),
     "names in a folder of results": (
         text(".groundbreak", "ledger.sqlite", "index.html", "feed.xml", "groundbreak.prom", "chips", "backups"),
         "review/layout.py",
         set(),
     ),
-    "noise floors": (assigns("NOISE"), "correct/robust.py", {"decide/pairscore.py"}),
+    "noise floor": (
+        assigns("NOISE", "NOISE_FLOOR"),
+        "model/imagery.py",
+        {"decide/pairscore.py"},
+    ),
+    "clear share of a look": (assigns("CLEAR_SHARE"), "model/alert.py", set()),
 }
 """Fact -> what its definition looks like, its home, and the files that still have a copy."""
 NODES = {
@@ -119,7 +124,7 @@ def test_a_fact_has_one_home(fact: str) -> None:
     assert places - {home} <= left, f"{fact}: import it from pipeline/{home}"
 
 
-@pytest.mark.parametrize("fact", [name for name in FACTS if name != "noise floors"])
+@pytest.mark.parametrize("fact", FACTS)
 def test_its_home_defines_it(fact: str) -> None:
     defines, home, _ = FACTS[fact]
     assert any(defines(node) for node in NODES[home])

@@ -21,6 +21,7 @@ from shapely.geometry import box
 from shapely.geometry.base import BaseGeometry
 
 from pipeline.model.grid import site_grid
+from pipeline.model.progress import no_progress
 from pipeline.model.site import Site
 from pipeline.study import plant
 from pipeline.study.ground import read_ground
@@ -77,12 +78,8 @@ def write(
     site = Site(id=id, name=name, aoi=outline, grid=site_grid(outline, GROUND_M, CRS))
     ground, plan = plant.story(read_ground(HERE / "archive"), site, wishes)
     plan = replace(plan, climate=climate)
-    simulate(replace(ground, source="the embedded archive"), plan, to, quiet)
+    simulate(replace(ground, source="the embedded archive"), plan, to, no_progress)
     (to / "sites.geojson").unlink()  # aois/demo.geojson has the sites
-
-
-def quiet(done: int, total: int, what: str) -> None:
-    """Progress that is not shown."""
 
 
 SITES = {"plant": write_plant, "quiet": write_quiet}

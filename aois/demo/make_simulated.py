@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from odc.geo.geom import point
 from shapely.geometry import shape
 
+from pipeline.model.progress import no_progress
 from pipeline.study.events import Event, building
 from pipeline.study.inject import Injection, Measured, inject, measure
 from pipeline.study.shapes import footprint
@@ -67,7 +68,7 @@ def main() -> None:
     )
     if arguments.to.exists():
         shutil.rmtree(arguments.to)
-    inject(HERE / "archive", arguments.to, injection, quiet)
+    inject(HERE / "archive", arguments.to, injection, no_progress)
     size = sum(path.stat().st_size for path in arguments.to.rglob("*") if path.is_file())
     print(f"{len(looks)} items, {len(injection.events)} buildings, {size / 1e6:.1f} MB in {arguments.to}")  # noqa: T201
 
@@ -78,7 +79,7 @@ def measured() -> dict[str, object]:
     Columns are those of the registration. Rows are those of the road, because under a low sun the shade of this steep
     forest lies up to two pixels further north and registration follows it; in summer the two agree but for a constant.
     """
-    crs, found = measure(HERE / "archive", lambda time: FROM <= time < UNTIL, quiet)
+    crs, found = measure(HERE / "archive", lambda time: FROM <= time < UNTIL, no_progress)
     known = {id: each for id, each in sorted(found.items()) if each.clear >= MIN_CLEAR and any(each.shift)}
     crests = {id: crest(id) for id in known}
     summer = [id for id in known if int(id[-4:-2]) in SUMMER and known[id].clear > 0.6]
@@ -126,10 +127,6 @@ def events(crs: str) -> tuple[Event, ...]:
         rng = np.random.default_rng([SEED, number])
         found.append(building(f"simulated-{number + 1}", size, outline, start, roof, rng))
     return tuple(found)
-
-
-def quiet(done: int, total: int, what: str) -> None:
-    """Progress that nobody watches."""
 
 
 def aoi() -> dict[str, object]:

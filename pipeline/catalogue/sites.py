@@ -22,13 +22,11 @@ from pipeline.catalogue.hrefs import host_of, is_local, leads_inside, local_or_r
 from pipeline.catalogue.listing import files_of
 from pipeline.catalogue.transport import require_public
 from pipeline.model.errors import CatalogueError, SettingsError, SiteError
-from pipeline.model.grid import MIN_SIDE_PX, PIXEL_M, site_grid, utm_epsg
+from pipeline.model.grid import MIN_SIDE_PX, PIXEL_M, PIXEL_M2, site_grid, utm_epsg
 from pipeline.model.settings import OWNER_ONLY, Settings, override_settings
 from pipeline.model.site import Site, slug
 from pipeline.model.text import printable
 
-MIN_AREA_M2 = 100.0
-"""One pixel."""
 MAX_VERTICES = 100_000
 GRID_TO_AOI = 2.0
 """Largest grid relative to the largest AOI: a square on its corner fills half of its grid."""
@@ -213,7 +211,7 @@ def _aoi(geometry: BaseGeometry | None, where: str, max_km2: float) -> tuple[Pol
     if right - left > 180:
         raise SiteError("crosses the antimeridian", where, "split it at 180 degrees into two sites")
     area = _area_m2(plane)
-    if area < MIN_AREA_M2:
+    if area < PIXEL_M2:
         raise SiteError(f"{area:.1f} m2 is less than one pixel", where, "draw at least 10 by 10 m")
     if area > max_km2 * 1e6:
         mend = f"tile it into squares of under {max_km2:g} km2, or raise search.max_area_km2"
@@ -241,7 +239,7 @@ def _grid(aoi: Polygon | MultiPolygon, where: str, max_km2: float) -> GeoBox:
     except OverflowError as fault:
         raise SiteError("its parts lie too far apart for one grid", where, mend) from fault
     rows, cols = grid.shape
-    area = rows * cols * PIXEL_M**2 / 1e6
+    area = rows * cols * PIXEL_M2 / 1e6
     # the least grid of a small AOI is larger than a strict limit on AOIs
     if area > max(max_km2, (MIN_SIDE_PX * PIXEL_M) ** 2 / 1e6):
         raise SiteError(f"its grid would have {area:,.0f} km2, above the limit of {max_km2:g}", where, mend)

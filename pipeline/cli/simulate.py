@@ -58,7 +58,7 @@ def simulate(
         laid, plan = (
             plant.story(real, place, wishes) if place and place.id == plant.ID else build_scenario(real, place, wishes)
         )
-        file = write_looks(laid, plan, folder, lambda done, total, what: step(plan.place, done, total, what))
+        file = write_looks(laid, plan, folder, step)
     count = {role: sum(event.role == role for event in plan.events) for role in (CHANGE, DISTRACTOR)}
     summarise(f"{folder}: simulated looks, {count[CHANGE]} changes to find, {count[DISTRACTOR]} to let be")
     summarise("\nNext:")

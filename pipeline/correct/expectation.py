@@ -1,17 +1,22 @@
-"""What the reference lets expect of this very look: its season, sun and haze, learned from the ground both show."""
+"""Seasonal prediction: the reference in the season, sun and haze of a look, by one linear map (chronochrome)."""
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.correct.robust import centre_spread, median, tukey_weights
+from pipeline.model.imagery import NOISE_FLOOR
+from pipeline.numerics.robust import centre_spread, median, tukey_weights
 
 MIN_PIXELS = 400
+"""Least usable pixels of a prediction."""
 MAX_PIXELS = 10_000
+"""Most pixels that the map is fitted to, in a regular sample."""
 TURNS = 6
+"""Iterations of the reweighted fit."""
 PRIOR_SHARE = 0.02
-"""Weight of "as the reference", in shares of the pixels: bands that say the same are not played against each other."""
+"""Weight of the prior (no change from the reference), as a share of the pixels: without it correlated bands get large
+opposite coefficients."""
 
 
 def expect(reference: NDArray[Any], measured: NDArray[Any], usable: NDArray[np.bool_]) -> NDArray[np.float32] | None:
@@ -51,7 +56,7 @@ def _fit(design: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.floa
         centres, scales = centre_spread(rest, axis=1)
         weights = np.min(
             [
-                tukey_weights(row - centre, 1.5 * max(float(scale), 0.002))
+                tukey_weights(row - centre, 1.5 * max(float(scale), NOISE_FLOOR))
                 for row, centre, scale in zip(rest, centres, scales, strict=True)
             ],
             axis=0,

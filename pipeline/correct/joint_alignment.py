@@ -1,4 +1,4 @@
-"""Registration of small chips: one translation for all bands together, with what the other looks say as a prior.
+"""Registration of small chips: one translation for all bands, with the shifts of the other looks as a prior.
 
 A chip of 31 x 56 pixels has nine patches of ground of 12 px. Each band alone is too uncertain to be believed, although
 the same ground is plainly visible. Here the bands share one fit, the scatter of the site's other shifts is the prior of
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.correct.alignment import FOREIGN_PULL, SAME_GROUND, structures
+from pipeline.correct.alignment import FOREIGN_PULL, SAME_GROUND, structure_images
 from pipeline.correct.translation import Fit, fit
 from pipeline.model.imagery import Alignment
 
@@ -33,7 +33,7 @@ PATCH_PIXELS = 20
 """Pixels of a structure image that make one independent value: the area of its autocorrelation."""
 GAP_PX = 20
 """Unusable columns between two bands laid side by side: more than any smoothing or search reaches."""
-FEW_WITNESSES, FEW_FACTOR = 6.0, 1.5
+FEW_PATCHES, FEW_FACTOR = 6.0, 1.5
 """Patches of ground below which their scatter understates the uncertainty, and by how much it is raised."""
 OUTLYING = 3.0
 """Sigmas from the prior at which a shift is an outlier of the stack: it is reported as measured, not shrunk."""
@@ -56,46 +56,46 @@ def estimate_jointly(
               at zero with the prior as its uncertainty.
     Not accepted where the two do not show the same ground within `max_shift_px`, or nothing can be seen.
     """
-    found = measure(reference, target, usable, max_shift_px)
+    found = measure_shift(reference, target, usable, max_shift_px)
     if not found.accepted:
         return found
     if prior_px is not None:
-        return shrunk(found, max(prior_px, LEAST_PRIOR_PX))
+        return shrink_to_prior(found, max(prior_px, LEAST_PRIOR_PX))
     if np.isfinite(found.sigma_px):
         return found
-    return _refused("the shift cannot be measured on so small a chip")
+    return _refuse("the shift cannot be measured on so small a chip")
 
 
-def measure(reference: Array, target: Array, usable: NDArray[np.bool_], max_shift_px: float) -> Alignment:
+def measure_shift(reference: Array, target: Array, usable: NDArray[np.bool_], max_shift_px: float) -> Alignment:
     """The shift without a prior. Accepted with an infinite `sigma_px`: the same ground, its shift unknown."""
-    tiled = _side_by_side(reference, target, usable)
+    tiled = _lay_side_by_side(reference, target, usable)
     if tiled is None:
-        return _refused("no structure: uniform ground, or too little of it clear")
+        return _refuse("no structure: uniform ground, or too little of it clear")
     first, second, clear, bands = tiled
-    start, significance = _whole_pixel(first, second, clear, NEAR_PX, bands)
+    start, significance = _find_whole_pixel(first, second, clear, NEAR_PX, bands)
     if significance < NEAR_SIGMAS:
-        start, significance = _whole_pixel(first, second, clear, int(np.ceil(max_shift_px)), bands)
+        start, significance = _find_whole_pixel(first, second, clear, int(np.ceil(max_shift_px)), bands)
         if significance < FAR_SIGMAS:
-            return _refused(f"not the same ground: correlation of {significance:.1f} sigmas, {NEAR_SIGMAS} needed")
+            return _refuse(f"not the same ground: correlation of {significance:.1f} sigmas, {NEAR_SIGMAS} needed")
     rows, cols = start
-    moved, both = _rolled(second, start), clear & _rolled(clear, start)
+    moved, both = _roll(second, start), clear & _roll(clear, start)
     fits = fit(np.where(both, first, 0), np.where(both, moved, 0), both)
     if fits is None:
         unknown = max(abs(rows), abs(cols)) <= NEAR_PX
-        return _accepted((0.0, 0.0), np.inf) if unknown else _accepted((rows, cols), 0.5)
+        return _accept((0.0, 0.0), np.inf) if unknown else _accept((rows, cols), 0.5)
     shift = np.array(start) + (fits[0].shift - fits[1].shift) / 2
-    sigma = _sigma(*fits, bands)
-    return _accepted(shift, sigma)
+    sigma = _joint_uncertainty(*fits, bands)
+    return _accept(shift, sigma)
 
 
-def shrunk(found: Alignment, prior_px: float) -> Alignment:
+def shrink_to_prior(found: Alignment, prior_px: float) -> Alignment:
     """A measured shift combined with the prior around zero, each weighted by its precision."""
     variance, prior = found.sigma_px**2, prior_px**2
     if float(np.hypot(*found.shift)) > OUTLYING * float(np.sqrt(2 * prior + 2 * min(variance, prior))):
         return found
     weight = prior / (prior + variance)
     sigma = float(np.sqrt(prior * (1 - weight)))
-    return _accepted(np.array(found.shift) * weight, sigma)
+    return _accept(np.array(found.shift) * weight, sigma)
 
 
 def edge_noise(reference: Array, sigma_px: float) -> NDArray[np.float32]:
@@ -104,17 +104,19 @@ def edge_noise(reference: Array, sigma_px: float) -> NDArray[np.float32]:
     return np.array([float(np.nanmean(each)) * sigma_px for each in slopes], np.float32)
 
 
-def _refused(reason: str) -> Alignment:
+def _refuse(reason: str) -> Alignment:
     return Alignment(shift=(0.0, 0.0), accepted=False, reliability=0.0, reason=reason)
 
 
-def _accepted(shift: Array | tuple[float, float], sigma_px: float) -> Alignment:
+def _accept(shift: Array | tuple[float, float], sigma_px: float) -> Alignment:
     """An accepted shift; its reliability falls to 0 at an uncertainty of 0.6 px."""
-    trust = float(np.clip(1 - sigma_px / 0.6, 0, 1))
-    return Alignment(shift=(float(shift[0]), float(shift[1])), accepted=True, reliability=trust, sigma_px=sigma_px)
+    reliability = float(np.clip(1 - sigma_px / 0.6, 0, 1))
+    return Alignment(
+        shift=(float(shift[0]), float(shift[1])), accepted=True, reliability=reliability, sigma_px=sigma_px
+    )
 
 
-def _side_by_side(
+def _lay_side_by_side(
     reference: Array, target: Array, usable: NDArray[np.bool_]
 ) -> tuple[Array, Array, NDArray[np.bool_], int] | None:
     """Structure images of both and what is clear of them, band beside band, with the number of bands."""
@@ -125,7 +127,7 @@ def _side_by_side(
         clear = usable & np.isfinite(one) & np.isfinite(two)
         if int(clear.sum()) < 3 * PATCH_PIXELS:
             continue
-        pair = structures(one, two, clear)
+        pair = structure_images(one, two, clear)
         if pair is not None:
             firsts += [pair[0], gap]
             seconds += [pair[1], gap]
@@ -136,7 +138,7 @@ def _side_by_side(
     return first, second, clear, len(firsts) // 2
 
 
-def _whole_pixel(
+def _find_whole_pixel(
     first: Array, second: Array, clear: NDArray[np.bool_], reach: int, bands: int
 ) -> tuple[tuple[int, int], float]:
     """The most significant whole-pixel shift within reach: correlation over the spread that chance gives it.
@@ -147,17 +149,17 @@ def _whole_pixel(
     best, found = -np.inf, (0, 0)
     for row in range(-reach, reach + 1):
         for col in range(-reach, reach + 1):
-            both = clear & _rolled(clear, (row, col))
+            both = clear & _roll(clear, (row, col))
             count = int(both.sum()) / bands / PATCH_PIXELS
             if count < 3:
                 continue
-            likeness = float(np.corrcoef(one[both], _rolled(two, (row, col))[both])[0, 1])
-            if likeness * np.sqrt(count) > best:
-                best, found = likeness * float(np.sqrt(count)), (row, col)
+            correlation = float(np.corrcoef(one[both], _roll(two, (row, col))[both])[0, 1])
+            if correlation * np.sqrt(count) > best:
+                best, found = correlation * float(np.sqrt(count)), (row, col)
     return found, best
 
 
-def _rolled(image: Array, by: tuple[int, int]) -> Array:
+def _roll(image: Array, by: tuple[int, int]) -> Array:
     """The image at x + by, 0 beyond its edge."""
     out = np.zeros_like(image)
     rows, cols = image.shape
@@ -167,11 +169,11 @@ def _rolled(image: Array, by: tuple[int, int]) -> Array:
     return out
 
 
-def _sigma(forth: Fit, back: Fit, bands: int) -> float:
+def _joint_uncertainty(forth: Fit, back: Fit, bands: int) -> float:
     """Uncertainty of a joint fit, px: patches of one place are not independent from band to band."""
-    likeness = min(forth.likeness, back.likeness)
-    foreign = max(SAME_GROUND / max(likeness, 1e-3), 1.0) ** FOREIGN_PULL
+    correlation = min(forth.correlation, back.correlation)
+    foreign = max(SAME_GROUND / max(correlation, 1e-3), 1.0) ** FOREIGN_PULL
     loop = float(np.hypot(*(forth.shift + back.shift))) / 2
-    few = FEW_FACTOR if min(forth.witnesses, back.witnesses) / bands < FEW_WITNESSES else 1.0
+    few = FEW_FACTOR if min(forth.patches, back.patches) / bands < FEW_PATCHES else 1.0
     scatter = max(forth.sigma, back.sigma) * float(np.sqrt(bands)) * few
     return float(np.hypot(np.hypot(scatter, loop) * foreign, SYSTEMATIC_PX))

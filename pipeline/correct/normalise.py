@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.correct.robust import centre_spread, tukey_weights
+from pipeline.model.imagery import NOISE_FLOOR
+from pipeline.numerics.robust import centre_spread, tukey_weights
 
 MAX_TURNS = 20
+"""Most iterations of a reweighted fit."""
 GAIN_SIGMA, OFFSET_SIGMA = 0.1, 0.02
 """Prior standard deviations of the logarithm of the gain and of the offset: 5 % and 0.01 of calibration and atmospheric
 correction (Sentinel-2 data quality reports), doubled for sun, view angle and older processors."""
@@ -24,18 +26,23 @@ SAMPLES = 50
 SLOPE_RANGE = 1 / math.sqrt(3)
 """Standard deviation of a uniform distribution in units of its half width."""
 MIN_PIXELS = 200
+"""Least usable pixels of a fit."""
 STEADY = 0.1
 """Weight from which a pixel counts for the scatter."""
 MAX_LINE_PIXELS = 10_000
+"""Most pixels that a line is fitted to, in a regular sample."""
 FIELD_MIN_PIXELS = 4000
+"""Least usable pixels of a chip with a field."""
 FIELD_BLOCK = 8
+"""Side of the blocks whose medians a field is fitted to, pixels."""
 FIELD_TURNS, SAME_GAIN = 3, 2e-4
 """How often field and lines are fitted to each other, unless no gain moves by more than this."""
 MIN_BLOCKS = 40
+"""Least number of blocks of a field."""
 SURE_FIELD_GAIN, FAR_SIGMAS = 0.1, 3.0
-"""Share by which a field brings the block medians together from which on it is taken whole; less counts in proportion,
-or a digit of another look would turn it on and off over the whole chip (decision 0035). And how far off a block still
-counts more."""
+"""Share of the scatter of block medians that a field must remove to be applied in full; below it the field counts
+in proportion, so that a small difference does not switch it over the whole chip (decision 0035). Distance of a block in
+robust sigmas above which it counts no more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -71,11 +78,11 @@ def fit(
         return None
     # every n-th pixel for the lines, not a random draw: the same look gives the same bits
     thin = where[:: max(1, where.size // MAX_LINE_PIXELS)]
-    x, y = _at(reflectance, thin), _at(expected, thin)
-    steady = np.ones(thin.size) if seasonal is None else _steady(x - _at(seasonal, thin))
-    lines = [_line(one, two, steady) for one, two in zip(x, y, strict=True)]
+    x, y = _take(reflectance, thin), _take(expected, thin)
+    steady = np.ones(thin.size) if seasonal is None else _stability_weights(x - _take(seasonal, thin))
+    lines = [_fit_line(one, two, steady) for one, two in zip(x, y, strict=True)]
     field = np.zeros((len(x), 5))
-    blocks = _blocks(good) if where.size >= FIELD_MIN_PIXELS else None
+    blocks = _make_blocks(good) if where.size >= FIELD_MIN_PIXELS else None
     off = None
     if seasonal is not None and blocks is not None:
         off = blocks.medians((reflectance - seasonal).reshape(len(x), -1).take(where, axis=1))
@@ -86,13 +93,13 @@ def fit(
             # the medians of what a gain stretches are the medians, stretched
             level = np.stack([line[0] * each for line, each in zip(lines, off, strict=True)])
         else:
-            whole = zip(lines, _at(reflectance, where), _at(expected, where), strict=True)
+            whole = zip(lines, _take(reflectance, where), _take(expected, where), strict=True)
             level = blocks.medians(np.stack([line[0] * one + line[1] - two for line, one, two in whole]))
-        field = np.stack([_curve(blocks.design, each) for each in level])
+        field = np.stack([_fit_field(blocks.design, each) for each in level])
         if not field.any():
             break
-        flat = y + field @ _at(_terms(good.shape), thin)
-        before, lines = lines, [_line(one, two, steady) for one, two in zip(x, flat, strict=True)]
+        flat = y + field @ _take(_surface_terms(good.shape), thin)
+        before, lines = lines, [_fit_line(one, two, steady) for one, two in zip(x, flat, strict=True)]
         if max(abs(new[0] - old[0]) for new, old in zip(lines, before, strict=True)) < SAME_GAIN:
             break
     gains, offsets, scatters = zip(*lines, strict=True)
@@ -105,24 +112,26 @@ def apply(reflectance: NDArray[Any], radiometry: Radiometry) -> NDArray[np.float
     offset = np.array(radiometry.offset, np.float32)[:, None, None]
     corrected = reflectance * gain + offset
     if radiometry.field.any():
-        corrected -= np.tensordot(radiometry.field.astype(np.float32), _terms(reflectance.shape[1:]), axes=(1, 0))
+        corrected -= np.tensordot(
+            radiometry.field.astype(np.float32), _surface_terms(reflectance.shape[1:]), axes=(1, 0)
+        )
     return np.asarray(corrected, np.float32)
 
 
-def _at(planes: NDArray[Any], where: NDArray[np.intp]) -> NDArray[np.float64]:
+def _take(planes: NDArray[Any], where: NDArray[np.intp]) -> NDArray[np.float64]:
     """(band, where): these pixels of (band, row, col)."""
     return planes.reshape(len(planes), -1).take(where, axis=1).astype(np.float64)
 
 
-def _steady(residual: NDArray[np.float64]) -> NDArray[np.float64]:
+def _stability_weights(residual: NDArray[np.float64]) -> NDArray[np.float64]:
     """(pixel,) weights 0..1 of ground that did not step: by the band that differs most from the seasonal prediction."""
     centres, scales = centre_spread(residual, axis=1)
     bands = zip(residual, centres, scales, strict=True)
-    weights = [tukey_weights(row - centre, max(float(scale), 0.002)) for row, centre, scale in bands]
+    weights = [tukey_weights(row - centre, max(float(scale), NOISE_FLOOR)) for row, centre, scale in bands]
     return np.asarray(np.min(weights, axis=0))
 
 
-def _line(
+def _fit_line(
     measured: NDArray[np.float64], wanted: NDArray[np.float64], steady: NDArray[np.float64]
 ) -> tuple[float, float, float]:
     """(gain, offset, scatter) of one band."""
@@ -135,13 +144,15 @@ def _line(
         # wide at first: while the slope is wrong, it is the ground of much contrast that looks like change
         weights = steady * tukey_weights(residual - centre, max(float(scale), 2e-4) * max(1.0, 2.0 - 0.5 * turn))
         before = gain
-        gain, offset = _solve(measured, wanted, weights, float(scale))
+        gain, offset = _solve_line(measured, wanted, weights, float(scale))
         if turn > 2 and abs(gain - before) < 1e-5:
             break
     return gain, offset, float(centre_spread((wanted - gain * measured - offset)[kept])[1])
 
 
-def _solve(x: NDArray[np.float64], y: NDArray[np.float64], weights: NDArray[Any], scale: float) -> tuple[float, float]:
+def _solve_line(
+    x: NDArray[np.float64], y: NDArray[np.float64], weights: NDArray[Any], scale: float
+) -> tuple[float, float]:
     """(gain, offset): the slope of the two spreads (reduced major axis) and the means, each drawn to its prior.
 
     The true slope lies between the regressions of y on x and of x on y, which differ from the reduced major axis by the
@@ -159,7 +170,7 @@ def _solve(x: NDArray[np.float64], y: NDArray[np.float64], weights: NDArray[Any]
 
 
 @lru_cache(maxsize=2)
-def _terms(shape: tuple[int, ...]) -> NDArray[np.float32]:
+def _surface_terms(shape: tuple[int, ...]) -> NDArray[np.float32]:
     """(5, row, col): x, y, x*x, x*y, y*y over the chip, each -1..1. Kept: all looks of a site ask for the same."""
     row, col = (np.linspace(-1, 1, size, dtype=np.float32) for size in shape)
     y, x = np.meshgrid(row, col, indexing="ij")
@@ -190,9 +201,9 @@ class _Blocks:
         return out
 
 
-def _blocks(good: NDArray[np.bool_]) -> _Blocks | None:
+def _make_blocks(good: NDArray[np.bool_]) -> _Blocks | None:
     """None where too few blocks are left for a surface."""
-    terms = _at(_terms(good.shape), np.flatnonzero(good))
+    terms = _take(_surface_terms(good.shape), np.flatnonzero(good))
     row, col = np.nonzero(good)
     cols = good.shape[1] // FIELD_BLOCK + 1
     block = (row // FIELD_BLOCK) * cols + col // FIELD_BLOCK
@@ -206,9 +217,9 @@ def _blocks(good: NDArray[np.bool_]) -> _Blocks | None:
     return _Blocks(block=block, place=place, count=count, kept=kept, design=design)
 
 
-def _curve(design: NDArray[np.float64], level: NDArray[np.float64]) -> NDArray[np.float64]:
+def _fit_field(design: NDArray[np.float64], level: NDArray[np.float64]) -> NDArray[np.float64]:
     """(5,): second-order surface of the medians of blocks, as far as it pays; zero where it does not."""
-    curve = _surface(design, level)
+    curve = _fit_surface(design, level)
     centre, scale = centre_spread(level)
     limit = FAR_SIGMAS * max(float(scale), 1e-6)
     # means, not medians: those of so few blocks jump from one to the next
@@ -216,7 +227,7 @@ def _curve(design: NDArray[np.float64], level: NDArray[np.float64]) -> NDArray[n
     return curve[1:] * float(np.clip((1 - left / max(flat, 1e-9)) / SURE_FIELD_GAIN, 0, 1))
 
 
-def _surface(design: NDArray[np.float64], level: NDArray[np.float64]) -> NDArray[np.float64]:
+def _fit_surface(design: NDArray[np.float64], level: NDArray[np.float64]) -> NDArray[np.float64]:
     curve = np.zeros(len(design))
     curve[0] = np.median(level)
     for _ in range(MAX_TURNS):

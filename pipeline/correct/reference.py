@@ -1,4 +1,4 @@
-"""The clean multi-date reference: what a site looks like, free of cloud, for every look to be brought to."""
+"""The multi-date reference: a cloud-free median image of the site. Looks are registered and normalised to it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,24 +12,41 @@ from odc.geo.geobox import GeoBox
 from pipeline.correct.alignment import Options, estimate
 from pipeline.correct.joint_alignment import PRIOR_PX, estimate_jointly, is_small
 from pipeline.correct.offset import Offset
-from pipeline.correct.robust import median
-from pipeline.correct.sampling import sampled
 from pipeline.model.bands import ALIGNMENT, Band
 from pipeline.model.imagery import Alignment, Scene, Why
 from pipeline.model.settings import Settings
+from pipeline.numerics.robust import median
+from pipeline.numerics.sampling import shift_image
 
-MAX_DRAFTS = 24
+MAX_IMAGES = 24
 """Number of images of the reference: their median is clean, and more only costs memory."""
-FIRST_DRAFTS = 16
-"""So few are all looked at; then the first 16, 20, 25, 31 ... that the site has."""
-MAX_VEIL = 0.06
-"""Reflectance by which a draft may be brighter than the darkest quarter of the drafts. Without SCL, cloud that
-fills a draft is flagged only where it is plain (`spectra.overcast`). A look this far above its history is refused as
-haze."""
+FIRST_IMAGES = 16
+"""Number of first images that the reference is chosen from. It grows in steps of a quarter (20, 25, 31 ...), so that
+the reference changes seldom."""
+MAX_EXCESS = 0.06
+"""Reflectance by which an image may be brighter than the darkest quarter of the images. Without SCL, cloud that
+fills an image is flagged only where it is plain (`spectra.is_overcast`). A look this far above its history is rejected
+as haze."""
+STRIP_PIXELS = 20_000
+"""Least pixels of a strip that one band is registered on."""
+AGREED_PX = 0.04
+"""Uncertainty up to which strips are used: their bands differ by no more than on the whole chip."""
+BAND_LIMIT_PX = 0.5
+"""Largest uncertainty of the shift of one band, pixels."""
+MIN_BUFFERED_SHARE = 0.3
+"""Clear share below which the buffers of cloud are used for registration too."""
+MAX_SIGMA_PX = 0.3
+"""Largest uncertainty of the shift of a look, pixels: above it every edge flickers, however large the noise is set."""
+SYSTEMATIC_PX = 0.05
+"""Least difference between the shifts of two bands, pixels: light comes from another side."""
+WHOLE_SHARE = 0.99
+"""Share of a moved pixel that has to be made of usable pixels."""
+MIN_SHIFTS, RAYLEIGH_MEDIAN = 6, 1.1774
+"""Least looks for an estimate of the shift scatter; and the median length of a bivariate normal deviate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Draft:
+class UnregisteredImage:
     """A scene on the site grid before registration: reflectance (band, row, col), flags (row, col), and the offset of
     each granule.
     """
@@ -63,32 +80,32 @@ class Draft:
 class Reference:
     """Robust median of aligned looks. reflectance: (band, row, col) float32, NaN where no look measured the ground.
 
-    wander_px: 1-sigma length of their shifts, infinite where there are fewer than MIN_WANDERERS.
+    shift_scatter_px: 1-sigma length of their shifts, infinite where there are fewer than MIN_SHIFTS.
     """
 
     grid: GeoBox
     bands: tuple[Band, ...]
     reflectance: NDArray[np.float32]
     scenes: tuple[str, ...]
-    wander_px: float = float("inf")
+    shift_scatter_px: float = float("inf")
 
     @property
     def shift_prior_px(self) -> float | None:
         """1-sigma of a look's shift per axis, px, for small chips; None where there is no stack to compare with."""
         if len(self.scenes) < 2:
             return None
-        return self.wander_px if np.isfinite(self.wander_px) else PRIOR_PX
+        return self.shift_scatter_px if np.isfinite(self.shift_scatter_px) else PRIOR_PX
 
     def expected(self) -> NDArray[np.float32]:
         """The reference with its holes filled by the median of its band, for masks that need a value everywhere.
 
         Read-only: all looks of a site share it.
         """
-        return _filled(self)
+        return _fill_holes(self)
 
 
 @lru_cache(maxsize=1)
-def _filled(reference: Reference) -> NDArray[np.float32]:
+def _fill_holes(reference: Reference) -> NDArray[np.float32]:
     """See `Reference.expected`. Kept: all looks of a site ask for the same."""
     middle = median(reference.reflectance.reshape(len(reference.bands), -1), axis=1)[:, None, None]
     found = np.where(np.isfinite(reference.reflectance), reference.reflectance, middle).astype(np.float32)
@@ -96,84 +113,83 @@ def _filled(reference: Reference) -> NDArray[np.float32]:
     return found
 
 
-def build(drafts: Sequence[Draft], settings: Settings) -> Reference:
-    """The reference of a set of drafts; their order does not matter."""
-    return found(
-        [drafts[index] for index in founders([(each.scene, each.clear_share, each.level) for each in drafts])], settings
-    )
+def make_reference(images: Sequence[UnregisteredImage], settings: Settings) -> Reference:
+    """The reference of a set of unregistered images; their order does not matter."""
+    chosen = select_reference_images([(each.scene, each.clear_share, each.level) for each in images])
+    return build_reference([images[index] for index in chosen], settings)
 
 
-def founders(drafts: Sequence[tuple[Scene, float, float]]) -> tuple[int, ...]:
-    """Which drafts the reference is made of, the clearest first: given scene, clear share and level of each.
+def select_reference_images(images: Sequence[tuple[Scene, float, float]]) -> tuple[int, ...]:
+    """Indices of the images for the reference, the clearest first. images: scene, clear share and level of each.
 
-    The clearest up to 24 of the site's first drafts, of all while they are few. A new look at the end then leaves the
-    reference as it is, and all that was measured against it, until there is a quarter more of them. Drafts that are far
+    The clearest up to 24 of the site's first images, of all while they are few. A new look at the end then leaves the
+    reference as it is, and all that was measured against it, until there is a quarter more of them. Images that are far
     brighter than others are left out: without a history, cloud that fills a look is not always recognised as cloud.
     """
-    order = sorted(range(len(drafts)), key=lambda index: (drafts[index][0].time, drafts[index][0].id))
-    count = FIRST_DRAFTS
+    order = sorted(range(len(images)), key=lambda index: (images[index][0].time, images[index][0].id))
+    count = FIRST_IMAGES
     while count + count // 4 <= len(order):
         count += count // 4
-    first = _unveiled(order[:count], drafts)
-    share = {index: round(drafts[index][1], 3) for index in first}
-    chosen = sorted(share, key=lambda index: -share[index])[:MAX_DRAFTS]
-    return tuple(index for index in chosen if drafts[index][1] >= 0.5 * share[chosen[0]])
+    first = _without_bright(order[:count], images)
+    share = {index: round(images[index][1], 3) for index in first}
+    chosen = sorted(share, key=lambda index: -share[index])[:MAX_IMAGES]
+    return tuple(index for index in chosen if images[index][1] >= 0.5 * share[chosen[0]])
 
 
-def _unveiled(order: Sequence[int], drafts: Sequence[tuple[Scene, float, float]]) -> list[int]:
-    """Those of these drafts that are not far brighter than the darkest quarter of those with usable ground."""
-    levels = [drafts[index][2] for index in order if drafts[index][1] > 0]
+def _without_bright(order: Sequence[int], images: Sequence[tuple[Scene, float, float]]) -> list[int]:
+    """Those of these images that are not far brighter than the darkest quarter of those with usable ground."""
+    levels = [images[index][2] for index in order if images[index][1] > 0]
     if not levels:
         return list(order)
-    limit = float(np.quantile(levels, 0.25, method="lower")) + MAX_VEIL
-    return [index for index in order if drafts[index][2] <= limit]
+    limit = float(np.quantile(levels, 0.25, method="lower")) + MAX_EXCESS
+    return [index for index in order if images[index][2] <= limit]
 
 
-def found(chosen: Sequence[Draft], settings: Settings) -> Reference:
-    """The reference made of these drafts, the clearest first.
+def build_reference(chosen: Sequence[UnregisteredImage], settings: Settings) -> Reference:
+    """The reference made of these images, the clearest first.
 
     All are aligned to the clearest, their median taken, all aligned to that median once more, and the median taken
     again (registration to a stack, not in pairs).
     """
     anchor = chosen[0]
     if len(chosen) == 1:
-        return _alone(anchor)
-    image = np.where(anchor.why == 0, anchor.reflectance, np.nan)
+        return _single_image(anchor)
+    median_of_images = np.where(anchor.why == 0, anchor.reflectance, np.nan)
     for _ in range(2):
-        shifts = _centred([align(image, draft, settings) for draft in chosen])
-        moved = [_moved(draft, shift) for draft, shift in zip(chosen, shifts, strict=True) if shift.accepted]
-        image = _middle([(each.planes, each.clear) for each in moved], image)
-    holes = np.flatnonzero(~np.isfinite(image).all(axis=0))
+        shifts = _centre_shifts([align(median_of_images, image, settings) for image in chosen])
+        moved = [_move(image, shift) for image, shift in zip(chosen, shifts, strict=True) if shift.accepted]
+        median_of_images = _median_image([(each.planes, each.clear) for each in moved], median_of_images)
+    holes = np.flatnonzero(~np.isfinite(median_of_images).all(axis=0))
     if holes.size:
         # ground that every look calls cloud is a bright roof as often as bad luck: better its own median than none
-        flat = image.reshape(len(image), -1)
-        there = [(_at(each.planes, holes), each.measured.reshape(-1)[holes]) for each in moved]
-        flat[:, holes] = _middle(there, flat[:, holes])
+        flat = median_of_images.reshape(len(median_of_images), -1)
+        there = [(_take(each.planes, holes), each.measured.reshape(-1)[holes]) for each in moved]
+        flat[:, holes] = _median_image(there, flat[:, holes])
     return Reference(
         grid=anchor.grid,
         bands=anchor.bands,
-        reflectance=image.astype(np.float32),
-        scenes=tuple(sorted(draft.scene.id for draft in chosen)),
-        wander_px=_wander(shifts),
+        reflectance=median_of_images.astype(np.float32),
+        scenes=tuple(sorted(image.scene.id for image in chosen)),
+        shift_scatter_px=_shift_scatter(shifts),
     )
 
 
-def _alone(draft: Draft) -> Reference:
-    """One draft as the reference: its own ground, that under its clouds too, for there is no other."""
+def _single_image(image: UnregisteredImage) -> Reference:
+    """One image as the reference: all its measured ground, clouded or not, because there is no other."""
     return Reference(
-        grid=draft.grid,
-        bands=draft.bands,
-        reflectance=np.where(draft.measured, draft.reflectance, np.nan).astype(np.float32),
-        scenes=(draft.scene.id,),
+        grid=image.grid,
+        bands=image.bands,
+        reflectance=np.where(image.measured, image.reflectance, np.nan).astype(np.float32),
+        scenes=(image.scene.id,),
     )
 
 
-def _wander(shifts: Sequence[Alignment]) -> float:
+def _shift_scatter(shifts: Sequence[Alignment]) -> float:
     lengths = [float(np.hypot(*each.shift)) for each in shifts if _is_certain(each)]
-    return float(np.median(lengths)) / RAYLEIGH_MEDIAN if len(lengths) >= MIN_WANDERERS else float("inf")
+    return float(np.median(lengths)) / RAYLEIGH_MEDIAN if len(lengths) >= MIN_SHIFTS else float("inf")
 
 
-def _centred(shifts: Sequence[Alignment]) -> list[Alignment]:
+def _centre_shifts(shifts: Sequence[Alignment]) -> list[Alignment]:
     """The same shifts against the middle of the stack: where most looks put the ground is nearer to where it lies
     than where the clearest of them does.
     """
@@ -187,39 +203,41 @@ def _is_certain(alignment: Alignment) -> bool:
     return alignment.accepted and alignment.sigma_px <= MAX_SIGMA_PX
 
 
-def align(reference: NDArray[Any], draft: Draft, settings: Settings, prior_px: float | None = PRIOR_PX) -> Alignment:
-    """Shift of a draft against a reference image, from up to four bands that vote by their certainty.
+def align(
+    reference: NDArray[Any], image: UnregisteredImage, settings: Settings, prior_px: float | None = PRIOR_PX
+) -> Alignment:
+    """Shift of an image against a reference image, from up to four bands that vote by their certainty.
 
     On a chip of 200 px or more each band reads a strip of its own first; where they do not agree, each reads the whole.
     On a small chip all bands share one fit, with the 1-sigma `prior_px` of the stack's shifts, see `joint_alignment`.
     """
-    indices = [draft.bands.index(each) for each in ALIGNMENT if each in draft.bands][:4]
-    if is_small(reference, draft.measured):
-        planes, free = draft.reflectance[indices], _free_ground(draft)
+    indices = [image.bands.index(each) for each in ALIGNMENT if each in image.bands][:4]
+    if is_small(reference, image.measured):
+        planes, free = image.reflectance[indices], _usable_ground(image)
         return estimate_jointly(reference[indices], planes, free, settings.correct.max_shift_px, prior_px)
-    clear = draft.why == 0
+    clear = image.why == 0
     if clear.mean() < MIN_BUFFERED_SHARE:
         # many small bright roofs, each with its buffer, leave nothing; the fit bears the fringe of a cloud
-        clear = (draft.why & ~np.uint8(Why.BUFFER)) == 0
+        clear = (image.why & ~np.uint8(Why.BUFFER)) == 0
     options = Options(max_shift_px=settings.correct.max_shift_px, max_sigma_px=BAND_LIMIT_PX)
     known = np.isfinite(reference)
 
     def vote(strips: Sequence[slice]) -> list[Alignment]:
         return [
-            estimate(reference[index, rows], draft.reflectance[index, rows], clear[rows] & known[index, rows], options)
+            estimate(reference[index, rows], image.reflectance[index, rows], clear[rows] & known[index, rows], options)
             for index, rows in zip(indices, strips, strict=True)
         ]
 
-    strips = _strips(clear.shape, len(indices))
+    strips = _cut_strips(clear.shape, len(indices))
     if strips is not None:
         found = vote(strips)
-        agreed = combine(found)
+        agreed = combine_bands(found)
         if all(each.accepted for each in found) and agreed.sigma_px <= AGREED_PX:
             return agreed
-    return combine(vote([slice(None)] * len(indices)))
+    return combine_bands(vote([slice(None)] * len(indices)))
 
 
-def _strips(shape: tuple[int, ...], count: int) -> list[slice] | None:
+def _cut_strips(shape: tuple[int, ...], count: int) -> list[slice] | None:
     """Rows of each of `count` strips, together over the whole chip; None where they would be no less than half of it.
 
     The four together measure a shift to 0.001 px as well as the whole chip does (docs/decisions/0115).
@@ -231,24 +249,7 @@ def _strips(shape: tuple[int, ...], count: int) -> list[slice] | None:
     return [slice(start, start + height) for start in np.linspace(0, rows - height, count).astype(int).tolist()]
 
 
-STRIP_PIXELS = 20_000
-AGREED_PX = 0.04
-"""Uncertainty up to which strips are believed: bands that differ by no more than they do on the whole chip."""
-BAND_LIMIT_PX = 0.5
-MIN_BUFFERED_SHARE = 0.3
-MAX_SIGMA_PX = 0.3
-"""A look whose shift is less sure than this would flicker along every edge, however wide its noise is made."""
-SYSTEMATIC_PX = 0.05
-"""What light from another side moves in one band against another, at best."""
-
-
-WHOLE_SHARE = 0.99
-"""Share of a moved pixel that has to be made of usable pixels."""
-MIN_WANDERERS, RAYLEIGH_MEDIAN = 6, 1.1774
-"""Least looks for an estimate of the shift scatter; and the median length of a bivariate normal deviate."""
-
-
-def combine(found: Sequence[Alignment]) -> Alignment:
+def combine_bands(found: Sequence[Alignment]) -> Alignment:
     """One alignment of several bands. Its uncertainty is the larger of what the bands claim and how they scatter."""
     good = [each for each in found if each.accepted]
     if not good:
@@ -270,17 +271,17 @@ def combine(found: Sequence[Alignment]) -> Alignment:
     )
 
 
-def _free_ground(draft: Draft) -> NDArray[np.bool_]:
+def _usable_ground(image: UnregisteredImage) -> NDArray[np.bool_]:
     """Usable ground of a small chip; with the buffers of cloud, where those take most of what was measured."""
-    clear = np.asarray(draft.why == 0)
-    if clear.sum() >= MIN_BUFFERED_SHARE * draft.measured.sum():
+    clear = np.asarray(image.why == 0)
+    if clear.sum() >= MIN_BUFFERED_SHARE * image.measured.sum():
         return clear
-    return np.asarray((draft.why & ~np.uint8(Why.BUFFER)) == 0)
+    return np.asarray((image.why & ~np.uint8(Why.BUFFER)) == 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Moved:
-    """A draft on the ground of the reference. planes: (band, row, col). clear, measured: (row, col) bool, True = made
+class _MovedImage:
+    """An image moved onto the reference. planes: (band, row, col). clear, measured: (row, col) bool, True = made
     of pixels that are usable, or measured, alone.
     """
 
@@ -289,27 +290,27 @@ class _Moved:
     measured: NDArray[np.bool_]
 
 
-def _moved(draft: Draft, alignment: Alignment) -> _Moved:
-    """The draft sampled at x + shift."""
+def _move(image: UnregisteredImage, alignment: Alignment) -> _MovedImage:
+    """The image sampled at x + shift."""
     # cubic, or the reference is blurred; cloud keeps its pixels so that the kernel meets no step, they fall out after
-    filled = draft.reflectance
+    filled = image.reflectance
     if not np.isfinite(filled).all():
-        middle = median(filled.reshape(len(draft.bands), -1), axis=1)[:, None, None]
+        middle = median(filled.reshape(len(image.bands), -1), axis=1)[:, None, None]
         filled = np.where(np.isfinite(filled), filled, middle)
-    planes = np.stack([sampled(plane, alignment.shift, 3) for plane in filled])
+    planes = np.stack([shift_image(plane, alignment.shift, 3) for plane in filled])
     clear, measured = (
-        sampled(usable.astype(np.float32), alignment.shift, 1) > WHOLE_SHARE
-        for usable in (draft.why == 0, draft.measured)
+        shift_image(usable.astype(np.float32), alignment.shift, 1) > WHOLE_SHARE
+        for usable in (image.why == 0, image.measured)
     )
-    return _Moved(planes=planes, clear=clear, measured=measured)
+    return _MovedImage(planes=planes, clear=clear, measured=measured)
 
 
-def _at(planes: NDArray[np.float32], where: NDArray[np.intp]) -> NDArray[np.float32]:
+def _take(planes: NDArray[np.float32], where: NDArray[np.intp]) -> NDArray[np.float32]:
     """(band, where): these pixels of (band, row, col)."""
     return planes.reshape(len(planes), -1).take(where, axis=1)
 
 
-def _middle(
+def _median_image(
     images: Sequence[tuple[NDArray[np.float32], NDArray[np.bool_]]], fallback: NDArray[Any]
 ) -> NDArray[np.float32]:
     """Median per pixel of (band, ...) images where they count, a band at a time; the fallback where none does."""

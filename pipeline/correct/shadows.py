@@ -7,23 +7,25 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, ndimage
 
-from pipeline.correct.neighbours import eroded
-from pipeline.correct.robust import median_of
 from pipeline.correct.spectra import INFRARED, Planes
+from pipeline.numerics.morphology import erode
+from pipeline.numerics.robust import median_of
 
 DARK_SHARE = 0.62
 """Infrared below this share of the ground around is in shadow: best F1 with the geometry on hand-drawn labels."""
 SURROUND_M = 900.0
+"""Radius of the surroundings that ground is compared with, metres."""
 STEP_PX = 10
+"""Distance of the pixels that represent the surroundings."""
 SOUGHT_M = 20.0
-"""To this the displacement is looked for: far nearer than the 60 m that it may be off."""
+"""Step of the search for the displacement, metres; an error of up to 60 m is allowed for."""
 REACH_M = 3000.0
 """How far from its cloud a shadow is looked for: base heights to 2 km with the sun at 35 degrees."""
 MIN_GAIN = 1.5
-"""Dark ground under the cast must be this much commoner than elsewhere, or the darkness is the land's own."""
+"""Least ratio of the dark share under the projected clouds to that elsewhere: below it the land itself is dark."""
 
 
-def cast(
+def project_shadow(
     plane: Planes,
     cloud: NDArray[np.bool_],
     known: NDArray[np.bool_],
@@ -39,10 +41,10 @@ def cast(
     ground = known & ~cloud
     if not found or not cloud.any() or float(ground.mean()) < 0.1:
         return np.zeros_like(cloud)
-    dark = _dark(np.exp(np.mean(np.log(np.maximum(found, 1e-3)), axis=0)), ground, pixel_m)
+    dark = _find_dark(np.exp(np.mean(np.log(np.maximum(found, 1e-3)), axis=0)), ground, pixel_m)
     every = max(1, round(SOUGHT_M / pixel_m))
     few = slice(None, None, every)
-    shift = _displacement(cloud[few, few], dark[few, few], ground[few, few], sun, every * pixel_m)
+    shift = _find_displacement(cloud[few, few], dark[few, few], ground[few, few], sun, every * pixel_m)
     if shift is None:
         return np.zeros_like(cloud)
     shift = (every * shift[0], every * shift[1])
@@ -50,12 +52,12 @@ def cast(
     length = max(abs(shift[0]), abs(shift[1]), 1)
     # clouds are of many heights: the whole way from the cloud to half as far again
     for step in range(math.ceil(1.5 * length) + 1):
-        swept |= _moved(cloud, round(shift[0] * step / length), round(shift[1] * step / length))
-    near = ~eroded(~swept, max(1, round(60 / pixel_m)), beyond=True)
+        swept |= _shift_mask(cloud, round(shift[0] * step / length), round(shift[1] * step / length))
+    near = ~erode(~swept, max(1, round(60 / pixel_m)), beyond=True)
     return np.asarray(dark & near)
 
 
-def _dark(infrared: NDArray[np.float32], ground: NDArray[np.bool_], pixel_m: float) -> NDArray[np.bool_]:
+def _find_dark(infrared: NDArray[np.float32], ground: NDArray[np.bool_], pixel_m: float) -> NDArray[np.bool_]:
     """Below DARK_SHARE of the median of the surroundings, which vary slowly: every tenth pixel suffices."""
     typical = float(median_of(infrared[ground]))
     filled = np.where(ground, infrared, typical)
@@ -66,7 +68,7 @@ def _dark(infrared: NDArray[np.float32], ground: NDArray[np.bool_], pixel_m: flo
     return np.asarray(ndimage.binary_opening(dark) if dark.any() else dark)
 
 
-def _displacement(
+def _find_displacement(
     cloud: NDArray[np.bool_],
     dark: NDArray[np.bool_],
     ground: NDArray[np.bool_],
@@ -75,7 +77,7 @@ def _displacement(
 ) -> tuple[int, int] | None:
     """(row, col) px from cloud to shadow; None where no displacement makes dark ground commoner than it is."""
     reach = [min(math.ceil(REACH_M / pixel_m), side - 1) for side in cloud.shape]
-    hits, seen = _overlaps(cloud, (dark, ground), reach)
+    hits, seen = _count_overlaps(cloud, (dark, ground), reach)
     row, col = np.ogrid[-reach[0] : reach[0] + 1, -reach[1] : reach[1] + 1]
     far = np.hypot(row, col) * pixel_m
     allowed = (far <= REACH_M) & (far >= 2 * pixel_m)
@@ -94,7 +96,7 @@ def _displacement(
     return int(best[0]) - reach[0], int(best[1]) - reach[1]
 
 
-def _overlaps(
+def _count_overlaps(
     cloud: NDArray[np.bool_], masks: Sequence[NDArray[np.bool_]], reach: Sequence[int]
 ) -> list[NDArray[np.float32]]:
     """For each mask, how many of its pixels the clouds cover when moved by (-reach..reach, -reach..reach)."""
@@ -104,7 +106,7 @@ def _overlaps(
     return [fft.irfft2(kernel * fft.rfft2(mask.astype(np.float32), shape), shape)[window] for mask in masks]
 
 
-def _moved(mask: NDArray[np.bool_], down: int, right: int) -> NDArray[np.bool_]:
+def _shift_mask(mask: NDArray[np.bool_], down: int, right: int) -> NDArray[np.bool_]:
     out = np.zeros_like(mask)
     rows, cols = mask.shape
     if abs(down) >= rows or abs(right) >= cols:

@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from pipeline.correct.look import make_draft, make_look, warped_anew
-from pipeline.correct.offset import settle
-from pipeline.correct.reference import Draft, Reference, found, founders
-from pipeline.correct.release import release
+from pipeline.correct.look import make_look, make_unregistered, warp_again
+from pipeline.correct.offset import resolve_jointly
+from pipeline.correct.persistence import unmask_persistent
+from pipeline.correct.reference import Reference, UnregisteredImage, build_reference, select_reference_images
 from pipeline.model.bands import ANALYSIS, Band
 from pipeline.model.imagery import Chip, Look, Rejection
 from pipeline.model.settings import Settings
@@ -32,25 +32,25 @@ def make_looks(
 
     Pixels of a scene are warped to the grid twice, so that only those of the reference are in memory at one time.
     """
-    drafts, refused = list[tuple[Sequence[Chip], Draft, float]](), list[Rejection]()
-    for chips in settle(scenes):
-        draft = make_draft(chips, grid, bands_of(chips), settings)
-        if isinstance(draft, Rejection):
-            refused.append(draft)
+    images, refused = list[tuple[Sequence[Chip], UnregisteredImage, float]](), list[Rejection]()
+    for chips in resolve_jointly(scenes):
+        image = make_unregistered(chips, grid, bands_of(chips), settings)
+        if isinstance(image, Rejection):
+            refused.append(image)
         else:
-            drafts.append((chips, replace(draft, reflectance=NO_PIXELS), draft.level))
-    if not drafts:
+            images.append((chips, replace(image, reflectance=NO_PIXELS), image.level))
+    if not images:
         return (), tuple(refused)
-    reference = _build_reference(drafts, settings)
+    reference = _build_reference(images, settings)
     looks = list[Look]()
-    for done, (settled, draft, _) in enumerate(drafts, 1):
-        look = make_look(settled, reference, settings, inside, warped_anew(draft, settled))
-        on_look(done, len(drafts))
+    for done, (settled, image, _) in enumerate(images, 1):
+        look = make_look(settled, reference, settings, inside, warp_again(image, settled))
+        on_look(done, len(images))
         if isinstance(look, Rejection):
             refused.append(look)
         else:
             looks.append(look)
-    return release(looks, settings), tuple(refused)
+    return unmask_persistent(looks, settings), tuple(refused)
 
 
 def bands_of(chips: Sequence[Chip]) -> tuple[Band, ...]:
@@ -58,6 +58,8 @@ def bands_of(chips: Sequence[Chip]) -> tuple[Band, ...]:
     return tuple(band for band in ANALYSIS if all(band in chip.dn for chip in chips))
 
 
-def _build_reference(drafts: Sequence[tuple[Sequence[Chip], Draft, float]], settings: Settings) -> Reference:
-    chosen = founders([(draft.scene, draft.clear_share, level) for _, draft, level in drafts])
-    return found([warped_anew(drafts[index][1], drafts[index][0]) for index in chosen], settings)
+def _build_reference(
+    images: Sequence[tuple[Sequence[Chip], UnregisteredImage, float]], settings: Settings
+) -> Reference:
+    chosen = select_reference_images([(image.scene, image.clear_share, level) for _, image, level in images])
+    return build_reference([warp_again(images[index][1], images[index][0]) for index in chosen], settings)

@@ -6,32 +6,35 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.correct.robust import median_of
-from pipeline.correct.smoothing import gaussian
 from pipeline.model.bands import Band
+from pipeline.model.indices import near_infrared, normalised_difference
+from pipeline.numerics.robust import median_of
+from pipeline.numerics.smoothing import gaussian
 
 Planes = Mapping[Band, NDArray[Any]]
 
 VISIBLE = (Band.B02, Band.B03, Band.B04)
 INFRARED = (Band.B08, Band.B8A, Band.B11)
 HAZE_RISE = 0.035
-"""Haze index above the scene's clear ground that is cloud: the flat best F1 on drawn labels."""
+"""Haze index above that of the clear ground of the scene from which a pixel is cloud: best F1 on hand-drawn labels."""
 CLEAR_HAZE = 0.09
 """Haze index of clear ground at the top of the atmosphere, at most; a scene whose median is higher is cloud itself."""
 OVERCAST_LEVEL, OVERCAST_WHITE, OVERCAST_CONTRAST = 0.12, 0.85, 0.03
 """A chip is overcast where its median visible reflectance and its ratio of blue to red are above the first two, and its
-median step over two pixels is below this share of the level: of 250 recorded scenes all that are so are overcast."""
+median step over two pixels is below this share of the level. All scenes that meet the three, of 250 recorded ones, are
+overcast."""
 SNOW_INDEX, SNOW_GREEN = 0.4, 0.15
 """Normalised difference of green and short wave, and green itself, of snow (Hall et al. 1995; Dozier 1989)."""
 WATER_NIR = 0.12
+"""Near infrared below which ground may be water, reflectance."""
 
 
-def planes(bands: tuple[Band, ...], reflectance: NDArray[Any]) -> dict[Band, NDArray[Any]]:
+def split_bands(bands: tuple[Band, ...], reflectance: NDArray[Any]) -> dict[Band, NDArray[Any]]:
     """(band, row, col) as one plane a band."""
     return dict(zip(bands, reflectance, strict=True))
 
 
-def bluest(plane: Planes) -> Band:
+def bluest_band(plane: Planes) -> Band:
     """The band of the shortest wavelength at hand, where haze is strongest."""
     return min(plane, key=lambda band: band.centre_nm)
 
@@ -49,13 +52,13 @@ def smooth_all(images: Iterable[NDArray[Any]], known: NDArray[np.bool_], sigma: 
     return [np.asarray(np.where(near, each / least, 0)) for each in filled]
 
 
-def hazy(plane: Planes, known: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def find_haze(plane: Planes, known: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Cloud by colour: blue minus half of red (Zhang et al. 2002), above that of the scene's clear ground, and white.
 
     Without a red band, twice as much in the bluest alone.
     """
-    blue = plane[bluest(plane)]
-    if Band.B04 not in plane or bluest(plane) is Band.B04:
+    blue = plane[bluest_band(plane)]
+    if Band.B04 not in plane or bluest_band(plane) is Band.B04:
         return np.asarray((blue > 0.25) & known)
     index = smooth(blue - 0.5 * plane[Band.B04], known, 1.0)
     ground = min(float(median_of(index[known])), CLEAR_HAZE) if known.any() else CLEAR_HAZE
@@ -65,10 +68,10 @@ def hazy(plane: Planes, known: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.asarray((index > ground + HAZE_RISE) & white & (blue > 0.1) & known)
 
 
-def overcast(plane: Planes, known: NDArray[np.bool_]) -> bool:
+def is_overcast(plane: Planes, known: NDArray[np.bool_]) -> bool:
     """Whether the whole chip is cloud: white, and plain for its brightness.
 
-    `hazy` compares with the scene's own clear ground and thus needs some; registration needs texture in any case.
+    `find_haze` compares with the scene's own clear ground and thus needs some; registration needs texture in any case.
     """
     shown = [plane[band] for band in VISIBLE if band in plane]
     if not shown or not known.any():
@@ -80,24 +83,26 @@ def overcast(plane: Planes, known: NDArray[np.bool_]) -> bool:
     if level < OVERCAST_LEVEL or steps.size == 0 or float(median_of(steps)) > OVERCAST_CONTRAST * level:
         return False
     red = float(median_of(shown[-1][known]))
-    return Band.B04 not in plane or float(median_of(plane[bluest(plane)][known])) > OVERCAST_WHITE * red
+    return Band.B04 not in plane or float(median_of(plane[bluest_band(plane)][known])) > OVERCAST_WHITE * red
 
 
-def snowy(plane: Planes) -> NDArray[np.bool_] | None:
+def find_snow(plane: Planes) -> NDArray[np.bool_] | None:
     """Snow by the index of green and short wave; None without short wave."""
     if Band.B11 not in plane or Band.B03 not in plane:
         return None
     green, swir = plane[Band.B03], plane[Band.B11]
-    index = (green - swir) / np.maximum(green + swir, 1e-3)
-    near = next((plane[band] for band in (Band.B08, Band.B8A) if band in plane), green)
+    index = normalised_difference(green, swir, least=1e-3)
+    band = near_infrared(plane)
+    near = green if band is None else plane[band]
     return np.asarray((index > SNOW_INDEX) & (green > SNOW_GREEN) & (near > 0.11))
 
 
-def watery(plane: Planes) -> NDArray[np.bool_] | None:
+def find_water(plane: Planes) -> NDArray[np.bool_] | None:
     """Water by green above a dark near infrared (McFeeters 1996); None without near infrared or green."""
-    near = next((plane[band] for band in (Band.B08, Band.B8A) if band in plane), None)
-    if near is None or Band.B03 not in plane:
+    band = near_infrared(plane)
+    if band is None or Band.B03 not in plane:
         return None
+    near = plane[band]
     wet = (plane[Band.B03] > near) & (near < WATER_NIR)
     if Band.B11 in plane:
         wet &= plane[Band.B11] < plane[Band.B03]

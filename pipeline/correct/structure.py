@@ -29,16 +29,16 @@ class Level:
     energy: NDArray[np.float32]
 
 
-def structure(image: NDArray[Any], known: NDArray[np.bool_]) -> tuple[Level, ...]:
+def gradient_pyramid(image: NDArray[Any], known: NDArray[np.bool_]) -> tuple[Level, ...]:
     """The gradient pyramid of a (row, col) image, finest level first."""
     values, weights = np.where(known, image, 0).astype(np.float32), known.astype(np.float32)
     levels = []
     for number in range(LEVELS):
         if number:
-            values, weights = _halved(values * weights), _halved(weights)
+            values, weights = _halve(values * weights), _halve(weights)
             values = np.where(weights > 0, values / np.maximum(weights, 1e-6), 0)
         gradient = _gradient(values, weights > 0)
-        levels.append(Level(gradient, _windowed((gradient**2).sum(axis=0))))
+        levels.append(Level(gradient, _window_mean((gradient**2).sum(axis=0))))
     return tuple(levels)
 
 
@@ -55,7 +55,7 @@ def similarity(one: tuple[Level, ...], other: tuple[Level, ...], pixels: NDArray
         here, there = first.energy[row, col], second.energy[row, col]
         textured = np.maximum(here, there) > MIN_TEXTURE**2
         if textured.any():
-            product = _products(first, second, row[textured], col[textured])
+            product = _gradient_products(first, second, row[textured], col[textured])
             found[left[textured]] = 2 * product / (here + there)[textured]
         left = left[~textured]
         if left.size == 0:
@@ -63,14 +63,16 @@ def similarity(one: tuple[Level, ...], other: tuple[Level, ...], pixels: NDArray
     return found
 
 
-def _products(first: Level, second: Level, row: NDArray[np.intp], col: NDArray[np.intp]) -> NDArray[np.float32]:
+def _gradient_products(
+    first: Level, second: Level, row: NDArray[np.intp], col: NDArray[np.intp]
+) -> NDArray[np.float32]:
     """(pixel,): windowed mean product of the gradients, worked out in the bounding box of the pixels alone."""
     half = WINDOW_PX // 2
     top, left = max(0, int(row.min()) - half), max(0, int(col.min()) - half)
     box = (slice(top, int(row.max()) + half + 1), slice(left, int(col.max()) + half + 1))
     product = first.gradient[0][box] * second.gradient[0][box]
     product += first.gradient[1][box] * second.gradient[1][box]
-    return np.asarray(_windowed(product)[row - top, col - left], np.float32)
+    return np.asarray(_window_mean(product)[row - top, col - left], np.float32)
 
 
 def _gradient(values: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -81,11 +83,11 @@ def _gradient(values: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[
     return out
 
 
-def _windowed(image: NDArray[np.float32]) -> NDArray[np.float32]:
+def _window_mean(image: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(ndimage.uniform_filter(image, WINDOW_PX, mode="constant"), np.float32)
 
 
-def _halved(image: NDArray[np.float32]) -> NDArray[np.float32]:
+def _halve(image: NDArray[np.float32]) -> NDArray[np.float32]:
     """Means of 2 x 2 pixels; an odd last line is repeated."""
     even = np.pad(image, [(0, size % 2) for size in image.shape], mode="edge")
     rows, cols = even.shape

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from pipeline.correct.neighbours import eroded
-from pipeline.correct.robust import MAD_TO_SIGMA, TUKEY_C, median_of
+from pipeline.numerics.morphology import erode
+from pipeline.numerics.robust import MAD_TO_SIGMA, TUKEY_C, median_of
 
 Array = NDArray[Any]
 ROUGH_PIXELS, ROUGH_STEP_PX, ROUGH_WIDEN = 12_000, 2e-3, 3.0
@@ -19,10 +19,10 @@ FIT_PIXELS, STEP_PX = 300_000, 2e-3
 MAX_TURNS, REACH_PX, MIN_FIT_PIXELS = 25, 1.5, 50
 EDGE_PX, CLEARANCE_PX = 3, 2
 """Distance of fitted pixels from the border, where the spline lacks pixels, and from pixels that are not clear."""
-TILE_PX, LIKENESS_PX, LIKENESS_COUNT = 4, 5.0, 12.0
+TILE_PX, CORRELATION_PX, CORRELATION_COUNT = 4, 5.0, 12.0
 """Tile of the local correlation, sigma of the Gaussian that pools it, its number of independent values."""
-UNLIKENESS_FLOOR, SPREAD_FLOOR = 0.1, 0.005
-"""Least unlikeness that a weight divides by, so that no corner of the chip decides alone; and least of a spread."""
+DISSIMILARITY_FLOOR, SPREAD_FLOOR = 0.1, 0.005
+"""Least dissimilarity that a weight divides by, so that no corner of the chip decides alone; and least of a spread."""
 POOL_TRUNCATE = 2.5
 """Sigmas at which that Gaussian ends."""
 CLUSTER_TILES = 3
@@ -35,18 +35,18 @@ MEDIAN_OF = 8192
 class Fit:
     """A settled shift (row, col) px, moving(x + shift) ~ fixed(x).
 
-    sigma: 1-sigma of the worse direction, px. `likeness`: local correlation of the two images, mean over the chip.
-    `witnesses`: effective number of patches of ground. pixels: how many took part.
+    sigma: 1-sigma of the worse direction, px. correlation: local correlation of the two images, mean over the chip.
+    patches: effective number of patches of ground. pixels: how many took part.
     """
 
     shift: Array
     sigma: float
-    likeness: float
-    witnesses: float
+    correlation: float
+    patches: float
     pixels: int
 
 
-def middle(values: Array) -> float:
+def sample_median(values: Array) -> float:
     """Median, of a regular sample where there are many."""
     flat = values.reshape(-1)
     return float(median_of(flat[:: max(flat.size // MEDIAN_OF, 1)]))
@@ -67,13 +67,13 @@ def fit(first: Array, second: Array, clear: NDArray[np.bool_]) -> tuple[Fit, Fit
     splines = [
         np.asarray(ndimage.spline_filter(each, order=3, mode="mirror", output=np.float32)) for each in (first, second)
     ]
-    rough = _rough(first, splines[1], clear)
+    rough = _fit_rough(first, splines[1], clear)
     if rough is None:
         return None
-    forth = _settled(first, splines[1], clear, rough)
+    forth = _fit_fine(first, splines[1], clear, rough)
     if forth is None:
         return None
-    back = _settled(second, splines[0], clear, -forth.shift)
+    back = _fit_fine(second, splines[0], clear, -forth.shift)
     return None if back is None else (forth, back)
 
 
@@ -87,11 +87,11 @@ class _Field:
     pixels: int
 
 
-def _field(fixed: Array, clear: NDArray[np.bool_], most: int) -> _Field | None:
+def _make_field(fixed: Array, clear: NDArray[np.bool_], most: int) -> _Field | None:
     if min(fixed.shape) <= 2 * EDGE_PX + 8:
         return None
     down, across = (slice(EDGE_PX, size - EDGE_PX) for size in fixed.shape)
-    chosen = eroded(clear, CLEARANCE_PX)[down, across]
+    chosen = erode(clear, CLEARANCE_PX)[down, across]
     pixels = int(chosen.sum())
     if pixels < MIN_FIT_PIXELS:
         return None
@@ -100,16 +100,16 @@ def _field(fixed: Array, clear: NDArray[np.bool_], most: int) -> _Field | None:
     return _Field(fixed[inner], chosen[::every], inner, pixels)
 
 
-def _rough(fixed: Array, spline: Array, clear: NDArray[np.bool_]) -> Array | None:
+def _fit_rough(fixed: Array, spline: Array, clear: NDArray[np.bool_]) -> Array | None:
     """Shift to a few hundredths, with gain and offset, by reweighted least squares on few rows; None if it runs off."""
-    field = _field(fixed, clear, ROUGH_PIXELS)
+    field = _make_field(fixed, clear, ROUGH_PIXELS)
     if field is None:
         return None
     goal, state, widen = field.fixed[field.chosen], np.array([0.0, 0.0, 1.0, 0.0]), ROUGH_WIDEN
     for _ in range(MAX_TURNS):
         value, by_row, by_col = (part[field.chosen] for part in _sample(spline, state[:2], field.inner))
         residual = goal - np.float32(state[2]) * value - np.float32(state[3])
-        scale = MAD_TO_SIGMA * middle(np.abs(residual - middle(residual)))
+        scale = MAD_TO_SIGMA * sample_median(np.abs(residual - sample_median(residual)))
         weights = np.maximum(1 - (residual / np.float32(TUKEY_C * widen * max(scale, 1e-6))) ** 2, 0) ** 2
         gain = np.float32(state[2])
         design = np.stack([gain * by_row, gain * by_col, value, np.ones_like(value)])
@@ -117,7 +117,7 @@ def _rough(fixed: Array, spline: Array, clear: NDArray[np.bool_]) -> Array | Non
         if not np.isfinite(normal).all() or np.linalg.cond(normal) > 1e10:
             return None
         step = np.linalg.solve(normal, (design * weights) @ residual)
-        length = _shorten(step)
+        length = _limit_step(step)
         state = state + step
         if float(np.abs(state[:2]).max()) > REACH_PX:
             return None
@@ -127,33 +127,33 @@ def _rough(fixed: Array, spline: Array, clear: NDArray[np.bool_]) -> Array | Non
     return state[:2] if state[2] > 0 else None
 
 
-def _shorten(step: Array) -> float:
+def _limit_step(step: Array) -> float:
     """Length of the shift in a step, which is cut in place to what a linear model can be trusted with."""
     length = float(np.hypot(step[0], step[1]))
     step[:2] *= min(1.0, 0.7 / max(length, 1e-12))
     return length
 
 
-def _settled(fixed: Array, spline: Array, clear: NDArray[np.bool_], shift: Array) -> Fit | None:
+def _fit_fine(fixed: Array, spline: Array, clear: NDArray[np.bool_], shift: Array) -> Fit | None:
     """The fit on all pixels, weighted by local correlation, from a nearly correct shift; None if it diverges."""
-    field = _field(fixed, clear, FIT_PIXELS)
+    field = _make_field(fixed, clear, FIT_PIXELS)
     if field is None:
         return None
-    likeness = _Likeness(field)
+    correlation = _LocalCorrelation(field)
     before: Array = np.zeros(2)
     for turn in range(MAX_TURNS):
         value, by_row, by_col = _sample(spline, shift, field.inner)
-        residual, weights, scale = likeness.judge(value)
+        residual, weights, scale = correlation.compare(value)
         by_row, by_col = by_row * scale, by_col * scale
         pull = np.stack([weights * by_row, weights * by_col])
         # of two images that are alike to r, only r of the slopes are common: Gauss-Newton would fall short by as much
-        normal = likeness.common * np.array(
+        normal = correlation.common * np.array(
             [[np.vdot(part, slope) for slope in (by_row, by_col)] for part in pull], np.float64
         )
         if not np.isfinite(normal).all() or np.linalg.cond(normal) > 1e6:
             return None
         step = np.linalg.solve(normal, [float(np.vdot(part, residual)) for part in pull])
-        length = _shorten(step)
+        length = _limit_step(step)
         if turn % 2:
             # reweighted steps shrink by one ratio: every second is drawn to where they lead (Aitken)
             step /= 1 - np.clip(step @ before / max(float(before @ before), 1e-12), 0, 0.7)
@@ -162,64 +162,64 @@ def _settled(fixed: Array, spline: Array, clear: NDArray[np.bool_], shift: Array
             return None
         if length < STEP_PX:
             break
-    sigma, witnesses = _uncertainty(pull * residual, pull[0] * by_row + pull[1] * by_col, normal)
-    return Fit(shift, sigma, likeness.mean, witnesses, field.pixels)
+    sigma, patches = _uncertainty(pull * residual, pull[0] * by_row + pull[1] * by_col, normal)
+    return Fit(shift, sigma, correlation.mean, patches, field.pixels)
 
 
-class _Likeness:
+class _LocalCorrelation:
     """How like the moving image is to the fixed one around each pixel, both within LIKENESS_PX of it."""
 
     def __init__(self, field: _Field) -> None:
         every = field.inner[0].step
-        self._reach = (LIKENESS_PX / TILE_PX / every, LIKENESS_PX / TILE_PX)
+        self._reach = (CORRELATION_PX / TILE_PX / every, CORRELATION_PX / TILE_PX)
         self._fixed, self._clear = field.fixed, field.chosen.astype(np.float32)
-        self._count = _tiles(self._clear, TILE_PX)
-        self._share = np.maximum(self._pooled(self._count), 1e-3 * TILE_PX**2)
-        self._level, power = self._means(self._fixed, self._fixed**2)
+        self._count = _sum_tiles(self._clear, TILE_PX)
+        self._share = np.maximum(self._pool(self._count), 1e-3 * TILE_PX**2)
+        self._level, power = self._local_means(self._fixed, self._fixed**2)
         self._spread = np.sqrt(np.maximum(power - self._level**2, 0) + 0.02)
-        self._flat = self._whole((self._spread, self._level))
+        self._flat = self._expand((self._spread, self._level))
         self.mean = self.common = 0.0
 
-    def judge(self, moving: Array) -> tuple[Array, Array, Array]:
+    def compare(self, moving: Array) -> tuple[Array, Array, Array]:
         """(residual, weight, gain of the moving image), each (row, col): both are brought to local mean 0, spread 1."""
-        level, power, product = self._means(moving, moving**2, moving * self._fixed)
+        level, power, product = self._local_means(moving, moving**2, moving * self._fixed)
         spread = np.sqrt(np.maximum(power - level**2, 0) + 0.02)
         alike = np.clip((product - level * self._level) / (spread * self._spread), 0, 1)
         self.mean = float((alike * self._count).sum() / self._count.sum())
         # of pure chance, correlation squared is 1 / LIKENESS_COUNT in the mean
-        beyond = np.maximum(alike**2 - 1 / LIKENESS_COUNT, 0) / (1 - 1 / LIKENESS_COUNT)
-        worth = beyond / np.maximum(alike, 1e-3) / (1 - alike + UNLIKENESS_FLOOR)
+        beyond = np.maximum(alike**2 - 1 / CORRELATION_COUNT, 0) / (1 - 1 / CORRELATION_COUNT)
+        worth = beyond / np.maximum(alike, 1e-3) / (1 - alike + DISSIMILARITY_FLOOR)
         self.common = float((worth * alike * self._count).sum() / max(float((worth * self._count).sum()), 1e-9))
         limit = 1 / (TUKEY_C * np.sqrt(2 * np.maximum(1 - alike, SPREAD_FLOOR)))
-        scale, middle_, worth, limit = self._whole((1 / spread, level, worth, limit))
+        scale, middle_, worth, limit = self._expand((1 / spread, level, worth, limit))
         residual = (self._fixed - self._flat[1]) / self._flat[0] - (moving - middle_) * scale
         weights = self._clear * worth * np.maximum(1 - (residual * limit) ** 2, 0) ** 2
         return residual, weights, scale
 
-    def _pooled(self, tiles: Array) -> Array:
+    def _pool(self, tiles: Array) -> Array:
         """(..., row, col): as `ndimage.gaussian_filter` does it, several images at once, its kernels kept."""
         for axis, sigma in ((-2, self._reach[0]), (-1, self._reach[1])):
-            tiles = ndimage.correlate1d(tiles, _kernel(sigma), axis, np.float32)
+            tiles = ndimage.correlate1d(tiles, _gaussian_kernel(sigma), axis, np.float32)
         return tiles
 
-    def _means(self, *images: Array) -> Array:
-        return self._pooled(np.stack([_tiles(image * self._clear, TILE_PX) for image in images])) / self._share
+    def _local_means(self, *images: Array) -> Array:
+        return self._pool(np.stack([_sum_tiles(image * self._clear, TILE_PX) for image in images])) / self._share
 
-    def _whole(self, tiles: tuple[Array, ...]) -> list[Array]:
+    def _expand(self, tiles: tuple[Array, ...]) -> list[Array]:
         rows, cols = self._fixed.shape
         # columns first: repeating whole rows is a copy
         return [np.repeat(np.repeat(each, TILE_PX, 1)[:, :cols], TILE_PX, 0)[:rows] for each in tiles]
 
 
 @lru_cache(maxsize=64)
-def _kernel(sigma: float) -> Array:
+def _gaussian_kernel(sigma: float) -> Array:
     """Weights of a Gaussian, which end where it has no more to say."""
     reach = int(POOL_TRUNCATE * sigma + 0.5)
     weights = np.exp(-0.5 / sigma**2 * np.arange(-reach, reach + 1) ** 2)
     return np.asarray(weights / weights.sum())
 
 
-def _tiles(image: Array, side: int) -> Array:
+def _sum_tiles(image: Array, side: int) -> Array:
     """Sums over tiles of side x side, smaller at the far edges."""
     rows, cols = (-(-length // side) for length in image.shape)
     whole = np.zeros((rows * side, cols * side), np.float32)
@@ -237,33 +237,33 @@ def _tiles(image: Array, side: int) -> Array:
 def _uncertainty(pulls: Array, weight: Array, normal: Array) -> tuple[float, float]:
     """(1-sigma of the worse direction in px, effective number of patches) by the sandwich estimate over patches."""
     side = TILE_PX * CLUSTER_TILES
-    by_row, by_col = (_tiles(part, side).ravel() for part in pulls)
-    held = _tiles(weight, side).ravel()
-    witnesses = float(held.sum() ** 2 / max(float((held**2).sum()), 1e-12))
+    by_row, by_col = (_sum_tiles(part, side).ravel() for part in pulls)
+    held = _sum_tiles(weight, side).ravel()
+    patches = float(held.sum() ** 2 / max(float((held**2).sum()), 1e-12))
     scatter = np.array([[by_row @ by_row, by_row @ by_col], [by_row @ by_col, by_col @ by_col]], np.float64)
     inverse = np.linalg.inv(normal)
-    spread = inverse @ scatter @ inverse * witnesses / max(witnesses - 1, 0.5)
-    return float(np.sqrt(np.linalg.eigvalsh(spread)[-1])), witnesses
+    spread = inverse @ scatter @ inverse * patches / max(patches - 1, 0.5)
+    return float(np.sqrt(np.linalg.eigvalsh(spread)[-1])), patches
 
 
 def _sample(coefficients: Array, shift: Array, inner: tuple[slice, slice]) -> tuple[Array, Array, Array]:
     """Cubic spline and its row and column slopes at x + shift; a constant shift makes it a 4-tap filter an axis."""
     whole = np.floor(shift).astype(int)
     part = shift - whole
-    row_taps, row_slopes = _taps(part[0])
-    col_taps, col_slopes = _taps(part[1])
+    row_taps, row_slopes = _spline_taps(part[0])
+    col_taps, col_slopes = _spline_taps(part[1])
     rows, cols = inner
     lines = [coefficients[rows.start + whole[0] + k : rows.stop + whole[0] + k : rows.step] for k in (-1, 0, 1, 2)]
-    straight, sloped = _mixed(lines, row_taps), _mixed(lines, row_slopes)
+    straight, sloped = _weighted_sum(lines, row_taps), _weighted_sum(lines, row_slopes)
     first, width = cols.start + whole[1] - 1, cols.stop - cols.start
 
     def across(image: Array, taps: Array) -> Array:
-        return _mixed([image[:, first + k : first + k + width] for k in range(4)], taps)
+        return _weighted_sum([image[:, first + k : first + k + width] for k in range(4)], taps)
 
     return across(straight, col_taps), across(sloped, col_taps), across(straight, col_slopes)
 
 
-def _mixed(parts: Sequence[Array], taps: Array) -> Array:
+def _weighted_sum(parts: Sequence[Array], taps: Array) -> Array:
     """The sum of these arrays, each times its tap."""
     mixed = taps[0] * parts[0]
     scratch = np.empty_like(mixed)
@@ -272,7 +272,7 @@ def _mixed(parts: Sequence[Array], taps: Array) -> Array:
     return np.asarray(mixed)
 
 
-def _taps(t: float) -> tuple[Array, Array]:
+def _spline_taps(t: float) -> tuple[Array, Array]:
     """Cubic B-spline weights at fraction t for coefficients -1..2, and their slopes."""
     value = ((1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3)
     slope = (-3 * (1 - t) ** 2, 9 * t**2 - 12 * t, -9 * t**2 + 6 * t + 3, 3 * t**2)

@@ -16,12 +16,10 @@ from shapely.geometry.base import BaseGeometry
 from pipeline.catalogue.aoi_files import read_features
 from pipeline.catalogue.features import Feature
 from pipeline.formats.geopackage import layers, open_geopackage, records, table
-from pipeline.model.alert import Kind
+from pipeline.model.alert import CLEAR_SHARE, Kind
 from pipeline.model.errors import SiteError, UsageError
 
 CHANGE = "change"
-CLEAR_SHARE = 0.5
-"""Least clear share of the ground of an alert in a look."""
 MEND_REVIEW = "give the review.gpkg that `groundbreak detect` wrote"
 MEND_TRUTH = "give GeoJSON polygons with `begins` dates, like the truth.geojson of `groundbreak simulate`"
 

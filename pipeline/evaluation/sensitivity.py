@@ -15,7 +15,7 @@ from shapely.geometry.base import BaseGeometry
 
 from pipeline.decide.alerts import decide_site
 from pipeline.evaluation.measures import wilson
-from pipeline.model.alert import Decision
+from pipeline.model.alert import CLEAR_SHARE, Decision
 from pipeline.model.bands import Band
 from pipeline.model.errors import DecisionError
 from pipeline.model.imagery import Chip, Look, Raster, Why
@@ -244,4 +244,4 @@ def _trial(event: Event, looks: Sequence[Look], decision: Decision) -> Trial:
 
 def _clear(outline: BaseGeometry, look: Look) -> bool:
     found = coverage(outline, look.grid)
-    return found is not None and bool((found[1] * look.usable[found[0]]).sum() > 0.5 * found[1].sum())
+    return found is not None and bool((found[1] * look.usable[found[0]]).sum() > CLEAR_SHARE * found[1].sum())

@@ -113,6 +113,10 @@ class Alert:
     phases: tuple[GroundPhase, ...] = ()
 
 
+CLEAR_SHARE = 0.5
+"""Least clear share of the ground of an alert, or of a site, from which a look counts as clear there."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
     """One alert in one look. clear_share: 0..1 of the outline; score: progress from the state before (0) to the

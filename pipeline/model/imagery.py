@@ -19,6 +19,8 @@ FIRST_WITH_OFFSET = "04.00"
 """First processing baseline with OFFSET_DN in its DN; older scenes that were reprocessed have it too."""
 FIRST_OFFSET_DAY = datetime(2022, 1, 25, tzinfo=UTC)
 """First day of processing baseline 04.00: no product that was made earlier contains OFFSET_DN."""
+NOISE_FLOOR = 0.002
+"""Least spread of the residuals of a look, reflectance: what quantisation and resampling leave."""
 
 
 class Level(StrEnum):

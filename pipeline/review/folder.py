@@ -13,6 +13,7 @@ from tempfile import mkdtemp
 from pipeline.model.errors import ReviewError, UsageError
 
 GPKG, PROJECT, REPORT = "review.gpkg", "review.qgz", "report.html"
+BEFORE, AFTER, SCORE = "before.tif", "after.tif", "score.tif"
 _STAGE, _BESIDE = ".staging-", ".writing-"
 """Names of what is being written begin so and end in random letters: a process id is 1 in every container."""
 PICTURES = ("timeline", "pair", "looks")
@@ -38,17 +39,17 @@ class Folder:
     @property
     def before(self) -> Path:
         """COG of the look before."""
-        return self.path / "before.tif"
+        return self.path / BEFORE
 
     @property
     def after(self) -> Path:
         """COG of the look after."""
-        return self.path / "after.tif"
+        return self.path / AFTER
 
     @property
     def score(self) -> Path:
         """COG of the evidence per pixel."""
-        return self.path / "score.tif"
+        return self.path / SCORE
 
     @property
     def report(self) -> Path:

@@ -13,13 +13,12 @@ import numpy as np
 import rasterio
 from rasterio.features import geometry_mask
 
+from pipeline.model.alert import CLEAR_SHARE
 from pipeline.model.errors import ReviewError
 from pipeline.review.contents import Contents
 from pipeline.review.detection_default import SHOWN, default_curve
 from pipeline.review.folder import Folder
 
-CLEAR_SHARE = 0.5
-"""Clear part of the site from which a look counts as clear."""
 GAP_DAYS = 30
 """Days without a clear look from which the time between two looks counts as a gap."""
 MAX_GAPS = 3

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from pipeline.model.bands import Band
+from pipeline.review.folder import AFTER, BEFORE, GPKG, SCORE
 from pipeline.review.qgis_form import phase_table
 from pipeline.review.qgis_raster import Stretches, evidence, false_colour, pipe, true_colour
 from pipeline.review.qgis_style import STYLES, change_style, labelled, single
@@ -76,12 +77,12 @@ def layer_elements(frame: Frame) -> list[Element]:
     made = {
         "changes": _vector(frame, "changes", "Changes", change_style(STYLES[0]), styles=named),
         "aoi": _vector(frame, "aoi", "Site outline", [single("#ffffff", "dash", 0.5)], read_only=True),
-        "score": _raster(frame, "score", "Evidence", "score.tif", evidence(), gamma=1.0),
+        "score": _raster(frame, "score", "Evidence", SCORE, evidence(), gamma=1.0),
         "scenes": _vector(frame, "scenes", "Scenes", [single("#7f7f7f", "dot", 0.3)], read_only=True),
-        "after": _raster(frame, "after", "After", "after.tif", true),
-        "after_fc": _raster(frame, "after_fc", "After, false colour", "after.tif", false),
-        "before": _raster(frame, "before", "Before", "before.tif", true),
-        "before_fc": _raster(frame, "before_fc", "Before, false colour", "before.tif", false),
+        "after": _raster(frame, "after", "After", AFTER, true),
+        "after_fc": _raster(frame, "after_fc", "After, false colour", AFTER, false),
+        "before": _raster(frame, "before", "Before", BEFORE, true),
+        "before_fc": _raster(frame, "before_fc", "Before, false colour", BEFORE, false),
         "phases": _vector(frame, "phases", "Phases", phase_table(), spatial=False, read_only=True),
         "observations": _vector(frame, "observations", "Observations", [], spatial=False, read_only=True),
         "review_log": _vector(frame, "review_log", "Verdict log", [], spatial=False, read_only=True),
@@ -234,7 +235,7 @@ def _vector(
         "maplayer",
         attributes,
         element("id", text=layer_id(table)),
-        element("datasource", text=f"./review.gpkg|layername={table}"),
+        element("datasource", text=f"./{GPKG}|layername={table}"),
         element("layername", text=title),
         element("srs", None, reference_system(frame.epsg)) if spatial else None,
         element("provider", {"encoding": "UTF-8"}, text="ogr"),

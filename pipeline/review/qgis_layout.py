@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from pipeline.model.alert import CLEAR_SHARE
 from pipeline.review.qgis_form import NAME, ORDER, SURENESS
 from pipeline.review.qgis_layers import Frame, layer_id
 from pipeline.review.qgis_xml import Element, defined, element, outline_symbol
@@ -26,7 +27,7 @@ _FACTS = (
 _LOOKS = (
     "Looks (● saw it, ○ did not; clear ones only): [% aggregate('groundbreak_observations', 'concatenate', "
     "left(to_string(\"time\"), 10) || if(\"seen\", ' ●', ' ○'), "
-    '"change_id" = attribute(@parent, \'change_id\') and "clear_share" >= 0.5, \',  \', "time") %]'
+    f'"change_id" = attribute(@parent, \'change_id\') and "clear_share" >= {CLEAR_SHARE}, \',  \', "time") %]'
 )
 _PICTURE_FILE = (
     "if(@atlas_featureid is null or \"change_id\" is null, '', "

@@ -7,6 +7,7 @@ import numpy as np
 
 from pipeline.model.bands import VISIBLE, Band
 from pipeline.model.imagery import Look
+from pipeline.model.indices import near_infrared
 from pipeline.review.qgis_xml import VERSION, Element, document, element
 from pipeline.review.rasters import picture_order
 from pipeline.review.stretch import GAMMA, Stretch
@@ -58,7 +59,7 @@ def true_colour(bands: Sequence[Band], stretch: Stretches) -> Element:
 
 def false_colour(bands: Sequence[Band], stretch: Stretches) -> Element:
     """Near infrared, red, green: vegetation shines red; true colour where there is no near infrared."""
-    near = next((band for band in bands if band in (Band.B08, Band.B8A)), None)
+    near = near_infrared(bands)
     if near is None or tuple(bands[:3]) != VISIBLE:
         return true_colour(bands, stretch)
     return _rgb(bands, (near, *VISIBLE[:2]), stretch)

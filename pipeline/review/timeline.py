@@ -22,7 +22,7 @@ from pipeline.review.strips import write_strip
 FORM = 5
 """Version of the layout of the picture; pictures of another version are drawn again."""
 CHIPS = 10
-CLEAR_SHARE = 0.6
+SHOWN_SHARE = 0.6
 """Part of the outline that must be clear for a look to stand in the strip."""
 WIDTH_PX, HEIGHT_PX, LOW_PX = 1392, 672, 288
 """The low one is that of a pair, whose two points make no curve."""
@@ -55,7 +55,7 @@ def write_pictures(staged: Folder, folder: Folder, source: Pictures, alerts: Seq
         seen.setdefault(each.change_id, []).append(each)
     for alert in alerts:
         # a look that shows nothing of the alert changes nothing in its picture
-        mine = [each for each in seen.get(alert.id, ()) if each.score is not None or each.clear_share >= CLEAR_SHARE]
+        mine = [each for each in seen.get(alert.id, ()) if each.score is not None or each.clear_share >= SHOWN_SHARE]
         facts = (
             f"{FORM} {CONTEXT_PX} {source.caption} {source.stretch} {source.decision.settings_digest} {alert} {mine}"
         )
@@ -79,7 +79,7 @@ def write_pictures(staged: Folder, folder: Folder, source: Pictures, alerts: Seq
 def _clear(looks: Sequence[Look], observations: Sequence[Observation]) -> list[Look]:
     """The looks in which most of the outline is clear."""
     shares = {each.scene: each.clear_share for each in observations}
-    return [look for look in looks if shares.get(look.scene.id, 0.0) >= CLEAR_SHARE]
+    return [look for look in looks if shares.get(look.scene.id, 0.0) >= SHOWN_SHARE]
 
 
 def write_timeline(

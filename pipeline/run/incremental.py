@@ -3,26 +3,17 @@
 from collections.abc import Sequence
 from functools import partial
 
-from pipeline.correct.release import REACH
+from pipeline.correct.persistence import REACH_LOOKS
 from pipeline.decide.alerts import decide, first_times, founding_looks, in_order, times_between
 from pipeline.decide.objects import Stack
-from pipeline.decide.residuals import build_baseline, residual_of
-from pipeline.decide.screening import Screening, advance_each, begin, leaf_to_soil, natural_steps
+from pipeline.decide.residuals import Baseline, Residual, build_baseline, residual_of
+from pipeline.decide.screening import Natural, Screening, advance_each, begin, leaf_to_soil, natural_steps
 from pipeline.model.alert import Decision
 from pipeline.model.imagery import Look
 from pipeline.model.settings import Settings
 from pipeline.model.site import Site
 from pipeline.run.result_cache import Packed, ResultCache, cache_key
-from pipeline.run.serialisation import (
-    pack_baseline,
-    pack_natural,
-    pack_residual,
-    pack_screening,
-    unpack_baseline,
-    unpack_natural,
-    unpack_residual,
-    unpack_screening,
-)
+from pipeline.run.serialisation import pack_fields, unpack_fields
 
 
 def decide_onwards(
@@ -36,26 +27,26 @@ def decide_onwards(
     ordered = in_order(looks)
     known = founding_looks(site, len(ordered), settings)
     founded = cache_key("baseline", keys[:known])
-    baseline = unpack_baseline(memory.packed(founded, lambda: pack_baseline(build_baseline(ordered[:known]))))
+    baseline = unpack_fields(Baseline, memory.packed(founded, lambda: pack_fields(build_baseline(ordered[:known]))))
     residuals = []
     for look, key in zip(ordered, keys, strict=True):
-        made = partial(lambda each: pack_residual(residual_of(each, baseline)), look)
-        residuals.append(unpack_residual(memory.packed(cache_key("residual", founded, key), made)))
+        made = partial(lambda each: pack_fields(residual_of(each, baseline)), look)
+        residuals.append(unpack_fields(Residual, memory.packed(cache_key("residual", founded, key), made)))
     times = times_between(ordered, residuals, known)
 
     def learned() -> Packed:
         axis = leaf_to_soil(baseline, ordered[0].bands)
-        return pack_natural(natural_steps(baseline, residuals[:known], first_times(times, known), axis))
+        return pack_fields(natural_steps(baseline, residuals[:known], first_times(times, known), axis))
 
-    natural = unpack_natural(memory.packed(cache_key("natural", founded), learned))
+    natural = unpack_fields(Natural, memory.packed(cache_key("natural", founded), learned))
     chain = _chain(founded, keys)
     # the next look may change the flags of the last ones: the screening before them is kept for it
-    settled = max(len(ordered) - REACH, 0)
+    settled = max(len(ordered) - REACH_LOOKS, 0)
     back = _latest(chain, settled, memory) or begin(baseline)
     front = _latest(chain, len(ordered), memory) or back
     portions = _portions(back, front, settled, len(ordered))
     for screening in advance_each(portions, baseline, natural, residuals, times) if portions else ():
-        memory.keep(chain[screening.count], pack_screening(screening))
+        memory.keep(chain[screening.count], pack_fields(screening))
         front = screening
     stack = Stack(baseline=baseline, natural=natural, residuals=residuals, times=times, screening=front)
     return decide(site, ordered, stack, settings)
@@ -82,5 +73,5 @@ def _latest(chain: Sequence[str], limit: int, memory: ResultCache) -> Screening 
     for count in range(limit, 0, -1):
         packed = memory.find(chain[count])
         if packed is not None:
-            return unpack_screening(packed)
+            return unpack_fields(Screening, packed)
     return None

@@ -1,4 +1,4 @@
-"""The scenes of a site to looks, each made once: what the memory holds of a scene is not made again."""
+"""The scenes of a site to looks, each made once: what the result cache has of a scene is not made again."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.correct.look import make_draft, make_look, warped_anew
-from pipeline.correct.offset import Claimed, Levels, levels, settle_claims, with_claims
-from pipeline.correct.reference import Draft, Reference, found, founders
-from pipeline.correct.release import REACH, release
+from pipeline.correct.look import make_look, make_unregistered, warp_again
+from pipeline.correct.offset import DeclaredGranule, DnQuantiles, dn_quantiles, resolve_declared, with_declared
+from pipeline.correct.persistence import REACH_LOOKS, unmask_persistent
+from pipeline.correct.reference import Reference, UnregisteredImage, build_reference, select_reference_images
 from pipeline.correct.site_looks import bands_of, make_looks
 from pipeline.model.bands import Band
 from pipeline.model.errors import PixelError
@@ -54,49 +54,49 @@ class Reading:
             self._chips = self.read()
         return self._chips
 
-    def claims(self) -> dict[str, DeclaredOffset]:
-        """What the metadata claim of each granule, by its id."""
+    def declared(self) -> dict[str, DeclaredOffset]:
+        """The declared offset of each granule, by its id."""
         granules = self.scene.granules if self._chips is None else [chip.granule for chip in self._chips]
         return {granule.id: granule.declared_offset for granule in granules}
 
     def drop(self) -> None:
-        """Give the memory back."""
+        """Free the memory of the pixels."""
         self._chips = None
 
 
 @dataclass(eq=False, kw_only=True)
-class _Settled:
-    """A reading whose claims are settled, and its draft. key: of all that the draft follows from."""
+class _ResolvedReading:
+    """A reading with its resolved offsets, and its unregistered image. key: digest of all that the image depends on."""
 
     reading: Reading
-    claims: tuple[DeclaredOffset, ...]
+    declared: tuple[DeclaredOffset, ...]
     key: str
     site: Site
     settings: Settings
-    _fresh: Draft | Rejection | None = field(default=None, init=False)
+    _fresh: UnregisteredImage | Rejection | None = field(default=None, init=False)
 
     def chips(self) -> tuple[Chip, ...]:
         try:
-            return with_claims(self.reading.chips(), self.claims)
+            return with_declared(self.reading.chips(), self.declared)
         except PixelError as fault:
             raise LostError(self.reading.scene, fault) from fault
 
-    def draft(self) -> Draft | Rejection:
+    def unregistered(self) -> UnregisteredImage | Rejection:
         """Made at first use; dropped pixels are warped again, masks are kept."""
         if self._fresh is None:
             chips = self.chips()
-            self._fresh = make_draft(chips, self.site.grid, bands_of(chips), self.settings)
-        elif isinstance(self._fresh, Draft) and not self._fresh.reflectance.size:
-            self._fresh = warped_anew(self._fresh, self.chips())
+            self._fresh = make_unregistered(chips, self.site.grid, bands_of(chips), self.settings)
+        elif isinstance(self._fresh, UnregisteredImage) and not self._fresh.reflectance.size:
+            self._fresh = warp_again(self._fresh, self.chips())
         return self._fresh
 
     def facts(self) -> dict[str, Any]:
         """Cached part of the unregistered image. Its pixels are dropped: a long history would not fit."""
-        draft = self.draft()
-        if isinstance(draft, Rejection):
-            return rejection_facts(draft)
-        self._fresh = replace(draft, reflectance=np.zeros((0, 0, 0), np.float32))
-        return {"clear": draft.clear_share, "level": draft.level}
+        unregistered = self.unregistered()
+        if isinstance(unregistered, Rejection):
+            return rejection_facts(unregistered)
+        self._fresh = replace(unregistered, reflectance=np.zeros((0, 0, 0), np.float32))
+        return {"clear": unregistered.clear_share, "level": unregistered.level}
 
     def drop(self) -> None:
         self._fresh = None
@@ -124,26 +124,25 @@ def correct_readings(
 
     Raises LostError where a scene's pixels were there once and are wanted again in vain.
     """
-    usable, refused = _drafted(site, readings, settings, memory)
+    usable, refused = _usable_readings(site, readings, settings, memory)
     if not usable:
         return Corrected(refused=tuple(refused))
-    chosen = [
-        usable[index][0] for index in founders([(each.reading.scene, clear, level) for each, clear, level in usable])
-    ]
-    basis = _Basis(chosen, site, settings, memory)
-    basis.used()
+    measures = [(each.reading.scene, clear, level) for each, clear, level in usable]
+    chosen = [usable[index][0] for index in select_reference_images(measures)]
+    reference = _SiteReference(chosen, site, settings, memory)
+    reference.used()
     looks: list[tuple[Look, str]] = []
     for done, (each, *_) in enumerate(usable, 1):
         step(site.id, done, len(usable), "looks corrected")
-        look, key = _look(each, basis)
+        look, key = _look(each, reference)
         each.drop()
         if isinstance(look, Rejection):
             refused.append(look)
         else:
             looks.append((look, key))
     looks.sort(key=lambda pair: (pair[0].time, pair[0].scene.id))
-    released, keys = _released(looks, settings, memory)
-    return Corrected(looks=released, keys=keys, stored=tuple(key for _, key in looks), refused=tuple(refused))
+    unmasked, keys = _unmask(looks, settings, memory)
+    return Corrected(looks=unmasked, keys=keys, stored=tuple(key for _, key in looks), refused=tuple(refused))
 
 
 def correct_chips(
@@ -157,24 +156,25 @@ def correct_chips(
     return make_looks(read, site.grid, aoi_mask(site), settings, on_look)
 
 
-def levels_key(reading: Reading) -> str:
-    """Under what name the memory holds the levels of a reading; known: its pixels need not be read for them."""
-    return cache_key("levels", reading.source)
+def quantiles_key(reading: Reading) -> str:
+    """Name of the DN quantiles of a reading in the result cache; if it is there, no pixels are read for them."""
+    return cache_key("quantiles", reading.source)
 
 
-def levels_facts(reading: Reading) -> list[list[Any]]:
-    """Of each granule its id and its levels, as plain JSON. Raises PixelError where the pixels cannot be read."""
+def quantile_facts(reading: Reading) -> list[list[Any]]:
+    """Id and DN quantiles of each granule, as plain JSON. Raises PixelError where the pixels cannot be read."""
     return [
-        [chip.granule.id, {str(band): pair.tolist() for band, pair in levels(chip).items()}] for chip in reading.chips()
+        [chip.granule.id, {str(band): pair.tolist() for band, pair in dn_quantiles(chip).items()}]
+        for chip in reading.chips()
     ]
 
 
-def _drafted(
+def _usable_readings(
     site: Site, readings: Sequence[Reading], settings: Settings, memory: ResultCache
-) -> tuple[list[tuple[_Settled, float, float]], list[Rejection]]:
-    """What has a draft, with its clear share and level, and the refusals of the others."""
-    usable, refused = list[tuple[_Settled, float, float]](), list[Rejection]()
-    for each in _settled(site, readings, settings, memory):
+) -> tuple[list[tuple[_ResolvedReading, float, float]], list[Rejection]]:
+    """Readings with an unregistered image, its clear share and level, and the refusals of the others."""
+    usable, refused = list[tuple[_ResolvedReading, float, float]](), list[Rejection]()
+    for each in _resolve_readings(site, readings, settings, memory):
         facts = memory.fact(each.key, each.facts)
         if "clear" in facts:
             usable.append((each, facts["clear"], facts["level"]))
@@ -183,94 +183,102 @@ def _drafted(
     return usable, refused
 
 
-def _settled(site: Site, readings: Sequence[Reading], settings: Settings, memory: ResultCache) -> list[_Settled]:
-    claimed = []
+def _resolve_readings(
+    site: Site, readings: Sequence[Reading], settings: Settings, memory: ResultCache
+) -> list[_ResolvedReading]:
+    granules = []
     for reading in readings:
-        rows = memory.fact(levels_key(reading), lambda reading=reading: levels_facts(reading))  # type: ignore[misc]
-        claims = reading.claims()
-        claimed.append([Claimed(claim=claims[granule], levels=_levels(each)) for granule, each in rows])
+        rows = memory.fact(quantiles_key(reading), lambda reading=reading: quantile_facts(reading))  # type: ignore[misc]
+        declared = reading.declared()
+        granules.append(
+            [DeclaredGranule(declared=declared[granule], levels=_quantiles_of(each)) for granule, each in rows]
+        )
     return [
-        _Settled(
+        _ResolvedReading(
             reading=reading,
-            claims=claims,
+            declared=declared,
             key=cache_key(
-                "draft", reading.source, _circumstances(reading.scene), claims, settings.correct.model_dump()
+                "unregistered", reading.source, _circumstances(reading.scene), declared, settings.correct.model_dump()
             ),
             site=site,
             settings=settings,
         )
-        for reading, claims in zip(readings, settle_claims(claimed), strict=True)
+        for reading, declared in zip(readings, resolve_declared(granules), strict=True)
     ]
 
 
-def _levels(facts: dict[str, list[float]]) -> Levels:
+def _quantiles_of(facts: dict[str, list[float]]) -> DnQuantiles:
     return {Band(band): np.array(pair) for band, pair in facts.items()}
 
 
 def _circumstances(scene: Scene) -> list[Any]:
-    """What a look follows from besides its pixels."""
+    """What a look depends on besides its pixels."""
     return [scene.id, scene.time.isoformat(), scene.level, scene.sun]
 
 
-class _Basis:
+class _SiteReference:
     """What all looks of a site are measured against; the reference is made when the first of them needs it."""
 
-    def __init__(self, chosen: Sequence[_Settled], site: Site, settings: Settings, memory: ResultCache) -> None:
+    def __init__(self, chosen: Sequence[_ResolvedReading], site: Site, settings: Settings, memory: ResultCache) -> None:
         self.site, self.settings, self.memory, self.inside = site, settings, memory, aoi_mask(site)
         self.key = cache_key("reference", [each.key for each in chosen])
         self.look_key = cache_key("looks", self.key, sha256(self.inside.tobytes()).hexdigest())
         self._chosen = chosen
 
     @cached_property
-    def reference(self) -> Reference:
+    def image(self) -> Reference:
         return unpack_reference(self.memory.packed(self.key, self._made), self.site.grid)
 
     def _made(self) -> Packed:
-        drafts = [each.draft() for each in self._chosen]
-        return pack_reference(found([draft for draft in drafts if isinstance(draft, Draft)], self.settings))
+        images = [each.unregistered() for each in self._chosen]
+        usable = [each for each in images if isinstance(each, UnregisteredImage)]
+        return pack_reference(build_reference(usable, self.settings))
 
     def used(self) -> None:
-        """The reference stays known though every look was: the next new one needs it."""
+        """Keep the reference in the cache though every look was there: the next new one needs it."""
         self.memory.used.add(self.key)
 
 
-def _look(each: _Settled, basis: _Basis) -> tuple[Look | Rejection, str]:
+def _look(each: _ResolvedReading, reference: _SiteReference) -> tuple[Look | Rejection, str]:
     """A look, or why there is none, and the key of all that it follows from."""
 
     def made() -> Packed:
-        draft = each.draft()
-        known = draft if isinstance(draft, Draft) else None
-        return pack_look(make_look(each.chips(), basis.reference, basis.settings, basis.inside, known))
+        unregistered = each.unregistered()
+        known = unregistered if isinstance(unregistered, UnregisteredImage) else None
+        return pack_look(make_look(each.chips(), reference.image, reference.settings, reference.inside, known))
 
-    key = cache_key("look", each.key, basis.look_key)
-    packed = basis.memory.packed(key, made)
-    return unpack_look(packed, each.reading.scene, basis.site.grid), key
+    key = cache_key("look", each.key, reference.look_key)
+    packed = reference.memory.packed(key, made)
+    return unpack_look(packed, each.reading.scene, reference.site.grid), key
 
 
-def _released(
+def _unmask(
     looks: Sequence[tuple[Look, str]], settings: Settings, memory: ResultCache
 ) -> tuple[tuple[Look, ...], tuple[str, ...]]:
-    """The looks released from standing flags, and a key of each that says what is in it.
+    """The looks without flags on persistent objects, and a key of each that covers its content.
 
-    A look's flags follow from REACH looks before and after it, so that a night's new look leaves the older alone.
+    Flags of a look depend on REACH_LOOKS looks before and after it: a new look leaves those far before it as they are.
     """
     keys = [key for _, key in looks]
-    own = [cache_key("released", index - max(0, index - REACH), keys[max(0, index - REACH) : index + REACH + 1])
-           for index in range(len(looks))]  # fmt: skip
+    starts = [max(0, index - REACH_LOOKS) for index in range(len(looks))]
+    own = [
+        cache_key("unmasked", index - start, keys[start : index + REACH_LOOKS + 1])
+        for index, start in enumerate(starts)
+    ]
     kept = {index: flags for index, key in enumerate(own) if (flags := memory.find(key)) is not None}
     missing = [index for index in range(len(looks)) if index not in kept]
     if missing:
-        first = max(0, missing[0] - REACH)
-        near = [look for look, _ in looks[first : missing[-1] + REACH + 1]]
-        fresh = release(near, settings, range(missing[0] - first, missing[-1] + 1 - first))
+        first = max(0, missing[0] - REACH_LOOKS)
+        near = [look for look, _ in looks[first : missing[-1] + REACH_LOOKS + 1]]
+        fresh = unmask_persistent(near, settings, range(missing[0] - first, missing[-1] + 1 - first))
         for index, look in enumerate(fresh, missing[0]):
             if index in kept:
                 continue
             kept[index] = Packed(facts={}, arrays={"why": look.why})
             memory.keep(own[index], kept[index])
-    freed, said = [], []
+    unmasked, own_keys = [], []
     for index, (look, key) in enumerate(looks):
         why = kept[index].arrays["why"]
-        freed.append(replace(look, why=why))
-        said.append(cache_key("free", key, sha256(why.tobytes()).hexdigest()))
-    return tuple(freed), tuple(said)
+        unmasked.append(replace(look, why=why))
+        own_keys.append(cache_key("flags", key, sha256(why.tobytes()).hexdigest()))
+    return tuple(unmasked), tuple(own_keys)

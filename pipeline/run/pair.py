@@ -14,8 +14,8 @@ from shapely.ops import unary_union
 from pipeline.catalogue.environment import check_proj
 from pipeline.catalogue.folders import UNDATED, PairInput, find_pair_input, read_pair_input
 from pipeline.catalogue.sites import read_sites
-from pipeline.correct.look import make_draft, make_look
-from pipeline.correct.reference import Draft, build
+from pipeline.correct.look import make_look, make_unregistered
+from pipeline.correct.reference import UnregisteredImage, make_reference
 from pipeline.decide.pair import decide_pair
 from pipeline.model.alert import Decision
 from pipeline.model.bands import ANALYSIS, Band
@@ -163,29 +163,29 @@ def _site(sides: tuple[PairInput, PairInput], aoi: Path | None, out: Path, setti
 def _looks(chips: tuple[Chip, ...], site: Site, bands: tuple[Band, ...], settings: Settings) -> tuple[Look, Look]:
     """The before look as it is, and the after look registered and normalised to it."""
     with ThreadPoolExecutor(2) as pool:
-        first, second = pool.map(lambda chip: make_draft([chip], site.grid, bands, settings), chips)
+        first, second = pool.map(lambda chip: make_unregistered([chip], site.grid, bands, settings), chips)
     if isinstance(first, Rejection):
         raise _refused(first, "BEFORE")
     if isinstance(second, Rejection):
         raise _refused(second, "AFTER")
-    look = make_look([chips[1]], build([first], settings), settings, aoi_mask(site), second)
+    look = make_look([chips[1]], make_reference([first], settings), settings, aoi_mask(site), second)
     if isinstance(look, Rejection):
         raise _refused(look, "AFTER")
     return _as_look(first), look
 
 
-def _as_look(draft: Draft) -> Look:
+def _as_look(image: UnregisteredImage) -> Look:
     return Look(
-        scene=draft.scene,
-        grid=draft.grid,
-        bands=draft.bands,
-        reflectance=np.where(np.isfinite(draft.reflectance).all(axis=0), draft.reflectance, np.nan),
-        why=draft.why,
+        scene=image.scene,
+        grid=image.grid,
+        bands=image.bands,
+        reflectance=np.where(np.isfinite(image.reflectance).all(axis=0), image.reflectance, np.nan),
+        why=image.why,
         alignment=Alignment(shift=(0.0, 0.0), accepted=True, reliability=1.0, sigma_px=0.0),
-        noise=np.zeros(len(draft.bands), np.float32),
-        boa_offset_dn=draft.offsets[0].dn,
-        gain=(1.0,) * len(draft.bands),
-        offset=(0.0,) * len(draft.bands),
+        noise=np.zeros(len(image.bands), np.float32),
+        boa_offset_dn=image.offsets[0].dn,
+        gain=(1.0,) * len(image.bands),
+        offset=(0.0,) * len(image.bands),
     )
 
 

@@ -23,7 +23,7 @@ from pipeline.model.settings import Settings
 from pipeline.model.site import Site
 from pipeline.run.chip_cache import ChipCache, source_digest
 from pipeline.run.incremental import decide_onwards
-from pipeline.run.looks import LostError, Reading, correct_chips, correct_readings, levels_key
+from pipeline.run.looks import LostError, Reading, correct_chips, correct_readings, quantiles_key
 from pipeline.run.result_cache import ResultCache
 from pipeline.run.threads import one_thread
 
@@ -227,7 +227,7 @@ def _reading(job: SiteJob, scene: Scene, bands: tuple[Band, ...], memory: Result
     """Raises PixelError where pixels that nothing is known of cannot be read."""
     grid = job.site.grid
     reading = Reading(scene, source_digest(scene, grid, bands), partial(_chips, job, scene, bands))
-    if not memory.knows(levels_key(reading)):
+    if not memory.knows(quantiles_key(reading)):
         reading.chips()
     elif job.chips is not None:
         ChipCache(job.chips).touch(scene, grid, bands)

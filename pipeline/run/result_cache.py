@@ -1,8 +1,8 @@
-"""What a site's earlier judgements found out, so that a night costs what its new scenes cost.
+"""Intermediate results of a site from earlier runs, so that a night costs as much as its new scenes.
 
-Everything is named by the digest of all that it follows from: pixels, settings, this program's own code, the libraries
-under it. What is found under its name is therefore what would be worked out again, to the last bit; a late scene,
-a reprocessed one or another setting is another name. What a judgement did not ask for is removed at its end.
+A value is named by the digest of everything it depends on: pixels, settings, the code of this program, its libraries.
+A cached value therefore equals the computed one, bit for bit. A late or reprocessed scene or another setting gives
+another name. Values that a run did not use are removed at its end.
 """
 
 import hashlib
@@ -22,17 +22,23 @@ from threadpoolctl import threadpool_info
 
 from pipeline.run.checked_files import Buffer, CheckedFiles
 
+PACKAGE = Path(__file__).parents[1]
 FACTS = "facts.json"
 ALIGN = 64
 ROOM_BYTES = 2_000_000_000
-"""Left free for the results: what is remembered can be worked out again, they cannot be done without."""
+"""Disk space that the cache leaves free for the results, bytes: cached values can be computed again."""
 LIBRARIES = ("numpy", "scipy", "scikit-image", "rasterio", "shapely", "odc-geo")
-FLOORS = ("model", "correct", "decide")
+CODE = (
+    "model/*.py", "numerics/*.py", "correct/*.py", "decide/*.py", "decide/*.json", "catalogue/pixels.py",
+    "catalogue/rasters.py", "run/looks.py", "run/incremental.py", "run/serialisation.py",
+)  # fmt: skip
+"""Files whose content a cached value depends on: the computation, its learned numbers, the reader of the pixels, the
+order of the stages."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Packed:
-    """A value taken apart: facts are plain JSON; arrays are read-only where they come from a file."""
+    """A serialised value: facts are plain JSON; arrays are read-only where they come from a file."""
 
     facts: Mapping[str, Any]
     arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
@@ -40,7 +46,7 @@ class Packed:
 
 @dataclass(slots=True)
 class ResultCache:
-    """One site's; root None: nothing is remembered. To be closed after a judgement that went well."""
+    """The cache of one site; root None: nothing is kept. To be closed after a run without an error."""
 
     root: Path | None
     known: dict[str, Any] = field(default_factory=dict)
@@ -50,7 +56,7 @@ class ResultCache:
 
     @classmethod
     def of(cls, root: Path | None, expected_bytes: int) -> "ResultCache":
-        """A site's, where the disk has room to spare for what it will hold; one that remembers nothing elsewhere."""
+        """The cache of a site; one that keeps nothing if the disk lacks space for it."""
         if root is None:
             return cls(None)
         there = next(folder for folder in (root, *root.absolute().parents) if folder.exists())
@@ -64,7 +70,7 @@ class ResultCache:
             self.known = json.loads(bytes(body))
 
     def fact(self, key: str, make: Callable[[], Any]) -> Any:
-        """A plain JSON value, from before or made now."""
+        """A plain JSON value, cached or computed now."""
         if key not in self.asked:
             self.asked[key] = self.known[key] if key in self.known else make()
         return self.asked[key]
@@ -74,7 +80,7 @@ class ResultCache:
         return key in self.known or key in self.asked
 
     def packed(self, key: str, make: Callable[[], Packed]) -> Packed:
-        """A value with arrays, from before or made now."""
+        """A value with arrays, cached or computed now."""
         found = self.find(key)
         if found is None:
             found = make()
@@ -82,7 +88,7 @@ class ResultCache:
         return found
 
     def find(self, key: str) -> Packed | None:
-        """A value with arrays from before; None where there is none that is whole."""
+        """A cached value with arrays; None if there is none, or if it is damaged."""
         if self.root is None or self.fault:
             return None
         found = read_packed(self.root, key)
@@ -91,7 +97,7 @@ class ResultCache:
         return found
 
     def keep(self, key: str, value: Packed) -> None:
-        """Remember a value. A disk that takes no more only ends the remembering: `fault` says so."""
+        """Store a value. On a full disk the cache is given up, with the reason in `fault`."""
         if self.root is None or self.fault:
             return
         try:
@@ -101,7 +107,7 @@ class ResultCache:
             self._give_up(fault)
 
     def save(self) -> None:
-        """Write the facts beside those of earlier judgements, and remove nothing: for work that stops half-way."""
+        """Write the facts beside those of earlier runs, and remove nothing: for work that stops half-way."""
         if self.root is None or self.fault:
             return
         try:
@@ -110,7 +116,7 @@ class ResultCache:
             self._give_up(fault)
 
     def close(self) -> None:
-        """Write the facts, and remove what this judgement did not ask for."""
+        """Write the facts, and remove values that this run did not use."""
         if self.root is None or self.fault:
             return
         try:
@@ -122,7 +128,7 @@ class ResultCache:
             self._give_up(fault)
 
     def _give_up(self, fault: OSError) -> None:
-        """The room goes back to the results, which can be had without."""
+        """Delete the cache, which frees its disk space for the results."""
         self.fault = fault.strerror or str(fault)
         if self.root is not None:
             for path in self.root.glob("*"):
@@ -131,7 +137,7 @@ class ResultCache:
 
 
 def read_packed(root: Path, key: str) -> Packed | None:
-    """A value with arrays out of a site's folder; None where there is none that is whole."""
+    """A value with arrays from the folder of a site; None if there is none, or if it is damaged."""
     body = CheckedFiles(root).read(key)
     return None if body is None else _unpacked(body)
 
@@ -143,10 +149,10 @@ def cache_key(*facts: Any) -> str:
 
 @cache
 def code_digest() -> str:
-    """Digest of the code of the pure layers, the versions of the libraries, and the kernel of linear algebra."""
+    """Digest of the code that computes, the versions of the libraries, and the kernel of linear algebra."""
     digest = hashlib.sha256()
-    for floor in FLOORS:
-        for path in sorted((Path(__file__).parents[1] / floor).glob("*.py")):
+    for pattern in CODE:
+        for path in sorted(PACKAGE.glob(pattern)):
             digest.update(path.read_bytes())
     kernels = sorted(str(each.get("architecture")) for each in threadpool_info())
     digest.update(json.dumps([[version(name) for name in LIBRARIES], kernels]).encode())

@@ -1,20 +1,27 @@
-"""Looks, references and screenings as arrays and facts for the result cache, and back, to the last bit."""
+"""Looks, references and values of the decision as arrays and facts for the result cache, and back, to the last bit."""
 
+from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import asdict
-from typing import Any
+from dataclasses import Field, asdict, fields
+from typing import Any, ClassVar, Protocol, TypeVar
 
+import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from pipeline.correct.reference import Reference
-from pipeline.decide.residuals import Baseline, Residual
-from pipeline.decide.screening import Natural, Screening
 from pipeline.model.bands import Band
 from pipeline.model.imagery import Alignment, Look, Reason, Rejection, Scene
 from pipeline.run.result_cache import Packed
 
-Arrays = Mapping[str, NDArray[Any]]
+
+class HasFields(Protocol):
+    """An instance of a dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+
+Value = TypeVar("Value", bound=HasFields)
 
 
 def pack_look(look: Look | Rejection) -> Packed:
@@ -70,7 +77,7 @@ def rejection_of(facts: Mapping[str, Any], scene: Scene) -> Rejection:
 
 def pack_reference(reference: Reference) -> Packed:
     """A reference; its grid is the caller's."""
-    facts = {"bands": reference.bands, "scenes": reference.scenes, "wander_px": reference.wander_px}
+    facts = {"bands": reference.bands, "scenes": reference.scenes, "shift_scatter_px": reference.shift_scatter_px}
     return Packed(facts=facts, arrays={"reflectance": reference.reflectance})
 
 
@@ -81,57 +88,32 @@ def unpack_reference(packed: Packed, grid: GeoBox) -> Reference:
         grid=grid,
         bands=tuple(map(Band, facts["bands"])),
         scenes=tuple(facts["scenes"]),
-        wander_px=facts["wander_px"],
+        shift_scatter_px=facts["shift_scatter_px"],
         **packed.arrays,
     )
 
 
-def pack_baseline(baseline: Baseline) -> Packed:
-    """The baseline of a site."""
-    return Packed(facts={}, arrays={"mean": baseline.mean, "cover": baseline.cover})
+def pack_fields(value: HasFields) -> Packed:
+    """A value of the decision: fields that are arrays, or tuples of arrays, as arrays, and all others as facts."""
+    facts, arrays = {}, {}
+    for name in (each.name for each in fields(value)):
+        content = getattr(value, name)
+        if isinstance(content, np.ndarray):
+            arrays[name] = content
+        elif isinstance(content, tuple):
+            arrays |= {f"{name}.{index}": part for index, part in enumerate(content)}
+        else:
+            facts[name] = content
+    return Packed(facts=facts, arrays=arrays)
 
 
-def unpack_baseline(packed: Packed) -> Baseline:
-    """The inverse of `pack_baseline`."""
-    return Baseline(**packed.arrays)
-
-
-def pack_residual(residual: Residual) -> Packed:
-    """The residual of one look."""
-    scales = {f"scale{index}": plane for index, plane in enumerate(residual.pooled)}
-    return Packed(facts={}, arrays=scales | {"noise": residual.noise})
-
-
-def unpack_residual(packed: Packed) -> Residual:
-    """The inverse of `pack_residual`."""
-    scales = sorted(name for name in packed.arrays if name.startswith("scale"))
-    return Residual(pooled=tuple(packed.arrays[name] for name in scales), noise=packed.arrays["noise"])
-
-
-def pack_natural(natural: Natural) -> Packed:
-    """The natural steps of a site."""
-    return Packed(facts={}, arrays={"covariances": natural.covariances})
-
-
-def unpack_natural(packed: Packed) -> Natural:
-    """The inverse of `pack_natural`."""
-    return Natural(**packed.arrays)
-
-
-def pack_screening(screening: Screening) -> Packed:
-    """The screening of some looks."""
-    arrays = {
-        f"{name}{index}": plane
-        for name in ("score", "start", "stop")
-        for index, plane in enumerate(getattr(screening, name))
-    }
-    return Packed(facts={"count": screening.count}, arrays=arrays)
-
-
-def unpack_screening(packed: Packed) -> Screening:
-    """The inverse of `pack_screening`."""
-    scales = range(len(packed.arrays) // 3)
-    score, start, stop = (
-        tuple(packed.arrays[f"{name}{index}"] for index in scales) for name in ("score", "start", "stop")
-    )
-    return Screening(score=score, start=start, stop=stop, count=packed.facts["count"])
+def unpack_fields(kind: type[Value], packed: Packed) -> Value:
+    """The inverse of `pack_fields`, for a value of this class."""
+    parts: dict[str, dict[int, NDArray[Any]]] = defaultdict(dict)
+    for name, array in packed.arrays.items():
+        base, _, index = name.partition(".")
+        if index:
+            parts[base][int(index)] = array
+    tuples = {base: tuple(each[index] for index in sorted(each)) for base, each in parts.items()}
+    whole = {name: array for name, array in packed.arrays.items() if "." not in name}
+    return kind(**packed.facts, **whole, **tuples)

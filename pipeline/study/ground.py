@@ -21,8 +21,8 @@ from pipeline.catalogue.duplicate_products import merge_duplicates
 from pipeline.catalogue.folders import find_pair_input, read_pair_input
 from pipeline.catalogue.pixels import read_chips
 from pipeline.catalogue.static import read_static
-from pipeline.correct.look import make_draft
-from pipeline.correct.reference import Draft
+from pipeline.correct.look import make_unregistered
+from pipeline.correct.reference import UnregisteredImage
 from pipeline.model.bands import ANALYSIS, Band
 from pipeline.model.errors import UsageError
 from pipeline.model.grid import site_grid
@@ -176,10 +176,10 @@ def _clearest(scenes: Sequence[Scene], source: Path) -> tuple[Chip, GeoBox]:
         grid = _inside(even(site_grid(scene.granules[0].footprint, 0)), scene.granules[0].footprint)
         bands = tuple(band for band in ANALYSIS if band in scene.granules[0].assets)
         chips = read_chips(scene, grid, bands)
-        draft = make_draft(chips, grid, bands, Settings())
-        if isinstance(draft, Rejection):
+        image = make_unregistered(chips, grid, bands, Settings())
+        if isinstance(image, Rejection):
             continue
-        rank = _rank(draft)
+        rank = _rank(image)
         if best is None or rank > best:
             best, found = rank, (chips[0], grid)
     if found is None:
@@ -189,9 +189,9 @@ def _clearest(scenes: Sequence[Scene], source: Path) -> tuple[Chip, GeoBox]:
     return found
 
 
-def _rank(draft: Draft) -> tuple[float, float]:
-    blue = draft.reflectance[draft.bands.index(Band.B02)]
-    return round(float((draft.why == 0).mean()), 2), -float(np.nanmedian(blue))
+def _rank(image: UnregisteredImage) -> tuple[float, float]:
+    blue = image.reflectance[image.bands.index(Band.B02)]
+    return round(float((image.why == 0).mean()), 2), -float(np.nanmedian(blue))
 
 
 def _warped(chip: Chip, band: Band, grid: GeoBox) -> NDArray[np.float32]:

@@ -21,19 +21,20 @@ from pipeline.catalogue.items import parse_item
 from pipeline.catalogue.pixels import read_chips
 from pipeline.catalogue.product import Product
 from pipeline.catalogue.rasters import open_raster
-from pipeline.correct.look import make_draft
-from pipeline.correct.offset import settle
-from pipeline.correct.reference import align, build
+from pipeline.correct.look import make_unregistered
+from pipeline.correct.offset import resolve_jointly
+from pipeline.correct.reference import align, make_reference
 from pipeline.model.bands import ANALYSIS, Band
 from pipeline.model.errors import UsageError
 from pipeline.model.imagery import Chip, Rejection
+from pipeline.model.progress import Progress
 from pipeline.model.settings import Settings
 from pipeline.study.catalogue_writer import relink, write_catalogue, write_item
 from pipeline.study.events import CHANGE, Event
 from pipeline.study.ground import catalogue_scenes
 from pipeline.study.illumination import Illumination, apply_illumination, estimate_illumination, onto
 from pipeline.study.shapes import coverage
-from pipeline.study.simulate import Progress, draw, sun_place
+from pipeline.study.simulate import draw, sun_place
 from pipeline.study.truth import lonlat, write_site, write_truth
 
 DRAWN = "construction drawn by a program into real Sentinel-2 looks; none of it was ever built"
@@ -89,24 +90,24 @@ def measure(source: Path, keep: Callable[[datetime], bool], step: Progress) -> t
     site, scenes = catalogue_scenes(source)
     scenes = tuple(scene for scene in scenes if keep(scene.time))
     bands = tuple(band for band in ANALYSIS if all(band in scene.granules[0].assets for scene in scenes))
-    settings, read, drafts = Settings(), list[tuple[Chip, ...]](), []
+    settings, read, images = Settings(), list[tuple[Chip, ...]](), []
     for done, scene in enumerate(scenes, 1):
-        step(done, 2 * len(scenes), "looks measured")
+        step(site.id, done, 2 * len(scenes), "looks measured")
         read.append(read_chips(scene, site.grid, bands))
-    for chips in settle(read):
-        draft = make_draft(chips, site.grid, bands, settings)
-        if not isinstance(draft, Rejection):
-            drafts.append(draft)
-    if not drafts:
+    for chips in resolve_jointly(read):
+        image = make_unregistered(chips, site.grid, bands, settings)
+        if not isinstance(image, Rejection):
+            images.append(image)
+    if not images:
         raise UsageError("no look there can be used", str(source), "name a catalogue of scenes over one place")
-    reference = build(drafts, settings)
+    reference = make_reference(images, settings)
     found = {}
-    for done, draft in enumerate(drafts, 1):
-        step(len(scenes) + done, len(scenes) + len(drafts), "looks measured")
-        alignment = align(reference.reflectance, draft, settings)
+    for done, image in enumerate(images, 1):
+        step(site.id, len(scenes) + done, len(scenes) + len(images), "looks measured")
+        alignment = align(reference.reflectance, image, settings)
         shift = alignment.shift if alignment.accepted else (0.0, 0.0)
-        own = Measured(shift=shift, clear=round(draft.clear_share, 3), offset_dn=draft.offsets[0].dn)
-        found.update({granule.id: own for granule in draft.scene.granules})
+        own = Measured(shift=shift, clear=round(image.clear_share, 3), offset_dn=image.offsets[0].dn)
+        found.update({granule.id: own for granule in image.scene.granules})
     return str(site.grid.crs), found
 
 
@@ -120,7 +121,7 @@ def inject(source: Path, out: Path, injection: Injection, step: Progress) -> Pat
     usual = _usual(items, injection)
     written, seen = [], dict[str, list[datetime]]()
     for done, item in enumerate(items, 1):
-        step(done, len(items), "looks injected")
+        step(injection.place, done, len(items), "looks injected")
         offset_dn = injection.looks[item.path.stem].offset_dn
         light = estimate_illumination({band: _values(item, band, offset_dn) for band in usual}, usual, item.grids)
         for event in injection.events:

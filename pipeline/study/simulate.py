@@ -19,6 +19,7 @@ from pipeline.model.bands import Band
 from pipeline.model.errors import UsageError
 from pipeline.model.imagery import FIRST_OFFSET_DAY, OFFSET_DN
 from pipeline.model.indices import ndvi
+from pipeline.model.progress import Progress
 from pipeline.study.catalogue_writer import write_catalogue, write_item
 from pipeline.study.events import Event
 from pipeline.study.ground import Ground, season
@@ -29,7 +30,6 @@ from pipeline.study.weather import OVERCAST, SHADE, Chances, Sky, scene_classes,
 
 DRAWN = "real Sentinel-2 ground, with construction, weather and the passing year drawn by a program"
 PIXELS = f"simulated: {DRAWN}"
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +78,7 @@ def simulate(ground: Ground, plan: Plan, out: Path, step: Progress) -> Path:
         if plan.overcast or float(made.sky.cloud.mean()) < OVERCAST:
             items.extend(_write(ground, plan, made, number, out, southern))
             times.append(made.time)
-        step(number + 1, plan.passes, "passes simulated")
+        step(plan.place, number + 1, plan.passes, "passes simulated")
     if not items:
         raise UsageError(f"every one of {plan.passes} passes is overcast", plan.place, "simulate more of them")
     extra = {"groundbreak:simulated": True, "groundbreak:ground": ground.source, "groundbreak:seed": plan.seed}

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from pipeline.correct.look import make_draft, make_look, warped_anew
-from pipeline.correct.reference import Draft, Reference, build
-from pipeline.correct.release import release
+from pipeline.correct import masks
+from pipeline.correct.look import _flag_pixels, make_look, make_unregistered, warp_again
+from pipeline.correct.persistence import unmask_persistent
+from pipeline.correct.reference import Reference, UnregisteredImage, make_reference
 from pipeline.model.imagery import Look, Reason, Rejection, Why
 from pipeline.model.settings import Settings
 from tests.correct.scenery import BANDS, CLOUD, GRID, ROOF, SIZE, chip, ground, painted, patch
@@ -24,7 +25,9 @@ ROOF_AT = patch(44, 44, 8, 8)
 
 @cache
 def reference(days: int = 5) -> Reference:
-    return build([make_draft(chip(ground(), day), GRID, BANDS, SETTINGS) for day in range(days)], SETTINGS)  # type: ignore[misc]
+    return make_reference(
+        [make_unregistered(chip(ground(), day), GRID, BANDS, SETTINGS) for day in range(days)], SETTINGS
+    )  # type: ignore[misc]
 
 
 def look(values: np.ndarray, day: int, scl: np.ndarray | None = None) -> Look:
@@ -54,9 +57,9 @@ def test_a_shifted_identical_scene_differs_from_an_unshifted_one_by_no_more_than
 
 def test_a_draft_that_was_put_by_comes_back_as_it_was() -> None:
     chips = chip(ground(), 3)
-    draft = make_draft(chips, GRID, BANDS, SETTINGS)
-    assert isinstance(draft, Draft)
-    back = warped_anew(replace(draft, reflectance=np.zeros((0, 0, 0), np.float32)), chips)
+    draft = make_unregistered(chips, GRID, BANDS, SETTINGS)
+    assert isinstance(draft, UnregisteredImage)
+    back = warp_again(replace(draft, reflectance=np.zeros((0, 0, 0), np.float32)), chips)
     assert np.array_equal(back.reflectance, draft.reflectance, equal_nan=True)
 
 
@@ -96,15 +99,15 @@ def test_a_new_bright_roof_that_scl_calls_cloud_is_seen_by_the_third_look() -> N
     looks = [look(painted(ground(), ROOF, ROOF_AT), 30 + 5 * number, scl) for number in range(3)]
     core = ndimage.binary_erosion(ROOF_AT, iterations=1)
     assert not any(each.usable[core].any() for each in looks)
-    assert not any(each.usable[core].any() for each in release(looks[:2], SETTINGS))
-    assert all(each.usable[core].all() for each in release(looks, SETTINGS))
+    assert not any(each.usable[core].any() for each in unmask_persistent(looks[:2], SETTINGS))
+    assert all(each.usable[core].all() for each in unmask_persistent(looks, SETTINGS))
 
 
 def test_clouds_that_come_and_go_in_one_place_are_not_released_and_order_does_not_matter() -> None:
     where = patch(30, 30, 24, 24)
     cloudy = painted(ground(), CLOUD, where, 2.0)
     looks = [look(cloudy if day % 2 else ground(), 30 + day) for day in range(6)]
-    first, second = release(looks, SETTINGS), release(looks[::-1], SETTINGS)
+    first, second = unmask_persistent(looks, SETTINGS), unmask_persistent(looks[::-1], SETTINGS)
     for day, (one, two) in enumerate(zip(first, second, strict=True)):
         assert np.array_equal(one.why, two.why)
         assert not (day % 2 and one.usable[ndimage.binary_dilation(where, iterations=4)].any())
@@ -112,9 +115,9 @@ def test_clouds_that_come_and_go_in_one_place_are_not_released_and_order_does_no
 
 def test_flags_of_some_looks_are_those_of_a_release_of_all() -> None:
     looks = [look(painted(ground(), ROOF, ROOF_AT), 30 + 5 * number) for number in range(5)]
-    whole = release(looks, SETTINGS)
+    whole = unmask_persistent(looks, SETTINGS)
     for part in (range(5), range(3, 5), range(1, 3)):
-        some = release(looks, SETTINGS, part)
+        some = unmask_persistent(looks, SETTINGS, part)
         assert [each.scene.id for each in some] == [whole[index].scene.id for index in part]
         for one, index in zip(some, part, strict=True):
             assert np.array_equal(one.why, whole[index].why)
@@ -125,7 +128,7 @@ def test_a_bright_roof_that_covers_half_of_the_ground_is_usable_by_the_third_loo
     where = patch(16, 16, 64, 56)
     looks = _pasted([(ROOF, where)] * 3)
     assert np.mean([each.usable[where].mean() for each in looks]) < 0.3
-    assert all(each.usable[where].mean() > 0.97 for each in release(looks, SETTINGS))
+    assert all(each.usable[where].mean() > 0.97 for each in unmask_persistent(looks, SETTINGS))
 
 
 def test_clouds_of_one_brightness_at_one_place_stay_flagged_for_their_shapes_differ() -> None:
@@ -134,13 +137,13 @@ def test_clouds_of_one_brightness_at_one_place_stay_flagged_for_their_shapes_dif
         for number in range(5)
     ]
     looks = _pasted([(CLOUD, shape) for shape in shapes])
-    for each, shape in zip(release(looks, SETTINGS), shapes, strict=True):
+    for each, shape in zip(unmask_persistent(looks, SETTINGS), shapes, strict=True):
         assert each.usable[shape].mean() < 0.01
 
 
 def test_overcast_that_is_plain_in_all_looks_is_not_released() -> None:
     looks = _pasted([(CLOUD, np.ones((SIZE, SIZE), bool))] * 4)
-    assert not any(each.usable.any() for each in release(looks, SETTINGS))
+    assert not any(each.usable.any() for each in unmask_persistent(looks, SETTINGS))
 
 
 @pytest.mark.parametrize(("day", "lit", "usable"), [(150, True, True), (150, False, False), (30, False, True)])
@@ -151,17 +154,17 @@ def test_a_dark_hall_under_a_low_sun_is_told_from_shade_by_the_light_before_it(
     where, dark = patch(40, 40, 12, 16), np.array([0.05, 0.05, 0.05, 0.06, 0.06])
     first = [] if not lit else _looks([(ground(), 0)], day - 5)
     looks = first + _looks([(painted(ground(), dark, where, 0.3), Why.SHADOW * where)] * 3, day)
-    found = release(looks, SETTINGS)[len(first) :]
+    found = unmask_persistent(looks, SETTINGS)[len(first) :]
     inner = ndimage.binary_erosion(where)
     assert all(each.usable[inner].all() == usable for each in found)
 
 
 def test_an_overcast_draft_without_scl_is_no_reference() -> None:
     plain = np.full((5, SIZE, SIZE), 0.2) + 0.02 * np.linspace(0, 1, SIZE)
-    cloudy = make_draft(chip(plain, 0), GRID, BANDS, SETTINGS)
-    clear = [make_draft(chip(ground(), day), GRID, BANDS, SETTINGS) for day in (1, 2)]
-    assert isinstance(cloudy, Draft) and cloudy.clear_share == 0
-    assert build([cloudy, *clear], SETTINGS).scenes == ("s0001", "s0002")  # type: ignore[list-item]
+    cloudy = make_unregistered(chip(plain, 0), GRID, BANDS, SETTINGS)
+    clear = [make_unregistered(chip(ground(), day), GRID, BANDS, SETTINGS) for day in (1, 2)]
+    assert isinstance(cloudy, UnregisteredImage) and cloudy.clear_share == 0
+    assert make_reference([cloudy, *clear], SETTINGS).scenes == ("s0001", "s0002")  # type: ignore[list-item]
 
 
 def _looks(seen: Sequence[tuple[np.ndarray, np.ndarray | int]], day: int) -> list[Look]:
@@ -212,7 +215,7 @@ def test_cloud_over_a_look_that_is_refused_does_not_get_it_accepted(seed: int, s
 
 def test_a_look_that_lies_further_off_than_the_others_wander_is_refused_with_both_numbers() -> None:
     moved = ndimage.shift(ground(), (0, 1.8, 0), order=5, mode="nearest")
-    steady, loose = (replace(reference(), wander_px=wander) for wander in (0.1, 1.0))
+    steady, loose = (replace(reference(), shift_scatter_px=wander) for wander in (0.1, 1.0))
     found = make_look(chip(moved, 30), steady, SETTINGS)
     assert isinstance(found, Rejection) and found.reason is Reason.REGISTRATION
     assert found.value == pytest.approx(1.8, abs=0.1) and found.limit == pytest.approx(1.2)
@@ -229,4 +232,30 @@ def test_the_flag_of_shadow_stays_under_a_low_sun_where_nothing_shows_that_it_is
              for each in (look(values, 30 + 5 * number) for number in range(3))]  # fmt: skip
     core = ndimage.binary_erosion(ROOF_AT, iterations=2)
     assert not any(each.usable[core].any() for each in looks)
-    assert all(each.usable[core].any() != stays for each in release(looks, SETTINGS))
+    assert all(each.usable[core].any() != stays for each in unmask_persistent(looks, SETTINGS))
+
+
+def test_a_rejection_for_cloud_states_the_clear_share_and_of_what() -> None:
+    cloudy = painted(ground(), CLOUD, patch(0, 0, SIZE, SIZE // 4))
+    strict = SETTINGS.model_copy(update={"correct": SETTINGS.correct.model_copy(update={"min_clear_share": 0.8})})
+    found = make_look(chip(cloudy, 30), reference(), strict)
+    assert isinstance(found, Rejection) and found.reason is Reason.CLOUD
+    assert (found.limit, found.note) == (0.8, "share of the AOI")
+    assert found.value is not None and 0.5 < found.value < 0.75
+
+
+@pytest.mark.parametrize(("roof", "turns"), [(False, 1), (True, 2)])
+def test_masks_are_made_again_where_the_first_turn_moved_them(
+    roof: bool, turns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = ground()
+    image = make_unregistered(chip(values, 30), GRID, BANDS, SETTINGS)
+    assert isinstance(image, UnregisteredImage)
+    if roof:  # a tenth of the image has flags that the history refutes
+        image = replace(image, why=np.where(patch(0, 0, SIZE, SIZE // 10), np.uint8(Why.CLOUD), image.why))
+    calls = []
+    real = masks.classify
+    monkeypatch.setattr(masks, "classify", lambda *given: calls.append(1) or real(*given))
+    why, seasonal = _flag_pixels(image.reflectance, None, reference().expected(), image)
+    assert len(calls) == turns and seasonal is not None
+    assert (why == 0).mean() > 0.98

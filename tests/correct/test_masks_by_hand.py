@@ -4,28 +4,28 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from pipeline.correct.look import MAX_HAZE, MIN_DROP, MIN_LEVEL, _shown, _unlike, make_draft
+from pipeline.correct.look import MAX_HAZE, MIN_DROP, MIN_LEVEL, _find_outlier, _visible_aoi, make_unregistered
 from pipeline.correct.masks import (
     EDGE_DARK,
     MIN_EXPECTED_INFRARED,
     MIN_SHADOW_PX,
     SATURATED_REFLECTANCE,
+    SCL_DARK,
+    SCL_RISE,
     SCL_SHADOW,
     SCL_SNOW,
     SCL_WATER,
     SURE_DARK,
     SURE_RISE,
-    WITNESSED_DARK,
-    WITNESSED_RISE,
-    _large,
+    _drop_small,
     buffer,
     classify,
 )
-from pipeline.correct.reference import Draft, Reference
-from pipeline.correct.robust import TUKEY_C, centre_spread, tukey_weights
+from pipeline.correct.reference import Reference, UnregisteredImage
 from pipeline.model.bands import Band
 from pipeline.model.imagery import Reason, Rejection, Why
 from pipeline.model.settings import Settings
+from pipeline.numerics.robust import TUKEY_C, centre_spread, tukey_weights
 from tests.correct.scenery import BANDS, GRID, SIZE, chip, ground, patch
 
 PLACE, CORE = patch(30, 30, 24, 24), patch(36, 36, 12, 12)
@@ -46,8 +46,8 @@ def flagged(values: np.ndarray, flag: Why, scl: int | None = None, before: np.nd
 
 
 @pytest.mark.parametrize(("share", "scl", "expected"), [
-    (SURE_DARK - 0.04, None, 1.0), (SURE_DARK + 0.04, None, 0.0), (WITNESSED_DARK - 0.03, SCL_SHADOW, 1.0),
-    (WITNESSED_DARK + 0.03, SCL_SHADOW, 0.0), (WITNESSED_DARK - 0.03, 4, 0.0),
+    (SURE_DARK - 0.04, None, 1.0), (SURE_DARK + 0.04, None, 0.0), (SCL_DARK - 0.03, SCL_SHADOW, 1.0),
+    (SCL_DARK + 0.03, SCL_SHADOW, 0.0), (SCL_DARK - 0.03, 4, 0.0),
 ])  # fmt: skip
 def test_shadow_is_a_share_of_the_expectation_and_less_where_the_classes_say_so(
     share: float, scl: int | None, expected: float
@@ -70,14 +70,14 @@ def test_ground_expected_to_be_dark_and_specks_are_no_shadow() -> None:
     dim[3:, PLACE] = 0.8 * MIN_EXPECTED_INFRARED
     assert flagged(darker(0.3, dim), Why.SHADOW, before=dim) == 0
     labels = patch(10, 10, 3, 4) | patch(40, 40, 3, 4) & ~patch(40, 40, 1, 1)
-    kept = _large(labels, MIN_SHADOW_PX)
+    kept = _drop_small(labels, MIN_SHADOW_PX)
     assert MIN_SHADOW_PX == 12 and kept[10:13, 10:14].all() and not kept[40:43].any()
-    assert not _large(np.zeros_like(labels), 3).any()
+    assert not _drop_small(np.zeros_like(labels), 3).any()
 
 
 @pytest.mark.parametrize(("rise", "scl", "expected"), [
-    (1.15 * SURE_RISE, None, 1.0), (0.85 * SURE_RISE, None, 0.0), (1.3 * WITNESSED_RISE, 9, 1.0),
-    (0.7 * WITNESSED_RISE, 9, 0.0), (1.3 * WITNESSED_RISE, 4, 0.0),
+    (1.15 * SURE_RISE, None, 1.0), (0.85 * SURE_RISE, None, 0.0), (1.3 * SCL_RISE, 9, 1.0),
+    (0.7 * SCL_RISE, 9, 0.0), (1.3 * SCL_RISE, 4, 0.0),
 ])  # fmt: skip
 def test_cloud_is_a_rise_above_the_expectation_and_less_where_the_classes_say_so(
     rise: float, scl: int | None, expected: float
@@ -139,37 +139,37 @@ def test_a_look_far_above_or_below_its_history_is_unlike_it() -> None:
     usual = np.full((3, 8, 8), 0.1, np.float32)
     bands = (Band.B02, Band.B04, Band.B08)
     hazy = usual + np.array([MAX_HAZE + 0.001, 0, 0], np.float32)[:, None, None]
-    found = _unlike(hazy, usual, bands)
+    found = _find_outlier(hazy, usual, bands)
     assert found is not None and found[:2] == (pytest.approx(MAX_HAZE + 0.001), MAX_HAZE) and "B02" in found[2]
-    assert _unlike(hazy - 0.002, usual, bands) is None
+    assert _find_outlier(hazy - 0.002, usual, bands) is None
     dark = usual * np.array([1, 0.99 * MIN_LEVEL, 1], np.float32)[:, None, None]
-    found = _unlike(dark, usual, bands)
+    found = _find_outlier(dark, usual, bands)
     assert found is not None and found[:2] == (pytest.approx(0.99 * MIN_LEVEL), MIN_LEVEL) and "B04" in found[2]
-    assert _unlike(dark * 1.05, usual, bands) is None
-    assert _unlike(usual * np.array([1, 1, 0.1], np.float32)[:, None, None], usual, bands) is None, "leaves fall"
+    assert _find_outlier(dark * 1.05, usual, bands) is None
+    assert _find_outlier(usual * np.array([1, 1, 0.1], np.float32)[:, None, None], usual, bands) is None, "leaves fall"
     faint = usual * 0.99 * MIN_DROP / (1 - 0.4) / 0.1
-    assert _unlike(0.4 * faint, faint, bands) is None, "so little may be noise"
+    assert _find_outlier(0.4 * faint, faint, bands) is None, "so little may be noise"
     order = (Band.B08, Band.B04, Band.B02)
-    assert _unlike(hazy[::-1], usual, order) is not None
+    assert _find_outlier(hazy[::-1], usual, order) is not None
 
 
 def test_the_area_that_counts_is_what_the_source_ever_shows() -> None:
     values = ground().astype(np.float32)
     values[:, :50] = np.nan
     made = Reference(grid=GRID, bands=BANDS, reflectance=values, scenes=("a",))
-    found = _shown(PLACE, made)
+    found = _visible_aoi(PLACE, made)
     np.testing.assert_array_equal(found, PLACE & (np.arange(SIZE) >= 50)[:, None])
-    np.testing.assert_array_equal(_shown(patch(0, 0, 20, 20), made), patch(0, 0, 20, 20))
+    np.testing.assert_array_equal(_visible_aoi(patch(0, 0, 20, 20), made), patch(0, 0, 20, 20))
 
 
 def test_a_scene_that_shows_hardly_any_of_the_grid_is_refused_with_its_share() -> None:
     values = ground()
     values[:, 11:] = np.nan
-    found = make_draft(chip(values, 0), GRID, BANDS, Settings())
+    found = make_unregistered(chip(values, 0), GRID, BANDS, Settings())
     assert isinstance(found, Rejection) and found.reason is Reason.NODATA
     assert found.limit == pytest.approx(900 / SIZE**2) and found.value is not None and found.value < found.limit
     values[:, :16] = ground()[:, :16]
-    assert isinstance(make_draft(chip(values, 0), GRID, BANDS, Settings()), Draft)
+    assert isinstance(make_unregistered(chip(values, 0), GRID, BANDS, Settings()), UnregisteredImage)
 
 
 def test_robust_spread_and_weights_are_those_of_the_textbook() -> None:

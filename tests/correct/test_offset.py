@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from shapely.geometry import box
 
-from pipeline.correct.offset import Offset, dark_floor, reflectance, resolve, settle
+from pipeline.correct.offset import Offset, dark_floor, resolve, resolve_jointly, to_reflectance
 from pipeline.model.bands import Band
 from pipeline.model.imagery import Chip, DeclaredOffset, Granule, Level, Raster, Reason, Rejection, Scene
 
@@ -110,11 +110,11 @@ def test_wrapped_and_clipped_values_do_not_hide_dark_ground() -> None:
 
 def test_reflectance_is_exact_and_puts_wrapped_values_right() -> None:
     dn = np.array([0, 1, 1000, 1001, 11000, 64536, 65534, 65535], np.uint16)
-    without = reflectance(dn, Offset(dn=0, reason=""))
+    without = to_reflectance(dn, Offset(dn=0, reason=""))
     expected = [np.nan, 0.0001, 0.1, 0.1001, 1.1, -0.1, -0.0002, np.nan]
     np.testing.assert_allclose(without, expected, atol=1e-6)
     assert without.dtype == np.float32
-    taken = reflectance(dn, Offset(dn=1000, reason=""))
+    taken = to_reflectance(dn, Offset(dn=1000, reason=""))
     np.testing.assert_allclose(taken[:5], [np.nan, -0.0999, 0, 0.0001, 1.0], atol=1e-6)
     assert np.isfinite(taken[1:]).all()
 
@@ -134,7 +134,7 @@ def series(kind: dict[Band, float], claims: list[tuple[DeclaredOffset, bool]]) -
 
 
 def settled(looks: list[tuple[Chip, ...]]) -> list[int | None]:
-    found = [decided(one) for (one,) in settle(looks)]
+    found = [decided(one) for (one,) in resolve_jointly(looks)]
     return [each.dn if isinstance(each, Offset) else None for each in found]
 
 
@@ -161,7 +161,7 @@ def test_certain_metadata_that_contradict_the_pixels_of_a_series_are_refused() -
 
 def test_chips_of_one_offset_are_not_touched() -> None:
     looks = series(FOREST, [(CERTAIN_1000, True)] * 6)
-    assert settle(looks) == tuple(looks)
+    assert resolve_jointly(looks) == tuple(looks)
 
 
 MIXED = series(DESERT, [(CERTAIN_0, False)] * 3 + [(FLAG_TRUE, False), (FLAG_TRUE, True), (UNKNOWN, True)])

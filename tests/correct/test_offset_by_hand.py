@@ -6,24 +6,24 @@ import numpy as np
 import pytest
 
 from pipeline.correct.offset import (
-    MAX_LIFT,
+    MAX_DIFFERENCE,
     MIN_ANCHORS,
     MIN_MAJORITY,
     OFFSET_DN,
-    OTHER,
+    OFFSET_LEVEL,
     QUANTILES,
     REFUTED_DN,
-    SAME,
+    SAME_LEVEL,
     SATURATED_DN,
     WRAPPED_DN,
-    Claimed,
+    DeclaredGranule,
     Offset,
-    _agreement,
+    _match_levels,
     _quantiles,
     dark_floor,
-    levels,
+    dn_quantiles,
     resolve,
-    settle_claims,
+    resolve_declared,
 )
 from pipeline.model.bands import Band
 from pipeline.model.imagery import DeclaredOffset, Raster, Reason, Rejection, Scene
@@ -57,11 +57,11 @@ def test_levels_leave_out_nodata_wrapped_and_saturated_values() -> None:
     values[-1, -1] = WRAPPED_DN - 1
     planes = {Band.B02: values, Band.B03: np.zeros_like(values)}
     made = replace(made, dn={band: Raster(grid=GRID, data=plane) for band, plane in planes.items()})
-    found = levels(made)
+    found = dn_quantiles(made)
     assert list(found) == [Band.B02] and found[Band.B02].tolist() == [500, 500]
     assert dark_floor(made) == {Band.B02: 500.0}
     high = replace(made, dn={Band.B02: Raster(grid=GRID, data=np.full((SIZE, SIZE), WRAPPED_DN - 1, np.uint16))})
-    assert levels(high)[Band.B02].tolist() == [WRAPPED_DN - 1] * 2
+    assert dn_quantiles(high)[Band.B02].tolist() == [WRAPPED_DN - 1] * 2
 
 
 @pytest.mark.parametrize("claim", [SURE, UNSURE, NONE])
@@ -87,7 +87,7 @@ def test_the_history_settles_what_the_metadata_leave_open() -> None:
         assert answer(claim, 3000, 0.2) == OFFSET_DN
     assert answer(SURE, 3000, 0.2) is None and answer(PLUS_SURE, 2000, 0.2) is None, "contradicted"
     found = resolve(SURE, dict.fromkeys(BANDS, 3000.0), dict.fromkeys(BANDS, 0.2), scene=SCENE)
-    assert isinstance(found, Rejection) and (found.value, found.limit) == (pytest.approx(0.1), SAME)
+    assert isinstance(found, Rejection) and (found.value, found.limit) == (pytest.approx(0.1), SAME_LEVEL)
     assert answer(SURE, 4000, 0.2) == 0 and answer(UNSURE, 4000, 0.2) is None, "the history does not know"
 
 
@@ -96,33 +96,39 @@ def lift(*values: float, bands: tuple[Band, ...] = BANDS) -> dict[Band, float]:
 
 
 def test_levels_agree_with_the_history_or_are_lifted_alike_in_all_bands() -> None:
-    assert _agreement(lift(0, 0.01, -0.01, 0)) == 0
-    assert _agreement(lift(*[SAME] * 4)) == 0 and _agreement(lift(*[SAME + 0.001] * 4)) is None
-    assert _agreement(lift(-0.3, 0.01, 0.01, 0.01)) == 0, "one band may be far off"
-    assert _agreement(lift(*[0.1] * 4)) == OFFSET_DN
-    assert _agreement(lift(*[OTHER[0]] * 4)) == OFFSET_DN and _agreement(lift(0.1, 0.1, 0.1, OTHER[0] - 0.001)) is None
-    assert _agreement(lift(0.1, 0.1, 0.1, MAX_LIFT)) == OFFSET_DN
-    assert _agreement(lift(0.1, 0.1, 0.1, MAX_LIFT + 0.001)) is None
-    assert _agreement(lift(*[OTHER[1]] * 4)) == OFFSET_DN and _agreement(lift(*[OTHER[1] + 0.001] * 4)) is None
-    assert _agreement({}) is None
+    assert _match_levels(lift(0, 0.01, -0.01, 0)) == 0
+    assert _match_levels(lift(*[SAME_LEVEL] * 4)) == 0 and _match_levels(lift(*[SAME_LEVEL + 0.001] * 4)) is None
+    assert _match_levels(lift(-0.3, 0.01, 0.01, 0.01)) == 0, "one band may be far off"
+    assert _match_levels(lift(*[0.1] * 4)) == OFFSET_DN
+    assert (
+        _match_levels(lift(*[OFFSET_LEVEL[0]] * 4)) == OFFSET_DN
+        and _match_levels(lift(0.1, 0.1, 0.1, OFFSET_LEVEL[0] - 0.001)) is None
+    )
+    assert _match_levels(lift(0.1, 0.1, 0.1, MAX_DIFFERENCE)) == OFFSET_DN
+    assert _match_levels(lift(0.1, 0.1, 0.1, MAX_DIFFERENCE + 0.001)) is None
+    assert (
+        _match_levels(lift(*[OFFSET_LEVEL[1]] * 4)) == OFFSET_DN
+        and _match_levels(lift(*[OFFSET_LEVEL[1] + 0.001] * 4)) is None
+    )
+    assert _match_levels({}) is None
 
 
 def test_haze_is_not_the_offset_and_leaves_are_not_compared() -> None:
     visible = (Band.B02, Band.B03, Band.B04)
-    assert _agreement(lift(0.1, 0.1, 0.1, bands=visible)) is None, "without the short wave it may be haze"
-    assert _agreement(lift(0.1, 0.1, 0.1, 0.0)) is None
-    assert _agreement(lift(0.0, 0.0, 0.0, 0.4, bands=(*visible, Band.B08))) == 0
-    assert _agreement({Band.B08: 0.0}) is None
+    assert _match_levels(lift(0.1, 0.1, 0.1, bands=visible)) is None, "without the short wave it may be haze"
+    assert _match_levels(lift(0.1, 0.1, 0.1, 0.0)) is None
+    assert _match_levels(lift(0.0, 0.0, 0.0, 0.4, bands=(*visible, Band.B08))) == 0
+    assert _match_levels({Band.B08: 0.0}) is None
 
 
-def granule(claim: DeclaredOffset, level: float) -> Claimed:
+def granule(claim: DeclaredOffset, level: float) -> DeclaredGranule:
     """A granule with one level, its darkest ground a tenth below; DN."""
     pair = np.array([0.9 * level, level])
-    return Claimed(claim=claim, levels=dict.fromkeys(BANDS, pair))
+    return DeclaredGranule(declared=claim, levels=dict.fromkeys(BANDS, pair))
 
 
-def settled(*granules: Claimed) -> list[tuple[int | None, bool]]:
-    return [(claim.dn, claim.certain) for (claim,) in settle_claims([[each] for each in granules])]
+def settled(*granules: DeclaredGranule) -> list[tuple[int | None, bool]]:
+    return [(claim.dn, claim.certain) for (claim,) in resolve_declared([[each] for each in granules])]
 
 
 def test_three_proved_looks_settle_the_others() -> None:

@@ -8,24 +8,24 @@ import pytest
 from scipy import ndimage
 
 from pipeline.correct.offset import Offset
-from pipeline.correct.release import (
+from pipeline.correct.persistence import (
     ALIKE_REFLECTANCE,
     ALIKE_SHARE,
     FREE_REFLECTANCE,
     FREE_SHARE,
     LIT_SHARE,
     MAX_ZENITH,
-    REACH,
+    REACH_LOOKS,
     SAME_SUN,
-    _compared,
-    _mean,
-    _noon,
-    _others,
-    _smeared,
+    _compare,
+    _find_smeared,
+    _mean_of_bands,
+    _noon_zenith,
+    _sun_zeniths,
+    _unflag,
     _View,
-    _without,
-    _zeniths,
-    release,
+    _views_around,
+    unmask_persistent,
 )
 from pipeline.model.bands import Band
 from pipeline.model.imagery import Alignment, Look, Why
@@ -63,7 +63,7 @@ def views(*looks: Look) -> list[_View]:
 
 
 def usable(looks: list[Look]) -> list[bool]:
-    return [bool(each.usable[CORE].all()) for each in release(looks, SETTINGS)]
+    return [bool(each.usable[CORE].all()) for each in unmask_persistent(looks, SETTINGS)]
 
 
 def test_three_looks_that_agree_free_a_roof_and_two_do_not_whatever_lies_between() -> None:
@@ -82,10 +82,10 @@ def test_unflagged_looks_count_too_and_one_that_shows_other_ground_ends_the_sear
 
 
 def test_looks_further_away_than_the_reach_are_not_compared() -> None:
-    made = views(*[look(day, ground()) for day in range(REACH + 5)])
-    assert list(_others(made, 2, True)) == made[3 : 3 + REACH]
-    assert list(_others(made, REACH + 3, False)) == made[REACH + 2 : 2 : -1]
-    assert list(_others(made, 2, False)) == made[1::-1] and list(_others(made, REACH + 4, True)) == []
+    made = views(*[look(day, ground()) for day in range(REACH_LOOKS + 5)])
+    assert list(_views_around(made, 2, True)) == made[3 : 3 + REACH_LOOKS]
+    assert list(_views_around(made, REACH_LOOKS + 3, False)) == made[REACH_LOOKS + 2 : 2 : -1]
+    assert list(_views_around(made, 2, False)) == made[1::-1] and list(_views_around(made, REACH_LOOKS + 4, True)) == []
 
 
 @pytest.mark.parametrize(("flagged", "share", "least"), [(True, ALIKE_SHARE, ALIKE_REFLECTANCE),
@@ -96,7 +96,7 @@ def test_two_looks_agree_within_a_share_of_the_one_that_is_judged(flagged: bool,
     for factor, expected in ((0.97, True), (1.03, False)):
         for sign in (1, -1):
             one, two = views(look(0, with_roof(), ROOF), look(5, with_roof(0.4 + sign * factor * limit), where))
-            free, alike = _compared(one, two, spot, Why.CLOUD)
+            free, alike = _compare(one, two, spot, Why.CLOUD)
             assert (free == (not flagged)).all() and (alike == expected).all()
 
 
@@ -106,8 +106,8 @@ def test_other_flags_unknown_ground_and_one_band_alone_make_looks_unlike() -> No
     changed[2, ROOF] += 0.2
     gone[2, ROOF] = np.nan
     for other in (look(5, roof, ROOF, Why.SHADOW), look(5, changed, ROOF), look(5, gone, ROOF)):
-        assert not _compared(*views(look(0, roof, ROOF), other), spot, Why.CLOUD)[1].any()
-    assert _compared(*views(look(0, roof, ROOF), look(5, roof, ROOF)), spot, Why.CLOUD)[1].all()
+        assert not _compare(*views(look(0, roof, ROOF), other), spot, Why.CLOUD)[1].any()
+    assert _compare(*views(look(0, roof, ROOF), look(5, roof, ROOF)), spot, Why.CLOUD)[1].all()
 
 
 def test_looks_are_compared_as_they_were_before_normalisation() -> None:
@@ -120,25 +120,27 @@ def test_looks_are_compared_as_they_were_before_normalisation() -> None:
     np.testing.assert_allclose(view.values(spot), values.reshape(5, -1)[:, spot], atol=1e-6)
     np.testing.assert_allclose(view.infrared_at(spot), values[3:].mean(axis=0).ravel()[spot], atol=1e-6)
     view.visible, view.infrared  # noqa: B018
-    view.forget()
+    view.free_structures()
     assert "visible" not in view.__dict__ and "infrared" not in view.__dict__
 
 
 def test_a_mean_is_over_the_bands_wanted_or_over_all_where_none_is_there() -> None:
     planes = np.arange(3.0)[:, None, None] * np.ones((3, 2, 2), np.float32)
     bands = (Band.B02, Band.B03, Band.B08)
-    assert (_mean(planes, bands, (Band.B03, Band.B08)) == 1.5).all()
-    assert (_mean(planes, bands, (Band.B11,)) == 1).all() and _mean(planes, bands, ()).dtype == np.float32
+    assert (_mean_of_bands(planes, bands, (Band.B03, Band.B08)) == 1.5).all()
+    assert (_mean_of_bands(planes, bands, (Band.B11,)) == 1).all() and _mean_of_bands(
+        planes, bands, ()
+    ).dtype == np.float32
 
 
 def test_the_sun_is_that_of_the_metadata_or_of_noon() -> None:
     dated = [look(0, ground(), zenith=None), look(9, ground(), zenith=61.0)]
     latitude = GRID.geographic_extent.centroid.coords[0][1]
-    noon, known = _zeniths(dated)
+    noon, known = _sun_zeniths(dated)
     assert known == 61.0 and noon == pytest.approx(abs(latitude - 22.0), abs=0.5), "1 June: the sun is 22 degrees north"
     december = replace(SCENE, time=datetime(2020, 12, 21, tzinfo=UTC))
-    assert _noon(replace(dated[0], scene=december), 40.0) == pytest.approx(63.44, abs=0.05)
-    assert _noon(replace(dated[0], scene=december), -40.0) == pytest.approx(16.56, abs=0.05)
+    assert _noon_zenith(replace(dated[0], scene=december), 40.0) == pytest.approx(63.44, abs=0.05)
+    assert _noon_zenith(replace(dated[0], scene=december), -40.0) == pytest.approx(16.56, abs=0.05)
 
 
 def shaded(*zeniths: float, start: int = 0) -> list[Look]:
@@ -173,12 +175,15 @@ def test_a_smear_around_a_freed_roof_is_freed_with_it_and_cloud_beside_it_is_not
     cloud[70:84, 40:56] = True
     values[:, cloud] = 0.6
     made = look(0, values, wide | cloud)
-    found = _smeared(made, ROOF, Why.CLOUD)
+    found = _find_smeared(made, ROOF, Why.CLOUD)
     assert found[wide & ~ROOF].mean() > 0.9 and not found[cloud].any() and not found[~(wide | cloud)].any()
-    assert not _smeared(made, ROOF, Why.SHADOW).any()
+    assert not _find_smeared(made, ROOF, Why.SHADOW).any()
     dark = look(0, with_roof(0.02), wide, Why.SHADOW)
-    assert _smeared(dark, ROOF, Why.SHADOW)[wide & ~ROOF].mean() > 0.9 and not _smeared(dark, ROOF, Why.CLOUD).any()
-    assert not _smeared(made, CLEAR, Why.CLOUD).any()
+    assert (
+        _find_smeared(dark, ROOF, Why.SHADOW)[wide & ~ROOF].mean() > 0.9
+        and not _find_smeared(dark, ROOF, Why.CLOUD).any()
+    )
+    assert not _find_smeared(made, CLEAR, Why.CLOUD).any()
 
 
 def test_a_look_without_flags_on_free_pixels_has_a_buffer_around_those_that_are_left() -> None:
@@ -190,7 +195,7 @@ def test_a_look_without_flags_on_free_pixels_has_a_buffer_around_those_that_are_
     why = made.why.copy()
     why[ndimage.binary_dilation(ROOF | cloud, iterations=6) & (why == 0)] = np.uint8(Why.BUFFER)
     why[ROOF] |= np.uint8(Why.WATER)
-    found = _without(replace(made, why=why), ROOF, SETTINGS)
+    found = _unflag(replace(made, why=why), ROOF, SETTINGS)
     assert (found.why[ROOF] == Why.WATER).all() and (found.why[cloud] == Why.CLOUD).all()
     radius = SETTINGS.correct.cloud_buffer_m / 10
     away = ndimage.distance_transform_edt(~cloud)
@@ -199,7 +204,7 @@ def test_a_look_without_flags_on_free_pixels_has_a_buffer_around_those_that_are_
 
 def test_nothing_is_changed_where_nothing_is_flagged_and_the_order_is_that_of_time() -> None:
     plain = [look(day, ground()) for day in (10, 0, 5)]
-    assert [each.scene.id for each in release(plain, SETTINGS)] == ["s000", "s005", "s010"]
-    assert release([], SETTINGS) == ()
-    found = release(plain, SETTINGS)
+    assert [each.scene.id for each in unmask_persistent(plain, SETTINGS)] == ["s000", "s005", "s010"]
+    assert unmask_persistent([], SETTINGS) == ()
+    found = unmask_persistent(plain, SETTINGS)
     assert all(each is plain[index] for each, index in zip(found, (1, 2, 0), strict=True))

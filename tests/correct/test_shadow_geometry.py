@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from pipeline.correct.shadows import DARK_SHARE, _dark, _displacement, _moved, _overlaps, cast
+from pipeline.correct.shadows import (
+    DARK_SHARE,
+    _count_overlaps,
+    _find_dark,
+    _find_displacement,
+    _shift_mask,
+    project_shadow,
+)
 from pipeline.model.bands import Band
 
 SIDE, PIXEL_M = 80, 10.0
@@ -15,50 +22,50 @@ ALL = np.ones((SIDE, SIDE), bool)
 def scene(down: int, right: int, share: float = 0.4) -> dict[Band, np.ndarray]:
     """Near infrared of 0.3, darker where the cloud casts its shadow."""
     infrared = np.full((SIDE, SIDE), 0.3)
-    infrared[_moved(CLOUD, down, right)] *= share
+    infrared[_shift_mask(CLOUD, down, right)] *= share
     return {Band.B08: infrared, Band.B11: infrared}
 
 
 def test_a_mask_moves_by_rows_and_columns_and_off_the_chip() -> None:
-    assert np.argwhere(_moved(CLOUD, 5, -7)).min(axis=0).tolist() == [45, 33]
-    assert np.argwhere(_moved(CLOUD, -40, 26)).max(axis=0).tolist() == [11, 79]
-    assert not _moved(CLOUD, SIDE, 0).any() and not _moved(CLOUD, 0, -SIDE).any()
-    np.testing.assert_array_equal(_moved(CLOUD, 0, 0), CLOUD)
+    assert np.argwhere(_shift_mask(CLOUD, 5, -7)).min(axis=0).tolist() == [45, 33]
+    assert np.argwhere(_shift_mask(CLOUD, -40, 26)).max(axis=0).tolist() == [11, 79]
+    assert not _shift_mask(CLOUD, SIDE, 0).any() and not _shift_mask(CLOUD, 0, -SIDE).any()
+    np.testing.assert_array_equal(_shift_mask(CLOUD, 0, 0), CLOUD)
 
 
 def test_overlaps_are_counted_for_every_displacement() -> None:
     mask = np.random.default_rng(1).random((SIDE, SIDE)) < 0.3
-    hits, seen = _overlaps(CLOUD, (mask, ALL), [6, 9])
+    hits, seen = _count_overlaps(CLOUD, (mask, ALL), [6, 9])
     assert hits.shape == (13, 19)
     for down, right in ((0, 0), (-6, 9), (4, -8)):
-        moved = _moved(CLOUD, down, right)
+        moved = _shift_mask(CLOUD, down, right)
         assert hits[6 + down, 9 + right] == pytest.approx((moved & mask).sum(), abs=1e-3)
         assert seen[6 + down, 9 + right] == pytest.approx(moved.sum(), abs=1e-3)
 
 
 @pytest.mark.parametrize(("down", "right"), [(-22, 14), (16, -20), (0, 24), (-24, 0)])
 def test_the_displacement_is_that_of_the_shadow(down: int, right: int) -> None:
-    dark, ground = _moved(CLOUD, down, right) & ~CLOUD, ~CLOUD
-    assert _displacement(CLOUD, dark, ground, None, PIXEL_M) == (down, right)
+    dark, ground = _shift_mask(CLOUD, down, right) & ~CLOUD, ~CLOUD
+    assert _find_displacement(CLOUD, dark, ground, None, PIXEL_M) == (down, right)
     azimuth = float(np.rad2deg(np.arctan2(right, -down))) + 180
-    assert _displacement(CLOUD, dark, ground, (40.0, azimuth + 15), PIXEL_M) == (down, right)
-    found = _displacement(CLOUD, dark, ground, (40.0, azimuth + 180), PIXEL_M)
+    assert _find_displacement(CLOUD, dark, ground, (40.0, azimuth + 15), PIXEL_M) == (down, right)
+    found = _find_displacement(CLOUD, dark, ground, (40.0, azimuth + 180), PIXEL_M)
     assert found is None or found != (down, right), "the sun stands on the other side of the cloud"
 
 
 def test_no_displacement_brings_clouds_onto_ground_that_is_nowhere_dark_or_dark_everywhere() -> None:
-    assert _displacement(CLOUD, np.zeros_like(CLOUD), ~CLOUD, None, PIXEL_M) is None
-    assert _displacement(CLOUD, ~CLOUD, ~CLOUD, None, PIXEL_M) is None
+    assert _find_displacement(CLOUD, np.zeros_like(CLOUD), ~CLOUD, None, PIXEL_M) is None
+    assert _find_displacement(CLOUD, ~CLOUD, ~CLOUD, None, PIXEL_M) is None
     speckled = (np.random.default_rng(2).random(CLOUD.shape) < 0.3) & ~CLOUD
-    assert _displacement(CLOUD, speckled, ~CLOUD, None, PIXEL_M) is None
-    assert _displacement(CLOUD, speckled, np.zeros_like(CLOUD), None, PIXEL_M) is None
+    assert _find_displacement(CLOUD, speckled, ~CLOUD, None, PIXEL_M) is None
+    assert _find_displacement(CLOUD, speckled, np.zeros_like(CLOUD), None, PIXEL_M) is None
 
 
 def test_a_shadow_beside_its_cloud_within_two_pixels_or_out_of_reach_is_not_sought() -> None:
     small = np.zeros_like(CLOUD)
     small[40, 40] = True
     for down, metres, expected in ((1, 10.0, None), (2, 10.0, (2, 0)), (20, 10.0, (20, 0)), (20, 160.0, None)):
-        assert _displacement(small, _moved(small, down, 0), ~small, None, metres) == expected
+        assert _find_displacement(small, _shift_mask(small, down, 0), ~small, None, metres) == expected
 
 
 def test_ground_is_dark_against_what_surrounds_it() -> None:
@@ -67,12 +74,12 @@ def test_ground_is_dark_against_what_surrounds_it() -> None:
     infrared[20:26, 10:16], infrared[60:66, 60:66] = 0.4 * 0.9 * DARK_SHARE, 0.2 * 0.9 * DARK_SHARE
     infrared[40:46, 10:16] = 0.4 * 1.1 * DARK_SHARE
     infrared[70, 10] = 0.01
-    found = _dark(infrared.astype(np.float32), ALL, 30.0)
+    found = _find_dark(infrared.astype(np.float32), ALL, 30.0)
     assert found[21:25, 11:15].all() and not found[40:46, 10:16].any()
     assert not found[70, 10], "a single pixel is no shadow"
     ground = ALL.copy()
     ground[20:26, 10:16] = False
-    assert not _dark(infrared.astype(np.float32), ground, 30.0)[20:26, 10:16].any()
+    assert not _find_dark(infrared.astype(np.float32), ground, 30.0)[20:26, 10:16].any()
 
 
 @pytest.mark.parametrize("sun", [None, (40.0, 212.5)])
@@ -80,8 +87,8 @@ def test_the_shadow_of_a_cloud_is_found_and_a_dark_field_elsewhere_is_none(sun: 
     plane = scene(-22, 14)
     for each in plane.values():
         each[70:76, 4:10] = 0.1
-    found = cast(plane, CLOUD, ALL, sun, PIXEL_M)
-    shadow = _moved(CLOUD, -22, 14)
+    found = project_shadow(plane, CLOUD, ALL, sun, PIXEL_M)
+    shadow = _shift_mask(CLOUD, -22, 14)
     assert found[shadow].mean() > 0.9 and not found[70:76, 4:10].any()
     assert not (found & ~shadow & ~CLOUD).any()
 
@@ -89,10 +96,10 @@ def test_the_shadow_of_a_cloud_is_found_and_a_dark_field_elsewhere_is_none(sun: 
 def test_without_cloud_infrared_or_ground_there_is_no_shadow() -> None:
     plane = scene(-22, 14)
     for found in (
-        cast(plane, np.zeros_like(CLOUD), ALL, None, PIXEL_M),
-        cast({Band.B02: plane[Band.B08]}, CLOUD, ALL, None, PIXEL_M),
-        cast(plane, CLOUD, CLOUD, None, PIXEL_M),
-        cast(scene(-22, 14, 1.0), CLOUD, ALL, None, PIXEL_M),
+        project_shadow(plane, np.zeros_like(CLOUD), ALL, None, PIXEL_M),
+        project_shadow({Band.B02: plane[Band.B08]}, CLOUD, ALL, None, PIXEL_M),
+        project_shadow(plane, CLOUD, CLOUD, None, PIXEL_M),
+        project_shadow(scene(-22, 14, 1.0), CLOUD, ALL, None, PIXEL_M),
     ):
         assert found.shape == CLOUD.shape and not found.any()
 
@@ -100,4 +107,4 @@ def test_without_cloud_infrared_or_ground_there_is_no_shadow() -> None:
 def test_all_infrared_bands_together_have_to_be_dark() -> None:
     plane = scene(-22, 14, 0.5)
     plane[Band.B11] = np.full((SIDE, SIDE), 0.3)
-    assert not cast(plane, CLOUD, ALL, None, PIXEL_M).any()
+    assert not project_shadow(plane, CLOUD, ALL, None, PIXEL_M).any()

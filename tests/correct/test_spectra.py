@@ -7,15 +7,15 @@ from pipeline.correct.spectra import (
     CLEAR_HAZE,
     HAZE_RISE,
     OVERCAST_LEVEL,
-    bluest,
-    hazy,
+    bluest_band,
+    find_haze,
+    find_snow,
+    find_water,
     infrared_ratio,
-    overcast,
-    planes,
+    is_overcast,
     smooth,
     smooth_all,
-    snowy,
-    watery,
+    split_bands,
 )
 from pipeline.model.bands import Band
 
@@ -40,11 +40,11 @@ def one(found: np.ndarray | None) -> bool:
 
 def test_planes_are_named_by_their_band_and_the_bluest_is_the_shortest_wave() -> None:
     values = np.arange(8.0).reshape(2, 2, 2)
-    found = planes((Band.B04, Band.B03), values)
+    found = split_bands((Band.B04, Band.B03), values)
     np.testing.assert_array_equal(found[Band.B03], values[1])
-    assert bluest(found) is Band.B03
+    assert bluest_band(found) is Band.B03
     with pytest.raises(ValueError):
-        planes((Band.B04,), values)
+        split_bands((Band.B04,), values)
 
 
 def test_a_mean_is_over_known_pixels_alone_and_nothing_where_none_is_near() -> None:
@@ -61,23 +61,23 @@ def test_cloud_is_blue_above_the_clear_ground_of_the_scene_and_white() -> None:
     scene = plane(
         **{name: np.where(HALF & (np.indices(ALL.shape)[0] < 15), cloud[name], clear[name]) for name in clear}
     )
-    found = hazy(scene, ALL)
+    found = find_haze(scene, ALL)
     assert found[:12, :17].all() and not found[:, 24:].any() and not found[20:].any()
     roof = {"B02": 0.4, "B03": 0.2, "B04": 0.1}
     scene = plane(**{name: np.where(HALF & (np.indices(ALL.shape)[0] < 15), roof[name], clear[name]) for name in clear})
-    assert not hazy(scene, ALL).any(), "a blue roof is not white"
-    assert not hazy(plane(**cloud), ~ALL).any()
+    assert not find_haze(scene, ALL).any(), "a blue roof is not white"
+    assert not find_haze(plane(**cloud), ~ALL).any()
 
 
 def test_a_scene_that_is_all_haze_does_not_pass_for_clear_ground() -> None:
     level = 2 * (CLEAR_HAZE + HAZE_RISE)
     for factor, expected in ((0.98, False), (1.02, True)):
-        assert one(hazy(plane(B02=factor * level, B03=factor * level, B04=factor * level), ALL)) is expected
+        assert one(find_haze(plane(B02=factor * level, B03=factor * level, B04=factor * level), ALL)) is expected
 
 
 def test_without_red_cloud_is_what_is_bright_in_the_bluest_band() -> None:
-    assert one(hazy(plane(B02=0.26, B03=0.1), ALL)) and not one(hazy(plane(B02=0.24, B03=0.9), ALL))
-    assert one(hazy(plane(B04=0.26, B08=0.1), ALL)) and not one(hazy(plane(B04=0.24, B08=0.9), ALL))
+    assert one(find_haze(plane(B02=0.26, B03=0.1), ALL)) and not one(find_haze(plane(B02=0.24, B03=0.9), ALL))
+    assert one(find_haze(plane(B04=0.26, B08=0.1), ALL)) and not one(find_haze(plane(B04=0.24, B08=0.9), ALL))
 
 
 def veil(level: float, texture: float = 0.0, red: float = 1.0) -> dict[Band, np.ndarray]:
@@ -86,28 +86,28 @@ def veil(level: float, texture: float = 0.0, red: float = 1.0) -> dict[Band, np.
 
 
 def test_a_chip_is_overcast_where_it_is_bright_plain_and_white() -> None:
-    assert overcast(veil(0.2), ALL)
-    assert not overcast(veil(0.9 * OVERCAST_LEVEL), ALL) and overcast(veil(1.1 * OVERCAST_LEVEL), ALL)
-    assert not overcast(veil(0.2, texture=0.01), ALL), "texture is ground"
-    assert overcast(veil(0.2, texture=0.002), ALL)
-    assert not overcast(veil(0.2, red=1.3), ALL), "plain sand is redder than cloud"
-    assert overcast(veil(0.2, red=1.1), ALL)
+    assert is_overcast(veil(0.2), ALL)
+    assert not is_overcast(veil(0.9 * OVERCAST_LEVEL), ALL) and is_overcast(veil(1.1 * OVERCAST_LEVEL), ALL)
+    assert not is_overcast(veil(0.2, texture=0.01), ALL), "texture is ground"
+    assert is_overcast(veil(0.2, texture=0.002), ALL)
+    assert not is_overcast(veil(0.2, red=1.3), ALL), "plain sand is redder than cloud"
+    assert is_overcast(veil(0.2, red=1.1), ALL)
 
 
 def test_only_known_ground_decides_whether_a_chip_is_overcast() -> None:
     rough = np.random.default_rng(2).uniform(0, 1, ALL.shape)
     mixed = {band: np.where(HALF, values, rough) for band, values in veil(0.2).items()}
-    assert overcast(mixed, HALF) and not overcast(mixed, ~HALF)
-    assert not overcast(veil(0.2), ~ALL) and not overcast(plane(B08=0.3), ALL)
+    assert is_overcast(mixed, HALF) and not is_overcast(mixed, ~HALF)
+    assert not is_overcast(veil(0.2), ~ALL) and not is_overcast(plane(B08=0.3), ALL)
     single = np.zeros(ALL.shape, bool)
     single[3, 4] = True
-    assert not overcast(veil(0.2), single), "a single pixel has no texture that could be missing"
+    assert not is_overcast(veil(0.2), single), "a single pixel has no texture that could be missing"
 
 
 def test_texture_along_rows_or_columns_alone_is_ground_too() -> None:
     for axis in (0, 1):
         stripes = 0.2 + 0.05 * (np.indices(ALL.shape)[axis] // 2 % 2)
-        assert not overcast(plane(B02=stripes, B03=stripes, B04=stripes), ALL)
+        assert not is_overcast(plane(B02=stripes, B03=stripes, B04=stripes), ALL)
 
 
 @pytest.mark.parametrize(
@@ -118,14 +118,14 @@ def test_texture_along_rows_or_columns_alone_is_ground_too() -> None:
 def test_snow_is_bright_in_green_and_near_infrared_and_dark_in_the_short_wave(
     green: float, swir: float, near: float, expected: bool
 ) -> None:
-    assert one(snowy(plane(B03=green, B11=swir, B08=near))) is expected
-    assert one(snowy(plane(B03=green, B11=swir, B8A=near))) is expected
+    assert one(find_snow(plane(B03=green, B11=swir, B08=near))) is expected
+    assert one(find_snow(plane(B03=green, B11=swir, B8A=near))) is expected
 
 
 def test_snow_and_water_cannot_be_seen_without_their_bands() -> None:
-    assert snowy(plane(B03=0.6, B08=0.5)) is None and snowy(plane(B11=0.1, B08=0.5)) is None
-    assert one(snowy(plane(B03=0.6, B11=0.1))), "green stands in for the near infrared"
-    assert watery(plane(B03=0.1)) is None and watery(plane(B08=0.01)) is None
+    assert find_snow(plane(B03=0.6, B08=0.5)) is None and find_snow(plane(B11=0.1, B08=0.5)) is None
+    assert one(find_snow(plane(B03=0.6, B11=0.1))), "green stands in for the near infrared"
+    assert find_water(plane(B03=0.1)) is None and find_water(plane(B08=0.01)) is None
 
 
 @pytest.mark.parametrize(
@@ -133,9 +133,9 @@ def test_snow_and_water_cannot_be_seen_without_their_bands() -> None:
     [(0.06, 0.03, 0.01, True), (0.03, 0.06, 0.01, False), (0.2, 0.15, 0.01, False), (0.06, 0.03, 0.08, False)],
 )
 def test_water_is_green_above_a_dark_near_infrared(green: float, near: float, swir: float, expected: bool) -> None:
-    assert one(watery(plane(B03=green, B08=near, B11=swir))) is expected
-    assert one(watery(plane(B03=green, B8A=near, B11=swir))) is expected
-    assert one(watery(plane(B03=green, B08=near))) is (expected or swir > green)
+    assert one(find_water(plane(B03=green, B08=near, B11=swir))) is expected
+    assert one(find_water(plane(B03=green, B8A=near, B11=swir))) is expected
+    assert one(find_water(plane(B03=green, B08=near))) is (expected or swir > green)
 
 
 def test_shadow_darkens_all_infrared_bands() -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.correct.structure import LEVELS, MIN_TEXTURE, _gradient, _halved, similarity, structure
+from pipeline.correct.structure import LEVELS, MIN_TEXTURE, _gradient, _halve, gradient_pyramid, similarity
 
 SIDE = 64
 ALL = np.ones((SIDE, SIDE), bool)
@@ -15,7 +15,7 @@ def texture(seed: int, spread: float = 0.05) -> np.ndarray:
 
 
 def alike(one: np.ndarray, other: np.ndarray, pixels: np.ndarray = MIDDLE) -> np.ndarray:
-    return similarity(structure(one, np.isfinite(one)), structure(other, np.isfinite(other)), pixels)
+    return similarity(gradient_pyramid(one, np.isfinite(one)), gradient_pyramid(other, np.isfinite(other)), pixels)
 
 
 def test_the_same_texture_is_alike_whatever_its_level_and_its_negative_is_the_contrary() -> None:
@@ -44,7 +44,7 @@ def test_the_middle_of_a_plain_roof_is_compared_by_its_outline_on_a_coarser_leve
     roof, other = np.full((SIDE, SIDE), 0.1), np.full((SIDE, SIDE), 0.1)
     roof[16:48, 16:48] = 0.5
     other[20:60, 26:40] = 0.5
-    levels = structure(roof, ALL)
+    levels = gradient_pyramid(roof, ALL)
     assert levels[0].energy[32, 32] == 0 < levels[-1].energy[4, 4]
     assert alike(roof, roof)[0] == pytest.approx(1, abs=1e-5)
     assert alike(roof, other)[0] < 0.7
@@ -75,16 +75,16 @@ def test_a_gradient_is_the_step_over_two_pixels_and_unknown_beside_gaps_and_edge
 
 def test_a_coarser_level_has_means_of_two_by_two_pixels() -> None:
     image = np.array([[1, 3, 5], [5, 7, 9], [2, 4, 6]], np.float32)
-    np.testing.assert_array_equal(_halved(image), [[4, 7], [3, 6]])
-    assert [each.energy.shape[0] for each in structure(texture(1), ALL)] == [64, 32, 16, 8][:LEVELS]
+    np.testing.assert_array_equal(_halve(image), [[4, 7], [3, 6]])
+    assert [each.energy.shape[0] for each in gradient_pyramid(texture(1), ALL)] == [64, 32, 16, 8][:LEVELS]
 
 
 def test_unknown_ground_has_no_structure_and_spoils_none_beside_it() -> None:
     image, holed = texture(1), texture(1)
     holed[:20] = np.nan
-    levels = structure(holed, np.isfinite(holed))
+    levels = gradient_pyramid(holed, np.isfinite(holed))
     assert all(np.isfinite(each.energy).all() and np.isfinite(each.gradient).all() for each in levels)
     assert levels[0].energy[:15].max() == 0
     assert alike(image, holed)[0] == pytest.approx(1, abs=1e-5)
-    coarse, whole = levels[1].gradient, structure(image, ALL)[1].gradient
+    coarse, whole = levels[1].gradient, gradient_pyramid(image, ALL)[1].gradient
     np.testing.assert_allclose(coarse[:, 12:], whole[:, 12:], atol=1e-6)

@@ -58,7 +58,15 @@ def answer(job: SiteJob) -> SiteResult:
 
 def counted(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """How often each costly stage runs from now on; the screening counts looks."""
-    stages = ("make_draft", "make_look", "found", "build_baseline", "residual_of", "natural_steps", "advance_each")
+    stages = (
+        "make_unregistered",
+        "make_look",
+        "build_reference",
+        "build_baseline",
+        "residual_of",
+        "natural_steps",
+        "advance_each",
+    )
     calls = dict.fromkeys(stages, 0)
 
     def count(module: Any, name: str, size: Callable[..., int]) -> None:
@@ -70,7 +78,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
 
         monkeypatch.setattr(module, name, run)
 
-    for name in ("make_draft", "make_look", "found"):
+    for name in ("make_unregistered", "make_look", "build_reference"):
         count(correcting, name, lambda *_: 1)
     for name in ("build_baseline", "residual_of", "natural_steps"):
         count(deciding, name, lambda *_: 1)
@@ -96,7 +104,7 @@ def test_a_night_makes_only_its_new_look(place: SiteJob, tmp_path: Path, monkeyp
     assert len(after.looks) == len(before.looks) + 1
     # no flag changed: the screening of all looks goes on by one, and so does that of all but the last REACH, which is
     # kept for a night that changes their flags
-    once = dict.fromkeys(calls, 0) | {"make_draft": 1, "make_look": 1, "residual_of": 1, "advance_each": 2}
+    once = dict.fromkeys(calls, 0) | {"make_unregistered": 1, "make_look": 1, "residual_of": 1, "advance_each": 2}
     assert calls == once
     assert same(answer(replace(night, until=_night(DATES))).decision, after.decision)
     assert calls == once
@@ -110,7 +118,7 @@ def test_another_setting_or_another_file_is_judged_anew(
     calls = counted(monkeypatch)
     stricter = place.settings.correct.model_copy(update={"cloud_buffer_m": 100.0})
     answer(replace(night, settings=place.settings.model_copy(update={"correct": stricter})))
-    assert calls["make_draft"] == 9
+    assert calls["make_unregistered"] == 9
 
 
 def test_what_rotted_is_made_again(place: SiteJob, tmp_path: Path) -> None:

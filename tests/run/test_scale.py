@@ -61,7 +61,7 @@ def test_a_night_registers_and_reads_as_much_after_a_long_history_as_after_a_sho
         process_site(before, no_progress)
         with monkeypatch.context() as patch:
             fits = counted(patch, reference, "estimate")
-            drafts = counted(patch, correcting, "make_draft")
+            drafts = counted(patch, correcting, "make_unregistered")
             written = counted(patch, CheckedFiles, "write")
             process_site(tonight, no_progress)
             work.append((len(fits), len(drafts), len(written)))
@@ -74,7 +74,7 @@ def test_sites_of_one_night_cost_and_tell_alike(place: Path, tmp_path: Path, mon
     for each in before[1:]:
         assert each.memory is not None and before[0].memory is not None
         shutil.copytree(before[0].memory, each.memory)
-    drafts = counted(monkeypatch, correcting, "make_draft")
+    drafts = counted(monkeypatch, correcting, "make_unregistered")
     outcomes = list(nightly(asked(place, HISTORIES[0] + 1, tmp_path), tmp_path, 1, no_progress))
     assert len(drafts) == len(before) == len(outcomes)
     told = [

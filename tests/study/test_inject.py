@@ -18,6 +18,7 @@ from shapely.geometry import box
 
 from pipeline.catalogue.static import read_static
 from pipeline.model.errors import UsageError
+from pipeline.model.progress import no_progress
 from pipeline.study.events import CHANGE, Event, Phase
 from pipeline.study.illumination import estimate_illumination
 from pipeline.study.inject import PIXELS, Injection, Measured, inject, measure
@@ -32,10 +33,6 @@ LATER, CLOUDED = "southern-carpathians-20190810", "southern-carpathians-20190914
 HALL_AT = (68.0, 22.0)
 """(row, col) of the archive, forest that stays; under the cloud of 2019-09-14."""
 Kept = Mapping[str, tuple[float, float]]
-
-
-def quiet(done: int, total: int, what: str) -> None:
-    """Nobody watches a test."""
 
 
 def hall(begun: datetime = datetime(2019, 1, 1, tzinfo=UTC)) -> Event:
@@ -58,7 +55,7 @@ def drawn(out: Path, shifts: Kept, event: Event | None = None) -> Path:
         looks=looks,
         aoi=box(22.146, 45.201, 22.157, 45.209),
     )
-    inject(DEMO / "archive", out, injection, quiet)
+    inject(DEMO / "archive", out, injection, no_progress)
     return out
 
 
@@ -165,7 +162,7 @@ def test_looks_that_are_not_there_are_named(tmp_path: Path) -> None:
 
 def test_the_shifts_of_the_archive_are_measured() -> None:
     summer = (datetime(2019, 6, 1, tzinfo=UTC), datetime(2019, 9, 1, tzinfo=UTC))
-    crs, found = measure(DEMO / "archive", lambda time: summer[0] <= time < summer[1], quiet)
+    crs, found = measure(DEMO / "archive", lambda time: summer[0] <= time < summer[1], no_progress)
     assert crs == CRS
     one, other = found["southern-carpathians-20190706"], found["southern-carpathians-20190810"]
     # two robust fits that agree, made by other means, put these two looks (-0.6, +0.2) pixels apart

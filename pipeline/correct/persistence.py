@@ -13,16 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.correct.masks import buffer
-from pipeline.correct.smoothing import gaussian
 from pipeline.correct.spectra import INFRARED, VISIBLE
-from pipeline.correct.structure import Level, similarity, structure
+from pipeline.correct.structure import Level, gradient_pyramid, similarity
 from pipeline.model.bands import Band
 from pipeline.model.imagery import Look, Why
 from pipeline.model.settings import Settings
+from pipeline.numerics.smoothing import gaussian
 
-SIGHTS = 3
+MIN_LOOKS = 3
 """Looks that must show the same object, the flagged one among them."""
-REACH = 10
+REACH_LOOKS = 10
 """Looks before and after a look that are compared with it."""
 ALIKE_SHARE, ALIKE_REFLECTANCE = 0.15, 0.02
 """Two flagged looks agree where every band differs by no more than this share of it plus this reflectance."""
@@ -69,7 +69,7 @@ class _View:
 
     def infrared_at(self, where: NDArray[np.intp]) -> NDArray[np.float32]:
         """(where,): mean of the infrared bands."""
-        return _mean(self.values(where), self.look.bands, INFRARED)
+        return _mean_of_bands(self.values(where), self.look.bands, INFRARED)
 
     def _measured(self, values: NDArray[np.float32], rows: slice | list[int]) -> NDArray[np.float32]:
         """Normalised values of these bands as they were measured. values: (band, pixel)."""
@@ -78,18 +78,18 @@ class _View:
             values = (values - offset) / gain
         return np.asarray(values, np.float32)
 
-    def forget(self) -> None:
+    def free_structures(self) -> None:
         """Free the memory of the structure."""
         self.__dict__.pop("visible", None), self.__dict__.pop("infrared", None)
 
     def _structure(self, wanted: Sequence[Band]) -> tuple[Level, ...]:
-        rows = _rows(self.look.bands, wanted)
+        rows = _band_indices(self.look.bands, wanted)
         image = self._measured(self.look.reflectance[rows].reshape(len(rows), -1), rows).mean(axis=0)
         image = np.asarray(image, np.float32).reshape(self.look.why.shape)
-        return structure(image, np.isfinite(image))
+        return gradient_pyramid(image, np.isfinite(image))
 
 
-def release(looks: Sequence[Look], settings: Settings, wanted: range | None = None) -> tuple[Look, ...]:
+def unmask_persistent(looks: Sequence[Look], settings: Settings, wanted: range | None = None) -> tuple[Look, ...]:
     """The looks in time order, without the cloud and shadow flags on what persists.
 
     A flagged pixel is unflagged where two more looks near in time show the same spectrum and the same structure there
@@ -101,9 +101,9 @@ def release(looks: Sequence[Look], settings: Settings, wanted: range | None = No
     """
     ordered = sorted(looks, key=lambda look: (look.time, look.scene.id))
     wanted = range(len(ordered)) if wanted is None else wanted
-    if len(ordered) < SIGHTS:
+    if len(ordered) < MIN_LOOKS:
         return tuple(ordered[index] for index in wanted)
-    views = [_View(look=look, zenith=zenith) for look, zenith in zip(ordered, _zeniths(ordered), strict=True)]
+    views = [_View(look=look, zenith=zenith) for look, zenith in zip(ordered, _sun_zeniths(ordered), strict=True)]
     out = []
     for index in wanted:
         look = ordered[index]
@@ -111,29 +111,29 @@ def release(looks: Sequence[Look], settings: Settings, wanted: range | None = No
         for flag in (Why.CLOUD, Why.SHADOW):
             where = np.flatnonzero(views[index].why & np.uint8(flag))
             if where.size:
-                free[where] = _persistent(views, index, where, flag)
-        if index >= REACH:
-            views[index - REACH].forget()
-        out.append(_without(look, free.reshape(look.why.shape), settings) if free.any() else look)
+                free[where] = _is_persistent(views, index, where, flag)
+        if index >= REACH_LOOKS:
+            views[index - REACH_LOOKS].free_structures()
+        out.append(_unflag(look, free.reshape(look.why.shape), settings) if free.any() else look)
     return tuple(out)
 
 
-def _persistent(views: Sequence[_View], index: int, where: NDArray[np.intp], flag: Why) -> NDArray[np.bool_]:
+def _is_persistent(views: Sequence[_View], index: int, where: NDArray[np.intp], flag: Why) -> NDArray[np.bool_]:
     """(where,): whether enough other looks show the same object at these pixels of a look, which have the flag."""
     view = views[index]
     likes = np.zeros(where.size, np.int16)
     proven = np.full(where.size, flag is not Why.SHADOW or view.zenith < MAX_ZENITH)
     for ahead in (True, False):
         alive, begun = np.arange(where.size), np.full(where.size, view.zenith)
-        for other in _others(views, index, ahead):
-            alive = alive[(likes[alive] < SIGHTS - 1) | ~proven[alive]]
+        for other in _views_around(views, index, ahead):
+            alive = alive[(likes[alive] < MIN_LOOKS - 1) | ~proven[alive]]
             if alive.size == 0:
                 break
             spot = where[alive]
-            free, alike = _compared(view, other, spot, flag)
+            free, alike = _compare(view, other, spot, flag)
             same = np.zeros(spot.size, bool)
             if alike.any():
-                same[alike] = _similar(view, other, flag, spot[alike]) > SAME_STRUCTURE
+                same[alike] = _compare_structure(view, other, flag, spot[alike]) > SAME_STRUCTURE
             likes[alive[same]] += 1
             begun[alive[same]] = other.zenith
             ended = free & ~alike
@@ -143,17 +143,17 @@ def _persistent(views: Sequence[_View], index: int, where: NDArray[np.intp], fla
                 sudden = other.zenith >= begun[alive] - SAME_SUN
                 proven[alive[ended & sudden & (view.infrared_at(spot) < LIT_SHARE * other.infrared_at(spot))]] = True
             alive = alive[~ended]
-    return np.asarray((likes >= SIGHTS - 1) & proven)
+    return np.asarray((likes >= MIN_LOOKS - 1) & proven)
 
 
-def _others(views: Sequence[_View], index: int, ahead: bool) -> Iterator[_View]:
+def _views_around(views: Sequence[_View], index: int, ahead: bool) -> Iterator[_View]:
     if ahead:
-        yield from views[index + 1 : index + 1 + REACH]
+        yield from views[index + 1 : index + 1 + REACH_LOOKS]
     else:
-        yield from reversed(views[max(0, index - REACH) : index])
+        yield from reversed(views[max(0, index - REACH_LOOKS) : index])
 
 
-def _compared(
+def _compare(
     view: _View, other: _View, spot: NDArray[np.intp], flag: Why
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """(spot,) twice: whether the other look shows the place unflagged, and whether the spectra agree."""
@@ -167,42 +167,42 @@ def _compared(
     return free, np.asarray(alike & (free | suspect))
 
 
-def _similar(view: _View, other: _View, flag: Why, spot: NDArray[np.intp]) -> NDArray[np.float32]:
+def _compare_structure(view: _View, other: _View, flag: Why, spot: NDArray[np.intp]) -> NDArray[np.float32]:
     if flag is Why.SHADOW:
         return similarity(view.infrared, other.infrared, spot)
     return similarity(view.visible, other.visible, spot)
 
 
-def _zeniths(looks: Sequence[Look]) -> list[float]:
+def _sun_zeniths(looks: Sequence[Look]) -> list[float]:
     """Zenith of the sun of each look in degrees: from the metadata, else at noon of its day."""
     silent = any(look.scene.sun is None for look in looks)
     latitude = looks[0].grid.geographic_extent.centroid.coords[0][1] if silent else 0.0
-    return [look.scene.sun[0] if look.scene.sun is not None else _noon(look, latitude) for look in looks]
+    return [look.scene.sun[0] if look.scene.sun is not None else _noon_zenith(look, latitude) for look in looks]
 
 
-def _noon(look: Look, latitude: float) -> float:
+def _noon_zenith(look: Look, latitude: float) -> float:
     """Zenith of the sun at noon, degrees."""
     declination = -23.44 * math.cos(2 * math.pi * (look.time.timetuple().tm_yday + 10) / 365.25)
     return abs(latitude - declination)
 
 
-def _without(look: Look, free: NDArray[np.bool_], settings: Settings) -> Look:
+def _unflag(look: Look, free: NDArray[np.bool_], settings: Settings) -> Look:
     """The look without flags on the `free` pixels, and with a new buffer around the flags that are left."""
     bare = np.where((look.why & np.uint8(Why.BUFFER)) > 0, 0, look.why)
-    smeared = _smeared(look, free, Why.CLOUD) | _smeared(look, free, Why.SHADOW)
+    smeared = _find_smeared(look, free, Why.CLOUD) | _find_smeared(look, free, Why.SHADOW)
     bare = np.where(free | smeared, bare & ~_SUSPECT, bare).astype(np.uint8)
     why = buffer(bare, settings.correct.cloud_buffer_m, look.grid.resolution.x)
     return dataclasses.replace(look, why=why)
 
 
-def _smeared(look: Look, free: NDArray[np.bool_], flag: Why) -> NDArray[np.bool_]:
+def _find_smeared(look: Look, free: NDArray[np.bool_], flag: Why) -> NDArray[np.bool_]:
     """Flagged only because a smoothed residual spreads: most of what departs from the look's median nearby is free.
 
     Cloud departs upwards in the visible, shadow downwards in the infrared.
     """
     flagged = (look.why & np.uint8(flag)) > 0
     wanted, sign = (VISIBLE, 1) if flag is Why.CLOUD else (INFRARED, -1)
-    level = np.nan_to_num(_mean(look.reflectance, look.bands, wanted))
+    level = np.nan_to_num(_mean_of_bands(look.reflectance, look.bands, wanted))
     clear = look.why == 0
     usual = float(np.median(level[clear])) if clear.any() else 0.0
     away = np.where(flagged, np.maximum(sign * (level - usual), 0), 0)
@@ -210,11 +210,11 @@ def _smeared(look: Look, free: NDArray[np.bool_], flag: Why) -> NDArray[np.bool_
     return np.asarray(flagged & (kept > SMEAR_SHARE * whole))
 
 
-def _mean(planes: NDArray[np.float32], bands: Sequence[Band], wanted: Sequence[Band]) -> NDArray[np.float32]:
+def _mean_of_bands(planes: NDArray[np.float32], bands: Sequence[Band], wanted: Sequence[Band]) -> NDArray[np.float32]:
     """Mean of the wanted bands, of all bands where there is none of them."""
-    return np.asarray(planes[_rows(bands, wanted)].mean(axis=0), np.float32)
+    return np.asarray(planes[_band_indices(bands, wanted)].mean(axis=0), np.float32)
 
 
-def _rows(bands: Sequence[Band], wanted: Sequence[Band]) -> list[int]:
+def _band_indices(bands: Sequence[Band], wanted: Sequence[Band]) -> list[int]:
     """Places of the wanted bands, of all bands where there is none of them."""
     return [index for index, band in enumerate(bands) if band in wanted] or list(range(len(bands)))

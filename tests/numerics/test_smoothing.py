@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from pipeline.correct.smoothing import BLOCK, gaussian
+from pipeline.numerics.smoothing import BLOCK, gaussian
 
 SINGLE = 1e-6
 """Single precision, sums of up to a hundred products of values about 1."""

@@ -8,13 +8,14 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from scipy import ndimage
 
-FORGOTTEN_PX = 12
-"""So far from an edge the filter of a cubic spline knows nothing of it any more (its pole to this power is 1e-7)."""
+SPLINE_REACH_PX = 12
+"""Distance from an edge, pixels, at which a spline filter no longer depends on it (its pole to this power is 1e-7)."""
 NEAR = 1e-6
+"""Pixels within which two positions are the same."""
 Taps = Callable[[float], tuple[float, ...]]
 
 
-def sampled(image: NDArray[np.float32], shift: tuple[float, float], order: int) -> NDArray[np.float32]:
+def shift_image(image: NDArray[np.float32], shift: tuple[float, float], order: int) -> NDArray[np.float32]:
     """The image at x + shift: what `ndimage.shift` gives, in a third of its time.
 
     image: (row, col) finite. shift: (row, col) px. order: 3 = cubic spline, its edges going on beyond the image; 1 =
@@ -25,14 +26,14 @@ def sampled(image: NDArray[np.float32], shift: tuple[float, float], order: int) 
     if order == 1:
         padded = np.pad(image, [(each, each) for each in reach])
     else:
-        edged = np.pad(image, [(each + FORGOTTEN_PX, each + FORGOTTEN_PX) for each in reach], mode="edge")
+        edged = np.pad(image, [(each + SPLINE_REACH_PX, each + SPLINE_REACH_PX) for each in reach], mode="edge")
         spline = np.asarray(ndimage.spline_filter(edged, order=3, mode="mirror", output=np.float32))
-        padded = spline[FORGOTTEN_PX:-FORGOTTEN_PX, FORGOTTEN_PX:-FORGOTTEN_PX]
+        padded = spline[SPLINE_REACH_PX:-SPLINE_REACH_PX, SPLINE_REACH_PX:-SPLINE_REACH_PX]
     starts = (reach[0] + shift[0], reach[1] + shift[1])
-    return _both(padded, starts, 1, image.shape, _linear if order == 1 else _spline)
+    return _sample_axes(padded, starts, 1, image.shape, _linear_taps if order == 1 else _spline_taps)
 
 
-def resampled(image: NDArray[np.float32], source: GeoBox, grid: GeoBox) -> NDArray[np.float32] | None:
+def resample(image: NDArray[np.float32], source: GeoBox, grid: GeoBox) -> NDArray[np.float32] | None:
     """The image on another grid by cubic convolution, as `rasterio.warp.reproject` does it, in a tenth of its time.
 
     image: (row, col) on `source`. None where that takes more than a few taps an axis: another CRS, pixels that are not
@@ -52,17 +53,19 @@ def resampled(image: NDArray[np.float32], source: GeoBox, grid: GeoBox) -> NDArr
     part = image[first[0] : beyond[0], first[1] : beyond[1]]
     if not np.isfinite(part).all():
         return None
-    return _both(part, (starts[0] - first[0], starts[1] - first[1]), times, tuple(grid.shape), _convolution)
+    return _sample_axes(part, (starts[0] - first[0], starts[1] - first[1]), times, tuple(grid.shape), _convolution_taps)
 
 
-def _both(
+def _sample_axes(
     image: NDArray[np.float32], starts: tuple[float, float], times: int, shape: tuple[int, ...], taps: Taps
 ) -> NDArray[np.float32]:
-    lines = _along(image, starts[0], times, shape[0], taps, 0)
-    return _along(lines, starts[1], times, shape[1], taps, 1)
+    lines = _sample_axis(image, starts[0], times, shape[0], taps, 0)
+    return _sample_axis(lines, starts[1], times, shape[1], taps, 1)
 
 
-def _along(image: NDArray[Any], start: float, times: int, count: int, taps: Taps, axis: int) -> NDArray[np.float32]:
+def _sample_axis(
+    image: NDArray[Any], start: float, times: int, count: int, taps: Taps, axis: int
+) -> NDArray[np.float32]:
     """`count` samples along an axis from a start on, `times` of them per pixel: each phase has its own taps."""
 
     def cut(first: int, size: int | None, step: int) -> tuple[slice, ...]:
@@ -83,16 +86,16 @@ def _along(image: NDArray[Any], start: float, times: int, count: int, taps: Taps
     return found
 
 
-def _linear(t: float) -> tuple[float, ...]:
+def _linear_taps(t: float) -> tuple[float, ...]:
     return 1 - t, t
 
 
-def _spline(t: float) -> tuple[float, ...]:
+def _spline_taps(t: float) -> tuple[float, ...]:
     """Of a cubic B-spline, for coefficients -1..2."""
     return (1 - t) ** 3 / 6, (3 * t**3 - 6 * t**2 + 4) / 6, (-3 * t**3 + 3 * t**2 + 3 * t + 1) / 6, t**3 / 6
 
 
-def _convolution(t: float) -> tuple[float, ...]:
+def _convolution_taps(t: float) -> tuple[float, ...]:
     """Of cubic convolution (Keys 1981), for pixels -1..2."""
     return (
         -0.5 * t**3 + t**2 - 0.5 * t,

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.correct.robust import LONG, median, median_of, zeroed
+from pipeline.numerics.robust import LONG, median, median_of, zeroed
 
 KINDS = st.sampled_from([np.float32, np.float64])
 

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 Mask = NDArray[np.bool_]
 
 
-def eroded(mask: Mask, steps: int, beyond: bool = False) -> Mask:
+def erode(mask: Mask, steps: int, beyond: bool = False) -> Mask:
     """(row, col) True if all pixels within `steps` along rows and columns are True. beyond: value outside."""
     kept = np.pad(mask, steps, constant_values=beyond)
     for _ in range(steps):
@@ -19,7 +19,7 @@ def eroded(mask: Mask, steps: int, beyond: bool = False) -> Mask:
     return kept[steps:-steps, steps:-steps]
 
 
-def opened(mask: Mask) -> Mask:
+def open_mask(mask: Mask) -> Mask:
     """(row, col) True where a square of 3 x 3 that is True throughout, and lies on the mask, covers the pixel."""
     inner = mask[:, :-2] & mask[:, 1:-1] & mask[:, 2:]
     inner = inner[:-2] & inner[1:-1] & inner[2:]

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from pipeline.correct.neighbours import eroded, opened
+from pipeline.numerics.morphology import erode, open_mask
 
 
 def masks():
@@ -18,14 +18,14 @@ def masks():
 @given(masks(), st.integers(1, 3), st.booleans())
 def test_a_mask_is_eroded_as_scipy_does_it(mask, steps, beyond):
     expected = ndimage.binary_erosion(mask, iterations=steps, border_value=beyond)
-    assert np.array_equal(eroded(mask, steps, beyond), expected)
+    assert np.array_equal(erode(mask, steps, beyond), expected)
 
 
 @given(masks())
 def test_a_mask_is_opened_as_scipy_does_it(mask):
-    assert np.array_equal(opened(mask), ndimage.binary_opening(mask, np.ones((3, 3))))
+    assert np.array_equal(open_mask(mask), ndimage.binary_opening(mask, np.ones((3, 3))))
 
 
 @pytest.mark.parametrize("shape", [(2, 9), (9, 2)])
 def test_what_is_narrower_than_the_square_opens_to_nothing(shape):
-    assert not opened(np.ones(shape, bool)).any()
+    assert not open_mask(np.ones(shape, bool)).any()
