@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.correct.robust import median, median_of
+from pipeline.numerics.robust import median, median_of
 
 Array = NDArray[Any]
 

@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from pipeline.correct.smoothing import gaussian
 from pipeline.decide.object_series import Candidates, Episode, candidates, episode_of, window_of
 from pipeline.decide.residuals import SCALES, Baseline, Residual, reflectance_of
 from pipeline.decide.screening import Natural, Screening
 from pipeline.decide.steps import Times, step_of
 from pipeline.decide.vectorise import EIGHT
+from pipeline.numerics.smoothing import gaussian
 
 SEED_SCORE = 1.6
 """Score of a pixel from which an object is grown around it."""

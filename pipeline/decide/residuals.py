@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.correct.expectation import expect
-from pipeline.correct.robust import centre_spread, median, zeroed
-from pipeline.correct.smoothing import gaussian
 from pipeline.decide.cover import kinds
 from pipeline.model.imagery import Look
+from pipeline.numerics.robust import centre_spread, median, zeroed
+from pipeline.numerics.smoothing import gaussian
 
 BASELINE_LOOKS = 24
 """Looks whose median is the baseline image, at most: more only cost memory."""

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.correct.robust import median
 from pipeline.decide.residuals import CLUSTERS, SCALES, WEIGHTS, Baseline, Residual, reflectance_of
 from pipeline.decide.steps import DURATIONS, LEAST_LOOKS, Sums, Times, windows
 from pipeline.model.bands import Band
+from pipeline.numerics.robust import median
 
 SAMPLE = 1000
 """Pixels of each cluster from which natural steps are learned, and their median at each window."""

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.correct.robust import median
 from pipeline.model.imagery import Look
+from pipeline.numerics.robust import median
 
 RECENT = 3
 """Looks that show the object as it is now: earlier ones may show its foundations."""
