@@ -17,7 +17,7 @@ from pipeline.catalogue.items import parse_item
 from pipeline.catalogue.listing import files_below
 from pipeline.catalogue.product import Product
 from pipeline.catalogue.providers import known_hosts
-from pipeline.model.errors import CatalogueError
+from pipeline.model.errors import UNFORESEEN, CatalogueError
 
 DOCUMENTS = (".json", ".ndjson", ".geojson", ".parquet")
 INDEXES = ("catalog.json", "collection.json")
@@ -44,6 +44,9 @@ class ReadResult:
             self.products.append(parse_item(raw, allowed))
         except CatalogueError as fault:
             self.faults.append(fault)
+        except UNFORESEEN as fault:
+            what = f"cannot be understood: {type(fault).__name__}: {str(fault)[:120]}"
+            self.faults.append(CatalogueError(what, f"item {str(raw.get('id'))[:60]}", MEND))
 
 
 def read_static(source: str, asset_hosts: Iterable[str] = (), asset_folders: Iterable[str] = ()) -> ReadResult:

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_info
 
 from pipeline.run.checked_files import Buffer, CheckedFiles
 
@@ -26,8 +25,11 @@ FACTS = "facts.json"
 ALIGN = 64
 ROOM_BYTES = 2_000_000_000
 """Left free for the results: what is remembered can be worked out again, they cannot be done without."""
-LIBRARIES = ("numpy", "scipy", "scikit-image", "rasterio", "shapely", "odc-geo")
+LIBRARIES = ("affine", "numpy", "odc-geo", "pydantic", "rasterio", "scikit-image", "scipy", "shapely")
+"""Distributions that the pure layers import: another version may round differently."""
 FLOORS = ("model", "correct", "decide")
+CODE = ("*.py", "*.json")
+"""Files of the pure layers that results follow from; the tables that were learned are JSON."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -143,13 +145,15 @@ def cache_key(*facts: Any) -> str:
 
 @cache
 def code_digest() -> str:
-    """Digest of the code of the pure layers, the versions of the libraries, and the kernel of linear algebra."""
+    """Digest of the code of the pure layers and of the versions of the libraries that it imports.
+
+    The same in every process of an installation, whatever else that has imported.
+    """
     digest = hashlib.sha256()
     for floor in FLOORS:
-        for path in sorted((Path(__file__).parents[1] / floor).glob("*.py")):
+        for path in sorted(each for form in CODE for each in (Path(__file__).parents[1] / floor).glob(form)):
             digest.update(path.read_bytes())
-    kernels = sorted(str(each.get("architecture")) for each in threadpool_info())
-    digest.update(json.dumps([[version(name) for name in LIBRARIES], kernels]).encode())
+    digest.update(json.dumps([version(name) for name in LIBRARIES]).encode())
     return digest.hexdigest()
 
 
