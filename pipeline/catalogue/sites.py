@@ -60,6 +60,9 @@ def read_sites(paths: Sequence[Path], settings: Settings | None = None) -> Sites
         except SiteError as fault:
             faults.append(fault)
             continue
+        except UNFORESEEN as fault:
+            faults.append(_unforeseen(fault, str(path), "export it again"))
+            continue
         notes += remarks
         for feature in features:
             try:
@@ -70,12 +73,17 @@ def read_sites(paths: Sequence[Path], settings: Settings | None = None) -> Sites
                 faults.append(fault)
                 continue
             except UNFORESEEN as fault:
-                what = f"cannot be understood: {type(fault).__name__}: {str(fault)[:120]}"
-                faults.append(SiteError(what, feature.where, "draw it again"))
+                faults.append(_unforeseen(fault, feature.where, "draw it again"))
                 continue
             notes += remarks
             sites[site.id] = site
     return SitesRead(sites=tuple(sites.values()), faults=tuple(faults), notes=tuple(notes))
+
+
+def _unforeseen(fault: Exception, where: str, fix: str) -> SiteError:
+    error = SiteError(f"cannot be understood: {type(fault).__name__}: {str(fault)[:120]}", where, fix)
+    error.__cause__ = fault
+    return error
 
 
 def _files(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
@@ -186,7 +194,7 @@ def _names(known: Mapping[str, Any], where: str) -> tuple[str, str]:
     if len(name) > MAX_NAME:
         name = f"{name[: MAX_NAME - 1]}…"
     if given is not None:
-        identity = _whole(given)
+        identity = _whole(given)[: MAX_NAME + 1]
         if identity != slug(identity) or not identity:
             mend = f"write it as {slug(identity) or 'my-site'}: letters a to z, digits and hyphens"
             raise SiteError(f"id {identity[:60]!r} is no safe folder name", where, mend)

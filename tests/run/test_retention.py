@@ -16,8 +16,9 @@ from pipeline.model.imagery import Chip, Raster
 from pipeline.model.settings import Keep
 from pipeline.review.contents import read
 from pipeline.review.geoblob import register
+from pipeline.review.layout import Results
 from pipeline.run.chip_cache import ChipCache
-from pipeline.run.retention import apply_retention, back_up, evict_chips, expire_caches
+from pipeline.run.retention import apply_retention, back_up, evict_chips, expire_caches, restore
 from tests.review import made
 from tests.review.conftest import put
 
@@ -112,6 +113,32 @@ def test_a_damaged_review_file_leaves_the_copies_alone_and_is_said(gpkg: Path, t
     with pytest.raises(ReviewError, match="no copy could be made"):
         back_up(gpkg, tmp_path / "copies", 1, NOW + timedelta(days=1))
     assert (tmp_path / "copies" / "20240301T032000Z.gpkg").read_bytes() == good
+
+
+def test_a_table_of_others_that_computes_is_not_worked_out_for_a_copy(gpkg: Path, tmp_path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(gpkg)) as db, db:
+        db.execute("CREATE TABLE other (a INTEGER)")
+        db.execute("INSERT INTO other (a) VALUES (1)")
+        # an error as soon as it is worked out
+        db.execute("ALTER TABLE other ADD COLUMN bomb AS (abs(-9223372036854775807 - a))")
+        db.execute("CREATE VIRTUAL TABLE words USING fts5(text)")
+    for _ in range(2):
+        back_up(gpkg, tmp_path / "copies", 7, NOW)
+    assert len(copies(tmp_path / "copies")) == 1
+
+
+def test_a_note_in_another_encoding_is_copied_shown_and_restored(gpkg: Path, tmp_path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(gpkg)) as db, db:
+        register(db)
+        db.execute("UPDATE changes SET verdict = 'construction', note = CAST(x'48f66865' AS TEXT)")
+    assert [change["note"] for change in read(gpkg).changes] == ["H\ufffdhe"]
+    out = gpkg.parents[1]
+    back_up(gpkg, Results(out).backups("made-place"), 7, NOW)
+    gpkg.unlink()
+    (line,) = restore(out, "made-place")
+    assert "verdicts included" in line
+    with contextlib.closing(sqlite3.connect(gpkg)) as db:
+        assert db.execute("SELECT CAST(note AS BLOB) FROM changes").fetchall() == [(b"H\xf6he",)]
 
 
 def test_one_site_without_a_copy_stops_no_other(gpkg: Path) -> None:
