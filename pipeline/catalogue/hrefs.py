@@ -4,10 +4,11 @@ import ipaddress
 import os
 import re
 import socket
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qsl, unquote, urlencode, urljoin, urlsplit, urlunsplit
 
 from pipeline.model.errors import CatalogueError
@@ -149,6 +150,11 @@ def join_href(base: str, href: str, where: str) -> str:
     except ValueError as fault:
         raise CatalogueError(f"href {href[:80]!r} is no address: {fault}", where, "fix that address") from fault
     return address
+
+
+def relation(link: Mapping[str, Any]) -> str:
+    """What a link leads to: case says nothing (RFC 8288, 2.1.1)."""
+    return str(link.get("rel")).lower()
 
 
 def is_local(host: str) -> bool:

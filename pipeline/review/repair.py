@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from odc.geo.geom import Geometry
 from pyogrio.errors import DataLayerError, DataSourceError
 
 from pipeline.model.errors import ReviewError
-from pipeline.review.geoblob import encode, polygons
+from pipeline.review.geoblob import encode, polygons, srs_of
 from pipeline.review.gpkg import opened
 from pipeline.review.rows import clean, is_complete, reader_of
 from pipeline.review.schema import ANALYST, CHANGES, COLUMNS, LATER, Styles, add_styles, create
@@ -112,9 +112,21 @@ def _is_of_gdal(name: str) -> bool:
 
 
 def _site_srs(db: sqlite3.Connection) -> int:
-    """The CRS of the site: that of the layers which no analyst edits."""
+    """The CRS of the site: that of the layers which no analyst edits, where none has one that of their outlines."""
     rows = dict(db.execute("SELECT table_name, srs_id FROM gpkg_geometry_columns"))
-    return int(next((rows[name] for name in ("aoi", "scenes", "changes") if name in rows), 4326))
+    stated = [rows.get(name) for name in ("aoi", "scenes", "changes")]
+    if not any(_is_srs(each) for each in stated) and _has_column(db, "aoi", "geom"):
+        stated += [srs_of(blob) for (blob,) in db.execute("SELECT geom FROM aoi")]
+    return next((each for each in stated if _is_srs(each)), 4326)
+
+
+def _is_srs(value: Any) -> TypeGuard[int]:
+    """Whether an id names a coordinate system: 0 and -1 say that there is none (GeoPackage 1.3, 1.1.2.1.2)."""
+    return isinstance(value, int) and value > 0
+
+
+def _has_column(db: sqlite3.Connection, name: str, column: str) -> bool:
+    return any(row[1] == column for row in db.execute(f"PRAGMA table_info({_quoted(name)})"))
 
 
 def _restore_parts(db: sqlite3.Connection, name: str) -> None:
