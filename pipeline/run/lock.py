@@ -23,8 +23,9 @@ def output_lock(out: Path) -> Iterator[None]:
     another run holds the folder or it cannot be written.
     """
     lock_seconds()  # wrong for one review file is wrong for all: said before any work
-    _require_folder(out)
     path = Results(out).lock
+    _require_folder(out, out)
+    _require_folder(path.parent, out)
     lock = FileLock(path, timeout=0)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -34,17 +35,18 @@ def output_lock(out: Path) -> Iterator[None]:
         raise ReviewError("another run is at work there", str(out), fix) from fault
     except (OSError, NotImplementedError) as fault:
         fix = "fix its permissions, or give another folder with --out"
-        raise ReviewError(f"cannot be written: {getattr(fault, 'strerror', None) or fault}", str(out), fix) from fault
+        what = f"cannot be written: {getattr(fault, 'strerror', None) or fault}"
+        raise ReviewError(what, str(getattr(fault, "filename", None) or out), fix) from fault
     try:
         yield
     finally:
         lock.release()
 
 
-def _require_folder(out: Path) -> None:
-    """Raise UsageError where a file, or something else that is no folder, lies where the results are to go."""
+def _require_folder(path: Path, out: Path) -> None:
+    """Raise UsageError where a file, or something else that is no folder, lies where a folder of results is to be."""
     try:
-        blocking = next((each for each in (out, *out.parents) if os.path.lexists(each) and not each.is_dir()), None)
+        blocking = next((each for each in (path, *path.parents) if os.path.lexists(each) and not each.is_dir()), None)
     except OSError as fault:
         raise UsageError(f"no path of a folder: {fault.strerror or fault}", f"--out {out}", _OTHER) from fault
     if blocking is not None:

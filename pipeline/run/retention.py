@@ -84,6 +84,10 @@ def restore(out: Path, site: str) -> tuple[str, ...]:
     Raises ReviewError where it cannot be written.
     """
     path, folder = Results(out).site(site).gpkg, Results(out).backups(site)
+    if os.path.lexists(path.parent) and not path.parent.is_dir():
+        raise ReviewError("is no folder", str(path.parent), "move it away: the next run writes the results there")
+    if path.is_symlink() and not path.exists():
+        raise ReviewError("is a link to a file that is gone", str(path), "bring that file back, or remove the link")
     if os.path.lexists(path) and not _is_empty(path):
         return ()
     damaged = list[str]()
@@ -188,7 +192,7 @@ def expire_caches(folder: Path, settings: Keep, now: datetime) -> None:
     """
     old = now.timestamp() - timedelta(days=settings.chips_days).total_seconds()
     try:
-        for site in sorted(folder.glob("*")):
+        for site in sorted(each for each in folder.glob("*") if each.is_dir()):
             if all(path.stat().st_mtime < old for path in site.iterdir()):
                 shutil.rmtree(site)
     except OSError as fault:

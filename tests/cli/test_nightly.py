@@ -193,11 +193,14 @@ def test_a_wrong_waiting_time_is_refused_before_any_work(
 
 
 @pytest.mark.parametrize("name", ["nightly", "detect"])
-@pytest.mark.parametrize("out", ["file", "file/deeper", "gone"])
+@pytest.mark.parametrize("out", ["file", "file/deeper", "gone", "old"])
 def test_results_are_not_written_to_what_is_no_folder(name: str, out: str, command: Command, sites: Path) -> None:
     Path("file").write_text("notes")
     Path("gone").symlink_to("nowhere")
+    Path("old").mkdir()
+    Path("old/.groundbreak").write_text("notes")
     done = command(name, "--sites", sites, "--out", out)
+    blocking = {"old": "old/.groundbreak"}.get(out, out.partition("/")[0])
     fix = "name a folder with --out, or move that away"
-    assert done.code == 2 and done.errors == [f"error: {out.partition('/')[0]} is no folder (--out {out}): {fix}"]
+    assert done.code == 2 and done.errors == [f"error: {blocking} is no folder (--out {out}): {fix}"]
     assert Path("file").read_text() == "notes"

@@ -224,3 +224,32 @@ def test_a_site_that_is_watched_no_more_is_forgotten(tmp_path: Path) -> None:
     expire_caches(tmp_path, Keep(), NOW)
     assert [path.name for path in tmp_path.iterdir()] == ["watched"]
     expire_caches(tmp_path / "none", Keep(), NOW)
+
+
+def test_a_file_among_the_caches_does_not_keep_those_after_it(tmp_path: Path) -> None:
+    (tmp_path / "a-note.txt").write_text("mine")
+    old = tmp_path / "dropped" / "facts.json"
+    old.parent.mkdir()
+    old.write_bytes(b"{}")
+    os.utime(old, (0, 0))
+    expire_caches(tmp_path, Keep(), NOW)
+    assert [path.name for path in tmp_path.iterdir()] == ["a-note.txt"]
+
+
+@pytest.mark.parametrize("kind", ["file", "link to nothing"])
+def test_what_is_no_folder_where_a_site_is_published_is_named_with_the_right_fix(gpkg: Path, kind: str) -> None:
+    out = gpkg.parents[1]
+    shutil.rmtree(gpkg.parent)
+    if kind == "file":
+        gpkg.parent.write_text("mine")
+    else:
+        gpkg.parent.symlink_to("nowhere")
+    with pytest.raises(ReviewError, match=r"is no folder .*made-place.*move it away"):
+        restore(out, "made-place")
+
+
+def test_a_review_file_that_is_a_link_to_nothing_is_named(gpkg: Path) -> None:
+    gpkg.unlink()
+    gpkg.symlink_to("gone.gpkg")
+    with pytest.raises(ReviewError, match=r"link to a file that is gone .*review\.gpkg.*bring that file back"):
+        restore(gpkg.parents[1], "made-place")
