@@ -120,7 +120,7 @@ def test_a_table_that_is_gone_is_made_again(folder, table):
     assert rows(folder)[TWO[0].id]["note"] == "mine"
 
 
-@pytest.mark.parametrize("lost", [0, -1])
+@pytest.mark.parametrize("lost", [0, -1, "", 999_999, 2**62])
 def test_a_file_that_has_lost_its_coordinate_system_gets_it_back_from_its_outlines(folder, lost):
     with contextlib.closing(connect(folder)) as db, db:
         db.execute("UPDATE gpkg_contents SET srs_id = ?", [lost])
