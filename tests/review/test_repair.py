@@ -120,6 +120,13 @@ def test_a_table_that_is_gone_is_made_again(folder, table):
     assert rows(folder)[TWO[0].id]["note"] == "mine"
 
 
+@pytest.mark.parametrize(("table", "column"), [("observations", "seen"), ("news", "change_id")])
+def test_a_table_without_a_column_is_read_as_one_without_rows(folder, table, column):
+    with contextlib.closing(connect(folder)) as db, db:
+        db.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+    assert {change.id for change in read(folder / "review.gpkg").changes} == {alert.id for alert in TWO}
+
+
 @pytest.mark.parametrize("lost", [0, -1, "", 999_999, 2**62])
 def test_a_file_that_has_lost_its_coordinate_system_gets_it_back_from_its_outlines(folder, lost):
     with contextlib.closing(connect(folder)) as db, db:
