@@ -138,7 +138,7 @@ class RemoteFile(MultiByteRangeResourceContainer):  # type: ignore[misc]
             if isinstance(fault, RangeError):
                 raise
             kind = "certificate" if isinstance(fault, requests.exceptions.SSLError) else "connection"
-            silent = isinstance(fault, requests.ConnectionError)  # one that breaks off in an answer is none of these
+            silent = isinstance(fault, requests.ConnectionError)  # not: an answer that breaks off
             raise RangeError(f"no {kind} that holds", is_busy=True, is_silent=silent) from fault
 
     def _answer(self, start: int, count: int) -> bytes:

@@ -291,7 +291,8 @@ INSIDE = [
     "http://0/", "http://[::1]/", "http://[::ffff:127.0.0.1]/", "http://169.254.169.254/latest",
     "http://10.0.0.8/stac", "http://localhost:80/", "http://me.localhost/", "http://localhost./",
     "http://db.internal/", "http://[fe80::1%25eth0]/", "http://100.64.0.1/", "http://[::]/",
-    "http://user@127.0.0.1/",
+    "http://user@127.0.0.1/", "http://127\u30020\u30020\u30021/", "http://\u2460\u2461\u2466.0.0.1/",
+    "http://localhost\u3002/", "http://\uff4cocalhost/",
 ]  # fmt: skip
 
 
