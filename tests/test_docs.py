@@ -32,6 +32,13 @@ def test_every_command_has_help_with_an_example(name: str) -> None:
         assert "\n\x08\ngroundbreak " in each.help, each.name
 
 
+def test_every_test_that_the_threat_model_names_is_there() -> None:
+    named = re.findall(r"`((?:\w+/)?test_\w+\.py)`", (ROOT / "SECURITY.md").read_text())
+    assert len(named) > 20
+    for name in named:
+        assert list((ROOT / "tests").rglob(name)), name
+
+
 def test_every_link_between_documents_leads_somewhere() -> None:
     for path in (*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))):
         for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", path.read_text()):

@@ -5,6 +5,7 @@ Every reader gives features with lon/lat geometry, or raises SiteError for the f
 
 import json
 import sqlite3
+import warnings
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -13,13 +14,12 @@ from typing import Any
 import numpy as np
 import pyproj
 import shapely
-from shapely.errors import ShapelyError
-from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
 from pipeline.catalogue.environment import proj_hint
 from pipeline.catalogue.features import MAX_FEATURES, MAX_FILE_BYTES, Feature
 from pipeline.catalogue.kml_files import read_kml, read_kmz
+from pipeline.formats.geojson import read_geometry
 from pipeline.formats.geopackage import Layer, layers, open_geopackage, records
 from pipeline.model.errors import SiteError
 
@@ -123,11 +123,9 @@ def _feature(one: Any, where: str, crs: pyproj.CRS | None) -> Feature:
     if raw is None:
         return Feature(where=where, geometry=None, properties=known, fault="no geometry")
     try:
-        geometry = shape(raw)
-    except (ShapelyError, ValueError) as fault:
+        geometry = read_geometry(raw)
+    except ValueError as fault:
         return Feature(where=where, geometry=None, properties=known, fault=f"geometry cannot be read: {fault}")
-    except (TypeError, KeyError, AttributeError, IndexError, RecursionError):
-        return Feature(where=where, geometry=None, properties=known, fault="geometry is not that of GeoJSON")
     return Feature(where=where, geometry=_reproject(geometry, crs), properties=known)
 
 
@@ -185,10 +183,12 @@ def _layer(db: sqlite3.Connection, layer: Layer, place: str) -> tuple[list[Featu
 def _crs(stated: object, where: str) -> pyproj.CRS | None:
     """A coordinate system, None for lon/lat. Raises SiteError where it is unknown or has no place on Earth."""
     try:
-        crs = pyproj.CRS.from_user_input(stated)
-        if crs.to_epsg() == LONLAT:
-            return None
-        pyproj.Transformer.from_crs(crs, LONLAT)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # PROJ understands old spellings, as +init=, and deprecates them
+            crs = pyproj.CRS.from_user_input(stated)
+            if crs.to_epsg() == LONLAT:
+                return None
+            pyproj.Transformer.from_crs(crs, LONLAT)
     except (pyproj.exceptions.ProjError, ValueError, TypeError) as fault:
         hint = proj_hint()
         what = f"unknown coordinate system {str(stated)[:60]!r}"

@@ -4,10 +4,12 @@ import ipaddress
 import os
 import re
 import socket
-from collections.abc import Collection
+import unicodedata
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qsl, unquote, urlencode, urljoin, urlsplit, urlunsplit
 
 from pipeline.model.errors import CatalogueError
@@ -151,13 +153,26 @@ def join_href(base: str, href: str, where: str) -> str:
     return address
 
 
+def relation(link: Mapping[str, Any]) -> str:
+    """What a link leads to: case says nothing (RFC 8288, 2.1.1)."""
+    return str(link.get("rel")).lower()
+
+
 def is_local(host: str) -> bool:
     """Whether a host is this machine or its network, by name or by an address in any spelling."""
-    host = host.rstrip(".")
+    host = _plain(host).rstrip(".")
     if host in ("localhost", "") or host.endswith((".localhost", ".local", ".internal")):
         return True
     address = _address(host)
     return address is not None and not _is_public(address)
+
+
+def _plain(host: str) -> str:
+    """A host as it is asked for: letters of other widths and other full stops are mapped (RFC 3490, 3.1; UTS 46)."""
+    try:
+        return unicodedata.normalize("NFKC", host).replace("\u3002", ".").encode("idna").decode().lower()
+    except UnicodeError:
+        return host
 
 
 def leads_inside(host: str) -> bool:

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from shapely import force_2d, get_coordinates, make_valid
 from shapely.affinity import translate
-from shapely.errors import ShapelyError
-from shapely.geometry import MultiPolygon, Polygon, box, shape
+from shapely.geometry import MultiPolygon, Polygon, box
 from shapely.geometry.base import BaseGeometry
 from shapely.ops import unary_union
 
@@ -18,6 +17,7 @@ from pipeline.catalogue.declared_offsets import declared_offset
 from pipeline.catalogue.hrefs import AllowList, host_of
 from pipeline.catalogue.product import (
     FIRST_SCENE,
+    UNKNOWN_BASELINES,
     Product,
     ProductName,
     datatake_key,
@@ -30,10 +30,15 @@ from pipeline.catalogue.product import (
     strip_start,
 )
 from pipeline.catalogue.providers import Provider, recognise
-from pipeline.model.errors import CatalogueError
+from pipeline.formats.geojson import read_geometry
+from pipeline.model.errors import UNFORESEEN, CatalogueError
 from pipeline.model.imagery import Granule, Level
 
 _REMOTE = re.compile(r"^[A-Za-z][A-Za-z0-9]*://[A-Za-z0-9._-]+(?:[:/]|$)")
+_OTHER_SATELLITE = re.compile(
+    r"landsat|l[ceot]0\d|sentinel[ _-]?[13456]|s[13][ab]\b|modis|terra\b|aqua\b|planet|skysat|worldview|pleiades|spot",
+    re.IGNORECASE,
+)
 MEND = "fix the item, or remove it from the catalogue"
 
 
@@ -46,6 +51,7 @@ def parse_item(raw: Mapping[str, Any], allowed: AllowList) -> Product:
     where = f"item {id}"
     properties = _mapping(raw.get("properties"), "properties", where)
     assets = _mapping(raw.get("assets"), "assets", where)
+    _check_platform(properties, where)
     check_scale(properties, where)
     collection = raw.get("collection") if isinstance(raw.get("collection"), str) else None
     row = recognise(collection, properties, _hosts(assets))
@@ -53,8 +59,7 @@ def parse_item(raw: Mapping[str, Any], allowed: AllowList) -> Product:
     level = _level(properties, name, row, where)
     bands = pick_bands(assets, row, allowed, where)
     time = _time(properties, where)
-    baseline = _first(properties, "s2:processing_baseline", "processing:version", "sentinel:processing_baseline")
-    baseline = normal_baseline(str(baseline)) if baseline is not None else (name.baseline if name else None)
+    baseline = _baseline(properties, name)
     granule = Granule(
         id=id,
         tile=_tile(properties) or (name.tile if name else None),
@@ -118,12 +123,33 @@ def _level(properties: Mapping[str, Any], name: ProductName | None, row: Provide
     return found.pop() if found else row.level
 
 
+def _check_platform(properties: Mapping[str, Any], where: str) -> None:
+    """Raise CatalogueError for an item of another satellite: its pixels would be taken for those of Sentinel-2."""
+    for field in ("platform", "constellation"):
+        stated = properties.get(field)
+        if isinstance(stated, str) and _OTHER_SATELLITE.match(stated.strip()):
+            raise CatalogueError(
+                f"{field} is {stated[:40]!r}, not Sentinel-2", where, "name a collection of Sentinel-2"
+            )
+
+
+def _baseline(properties: Mapping[str, Any], name: ProductName | None) -> str | None:
+    """The processing baseline: the first field that has one, else that of the product's name."""
+    for field in ("s2:processing_baseline", "processing:version", "sentinel:processing_baseline"):
+        stated = str(properties.get(field)).strip()
+        if stated in UNKNOWN_BASELINES:
+            return None
+        if found := normal_baseline(stated):
+            return found
+    return name.baseline if name else None
+
+
 def _time(properties: Mapping[str, Any], where: str) -> datetime:
-    value = _first(properties, "datetime", "start_datetime")
-    try:
-        time = parse_time(str(value))
-    except (ValueError, OverflowError) as fault:
-        raise CatalogueError(f"datetime is {str(value)[:40]!r}", where, MEND) from fault
+    """The time of acquisition, of the first field that has one."""
+    found = (_moment(properties.get(field)) for field in ("datetime", "start_datetime"))
+    time = next((moment for moment in found if moment is not None), None)
+    if time is None:
+        raise CatalogueError(f"datetime is {str(properties.get('datetime'))[:40]!r}", where, MEND)
     if time < FIRST_SCENE:
         raise CatalogueError(f"datetime is {time:%Y-%m-%d}, before the launch of Sentinel-2", where, MEND)
     return time
@@ -196,14 +222,14 @@ def _footprint(raw: Mapping[str, Any], where: str) -> BaseGeometry:
     try:
         if geometry is not None and not _is_blank(geometry):
             with np.errstate(invalid="ignore"):  # corners that are not numbers are reported below
-                found = shape(geometry)
+                found = read_geometry(geometry)
         elif isinstance(bbox, list) and len(bbox) in (4, 6):
             west, south, east, north = (float(bbox[i]) for i in ((0, 1, 2, 3) if len(bbox) == 4 else (0, 1, 3, 4)))
             found = box(west, south, east if east >= west else east + 360, north)
         else:
             raise CatalogueError("neither geometry nor bbox", where, MEND)
         return polygons(found, where)
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, ShapelyError) as fault:
+    except UNFORESEEN as fault:
         raise CatalogueError(f"geometry cannot be read: {str(fault)[:80]}", where, MEND) from fault
 
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pipeline.catalogue.fetch import MEND, FetchError, RetryingStacIO
-from pipeline.catalogue.hrefs import host_of, join_href, redact
+from pipeline.catalogue.hrefs import host_of, join_href, redact, relation
 from pipeline.catalogue.product import parse_time
 
 MAX_PAGES = 2000
@@ -271,6 +271,6 @@ def next_link(page: Raw) -> Raw | None:
     """The link of a page to the next one, None where it names none."""
     links: object = page.get("links")
     for link in links if isinstance(links, Sequence) else []:
-        if isinstance(link, Mapping) and link.get("rel") == "next" and isinstance(link.get("href"), str):
+        if isinstance(link, Mapping) and relation(link) == "next" and isinstance(link.get("href"), str):
             return link
     return None

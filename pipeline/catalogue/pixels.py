@@ -25,6 +25,7 @@ from pipeline.catalogue.hrefs import redact
 from pipeline.catalogue.opening import address_of, is_remote
 from pipeline.catalogue.ranges import RangeError
 from pipeline.catalogue.rasters import open_raster
+from pipeline.catalogue.silent_hosts import SILENT
 from pipeline.model.bands import Band
 from pipeline.model.errors import PixelError
 from pipeline.model.imagery import Chip, Granule, Raster, Scene
@@ -59,6 +60,13 @@ class _Budget:
 
     left: int
     lock: threading.Lock
+    failed: bool = False
+
+    def is_first(self) -> bool:
+        """Whether no other asset of the scene has failed for good."""
+        with self.lock:
+            first, self.failed = not self.failed, True
+            return first
 
     def take(self) -> bool:
         with self.lock:
@@ -94,15 +102,12 @@ def read_chips(scene: Scene, grid: GeoBox, bands: Sequence[Band]) -> tuple[Chip,
         if granule.scl is not None:
             reads.append((granule, None, _Read(scene=scene.id, name="SCL", href=granule.scl, crs=granule.crs,
                                                grid=grid, kind="uint8")))  # fmt: skip
-    budget = _Budget(RETRIES_PER_SCENE, threading.Lock())
-    out = [_readers().submit(_with_retries, read, budget) for _, _, read in reads]
-    try:
-        rasters = [_copied(each.result()) for each in out]
-    finally:
-        # after an error no other read of the scene starts, and none runs on during the next scene
-        for each in out:
-            each.cancel()
-        wait(out)
+    hrefs = [read.href for _, _, read in reads]
+    if silent := SILENT.find_silent(hrefs):
+        fix = "it is left alone for some minutes; the next run asks again"
+        raise PixelError(f"{silent} does not answer", scene.id, fix)
+    rasters = _read_all([read for _, _, read in reads])
+    SILENT.note(hrefs, answered=True)
     chips = []
     for granule in scene.granules:
         mine = {band: raster for (owner, band, _), raster in zip(reads, rasters, strict=True) if owner is granule}
@@ -112,6 +117,19 @@ def read_chips(scene: Scene, grid: GeoBox, bands: Sequence[Band]) -> tuple[Chip,
     if not chips:
         raise PixelError("none of its files reaches the site", scene.id, "the footprint in the catalogue is wrong")
     return tuple(chips)
+
+
+def _read_all(reads: Sequence[_Read]) -> list[Raster | None]:
+    """Every asset of a scene. Raises PixelError for the first that cannot be read."""
+    budget = _Budget(RETRIES_PER_SCENE, threading.Lock())
+    out = [_readers().submit(_with_retries, read, budget) for read in reads]
+    try:
+        return [_copied(each.result()) for each in out]
+    finally:
+        # after an error no other read of the scene starts, and none runs on during the next scene
+        for each in out:
+            each.cancel()
+        wait(out)
 
 
 @cache
@@ -138,6 +156,8 @@ def _with_retries(read: _Read, budget: _Budget) -> Raster | None:
         except (RasterioError, RangeError) as fault:
             attempt += 1
             if not is_remote(read.href) or not budget.take():
+                if isinstance(fault, RangeError) and budget.is_first():
+                    SILENT.note([read.href], answered=not fault.is_silent)
                 raise _unreadable(read, fault) from fault
             time.sleep(PAUSE_S * attempt)
 

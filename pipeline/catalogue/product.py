@@ -12,7 +12,8 @@ _PRODUCT = re.compile(
 )
 _DATATAKE = re.compile(r"G?(?P<platform>S2[A-Z])_(?P<start>\d{8}T\d{6})(?:_\d{6}(?:_N(?P<baseline>\d\d\.\d\d))?)?")
 _STRIP = re.compile(r"_S(\d{8}T\d{6})(?:_|$)")
-_BASELINE = re.compile(r"0?(\d{1,2})\.(\d{1,2})")
+_BASELINE = re.compile(r"(?<!\d)0?(\d{1,2})\.(\d{1,2})(?!\d)")
+_JOINED_BASELINE = re.compile(r"N?(\d\d)(\d\d)")
 _TILE = re.compile(r"^(?:MGRS-)?T?(\d{1,2})([C-X])([A-Z]{2})$")
 MAX_ID = 200
 _PATH = re.compile(r"[/\\]|\.\.")
@@ -112,8 +113,8 @@ def strip_start(text: str) -> str | None:
 
 
 def normal_baseline(text: str) -> str | None:
-    """The baseline "05.09" from "5.9", "05.09" or "N05.09"; None for anything else and for "99.99"."""
-    match = _BASELINE.search(text)
+    """The baseline "05.09" from "5.9", "05.09", "N05.09", "0509" or "N0509"; None for anything else and for "99.99"."""
+    match = _BASELINE.search(text) or _JOINED_BASELINE.fullmatch(text.strip().upper())
     found = f"{int(match[1]):02d}.{int(match[2]):02d}" if match else None
     return None if found in UNKNOWN_BASELINES else found
 

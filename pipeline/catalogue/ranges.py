@@ -40,17 +40,23 @@ MAX_RANGE = 256_000_000
 MAX_TOTAL = 10_000_000_000
 """Largest file, bytes: more than the largest raster that is read has without compression."""
 _BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})
+_LATER = frozenset({429, 503})
+"""Answers of a server as a whole, not of one file."""
 
 
 class RangeError(OSError):
     """A range that could not be read.
 
     is_busy: the server may answer the same request a moment later. pause_s: how long it asks to be left alone.
+    is_silent: the server gave no answer, or asked to be left alone.
     """
 
-    def __init__(self, reason: str, *, is_busy: bool = False, is_missing: bool = False, pause_s: float = 0.0) -> None:
+    def __init__(
+        self, reason: str, *, is_busy: bool = False, is_missing: bool = False, is_silent: bool = False,
+        pause_s: float = 0.0,
+    ) -> None:  # fmt: skip
         super().__init__(reason)
-        self.is_busy, self.is_missing, self.pause_s = is_busy, is_missing, pause_s
+        self.is_busy, self.is_missing, self.is_silent, self.pause_s = is_busy, is_missing, is_silent, pause_s
 
 
 class RemoteFile(MultiByteRangeResourceContainer):  # type: ignore[misc]
@@ -127,12 +133,13 @@ class RemoteFile(MultiByteRangeResourceContainer):  # type: ignore[misc]
         except (RedirectError, InsideError) as fault:
             raise RangeError(str(fault)) from fault
         except requests.Timeout as fault:
-            raise RangeError("no answer in time") from fault
+            raise RangeError("no answer in time", is_silent=True) from fault
         except (requests.RequestException, OSError) as fault:
             if isinstance(fault, RangeError):
                 raise
             kind = "certificate" if isinstance(fault, requests.exceptions.SSLError) else "connection"
-            raise RangeError(f"no {kind} that holds", is_busy=True) from fault
+            silent = isinstance(fault, requests.ConnectionError)  # not: an answer that breaks off
+            raise RangeError(f"no {kind} that holds", is_busy=True, is_silent=silent) from fault
 
     def _answer(self, start: int, count: int) -> bytes:
         headers = {"Range": f"bytes={start}-{start + count - 1}", "Accept-Encoding": "identity"}
@@ -140,7 +147,10 @@ class RemoteFile(MultiByteRangeResourceContainer):  # type: ignore[misc]
             code = answer.status_code
             if code not in (200, 206):
                 pause = wanted_pause(answer, datetime.now(UTC))
-                raise RangeError(f"HTTP {code}", is_busy=code in _BUSY, is_missing=code in (404, 410), pause_s=pause)
+                raise RangeError(
+                    f"HTTP {code}", is_busy=code in _BUSY, is_missing=code in (404, 410), is_silent=code in _LATER,
+                    pause_s=pause,
+                )  # fmt: skip
             if "html" in answer.headers.get("Content-Type", ""):
                 raise RangeError("a web page instead of the file")
             if code == 200:

@@ -30,7 +30,7 @@ from pipeline.catalogue.product import (
 )
 from pipeline.catalogue.static import INDEXES, ReadResult
 from pipeline.model.bands import Band
-from pipeline.model.errors import CatalogueError
+from pipeline.model.errors import UNFORESEEN, CatalogueError
 from pipeline.model.imagery import FIRST_WITH_OFFSET, OFFSET_DN, DeclaredOffset, Granule, Level
 
 MEND = "download the product again"
@@ -134,6 +134,9 @@ def read_products(paths: Sequence[Path]) -> ReadResult:
             result.products.append(read_safe(path))
         except CatalogueError as fault:
             result.faults.append(fault)
+        except UNFORESEEN as fault:
+            what = f"cannot be understood: {type(fault).__name__}: {str(fault)[:120]}"
+            result.faults.append(CatalogueError(what, str(path), MEND))
     return result
 
 

@@ -21,13 +21,16 @@ from pipeline.catalogue.features import Feature
 from pipeline.catalogue.hrefs import host_of, is_local, leads_inside, local_or_remote, redact
 from pipeline.catalogue.listing import files_of
 from pipeline.catalogue.transport import require_public
-from pipeline.model.errors import CatalogueError, SettingsError, SiteError
+from pipeline.formats.geojson import without_empty_rings
+from pipeline.model.errors import UNFORESEEN, CatalogueError, SettingsError, SiteError
 from pipeline.model.grid import MIN_SIDE_PX, PIXEL_M, PIXEL_M2, site_grid, utm_epsg
 from pipeline.model.settings import OWNER_ONLY, Settings, override_settings
 from pipeline.model.site import Site, slug
 from pipeline.model.text import printable
 
 MAX_VERTICES = 100_000
+MAX_NAME = 200
+"""Letters of a name that are kept: names are in every page, mail and feed."""
 GRID_TO_AOI = 2.0
 """Largest grid relative to the largest AOI: a square on its corner fills half of its grid."""
 _WHOLE = re.compile(r"^\d+\.0*$")
@@ -55,6 +58,9 @@ def read_sites(paths: Sequence[Path], settings: Settings | None = None) -> Sites
         except SiteError as fault:
             faults.append(fault)
             continue
+        except UNFORESEEN as fault:
+            faults.append(_unforeseen(fault, str(path), "export it again"))
+            continue
         notes += remarks
         for feature in features:
             try:
@@ -64,9 +70,18 @@ def read_sites(paths: Sequence[Path], settings: Settings | None = None) -> Sites
             except SiteError as fault:
                 faults.append(fault)
                 continue
+            except UNFORESEEN as fault:
+                faults.append(_unforeseen(fault, feature.where, "draw it again"))
+                continue
             notes += remarks
             sites[site.id] = site
     return SitesRead(sites=tuple(sites.values()), faults=tuple(faults), notes=tuple(notes))
+
+
+def _unforeseen(fault: Exception, where: str, fix: str) -> SiteError:
+    error = SiteError(f"cannot be understood: {type(fault).__name__}: {str(fault)[:120]}", where, fix)
+    error.__cause__ = fault
+    return error
 
 
 def _files(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
@@ -174,8 +189,10 @@ def _whole(value: Any) -> str:
 
 def _names(known: Mapping[str, Any], where: str) -> tuple[str, str]:
     given, name = known.get("id"), printable(" ".join(str(known.get("name") or "").split()))
+    if len(name) > MAX_NAME:
+        name = f"{name[: MAX_NAME - 1]}…"
     if given is not None:
-        identity = _whole(given)
+        identity = _whole(given)[: MAX_NAME + 1]
         if identity != slug(identity) or not identity:
             mend = f"write it as {slug(identity) or 'my-site'}: letters a to z, digits and hyphens"
             raise SiteError(f"id {identity[:60]!r} is no safe folder name", where, mend)
@@ -199,14 +216,13 @@ def _aoi(geometry: BaseGeometry | None, where: str, max_km2: float) -> tuple[Pol
     vertices = int(shapely.get_num_coordinates(geometry))
     if vertices > MAX_VERTICES:
         raise SiteError(f"{vertices} vertices", where, f"simplify it: at most {MAX_VERTICES}")
-    plane = shapely.force_2d(geometry)
+    plane = without_empty_rings(shapely.force_2d(geometry))
     _check_lonlat(plane, where)
     if not plane.is_valid:
-        parts = [p for p in shapely.get_parts(shapely.make_valid(plane)) if p.geom_type in ("Polygon", "MultiPolygon")]
-        if not parts:
-            raise SiteError("a ring that crosses itself and leaves no area", where, "draw it again")
-        plane = shapely.union_all(parts)
-        notes.append(f"{where}: a ring crossed itself and was repaired")
+        plane = shapely.union_all([_repaired(part) for part in shapely.get_parts(plane)])
+        if plane.is_empty:
+            raise SiteError("its rings leave no area", where, "draw it again")
+        notes.append(f"{where}: rings that cross were repaired")
     left, _, right, _ = plane.bounds
     if right - left > 180:
         raise SiteError("crosses the antimeridian", where, "split it at 180 degrees into two sites")
@@ -219,9 +235,24 @@ def _aoi(geometry: BaseGeometry | None, where: str, max_km2: float) -> tuple[Pol
     return plane, notes
 
 
+def _repaired(polygon: Polygon) -> BaseGeometry:
+    """A polygon whose rings cross as valid polygons: its shell without its holes.
+
+    Made valid as a whole, a hole that equals its shell would count as ground, and one that reaches out of it too.
+    """
+    shell, *holes = (_area_of(Polygon(ring)) for ring in (polygon.exterior, *polygon.interiors))
+    return _area_of(shell.difference(shapely.union_all(holes)) if holes else shell)
+
+
+def _area_of(geometry: BaseGeometry) -> BaseGeometry:
+    """The polygons of a geometry made valid, without its lines and points."""
+    parts = shapely.get_parts(shapely.make_valid(geometry))
+    return shapely.union_all([part for part in parts if part.geom_type in ("Polygon", "MultiPolygon")])
+
+
 def _areas(geometry: BaseGeometry, where: str) -> tuple[BaseGeometry, list[str]]:
     """The polygons of a collection, and a note on what else is in it."""
-    parts = list(shapely.get_parts(geometry))
+    parts = _parts_of(geometry)
     areas = [
         each for part in parts if part.geom_type in ("Polygon", "MultiPolygon") for each in shapely.get_parts(part)
     ]
@@ -229,6 +260,13 @@ def _areas(geometry: BaseGeometry, where: str) -> tuple[BaseGeometry, list[str]]
     if not areas:
         return geometry, []
     return MultiPolygon(areas), [f"{where}: {', '.join(others)} beside its polygons left out"] if others else []
+
+
+def _parts_of(geometry: BaseGeometry) -> list[BaseGeometry]:
+    """The members of a collection, those of collections inside it too."""
+    if geometry.geom_type != "GeometryCollection":
+        return [geometry]
+    return [each for part in shapely.get_parts(geometry) for each in _parts_of(part)]
 
 
 def _grid(aoi: Polygon | MultiPolygon, where: str, max_km2: float) -> GeoBox:

@@ -13,7 +13,7 @@ from pystac_client.exceptions import APIError
 from shapely.geometry import box, mapping
 
 from pipeline.catalogue.fetch import FetchError, RetryingStacIO
-from pipeline.catalogue.hrefs import AllowList, host_of, join_href, redact
+from pipeline.catalogue.hrefs import AllowList, host_of, join_href, redact, relation
 from pipeline.catalogue.paging import Search, next_link
 from pipeline.catalogue.product import FIRST_SCENE
 from pipeline.catalogue.providers import Provider, api_rows, known_hosts
@@ -75,7 +75,7 @@ def is_api(root: str) -> bool:
     """Whether an address is the root of an API: it links to a search. Raises CatalogueError if it cannot be read."""
     document = json.loads(RetryingStacIO().request(root))
     links = document.get("links") if isinstance(document, Mapping) else None
-    return any(isinstance(link, Mapping) and link.get("rel") == "search" for link in links or [])
+    return any(isinstance(link, Mapping) and relation(link) == "search" for link in links or [])
 
 
 def _open(root: str) -> Client:

@@ -12,12 +12,12 @@ from urllib.parse import urlsplit
 
 from pipeline.catalogue.fetch import get_bytes, get_json
 from pipeline.catalogue.geoparquet import read_items
-from pipeline.catalogue.hrefs import AllowList, host_of, join_href, redact, resolve, within
+from pipeline.catalogue.hrefs import AllowList, host_of, join_href, redact, relation, resolve, within
 from pipeline.catalogue.items import parse_item
 from pipeline.catalogue.listing import files_below
 from pipeline.catalogue.product import Product
 from pipeline.catalogue.providers import known_hosts
-from pipeline.model.errors import CatalogueError
+from pipeline.model.errors import UNFORESEEN, CatalogueError
 
 DOCUMENTS = (".json", ".ndjson", ".geojson", ".parquet")
 INDEXES = ("catalog.json", "collection.json")
@@ -44,6 +44,9 @@ class ReadResult:
             self.products.append(parse_item(raw, allowed))
         except CatalogueError as fault:
             self.faults.append(fault)
+        except UNFORESEEN as fault:
+            what = f"cannot be understood: {type(fault).__name__}: {str(fault)[:120]}"
+            self.faults.append(CatalogueError(what, f"item {str(raw.get('id'))[:60]}", MEND))
 
 
 def read_static(source: str, asset_hosts: Iterable[str] = (), asset_folders: Iterable[str] = ()) -> ReadResult:
@@ -83,7 +86,9 @@ def _read_folder(folder: Path, hosts: frozenset[str], folders: tuple[str, ...], 
         allowed = AllowList(base=str(path), folder=folder, hosts=hosts, folders=folders)
         try:
             for document in documents(str(path)):
-                if document.get("type") == "FeatureCollection":
+                if isinstance(document, CatalogueError):
+                    result.faults.append(document)
+                elif document.get("type") == "FeatureCollection":
                     _add_features(document, allowed, result)
                 elif document.get("type") == "Feature":
                     result.add(document, allowed)
@@ -99,6 +104,9 @@ def _follow(start: str, allowed: AllowList, result: ReadResult) -> None:
         here = replace(allowed, base=place)
         try:
             for document in documents(place):
+                if isinstance(document, CatalogueError):
+                    result.faults.append(document)
+                    continue
                 links = [link for link in dict.fromkeys(_visit(document, here, result)) if link not in seen]
                 seen.update(links)
                 queue += links
@@ -134,7 +142,7 @@ def _add_features(document: Mapping[str, Any], allowed: AllowList, result: ReadR
 def _links(document: Mapping[str, Any], allowed: AllowList, result: ReadResult) -> Iterator[str]:
     links = document.get("links")
     for link in links if isinstance(links, list) else []:
-        if not isinstance(link, Mapping) or link.get("rel") not in ("child", "item"):
+        if not isinstance(link, Mapping) or relation(link) not in ("child", "item"):
             continue
         try:
             yield _target(link.get("href"), allowed)
@@ -155,8 +163,11 @@ def _target(href: object, allowed: AllowList) -> str:
     return target
 
 
-def documents(place: str) -> Iterator[Mapping[str, Any]]:
-    """The JSON documents of a file or address: one, or one a line in .ndjson. Raises CatalogueError."""
+def documents(place: str) -> Iterator[Mapping[str, Any] | CatalogueError]:
+    """The JSON documents of a file or address: one, or one a line in .ndjson, where a bad line is an error of its own.
+
+    Raises CatalogueError where the file as a whole cannot be read.
+    """
     if "://" in place:
         if place.partition("?")[0].lower().endswith(".parquet"):
             yield from read_items(get_bytes(place), redact(place))
@@ -175,14 +186,23 @@ def documents(place: str) -> Iterator[Mapping[str, Any]]:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as fault:
         raise CatalogueError(f"cannot be read: {fault}", place, MEND) from fault
+    if path.suffix.lower() != ".ndjson":
+        yield _parsed(text, place)
+        return
     # a line of JSON may hold what str.splitlines takes for an end of line, as U+2028
-    lines = [line for line in text.split("\n") if line.strip()] if path.suffix == ".ndjson" else [text]
-    for number, line in enumerate(lines, 1):
-        where = f"{place}, line {number}" if path.suffix == ".ndjson" else place
-        try:
-            yield _object(json.loads(line), where)
-        except (ValueError, RecursionError) as fault:
-            raise CatalogueError(f"not JSON: {str(fault)[:80]}", where, MEND) from fault
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            try:
+                yield _parsed(line, f"{place}, line {number}")
+            except CatalogueError as fault:
+                yield fault
+
+
+def _parsed(text: str, where: str) -> Mapping[str, Any]:
+    try:
+        return _object(json.loads(text), where)
+    except (ValueError, RecursionError) as fault:
+        raise CatalogueError(f"not JSON: {str(fault)[:80]}", where, MEND) from fault
 
 
 def _object(value: object, where: str) -> Mapping[str, Any]:

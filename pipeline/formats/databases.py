@@ -60,6 +60,7 @@ def _text_faults() -> Iterator[None]:
 def _limited(db: sqlite3.Connection, write: bool) -> Iterator[None]:
     """The limits of a connection, which is closed at the end of the block."""
     budget = _Budget()
+    db.text_factory = _text
     try:
         db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
         db.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
@@ -86,6 +87,11 @@ def _limited(db: sqlite3.Connection, write: bool) -> Iterator[None]:
         if db.in_transaction:
             db.execute("ROLLBACK")
         db.close()
+
+
+def _text(stored: bytes) -> str:
+    """A text as it is shown: bytes that are no UTF-8, from a program with another encoding, end no file."""
+    return stored.decode("utf-8", "replace")
 
 
 def _connect(path: Path, write: bool, wait: float) -> sqlite3.Connection:

@@ -11,7 +11,7 @@ from shapely.errors import ShapelyError
 from shapely.geometry.base import BaseGeometry
 
 from pipeline.formats.curves import flat
-from pipeline.formats.databases import connected, quoted, require_tables
+from pipeline.formats.databases import UntrustedError, connected, quoted, require_tables
 
 WAIT_SECONDS = 10.0
 ENVELOPE_BYTES = (0, 32, 48, 48, 64)
@@ -56,6 +56,8 @@ def layers(db: sqlite3.Connection) -> list[Layer]:
     ).fetchall()
     found = []
     for name, column, kind, organization, code, definition in rows:
+        if not (isinstance(name, str) and isinstance(column, str)):
+            raise UntrustedError("a layer without a name")
         require_tables(db, [name])
         count = db.execute(f"SELECT count(*) FROM {quoted(name)}").fetchone()[0]
         crs = _crs(str(organization or ""), code, str(definition or ""))

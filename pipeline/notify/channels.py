@@ -43,11 +43,12 @@ class UndeliveredError(GroundbreakError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Secrets:
-    """What only the environment holds; never shown."""
+    """What only the environment holds; never shown. errors: addresses that are not used, by name of their variable."""
 
     webhook_url: str = field(default="", repr=False)
     smtp_password: str = field(default="", repr=False)
     ping_url: str = field(default="", repr=False)
+    errors: tuple[SettingsError, ...] = ()
 
 
 class Channel(Protocol):
@@ -64,28 +65,35 @@ class Channel(Protocol):
 
 
 def read_secrets(environment: Mapping[str, str] = os.environ) -> Secrets:
-    """The secrets of this process. Raises SettingsError, without their value, for an address of another kind."""
-    urls = {}
+    """The secrets of this process; an address of another kind is an error, and does not affect the other channels."""
+    urls, errors = dict[str, str](), list[SettingsError]()
     for name in ("webhook_url", "ping_url"):
         variable = f"GROUNDBREAK_{name.upper()}"
         urls[name] = environment.get(variable, "").strip()
         if urls[name] and not _is_web(urls[name]):
-            raise SettingsError("is no http or https address", variable, "fix it in the environment, or unset it")
-    return Secrets(smtp_password=environment.get("GROUNDBREAK_SMTP_PASSWORD", ""), **urls)
+            fix = "fix it in the environment, or unset it"
+            errors.append(SettingsError("is no http or https address", variable, fix))
+            urls[name] = ""
+    password = environment.get("GROUNDBREAK_SMTP_PASSWORD", "")
+    return Secrets(smtp_password=password, errors=tuple(errors), **urls)
 
 
-def open_channels(settings: Notify, secrets: Secrets) -> tuple[Channel, ...]:
-    """The channels that are set up. Raises SettingsError where a password would travel in the open."""
-    made: list[Channel] = []
+def open_channels(settings: Notify, secrets: Secrets) -> tuple[tuple[Channel, ...], tuple[SettingsError, ...]]:
+    """The channels that are set up, and an error for each secret or channel that cannot be used.
+
+    No mail is sent where the password would travel in the open.
+    """
+    made, errors = list[Channel](), list(secrets.errors)
     if secrets.webhook_url:
         made.append(Webhook(settings, secrets.webhook_url))
     if settings.mail_to:
         local = settings.smtp_host in ("localhost", "127.0.0.1", "::1")
         if settings.smtp_user and settings.smtp_security == "none" and not local:
             mend = 'set notify.smtp_security to "starttls" or "tls"'
-            raise SettingsError("the password would travel in the open", "notify.smtp_security", mend)
-        made.append(Mail(settings, secrets.smtp_password))
-    return tuple(made)
+            errors.append(SettingsError("the password would travel in the open", "notify.smtp_security", mend))
+        else:
+            made.append(Mail(settings, secrets.smtp_password))
+    return tuple(made), tuple(errors)
 
 
 class Webhook:

@@ -3,12 +3,14 @@
 import hashlib
 import sqlite3
 import struct
+from contextlib import suppress
 
 import numpy as np
 import shapely
 from shapely.errors import ShapelyError
 from shapely.geometry.base import BaseGeometry
 
+from pipeline.formats.geojson import without_empty_rings
 from pipeline.review.arcs import CURVED, code_of, straighten
 
 DECIMALS = 2
@@ -43,6 +45,7 @@ def decode(blob: object) -> BaseGeometry:
         geometry = straighten(wkb) if code_of(wkb) in CURVED else shapely.force_2d(shapely.from_wkb(wkb))
     except (ShapelyError, NotImplementedError, RecursionError) as error:
         raise ValueError("damaged geometry") from error
+    geometry = without_empty_rings(geometry)
     points = shapely.get_coordinates(geometry)
     if not np.isfinite(points).all() or (np.abs(points) > _FARTHEST).any():
         raise ValueError("coordinates that are no numbers")
@@ -83,12 +86,16 @@ def digest(blob: object) -> str:
     """16 hex digits that change with an outline, and not with how another program has stored it."""
     if not isinstance(blob, bytes):
         return ""
-    try:
-        (srs,) = struct.unpack_from("<i" if blob[3] & 1 else ">i", blob, 4)
-        blob = encode(polygons(blob), srs)
-    except (ValueError, IndexError, struct.error):
-        pass  # what is no outline has the digest of its bytes
+    with suppress(ValueError):  # what is no outline has the digest of its bytes
+        blob = encode(polygons(blob), srs_of(blob) or 0)
     return hashlib.sha256(blob).hexdigest()[:16]
+
+
+def srs_of(blob: object) -> int | None:
+    """The id of the coordinate system in the header of a blob, None where it has none."""
+    if not isinstance(blob, bytes) or len(blob) < 8 or blob[:2] != b"GP":
+        return None
+    return int.from_bytes(blob[4:8], "little" if blob[3] & 1 else "big", signed=True)
 
 
 def register(db: sqlite3.Connection) -> None:

@@ -11,19 +11,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
+from odc.geo.crs import CRS
 from odc.geo.geom import Geometry
 from pyogrio.errors import DataLayerError, DataSourceError
 
-from pipeline.model.errors import ReviewError
-from pipeline.review.geoblob import encode, polygons
+from pipeline.model.errors import UNFORESEEN, ReviewError
+from pipeline.review.geoblob import encode, polygons, srs_of
 from pipeline.review.gpkg import opened
 from pipeline.review.rows import clean, is_complete, reader_of
 from pipeline.review.schema import ANALYST, CHANGES, COLUMNS, LATER, Styles, add_styles, create
 
 _REGISTRIES = ("gpkg_contents", "gpkg_geometry_columns", "gpkg_extensions", "gpkg_ogr_contents")
 """Tables of the GeoPackage standard, and of GDAL, that have rows about a layer."""
+_MAX_EPSG = 1_000_000
 _CRS, _SRS = "EPSG:32601", 32601
 """Of the empty file; replaced by that of the site."""
 
@@ -112,9 +114,29 @@ def _is_of_gdal(name: str) -> bool:
 
 
 def _site_srs(db: sqlite3.Connection) -> int:
-    """The CRS of the site: that of the layers which no analyst edits."""
+    """The CRS of the site: that of the layers which no analyst edits, where none has one that of their outlines."""
     rows = dict(db.execute("SELECT table_name, srs_id FROM gpkg_geometry_columns"))
-    return int(next((rows[name] for name in ("aoi", "scenes", "changes") if name in rows), 4326))
+    stated = [rows.get(name) for name in ("aoi", "scenes", "changes")]
+    if not any(_is_srs(each) for each in stated) and _has_column(db, "aoi", "geom"):
+        stated += [srs_of(blob) for (blob,) in db.execute("SELECT geom FROM aoi")]
+    return next((each for each in stated if _is_srs(each)), 4326)
+
+
+def _is_srs(value: Any) -> TypeGuard[int]:
+    """Whether an id names a coordinate system: 0 and -1 say that there is none (GeoPackage 1.3, 1.1.2.1.2)."""
+    return isinstance(value, int) and 0 < value < _MAX_EPSG and _is_known(value)
+
+
+@cache
+def _is_known(code: int) -> bool:
+    try:
+        return bool(CRS(f"EPSG:{code}").epsg)
+    except UNFORESEEN:
+        return False
+
+
+def _has_column(db: sqlite3.Connection, name: str, column: str) -> bool:
+    return any(row[1] == column for row in db.execute(f"PRAGMA table_info({_quoted(name)})"))
 
 
 def _restore_parts(db: sqlite3.Connection, name: str) -> None:
@@ -201,7 +223,7 @@ def _held(db: sqlite3.Connection, name: str, srs: int) -> tuple[list[dict[str, A
         kept = _clean(name, {column: row.get(column) for column in table.columns if column not in ("fid", "geom")})
         kept |= {column: row[column] for column in extra}
         if table.is_spatial:
-            kept["geom"] = _moved(row.get(geom), int(of), srs)
+            kept["geom"] = _moved(row.get(geom), of, srs)
         rows.append({"fid": row["fid_"], **kept})
     return rows, extra
 
@@ -220,13 +242,16 @@ def _clean(name: str, row: dict[str, Any]) -> dict[str, Any]:
             for column, value in row.items()}  # fmt: skip
 
 
-def _moved(blob: object, of: int, srs: int) -> object:
-    """An outline as the file stores it, in the site's CRS; what is no outline is kept to be named."""
+def _moved(blob: object, of: Any, srs: int) -> object:
+    """An outline as the file stores it, in the site's CRS; what is no outline is kept to be named.
+
+    of: id of the system in which it was stored; one that is unknown is taken for that of the site.
+    """
     try:
         shape = polygons(blob)
     except ValueError:
         return blob
-    if of != srs and of > 0:
+    if _is_srs(of) and of != srs:
         shape = Geometry(shape, f"EPSG:{of}").to_crs(f"EPSG:{srs}").geom
     return encode(shape, srs)
 

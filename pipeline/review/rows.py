@@ -41,7 +41,7 @@ def clean_table(
     readers = {name: reader_of(kind) for name, kind in columns.items()}
     read = [{name: readers[name](name, value) if name in readers else value for name, value in row.items()}
             for row in rows]  # fmt: skip
-    return [row for row in read if all(row[name] is not None for name in needed)]
+    return [row for row in read if all(row.get(name) is not None for name in needed)]
 
 
 def is_complete(facts: Mapping[str, Any]) -> bool:

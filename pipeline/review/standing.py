@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from odc.geo.geom import Geometry
@@ -16,6 +16,7 @@ from pipeline.review.gpkg import FOREIGN, LOOK_COLUMNS, SCENE_COLUMNS, opened
 from pipeline.review.schema import MACHINE
 
 COUNT_SECONDS = 5.0
+_ROUNDING = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -38,21 +39,29 @@ def read_standing(path: Path, wait: float | None = None) -> Standing | None:
         aoi = db.execute("SELECT id, geom FROM aoi").fetchone()
         srs = db.execute("SELECT srs_id FROM gpkg_contents WHERE table_name = 'aoi'").fetchone()
         known = {str(key): str(value) for key, value in db.execute("SELECT key, value FROM provenance")}
-        looks = frozenset(str(scene) for (scene,) in db.execute("SELECT scene FROM scenes WHERE used"))
+        used = db.execute("SELECT scene, time FROM scenes WHERE used").fetchall()
     try:
         outline = None if aoi is None else ground(aoi[1])
     except ValueError:
         outline = None
-    times = [_moment(known.get(key, "")) for key in ("first_look", "last_look")]
-    site, crs = (str(aoi[0]) if aoi else None), (f"EPSG:{srs[0]}" if srs else "")
-    return Standing(site=site, aoi=outline, crs=crs, first=times[0], last=times[1], looks=looks)
+    first, last = (_moment(known.get(key)) for key in ("first_look", "last_look"))
+    seen = sorted(moment for _, time in used if (moment := _moment(time)) is not None)
+    if seen:
+        # a period that the scenes of the file do not have was altered; believed, it would refuse every later run
+        first = seen[0] if first is not None and first < seen[0] - _ROUNDING else first
+        last = seen[-1] if last is not None and last > seen[-1] + _ROUNDING else last
+    site, crs = (str(aoi[0]) if aoi else None), (f"EPSG:{srs[0]}" if srs and srs[0] else "")
+    looks = frozenset(str(scene) for scene, _ in used)
+    return Standing(site=site, aoi=outline, crs=crs, first=first, last=last, looks=looks)
 
 
-def _moment(text: str) -> datetime | None:
+def _moment(text: object) -> datetime | None:
+    """A time as UTC, which is taken for the zone of one that has none."""
     try:
-        return datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(str(text))
     except ValueError:
         return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def check_place(standing: Standing | None, site: Site, path: Path) -> None:

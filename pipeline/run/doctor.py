@@ -127,15 +127,12 @@ def _settings(path: Path) -> tuple[Check, Settings]:
 
 
 def _channels(settings: Settings) -> Check:
-    try:
-        secrets = read_secrets()
-        names = [
-            "feed",
-            *(way.name for way in open_channels(settings.notify, secrets)),
-            *(["ping"] if secrets.ping_url else []),
-        ]
-    except SettingsError as fault:
-        return Check(name="notify", health=Health.FAULT, found=f"{fault.what} ({fault.where})", mend=fault.mend)
+    secrets = read_secrets()
+    ways, errors = open_channels(settings.notify, secrets)
+    if errors:
+        found = "; ".join(f"{error.what} ({error.where})" for error in errors)
+        return Check(name="notify", health=Health.FAULT, found=found, mend=errors[0].mend)
+    names = ["feed", *(way.name for way in ways), *(["ping"] if secrets.ping_url else [])]
     return Check(name="notify", health=Health.OK, found=", ".join(names))
 
 

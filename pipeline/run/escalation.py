@@ -19,8 +19,8 @@ def escalate(
 
     Returns what a channel did not take; that message is sent again the next night.
     """
+    ways, _ = open_channels(settings, secrets or read_secrets())  # `notify` reports the errors
     try:
-        ways = open_channels(settings, secrets or read_secrets())
         ledger = Ledger(Results(out).ledger)
     except GroundbreakError as error:
         return (error,)

@@ -1,21 +1,31 @@
 """One run at a time over a folder of results: a lock that the system releases when its process ends."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from pipeline.model.errors import ReviewError
+from pipeline.model.errors import ReviewError, UsageError
+from pipeline.review.gpkg import lock_seconds
 from pipeline.review.layout import STATE, Results
 
 WAIT_SECONDS = 60.0
+_OTHER = "name a folder with --out, or move that away"
 
 
 @contextmanager
 def output_lock(out: Path) -> Iterator[None]:
-    """Hold the folder for this process. Raises ReviewError where another run holds it or it cannot be written."""
+    """Hold the folder for this process.
+
+    Raises UsageError for a path that is no folder and for a wrong waiting time in the environment, ReviewError where
+    another run holds the folder or it cannot be written.
+    """
+    lock_seconds()  # wrong for one review file is wrong for all: said before any work
     path = Results(out).lock
+    _require_folder(out, out)
+    _require_folder(path.parent, out)
     lock = FileLock(path, timeout=0)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -25,11 +35,22 @@ def output_lock(out: Path) -> Iterator[None]:
         raise ReviewError("another run is at work there", str(out), fix) from fault
     except (OSError, NotImplementedError) as fault:
         fix = "fix its permissions, or give another folder with --out"
-        raise ReviewError(f"cannot be written: {getattr(fault, 'strerror', None) or fault}", str(out), fix) from fault
+        what = f"cannot be written: {getattr(fault, 'strerror', None) or fault}"
+        raise ReviewError(what, str(getattr(fault, "filename", None) or out), fix) from fault
     try:
         yield
     finally:
         lock.release()
+
+
+def _require_folder(path: Path, out: Path) -> None:
+    """Raise UsageError where a file, or something else that is no folder, lies where a folder of results is to be."""
+    try:
+        blocking = next((each for each in (path, *path.parents) if os.path.lexists(each) and not each.is_dir()), None)
+    except OSError as fault:
+        raise UsageError(f"no path of a folder: {fault.strerror or fault}", f"--out {out}", _OTHER) from fault
+    if blocking is not None:
+        raise UsageError(f"{blocking} is no folder", f"--out {out}", _OTHER)
 
 
 @contextmanager

@@ -46,11 +46,8 @@ def notify(
     that failed tonight; they accompany a message and are no reason for one.
     """
     alerts, faults = Counter[str](), list[GroundbreakError]()
-    try:
-        ways = open_channels(settings, secrets or read_secrets()) if send else ()
-    except GroundbreakError as fault:
-        faults.append(fault)
-        ways = ()
+    ways, errors = open_channels(settings, secrets or read_secrets()) if send else ((), ())
+    faults += errors
     try:
         ledger = Ledger(Results(out).ledger)
     except GroundbreakError as fault:

@@ -4,7 +4,6 @@ Verdicts live in review.gpkg alone, so it is copied. Chips can always be read ag
 needed for good; but those of the last nights are, every night, and are never removed to make room.
 """
 
-import contextlib
 import os
 import re
 import shutil
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from xxhash import xxh3_128
 
+from pipeline.formats.databases import connected, quoted
 from pipeline.model.errors import GroundbreakError, ReviewError
 from pipeline.model.settings import Keep
 from pipeline.review.folder import replacing
@@ -84,6 +84,10 @@ def restore(out: Path, site: str) -> tuple[str, ...]:
     Raises ReviewError where it cannot be written.
     """
     path, folder = Results(out).site(site).gpkg, Results(out).backups(site)
+    if os.path.lexists(path.parent) and not path.parent.is_dir():
+        raise ReviewError("is no folder", str(path.parent), "move it away: the next run writes the results there")
+    if path.is_symlink() and not path.exists():
+        raise ReviewError("is a link to a file that is gone", str(path), "bring that file back, or remove the link")
     if os.path.lexists(path) and not _is_empty(path):
         return ()
     damaged = list[str]()
@@ -121,29 +125,31 @@ def _content_or_none(copy: Path) -> str | None:
 
 
 def _content(path: Path) -> str:
-    """Digest of every row of a database, spatial indexes apart."""
+    """Digest of every row of a database: of the columns that are stored, in tables that are no index of others."""
     digest = xxh3_128()
-    with contextlib.closing(sqlite3.connect(path, timeout=WAIT_SECONDS)) as db:
+    with connected(path, write=False, wait=WAIT_SECONDS) as db:
         db.execute("BEGIN")
         tables = db.execute(
-            "SELECT name, sql FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'rtree_%' ORDER BY name"
+            "SELECT name, sql FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'rtree_%'"
+            " AND sql NOT LIKE 'CREATE VIRTUAL%' ORDER BY name"
         ).fetchall()
         if "changes" not in dict(tables):
             # SQLite takes an empty file, and some that are torn, for a database without tables
             raise sqlite3.DatabaseError("it has no table changes")
         for name, sql in tables:
             digest.update(repr((name, sql)).encode())
-            quoted = name.replace('"', '""')
-            for row in db.execute(f'SELECT * FROM "{quoted}"'):
+            stored = [quoted(column[1]) for column in db.execute(f"PRAGMA table_info({quoted(name)})")]
+            for row in db.execute(f"SELECT {', '.join(stored)} FROM {quoted(name)}"):
                 digest.update(repr(row).encode())
     return digest.hexdigest()
 
 
 def _copy(path: Path, target: Path, after: Path | None) -> None:
     beside = target.with_suffix(".part")
-    with contextlib.closing(sqlite3.connect(path, timeout=WAIT_SECONDS)) as db:
+    with connected(path, write=False, wait=WAIT_SECONDS) as db:
+        db.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 1)  # the copy
         db.execute("VACUUM INTO ?", [str(beside)])
-    with contextlib.closing(sqlite3.connect(beside)) as db:
+    with connected(beside, write=False, wait=WAIT_SECONDS) as db:
         said = db.execute("PRAGMA quick_check").fetchone()[0]
     if said != "ok":
         raise sqlite3.DatabaseError(said)
@@ -186,7 +192,7 @@ def expire_caches(folder: Path, settings: Keep, now: datetime) -> None:
     """
     old = now.timestamp() - timedelta(days=settings.chips_days).total_seconds()
     try:
-        for site in sorted(folder.glob("*")):
+        for site in sorted(each for each in folder.glob("*") if each.is_dir()):
             if all(path.stat().st_mtime < old for path in site.iterdir()):
                 shutil.rmtree(site)
     except OSError as fault:

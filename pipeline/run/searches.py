@@ -17,6 +17,8 @@ HOST_THREADS = 4
 """Searches at once on one host: what the public providers answer without throttling."""
 BROKEN_AFTER = 2
 """Searches in a row without an answer, after which a host counts as down."""
+LATER = frozenset({403, 408, 425, 429})
+"""Answers by which providers put requests off, beside those from 500 on (`catalogue/fetch.py`)."""
 SEARCH_SECONDS = 900.0
 """Longest search of one site: a whole archive in pages takes about two minutes on a slow provider."""
 GATHER_SECONDS = 2.0
@@ -154,5 +156,5 @@ class _Host:
 
 
 def _is_silence(error: Exception | None) -> bool:
-    """Whether a host did not answer; an answer that refuses one search says nothing of the others."""
-    return isinstance(error, FetchError) and (error.status == 0 or error.status >= 500)
+    """Whether a host gave no answer or put all searches off; one that refuses one search says nothing of the others."""
+    return isinstance(error, FetchError) and (error.status == 0 or error.status >= 500 or error.status in LATER)

@@ -9,6 +9,7 @@ from pipeline.catalogue.hrefs import AllowList
 from pipeline.catalogue.items import parse_item
 from pipeline.catalogue.product import Product
 from pipeline.catalogue.providers import known_hosts
+from pipeline.catalogue.static import ReadResult
 from pipeline.model.bands import ANALYSIS, Band
 from pipeline.model.errors import CatalogueError
 from pipeline.model.imagery import Level
@@ -198,6 +199,54 @@ def test_optional_metadata_that_are_nonsense_are_unknown_and_refuse_nothing(valu
     assert product.cloud_percent is None and product.nodata_percent is None
     assert product.relative_orbit in (None, 103)
     assert set(ANALYSIS) <= set(product.granule.assets)
+
+
+@pytest.mark.parametrize("stated", ["N0510", "0510", "", "latest", [], 510.0])
+def test_a_baseline_in_another_notation_is_read_or_taken_from_the_name(stated: object) -> None:
+    raw = load("earth_search_v1_c1_l2a/*")
+    raw["properties"]["s2:processing_baseline"] = stated
+    assert parse(raw).granule.baseline == "05.10"
+    raw["properties"]["s2:processing_baseline"] = "99.99"
+    assert parse(raw).granule.baseline is None
+
+
+@pytest.mark.parametrize("stated", [None, "", "now", "2024-03-05T24:00:00Z", "2024-03-05T02:13:60Z", 1709604780])
+def test_a_time_that_cannot_be_read_is_taken_from_the_other_field(stated: object) -> None:
+    raw = load("earth_search_v1_l2a/S2B*20240305*")
+    raw["properties"]["datetime"] = stated
+    raw["properties"]["start_datetime"] = "2024-03-05T02:17:00Z"
+    assert parse(raw).time == datetime(2024, 3, 5, 2, 17, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("platform", "landsat-8"), ("platform", "Sentinel-1A"), ("constellation", "PlanetScope")]
+)
+def test_an_item_of_another_satellite_is_refused(field: str, value: str) -> None:
+    raw = load("earth_search_v1_l2a/S2B*20240305*")
+    raw["properties"][field] = value
+    with pytest.raises(CatalogueError, match="not Sentinel-2"):
+        parse(raw)
+
+
+def test_an_item_that_no_check_has_foreseen_is_an_error_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = load("earth_search_v1_l2a/S2B*20240305*")
+    far = raw | {"geometry": {"type": "Polygon", "coordinates": [[[10**400, 1], [2, 1], [2, 2], [10**400, 1]]]}}
+    result, allowed = ReadResult(), AllowList(base=str(DATA / "item.json"), folder=DATA, hosts=known_hosts())
+    for each in (far, raw):
+        result.add(each, allowed)
+    assert len(result.products) == len(result.faults) == 1 and "not that of GeoJSON" in result.faults[0].what
+    monkeypatch.setattr("pipeline.catalogue.static.parse_item", lambda *_: {}["no such"])
+    result.add(raw, allowed)
+    assert "cannot be understood: KeyError" in result.faults[1].what and raw["id"] in result.faults[1].where
+
+
+@pytest.mark.parametrize("extra", [[412.5, 3.0], [412.5]], ids=str)
+def test_a_footprint_with_more_numbers_a_corner_is_flat(extra: list[float]) -> None:
+    raw = load("earth_search_v1_l2a/S2B*20240305*")
+    flat = parse(raw).granule.footprint
+    (ring,) = raw["geometry"]["coordinates"]
+    raw["geometry"]["coordinates"] = [[[*ring[0], *extra], *ring[1:]], []]
+    assert parse(raw).granule.footprint.equals(flat)
 
 
 def test_optional_numbers_as_text_are_numbers() -> None:

@@ -14,6 +14,7 @@ from shapely.geometry import box
 
 from pipeline.catalogue import opening, pixels, ranges
 from pipeline.catalogue.pixels import read_chips
+from pipeline.catalogue.silent_hosts import ALONE_SECONDS, SILENT_AFTER, SilentHosts
 from pipeline.model.bands import Band
 from pipeline.model.errors import PixelError
 from pipeline.model.grid import site_grid
@@ -198,6 +199,43 @@ def test_a_silent_server_is_given_up(tile: Path, server: Ranges, monkeypatch: py
     with pytest.raises(PixelError, match="B04"):
         read_chips(with_red(tile, f"{server.url}/hang/red.tif"), GRID, BANDS)
     assert time.monotonic() - began < 20
+
+
+@pytest.mark.parametrize("kind", ["429", "503", "closed"])
+def test_a_server_that_gives_nothing_is_left_alone_after_some_scenes_and_tried_again_later(
+    tile: Path, server: Ranges, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    now, hosts = [0.0], SilentHosts(lambda: now[0])
+    monkeypatch.setattr(pixels, "SILENT", hosts)
+    monkeypatch.setattr(pixels, "RETRIES_PER_SCENE", 1)
+    href = "http://127.0.0.1:1/red.tif" if kind == "closed" else f"{server.url}/{kind}/red.tif"
+
+    def read_times(count: int) -> list[str]:
+        lines = []
+        for _ in range(count):
+            with pytest.raises(PixelError) as caught:
+                read_chips(with_red(tile, href), GRID, BANDS)
+            lines.append(caught.value.what)
+        return lines
+
+    assert not [line for line in read_times(SILENT_AFTER) if "does not answer" in line]
+    asked = server.requests(f"/{kind}/red.tif")
+    assert all("does not answer" in line for line in read_times(20))
+    assert server.requests(f"/{kind}/red.tif") == asked
+    assert read_chips(scene(tile), GRID, BANDS), "another server, or none, is read meanwhile"
+    now[0] += ALONE_SECONDS + 1
+    assert [("does not answer" in line) for line in read_times(2)] == [False, True]
+
+
+@pytest.mark.parametrize("fault", ["404", "cut", "500"])
+def test_files_that_are_broken_one_by_one_do_not_count_as_a_silent_server(
+    tile: Path, server: Ranges, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    monkeypatch.setattr(pixels, "SILENT", SilentHosts())
+    monkeypatch.setattr(pixels, "RETRIES_PER_SCENE", 0)
+    for _ in range(SILENT_AFTER + 1):
+        with pytest.raises(PixelError, match="cannot read B04"):
+            read_chips(with_red(tile, f"{server.url}/{fault}/red.tif"), GRID, BANDS)
 
 
 def test_all_scenes_are_read_by_the_same_few_threads(tile: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ import pytest
 import shapely
 from shapely.geometry import MultiPolygon, box, mapping
 
+from pipeline.catalogue import sites as sites_module
 from pipeline.catalogue.sites import SitesRead, read_sites
 from pipeline.model.errors import SiteError
 from pipeline.model.settings import Settings, override_settings
@@ -49,6 +50,62 @@ def test_the_limit_of_a_grid_is_twice_that_of_an_aoi(tmp_path: Path) -> None:
     far = mapping(MultiPolygon([box(21, 45, 21.005, 45.005), box(21.05, 45.05, 21.055, 45.055)]))
     world.write_sites(file, [world.feature(geometry=far)])
     assert "above the limit of 20" in str(read_sites([file], limits).faults[0])
+
+
+def test_holes_are_cut_out_of_their_shell_when_rings_are_repaired(tmp_path: Path) -> None:
+    shell, edge = box(21, 45, 21.01, 45.01), box(21.005, 45, 21.02, 45.01)
+    full = world.feature(geometry=_with_hole(shell, shell))
+    assert "its rings leave no area" in refused(read(tmp_path, full))
+    (half,) = read(tmp_path, world.feature(geometry=_with_hole(shell, edge))).sites
+    assert half.aoi.area == pytest.approx(shell.area / 2)
+    parts = MultiPolygon([shapely.Polygon(shell.exterior, [shell.exterior]), box(21.02, 45, 21.03, 45.01)])
+    (one,) = read(tmp_path, world.feature(geometry=mapping(parts))).sites
+    assert one.aoi.equals(box(21.02, 45, 21.03, 45.01))
+
+
+CORNERS = [[21, 45], [21.01, 45], [21.01, 45.01], [21, 45.01], [21, 45]]
+
+
+@pytest.mark.parametrize(
+    "coordinates",
+    [
+        [[[*corner, 412.5, 3] for corner in CORNERS]],
+        [[[*CORNERS[0], 412.5], *CORNERS[1:]]],
+        [CORNERS, []],
+    ],
+    ids=["measures", "one height", "a hole without corners"],
+)  # fmt: skip
+def test_what_a_polygon_has_besides_its_corners_is_left_out(tmp_path: Path, coordinates: list[Any]) -> None:
+    (site,) = read(tmp_path, world.feature(geometry={"type": "Polygon", "coordinates": coordinates})).sites
+    assert site.aoi.equals(box(21, 45, 21.01, 45.01)) and not site.aoi.has_z
+
+
+def test_a_collection_inside_a_collection_is_read(tmp_path: Path) -> None:
+    inner = {"type": "GeometryCollection", "geometries": [mapping(box(21, 45, 21.01, 45.01))]}
+    (site,) = read(tmp_path, world.feature(geometry={"type": "GeometryCollection", "geometries": [inner]})).sites
+    assert site.aoi.equals(box(21, 45, 21.01, 45.01))
+
+
+def test_a_value_that_no_check_has_foreseen_is_an_error_of_its_feature(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    far = {"type": "Polygon", "coordinates": [[[10**400, 45], *CORNERS[1:]]]}
+    found = read(tmp_path, world.feature(geometry=far, id="far"), world.feature(id="good"))
+    assert [site.id for site in found.sites] == ["good"] and "feature 1" in found.faults[0].where
+    grid = sites_module.site_grid
+    monkeypatch.setattr(sites_module, "site_grid", lambda aoi: grid(aoi) if aoi.area < 1e-3 else [][1])
+    found = read(tmp_path, world.feature(geometry=mapping(box(21, 45, 21.1, 45.1)), id="odd"), world.feature(id="good"))
+    assert [site.id for site in found.sites] == ["good"]
+    assert "cannot be understood: IndexError" in found.faults[0].what and "feature 1" in found.faults[0].where
+
+
+def test_a_name_without_end_is_cut(tmp_path: Path) -> None:
+    (site,) = read(tmp_path, world.feature(name="long " * 50_000)).sites
+    assert len(site.name) == 200 and site.name.endswith("…")
+
+
+def _with_hole(shell: shapely.Polygon, hole: shapely.Polygon) -> dict[str, Any]:
+    return dict(mapping(shapely.Polygon(shell.exterior, [hole.exterior])))
 
 
 LOCAL = 'LOCAL_CS["our yard",UNIT["metre",1]]'
@@ -234,7 +291,8 @@ INSIDE = [
     "http://0/", "http://[::1]/", "http://[::ffff:127.0.0.1]/", "http://169.254.169.254/latest",
     "http://10.0.0.8/stac", "http://localhost:80/", "http://me.localhost/", "http://localhost./",
     "http://db.internal/", "http://[fe80::1%25eth0]/", "http://100.64.0.1/", "http://[::]/",
-    "http://user@127.0.0.1/",
+    "http://user@127.0.0.1/", "http://127\u30020\u30020\u30021/", "http://\u2460\u2461\u2466.0.0.1/",
+    "http://localhost\u3002/", "http://\uff4cocalhost/",
 ]  # fmt: skip
 
 
@@ -281,7 +339,7 @@ def test_a_longitude_beyond_180_degrees_is_named_with_its_fix(tmp_path: Path, ed
 )
 def test_a_geometry_of_another_notation_is_named_without_words_of_python(tmp_path: Path, geometry: object) -> None:
     found = read(tmp_path, {"type": "Feature", "properties": {"id": "x"}, "geometry": geometry})
-    assert "geometry is not that of GeoJSON" in refused(found)
+    assert "geometry cannot be read: it is not that of GeoJSON" in refused(found)
 
 
 @pytest.mark.parametrize("name", ["s.shp", "s.zip", "s.fgb", "s.parquet", "places", "s.geojson"])

@@ -92,6 +92,26 @@ def test_lines_end_at_newlines_and_nowhere_else(archive: Path) -> None:
     assert ids(found) == ALL and found.faults == ()
 
 
+def test_a_bad_line_does_not_affect_the_others(archive: Path) -> None:
+    features = [json.loads(path.read_text()) for path in sorted(archive.glob("*/*.json"))]
+    for feature in features:
+        feature["assets"]["red"]["href"] = f"{feature['id']}/red.tif"
+    lines = [json.dumps(feature) for feature in features]
+    (archive / "all.NDJSON").write_text("\n".join(["{", lines[0], "[1]", *lines[1:], "torn"]))
+    found = search(archive / "all.NDJSON")
+    assert ids(found) == ALL
+    assert [fault.where.rpartition(", ")[2] for fault in found.faults] == ["line 3", "line 1", "line 6"]
+
+
+def test_the_case_of_a_link_relation_says_nothing(archive: Path) -> None:
+    path = archive / "catalog.json"
+    raw = json.loads(path.read_text())
+    for link in raw["links"]:
+        link["rel"] = link["rel"].title()
+    path.write_text(json.dumps(raw))
+    assert ids(search(archive)) == ALL
+
+
 def test_only_the_period_asked_for_is_given(archive: Path) -> None:
     assert ids(search(archive, start=datetime(2024, 3, 2, tzinfo=UTC))) == ALL[1:]
     assert ids(search(archive, until=datetime(2024, 3, 6, tzinfo=UTC))) == ALL[:1]

@@ -161,4 +161,46 @@ def test_a_secret_of_another_kind_is_named_and_not_shown(
     monkeypatch.setenv("GROUNDBREAK_WEBHOOK_URL", "T0K3N")
     done = command("--debug", "nightly", "--sites", sites)
     assert done.code == 0
-    assert "GROUNDBREAK_WEBHOOK_URL" in done.err and "T0K3N" not in done.err + done.out
+    assert done.err.count("GROUNDBREAK_WEBHOOK_URL") == 1 and "T0K3N" not in done.err + done.out
+
+
+def test_a_wrong_address_of_one_channel_does_not_silence_the_others(
+    command: Command, sites: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("groundbreak.toml").write_text('[notify]\nmail_to = ["a@example.org"]\nsmtp_user = "a"\n'
+                                        'smtp_host = "mail.example.org"\nsmtp_security = "none"\n')  # fmt: skip
+    with webhook() as hook:
+        monkeypatch.setenv("GROUNDBREAK_WEBHOOK_URL", hook.url)
+        monkeypatch.setenv("GROUNDBREAK_PING_URL", "T0K3N")
+        done = command("nightly", "--sites", sites)
+        assert done.code == 0 and [each[0] for each in hook.requests] == ["POST"]
+        assert [done.err.count(name) for name in ("GROUNDBREAK_PING_URL", "in the open")] == [1, 1]
+        monkeypatch.setenv("GROUNDBREAK_WEBHOOK_URL", "T0K3N")
+        monkeypatch.setenv("GROUNDBREAK_PING_URL", hook.url)
+        assert command("nightly", "--sites", sites).code == 4
+        assert [each[0] for each in hook.requests] == ["POST", "GET"]
+
+
+@pytest.mark.parametrize("name", ["nightly", "detect"])
+def test_a_wrong_waiting_time_is_refused_before_any_work(
+    name: str, command: Command, sites: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GROUNDBREAK_LOCK_SECONDS", "soon")
+    done = command(name, "--sites", sites)
+    assert done.code == 2 and not Path("out").exists()
+    (line,) = done.errors
+    assert line.startswith("error: not a waiting time: 'soon' (GROUNDBREAK_LOCK_SECONDS): give seconds from 0 to")
+
+
+@pytest.mark.parametrize("name", ["nightly", "detect"])
+@pytest.mark.parametrize("out", ["file", "file/deeper", "gone", "old"])
+def test_results_are_not_written_to_what_is_no_folder(name: str, out: str, command: Command, sites: Path) -> None:
+    Path("file").write_text("notes")
+    Path("gone").symlink_to("nowhere")
+    Path("old").mkdir()
+    Path("old/.groundbreak").write_text("notes")
+    done = command(name, "--sites", sites, "--out", out)
+    blocking = {"old": "old/.groundbreak"}.get(out, out.partition("/")[0])
+    fix = "name a folder with --out, or move that away"
+    assert done.code == 2 and done.errors == [f"error: {blocking} is no folder (--out {out}): {fix}"]
+    assert Path("file").read_text() == "notes"

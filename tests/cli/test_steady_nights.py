@@ -64,6 +64,18 @@ def test_a_silent_host_is_left_alone_after_two_searches_and_tried_once_at_the_en
     assert sum(each.startswith("dead") for each in asked) <= searches.HOST_THREADS + searches.BROKEN_AFTER + 1
 
 
+@pytest.mark.parametrize("status", [403, 429, 503])
+def test_a_host_that_puts_everything_off_is_left_alone_like_a_silent_one(status: int) -> None:
+    asked: list[str] = []
+
+    def search(each: SiteJob) -> FoundScenes:
+        asked.append(each.site.id)
+        raise FetchError(f"the server answers {status}", "there", "try again later", status)
+
+    answers = [each for batch in search_sites([job(n, "busy") for n in range(50)], search) for each in batch]
+    assert len(answers) == 50 and len(asked) <= searches.HOST_THREADS + searches.BROKEN_AFTER + 1
+
+
 def test_a_host_that_answers_again_is_searched_to_the_end() -> None:
     until = time.monotonic() + 0.4
 

@@ -254,6 +254,31 @@ def test_a_row_without_a_place_is_named_and_takes_no_other_with_it(tmp_path: Pat
     assert fault.where.startswith(f"{path}, feature 1")
 
 
+def test_a_text_in_another_encoding_concerns_its_row_alone(tmp_path: Path) -> None:
+    path, shapes = tmp_path / "s.gpkg", shapely.to_wkb(np.array([PLACE, PLACE]))
+    pyogrio.raw.write(path, shapes, [np.array(["a", "b"], object)], ["id"], geometry_type="Polygon", crs="EPSG:4326")
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        for name in ("ST_IsEmpty", "ST_MinX", "ST_MinY", "ST_MaxX", "ST_MaxY"):
+            db.create_function(name, 1, lambda _: 0)
+        db.execute("UPDATE s SET id = CAST(x'ff41' AS TEXT) WHERE id = 'a'")
+    found = read_sites([path])
+    assert [site.id for site in found.sites] == ["b"] and "no safe folder name" in found.faults[0].what
+
+
+@pytest.mark.parametrize("name", ["x'00ff'", "NULL", "7"])
+def test_a_layer_without_a_name_is_one_line_of_its_file(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "s.gpkg"
+    pyogrio.raw.write(path, shapely.to_wkb(np.array([PLACE])), [np.array(["a"], object)], ["id"],
+                      geometry_type="Polygon", crs="EPSG:4326")  # fmt: skip
+    change(path, "DROP TABLE gpkg_contents", "DROP TABLE gpkg_geometry_columns",
+           "CREATE TABLE gpkg_contents (table_name, data_type, srs_id)",
+           "CREATE TABLE gpkg_geometry_columns (table_name, column_name, geometry_type_name, srs_id)",
+           f"INSERT INTO gpkg_contents VALUES ({name}, 'features', 4326)",
+           f"INSERT INTO gpkg_geometry_columns VALUES ({name}, 'geom', 'POLYGON', 4326)")  # fmt: skip
+    (fault,) = read_sites([path]).faults
+    assert str(path) in fault.where and fault.what.startswith(("not a GeoPackage that can be read", "no layer"))
+
+
 def test_a_geopackage_keeps_whole_numbers_dates_and_settings(tmp_path: Path) -> None:
     path = geopackage(
         tmp_path / "s.gpkg", [PLACE, box(22, 45, 22.01, 45.01)],

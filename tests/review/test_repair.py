@@ -20,7 +20,7 @@ from pipeline.review.geoblob import encode, ground
 from pipeline.review.gpkg import survey_rows
 from pipeline.review.repair import repair
 from pipeline.review.report import write_report
-from pipeline.review.standing import state
+from pipeline.review.standing import read_standing, state
 from tests.review import made
 from tests.review.conftest import put
 from tests.review.review_files import TWO, connect, judge, rows
@@ -120,6 +120,24 @@ def test_a_table_that_is_gone_is_made_again(folder, table):
     assert rows(folder)[TWO[0].id]["note"] == "mine"
 
 
+@pytest.mark.parametrize(("table", "column"), [("observations", "seen"), ("news", "change_id")])
+def test_a_table_without_a_column_is_read_as_one_without_rows(folder, table, column):
+    with contextlib.closing(connect(folder)) as db, db:
+        db.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+    assert {change.id for change in read(folder / "review.gpkg").changes} == {alert.id for alert in TWO}
+
+
+@pytest.mark.parametrize("lost", [0, -1, "", 999_999, 2**62])
+def test_a_file_that_has_lost_its_coordinate_system_gets_it_back_from_its_outlines(folder, lost):
+    with contextlib.closing(connect(folder)) as db, db:
+        db.execute("UPDATE gpkg_contents SET srs_id = ?", [lost])
+        db.execute("UPDATE gpkg_geometry_columns SET srs_id = ?", [lost])
+    before = rows(folder)
+    assert any("table aoi" in note for note in repair(folder / "review.gpkg", {}))
+    assert read_standing(folder / "review.gpkg").crs == f"EPSG:{SRS}"
+    assert rows(folder) == before and repair(folder / "review.gpkg", {}) == ()
+
+
 def test_a_sound_file_is_not_written_to(folder):
     before = (folder / "review.gpkg").read_bytes()
     assert repair(folder / "review.gpkg", {}) == ()
@@ -140,6 +158,13 @@ def raised(shape):
 
 def plain(shape):
     return b"GP\x00\x01" + struct.pack("<i", SRS) + shapely.to_wkb(shape)
+
+
+def hollow(shape):
+    """A polygon with a hole that has no corner."""
+    rings = [shape.exterior.coords, []]
+    body = b"".join(struct.pack("<I", len(ring)) + b"".join(struct.pack("<2d", *xy) for xy in ring) for ring in rings)
+    return b"GP\x00\x01" + struct.pack("<i", SRS) + struct.pack("<BII", 1, 3, len(rings)) + body
 
 
 HOME = made.outline(10, 10)
@@ -177,7 +202,9 @@ def test_a_damaged_outline_of_the_analyst_is_named_and_left_alone(folder, name):
         assert db.execute("SELECT geom FROM changes WHERE note = 'drawn'").fetchone()["geom"] == ODD_GEOMETRIES[name]
 
 
-@pytest.mark.parametrize("blob", [circle(500_140, 4_329_870, 40.0), raised(HOME)], ids=["curved", "3-D"])
+@pytest.mark.parametrize(
+    "blob", [circle(500_140, 4_329_870, 40.0), raised(HOME), hollow(HOME)], ids=["curved", "3-D", "empty hole"]
+)
 def test_a_curved_or_raised_outline_is_ground_like_any_other(folder, blob):
     """A circle of 40 m, or a box with heights, drawn on the first alert."""
     with contextlib.closing(connect(folder)) as db, db:

@@ -1,11 +1,15 @@
 """Nights that go on from what earlier ones found out: the same answer, bit for bit, and no work done twice."""
 
+import ast
 import errno
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import fields, replace
 from datetime import datetime, timedelta
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +21,10 @@ import pipeline.run.looks as correcting
 from pipeline.catalogue.sites import read_sites
 from pipeline.model.progress import no_progress
 from pipeline.model.settings import Settings
+from pipeline.run import result_cache
 from pipeline.run.checked_files import CheckedFiles
 from pipeline.run.process_site import SiteJob, SiteResult, process_site
-from pipeline.run.result_cache import FACTS, Packed, ResultCache
+from pipeline.run.result_cache import FACTS, Packed, ResultCache, code_digest
 from tests import world
 
 DATES, DAYS = 28, 10
@@ -50,6 +55,44 @@ def same(one: Any, two: Any) -> bool:
     if isinstance(one, tuple):
         return len(one) == len(two) and all(map(same, one, two))
     return bool(one == two)
+
+
+def test_what_a_process_has_imported_does_not_change_the_names_of_cached_values() -> None:
+    code = "from pipeline.run.result_cache import code_digest; print(code_digest())"
+    digests = {
+        subprocess.run([sys.executable, "-c", f"{first}; {code}"], capture_output=True, text=True, check=True).stdout
+        for first in ("pass", "import scipy.linalg, skimage.registration, geopandas")
+    }
+    assert digests == {f"{code_digest()}\n"}
+
+
+def test_a_table_that_was_learned_is_part_of_the_names_of_cached_values(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    root = Path(result_cache.__file__).parents[1]
+    for floor in result_cache.FLOORS:
+        shutil.copytree(root / floor, tmp_path / floor)
+    monkeypatch.setattr(result_cache, "__file__", str(tmp_path / "run" / "result_cache.py"))
+    before = code_digest.__wrapped__()
+    assert before == code_digest()
+    table = next((tmp_path / "decide").glob("*.json"))
+    table.write_text(table.read_text() + " ")
+    assert code_digest.__wrapped__() != before
+
+
+def test_every_library_of_the_pure_layers_is_part_of_the_names_of_cached_values() -> None:
+    root, named = Path(result_cache.__file__).parents[1], packages_distributions()
+    nodes = [
+        node
+        for floor in result_cache.FLOORS
+        for path in (root / floor).glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+    ]
+    found = {each.name.partition(".")[0] for node in nodes if isinstance(node, ast.Import) for each in node.names}
+    found |= {str(node.module).partition(".")[0] for node in nodes if isinstance(node, ast.ImportFrom)}
+    owners = [set(named[each]) for each in found - sys.stdlib_module_names - {"pipeline"}]
+    libraries = set(result_cache.LIBRARIES)
+    assert all(owner & libraries for owner in owners) and libraries <= set[str]().union(*owners)
 
 
 def answer(job: SiteJob) -> SiteResult:

@@ -16,8 +16,9 @@ from pipeline.model.imagery import Chip, Raster
 from pipeline.model.settings import Keep
 from pipeline.review.contents import read
 from pipeline.review.geoblob import register
+from pipeline.review.layout import Results
 from pipeline.run.chip_cache import ChipCache
-from pipeline.run.retention import apply_retention, back_up, evict_chips, expire_caches
+from pipeline.run.retention import apply_retention, back_up, evict_chips, expire_caches, restore
 from tests.review import made
 from tests.review.conftest import put
 
@@ -114,6 +115,32 @@ def test_a_damaged_review_file_leaves_the_copies_alone_and_is_said(gpkg: Path, t
     assert (tmp_path / "copies" / "20240301T032000Z.gpkg").read_bytes() == good
 
 
+def test_a_table_of_others_that_computes_is_not_worked_out_for_a_copy(gpkg: Path, tmp_path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(gpkg)) as db, db:
+        db.execute("CREATE TABLE other (a INTEGER)")
+        db.execute("INSERT INTO other (a) VALUES (1)")
+        # an error as soon as it is worked out
+        db.execute("ALTER TABLE other ADD COLUMN bomb AS (abs(-9223372036854775807 - a))")
+        db.execute("CREATE VIRTUAL TABLE words USING fts5(text)")
+    for _ in range(2):
+        back_up(gpkg, tmp_path / "copies", 7, NOW)
+    assert len(copies(tmp_path / "copies")) == 1
+
+
+def test_a_note_in_another_encoding_is_copied_shown_and_restored(gpkg: Path, tmp_path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(gpkg)) as db, db:
+        register(db)
+        db.execute("UPDATE changes SET verdict = 'construction', note = CAST(x'48f66865' AS TEXT)")
+    assert [change["note"] for change in read(gpkg).changes] == ["H\ufffdhe"]
+    out = gpkg.parents[1]
+    back_up(gpkg, Results(out).backups("made-place"), 7, NOW)
+    gpkg.unlink()
+    (line,) = restore(out, "made-place")
+    assert "verdicts included" in line
+    with contextlib.closing(sqlite3.connect(gpkg)) as db:
+        assert db.execute("SELECT CAST(note AS BLOB) FROM changes").fetchall() == [(b"H\xf6he",)]
+
+
 def test_one_site_without_a_copy_stops_no_other(gpkg: Path) -> None:
     out = gpkg.parents[1]
     (out / "broken").mkdir()
@@ -197,3 +224,32 @@ def test_a_site_that_is_watched_no_more_is_forgotten(tmp_path: Path) -> None:
     expire_caches(tmp_path, Keep(), NOW)
     assert [path.name for path in tmp_path.iterdir()] == ["watched"]
     expire_caches(tmp_path / "none", Keep(), NOW)
+
+
+def test_a_file_among_the_caches_does_not_keep_those_after_it(tmp_path: Path) -> None:
+    (tmp_path / "a-note.txt").write_text("mine")
+    old = tmp_path / "dropped" / "facts.json"
+    old.parent.mkdir()
+    old.write_bytes(b"{}")
+    os.utime(old, (0, 0))
+    expire_caches(tmp_path, Keep(), NOW)
+    assert [path.name for path in tmp_path.iterdir()] == ["a-note.txt"]
+
+
+@pytest.mark.parametrize("kind", ["file", "link to nothing"])
+def test_what_is_no_folder_where_a_site_is_published_is_named_with_the_right_fix(gpkg: Path, kind: str) -> None:
+    out = gpkg.parents[1]
+    shutil.rmtree(gpkg.parent)
+    if kind == "file":
+        gpkg.parent.write_text("mine")
+    else:
+        gpkg.parent.symlink_to("nowhere")
+    with pytest.raises(ReviewError, match=r"is no folder .*made-place.*move it away"):
+        restore(out, "made-place")
+
+
+def test_a_review_file_that_is_a_link_to_nothing_is_named(gpkg: Path) -> None:
+    gpkg.unlink()
+    gpkg.symlink_to("gone.gpkg")
+    with pytest.raises(ReviewError, match=r"link to a file that is gone .*review\.gpkg.*bring that file back"):
+        restore(gpkg.parents[1], "made-place")
