@@ -39,7 +39,7 @@ def main() -> str:
         ("review page: a verdict, next picture", page["verdict"]["seconds"], page["verdict"]["busy"],
          _traffic(asked["verdict"])),
     ]  # fmt: skip
-    met = "met" if max(wall for _, wall, _, _ in rows) <= GOAL_S else "missed"
+    met = ["met" if max(column) <= GOAL_S else "missed" for column in zip(*(row[1:3] for row in rows), strict=True)]
     return "\n".join([
         "## A site of a thousand alerts",
         "",
@@ -51,7 +51,7 @@ def main() -> str:
         "|---|---|---|---|",
         *(f"| {name} | {wall:.1f} | {cpu:.1f} | {loaded} |" for name, wall, cpu, loaded in rows),
         "",
-        f"Goal: {GOAL_S:.0f} s each: {met}.",
+        f"Goal: {GOAL_S:.0f} s each: {met[1]} by CPU, {met[0]} by the clock at this load.",
     ])  # fmt: skip
 
 

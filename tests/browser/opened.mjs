@@ -20,6 +20,7 @@ const busy = async () => (await meter.send("Performance.getMetrics")).metrics.fi
 const shown = (label) => page.waitForFunction(async (wanted) => {
   if (!document.getElementById("now").textContent.startsWith(`${wanted}:`) || !document.getElementById("day").textContent) return false;
   const picture = new Image();
+  if (document.getElementById("picture").hasAttribute("hidden")) return true;
   picture.src = document.getElementById("strip").getAttribute("href");
   await picture.decode();
   await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
