@@ -77,7 +77,7 @@ const opened = async (button) => {
 const sheet = (width, height) => {
   const canvas = document.createElement("canvas");
   [canvas.width, canvas.height] = [width, height];
-  const pen = canvas.getContext("2d");
+  const pen = canvas.getContext("2d", { alpha: false });
   pen.fillStyle = "#fff";
   pen.fillRect(0, 0, width, height);
   pen.imageSmoothingEnabled = false;
@@ -129,21 +129,20 @@ const chunk = (name, ...parts) => {
   const size = parts.reduce((sum, part) => sum + part.length, 0);
   return [new TextEncoder().encode(name), Uint8Array.from(number(size, 4)), ...parts, new Uint8Array(size % 2)];
 };
-// the chunks of a single picture that a frame has too; not its colour profile
+// the compressed pixels of a single opaque picture, without its header and its colour profile
 const pixels = (file) => {
-  const kept = [];
   for (let start = 12; start + 8 <= file.length;) {
     const size = new DataView(file.buffer).getUint32(start + 4, true);
     const end = start + 8 + size + (size % 2);
-    if (["ALPH", "VP8 ", "VP8L"].includes(new TextDecoder().decode(file.subarray(start, start + 4)))) kept.push(file.subarray(start, end));
+    if (["VP8 ", "VP8L"].includes(new TextDecoder().decode(file.subarray(start, start + 4)))) return file.subarray(start, end);
     start = end;
   }
-  return kept;
+  throw new Error("a picture without pixels");
 };
 const animated = (frames, width, height, pauses) => {
   const size = [...number(width - 1, 3), ...number(height - 1, 3)];
   const parts = [chunk("VP8X", Uint8Array.from([2, 0, 0, 0, ...size])), chunk("ANIM", Uint8Array.from([255, 255, 255, 255, 0, 0]))];
-  frames.forEach((frame, index) => parts.push(chunk("ANMF", Uint8Array.from([0, 0, 0, 0, 0, 0, ...size, ...number(pauses[index], 3), 2]), ...pixels(frame))));
+  frames.forEach((frame, index) => parts.push(chunk("ANMF", Uint8Array.from([0, 0, 0, 0, 0, 0, ...size, ...number(pauses[index], 3), 2]), pixels(frame))));
   return new Blob(chunk("RIFF", new TextEncoder().encode("WEBP"), ...parts.flat()), { type: "image/webp" });
 };
 const film = async (button) => {
