@@ -25,7 +25,7 @@ YELLOW, GREY = "#ffd92f", "#53565d"
 DPI = 200
 WIDTH_IN = 8.0
 """1,600 pixels: a column of print at 300 dpi is 5.3 inches wide."""
-FILM_PX, HEAD_PX, FOOT_PX = 480, 30, 42
+FILM_PX, HEAD_PX, FOOT_PX = 480, 30, 54
 WRAP_FIGURE, WRAP_FILM = 155, 90
 """Letters in a line of small print."""
 _OURS = re.compile(r"[A-Za-z0-9_-]+\.(png|svg|webp|gif)")
@@ -132,9 +132,9 @@ def _write_around(figure: Figure, height: float, change: Change, contents: Conte
     figure.text(left, 0.3 / height, _plain(below), va="top", fontsize=7, color=GREY)
 
 
-def _wrapped(text: str, width: int) -> str:
-    """Text on at most two lines, each with a limited number of letters."""
-    return "\n".join(textwrap.wrap(text, width, max_lines=2, placeholder=" …"))
+def _wrapped(text: str, width: int, lines: int = 2) -> str:
+    """Text on a limited number of lines, each with a limited number of letters."""
+    return "\n".join(textwrap.wrap(text, width, max_lines=lines, placeholder=" …"))
 
 
 def _lines(path: str) -> list[tuple[list[float], list[float]]]:
@@ -162,7 +162,7 @@ def _frame(change: Change, strip: Strip, contents: Contents, index: int, pixels:
         points = [(a * times, b * times + HEAD_PX) for a, b in zip(x, y, strict=True)]
         pencil.line(points, YELLOW, 2)
     _ruler(pencil, strip, times, height + HEAD_PX, width * (index + 1) / len(strip.frames))
-    pencil.text((6, height + HEAD_PX + 12), _wrapped(_credit(contents), WRAP_FILM), GREY, font(5.5), spacing=3)
+    pencil.text((6, height + HEAD_PX + 12), _wrapped(_credit(contents), WRAP_FILM, 3), GREY, font(5.5), spacing=3)
     return image
 
 
