@@ -6,8 +6,10 @@ The shift between two looks is measured as registration measures it, but from lo
 The floor is the error of the same measurement where the truth is known: the first look of a pair moved by a known
 vector, plus noise with the power spectrum of the difference of the pair.
 
-Whether looks that seem to be shifted are so is judged in another band: one position of each look is fitted to all
-pairs of neighbours by least squares, in one band, and taken from the shifts that the other one measures.
+Whether looks that seem to be shifted are so is judged in three ways. By days: looks of one fortnight show the error of
+each look's own registration, since their ground and their sun are nearly the same. By the other band: one position of
+each look is fitted to all pairs of neighbours by least squares, in one band, and taken from the shifts that the other
+one measures. By halves: a shift of a whole look is the same in the north and in the south of the site.
 """
 
 import tempfile
@@ -21,21 +23,24 @@ from scipy import ndimage
 import groundbreak
 from pipeline.correct.alignment import structure_images
 from pipeline.correct.translation import fit
+from pipeline.review.strips import MAX_FRAMES
 
 SITES = ("february-11-plant-simulated", "southern-carpathians")
 AOIS = "aois/demo.geojson"
 RED, INFRARED = "B04", "B08"
 CLEAR = 0.8
 """Clear share, of the clearest look, from which a look counts."""
-MAX_LOOKS = 25
-"""Looks of a site, thinned out evenly as the frames of a film are."""
+DAYS = ((0, 16), (17, 60), (61, 10_000))
+"""Days between two frames, first and last of each row of the table."""
 WINDOW_PX, STEP_PX = 40, 24
 """Side of the usual frame of a film, and the step from one to the next."""
-WINDOW_PAIRS = 6
+WINDOW_PAIRS = 10
 """Every how many pairs of looks are measured window by window."""
 NEIGHBOURS = 3
 KNOWN_PX = 0.2
 Array = NDArray[np.float64]
+Shifts = dict[tuple[int, int], Array]
+"""Pair of frames -> shift from one to the other."""
 
 
 class Measured(NamedTuple):
@@ -52,25 +57,28 @@ class Measured(NamedTuple):
 
 def main() -> str:
     """A markdown section."""
-    rows, bands = [], []
+    rows, bands, apart = list[str](), list[str](), list[str]()
     for site in SITES:
         with tempfile.TemporaryDirectory() as out:
             stack = groundbreak.open_stack(site, sites=AOIS, out=out)
             share = stack.usable.mean(("y", "x"))
             wanted = np.flatnonzero(share > CLEAR * share.max())
-            even = np.unique(np.linspace(0, len(wanted) - 1, MAX_LOOKS).round().astype(int))
+            even = np.unique(np.linspace(0, len(wanted) - 1, MAX_FRAMES).round().astype(int))
             stack = stack.isel(time=wanted[even]).load()
         clear = stack.usable.values
         frames = {name: stack.reflectance.sel(band=name).values.astype(float) for name in (RED, INFRARED)}
         rows += [_whole(frames[name], clear).row(site, f"whole grid, {name}") for name in frames]
         rows.append(_windows(frames[RED], clear).row(site, f"{WINDOW_PX} px, {RED}"))
-        bands += _by_the_other(site, frames, clear)
+        shifts = {name: _shifts(each, clear) for name, each in frames.items()}
+        bands += _by_the_other(site, shifts, len(clear))
+        apart += _by_days(site, shifts, stack.time.values)
+        apart.append(_by_halves(site, frames[RED], clear))
     return "\n".join([
         "## Films: shift from frame to frame",
         "",
-        f"`python -m benchmarks.films`; {MAX_LOOKS} clear looks of the demonstration, evenly chosen; from each to the",
-        "next, median and 90 % in pixels. Floor: error of the measurement at known shifts, under noise like that of",
-        "the pair.",
+        f"`python -m benchmarks.films`; {MAX_FRAMES} clear looks of each site, evenly chosen as for a film; from each",
+        "to the next, median and 90 % in pixels. Floor: error of the measurement at known shifts, under noise like",
+        "that of the pair.",
         "",
         "| site | ground | pairs | shift from frame to frame | floor |",
         "|---|---|---|---|---|",
@@ -82,6 +90,12 @@ def main() -> str:
         "| site | band | closure | before | after |",
         "|---|---|---|---|---|",
         *bands,
+        "",
+        "The same shifts by the days between two frames, and in halves of the site. Goal: 0.05 px.",
+        "",
+        f"| site | frames | pairs | {RED} | {INFRARED} |",
+        "|---|---|---|---|---|",
+        *apart,
     ])  # fmt: skip
 
 
@@ -135,13 +149,12 @@ def _noise_like(difference: Array, rng: np.random.Generator) -> Array:
     return np.real(np.fft.ifft2(np.abs(np.fft.fft2(difference)) * phases / np.abs(phases)))
 
 
-def _by_the_other(site: str, frames: dict[str, Array], clear: NDArray[np.bool_]) -> list[str]:
+def _by_the_other(site: str, shifts: dict[str, Shifts], count: int) -> list[str]:
     """What the positions of the looks in one band are worth in the other."""
-    shifts = {name: _shifts(stack, clear) for name, stack in frames.items()}
-    fits = {name: _positions(found, len(clear)) for name, found in shifts.items()}
+    fits = {name: _positions(found, count) for name, found in shifts.items()}
     rows = []
     for name, other in ((RED, INFRARED), (INFRARED, RED)):
-        next_ones = {pair: shift for pair, shift in shifts[name].items() if pair[1] == pair[0] + 1}
+        next_ones = _next_ones(shifts[name])
         places = fits[other][0]
         before = [np.hypot(*shift) for shift in next_ones.values()]
         after = [np.hypot(*(shift - (places[second] - places[first]))) for (first, second), shift in next_ones.items()]
@@ -149,7 +162,46 @@ def _by_the_other(site: str, frames: dict[str, Array], clear: NDArray[np.bool_])
     return rows
 
 
-def _shifts(frames: Array, clear: NDArray[np.bool_]) -> dict[tuple[int, int], Array]:
+def _next_ones(shifts: Shifts) -> Shifts:
+    """The shifts from each frame to the next."""
+    return {pair: shift for pair, shift in shifts.items() if pair[1] == pair[0] + 1}
+
+
+def _by_days(site: str, shifts: dict[str, Shifts], times: NDArray[np.datetime64]) -> list[str]:
+    """The shift from frame to frame by the time between them."""
+    rows = []
+    for first, last in DAYS:
+        lengths = {
+            name: [
+                float(np.hypot(*shift))
+                for (one, other), shift in _next_ones(found).items()
+                if first <= (times[other] - times[one]) / np.timedelta64(1, "D") < last + 1
+            ]
+            for name, found in shifts.items()
+        }
+        cells = [f"{np.median(each):.3f}" if each else "" for each in lengths.values()]
+        span = f"{first} to {last} days" if last < DAYS[-1][1] else f"{first} days and more"
+        rows.append(f"| {site} | {span} apart | {len(lengths[RED])} | {' | '.join(cells)} |")
+    return rows
+
+
+def _by_halves(site: str, frames: Array, clear: NDArray[np.bool_]) -> str:
+    """Median shift in the north, in the south, and of their difference: that of a shifted look would be 0."""
+    middle = int(np.median(np.nonzero(clear.any(axis=(0, 2)))[0]))
+    north = np.arange(clear.shape[1]) < middle
+    found = []
+    for (first, seen), (second, seen_too) in pairwise(zip(frames, clear, strict=True)):
+        both = seen & seen_too
+        pair = [_shift(first, second, both & half[:, None]) for half in (north, ~north)]
+        if pair[0] is not None and pair[1] is not None:
+            found.append([np.hypot(*pair[0]), np.hypot(*pair[1]), np.hypot(*(pair[0] - pair[1]))])
+    lengths = np.median(found, axis=0)
+    return (
+        f"| {site} | north {lengths[0]:.3f}, south {lengths[1]:.3f}, difference | {len(found)} | {lengths[2]:.3f} | |"
+    )
+
+
+def _shifts(frames: Array, clear: NDArray[np.bool_]) -> Shifts:
     """The shift between each look and those that follow it."""
     found = {}
     for first in range(len(frames)):
@@ -160,7 +212,7 @@ def _shifts(frames: Array, clear: NDArray[np.bool_]) -> dict[tuple[int, int], Ar
     return found
 
 
-def _positions(shifts: dict[tuple[int, int], Array], count: int) -> tuple[Array, float]:
+def _positions(shifts: Shifts, count: int) -> tuple[Array, float]:
     """The position of each look, and the median of what the fit leaves of the shifts."""
     design = np.zeros((len(shifts) + 1, count))
     for row, (first, second) in enumerate(shifts):

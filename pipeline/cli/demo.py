@@ -1,6 +1,8 @@
 """`groundbreak demo`: the embedded demonstration, in any folder and without a network."""
 
 import os
+import shutil
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,14 +17,15 @@ from pipeline.evaluation.measures import Measures, TrueChange, evaluate
 from pipeline.evaluation.reviewed import read_review, read_scope, read_truth
 from pipeline.model.alert import Kind, Status
 from pipeline.review.layout import Results
+from pipeline.review.summary import PLURALS, SINGULARS
 from pipeline.run.detect import SiteOutcome
 from pipeline.run.selection import packaged_aois, site_job
 
 FURTHER = """
 Next, a real place (needs a connection):
-  groundbreak detect february-11-plant --start 2023-01-01
+  {program} detect february-11-plant --start 2023-01-01
 or one of your own:
-  groundbreak sites add --lon 127.6568 --lat 39.9209 --name "My plant\""""
+  {program} sites add --lon 127.6568 --lat 39.9209 --name "My plant\""""
 
 
 def demo(
@@ -47,7 +50,7 @@ def demo(
         for number, outcome in enumerate(outcomes, 1):
             _tell(number, outcome, folder)
         _files(outcomes, folder)
-        summarise(FURTHER)
+        summarise(FURTHER.format(program=program()))
     return exit_code(outcomes, asked.faults)
 
 
@@ -70,13 +73,17 @@ def _tell(number: int, outcome: SiteOutcome, folder: Path) -> None:
         summarise("   No alert, and nothing was built here: silence is an answer too.")
     else:
         summarise(
-            f"   {kinds.pop(Kind.NEW_STRUCTURE, 0)} new structures. Folded in the report: "
-            + (", ".join(f"{count} {kind.value}" for kind, count in kinds.most_common()) or "nothing")
+            f"   {_counted(Kind.NEW_STRUCTURE, kinds.pop(Kind.NEW_STRUCTURE, 0))}. Folded in the report: "
+            + (", ".join(_counted(kind, count) for kind, count in kinds.most_common()) or "nothing")
         )
     for caution in outcome.decision.cautions:
         note(f"{outcome.site.id}: {caution}")
     for remark in outcome.published.notes if outcome.published else ():
         note(f"{outcome.site.id}: {remark}")
+
+
+def _counted(kind: Kind, count: int) -> str:
+    return f"{count} {(SINGULARS if count == 1 else PLURALS)[kind.value]}"
 
 
 def measure(review: Path, truth: Path) -> Measures:
@@ -124,3 +131,14 @@ def _files(outcomes: Sequence[SiteOutcome], folder: Path) -> None:
         if outcome.published:
             summarise(f"  {Results(folder).site(outcome.site.id).report}")
     summarise(f"  {Results(folder).site(outcomes[0].site.id).project}  in QGIS")
+    summarise("\nTo give verdicts by single keys, in a browser:")
+    elsewhere = "" if folder == Path("out") else f" --out {folder}"
+    summarise(f"  {program()} review {outcomes[0].site.id}{elsewhere}")
+
+
+def program() -> str:
+    """What to type for `groundbreak` here: its path where the shell would not find it."""
+    if shutil.which("groundbreak"):
+        return "groundbreak"
+    beside = Path(sys.executable).with_name("groundbreak")
+    return str(beside.relative_to(Path.cwd())) if beside.is_relative_to(Path.cwd()) else str(beside)

@@ -149,10 +149,11 @@ def _frame(db: sqlite3.Connection, path: Path) -> tuple[Mapping[str, Any], str, 
     return aoi, f"EPSG:{srs['srs_id']}", provenance
 
 
-def read(path: Path, wait: float | None = None) -> Contents:
+def read(path: Path, wait: float | None = None, *, looks: bool = True) -> Contents:
     """The contents of a review file; raises ReviewError where there is none, or none of ours.
 
-    wait: seconds to wait for a lock of another process; None for `lock_seconds()`.
+    wait: seconds to wait for a lock of another process; None for `lock_seconds()`. looks: False leaves out the rows
+    of `observations`, one per change and look, which take most of the time.
     """
     if not path.exists():
         raise ReviewError("no review file", str(path), "run `groundbreak detect` for this site first")
@@ -163,7 +164,8 @@ def read(path: Path, wait: float | None = None) -> Contents:
         db.row_factory = _row
         ours = {row["change_id"] for row in db.execute("SELECT change_id FROM outlines_written")}
         rows = db.execute(f"SELECT {columns} FROM changes").fetchall()
-        seen = clean_table(db.execute("SELECT * FROM observations ORDER BY time, scene"), OBSERVATIONS, _LOOK)
+        observed = db.execute("SELECT * FROM observations ORDER BY time, scene") if looks else ()
+        seen = clean_table(observed, OBSERVATIONS, _LOOK)
         scenes = clean_table(db.execute("SELECT * FROM scenes ORDER BY time, scene"), SCENES, ("scene", "time", "used"))
         news = clean_table(db.execute("SELECT * FROM news WHERE latest ORDER BY fid"), NEWS, _NEWS)
         phases = _phases(db)

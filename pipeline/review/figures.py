@@ -3,8 +3,9 @@
 import io
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -24,11 +25,13 @@ YELLOW, GREY = "#ffd92f", "#53565d"
 DPI = 200
 WIDTH_IN = 8.0
 """1,600 pixels: a column of print at 300 dpi is 5.3 inches wide."""
-FILM_PX, HEAD_PX, FOOT_PX = 480, 30, 42
+FILM_PX, HEAD_PX, FOOT_PX = 480, 30, 54
 WRAP_FIGURE, WRAP_FILM = 155, 90
 """Letters in a line of small print."""
-_OURS = re.compile(r"[A-Za-z0-9_-]+\.(png|svg|webp)")
+_OURS = re.compile(r"[A-Za-z0-9_-]+\.(png|svg|webp|gif)")
 FRAME_MS, LAST_MS = 500, 2000
+FILMS: Mapping[str, Mapping[str, Any]] = {"webp": {"quality": 85, "method": 3}, "gif": {"optimize": False}}
+"""Ending of a film and how it is written."""
 
 
 def write_figures(folder: Folder, contents: Contents, path: Path) -> None:
@@ -45,17 +48,16 @@ def write_figures(folder: Folder, contents: Contents, path: Path) -> None:
 
 
 def write_films(folder: Folder, contents: Contents, path: Path) -> None:
-    """A folder with `A17.webp`, an animation of the clear looks, of every change that has a strip."""
+    """A folder with `A17.webp` and `A17.gif`, animations of the clear looks, of every change that has a strip."""
     _check_place(path)
     for change, strip in _with_strips(folder, contents):
         looks = enumerate(strip.pixels())
         frames = [_frame(change, strip, contents, index, pixels) for index, pixels in looks]
         pauses = [*[FRAME_MS] * (len(frames) - 1), LAST_MS]
-        buffer = io.BytesIO()
-        frames[0].save(
-            buffer, "webp", save_all=True, append_images=frames[1:], duration=pauses, loop=0, quality=85, method=3
-        )
-        _write(path / f"{safe(change.label)}.webp", buffer.getvalue())
+        for ending, options in FILMS.items():
+            buffer = io.BytesIO()
+            frames[0].save(buffer, ending, save_all=True, append_images=frames[1:], duration=pauses, loop=0, **options)
+            _write(path / f"{safe(change.label)}.{ending}", buffer.getvalue())
 
 
 def _with_strips(folder: Folder, contents: Contents) -> list[tuple[Change, Strip]]:
@@ -130,9 +132,9 @@ def _write_around(figure: Figure, height: float, change: Change, contents: Conte
     figure.text(left, 0.3 / height, _plain(below), va="top", fontsize=7, color=GREY)
 
 
-def _wrapped(text: str, width: int) -> str:
-    """Text on at most two lines, each with a limited number of letters."""
-    return "\n".join(textwrap.wrap(text, width, max_lines=2, placeholder=" …"))
+def _wrapped(text: str, width: int, lines: int = 2) -> str:
+    """Text on a limited number of lines, each with a limited number of letters."""
+    return "\n".join(textwrap.wrap(text, width, max_lines=lines, placeholder=" …"))
 
 
 def _lines(path: str) -> list[tuple[list[float], list[float]]]:
@@ -160,7 +162,7 @@ def _frame(change: Change, strip: Strip, contents: Contents, index: int, pixels:
         points = [(a * times, b * times + HEAD_PX) for a, b in zip(x, y, strict=True)]
         pencil.line(points, YELLOW, 2)
     _ruler(pencil, strip, times, height + HEAD_PX, width * (index + 1) / len(strip.frames))
-    pencil.text((6, height + HEAD_PX + 12), _wrapped(_credit(contents), WRAP_FILM), GREY, font(5.5), spacing=3)
+    pencil.text((6, height + HEAD_PX + 12), _wrapped(_credit(contents), WRAP_FILM, 3), GREY, font(5.5), spacing=3)
     return image
 
 

@@ -1,6 +1,6 @@
 """index.html over all sites: a table to search, sort and filter, for one site or a thousand."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from pipeline.review.maps import compact
 from pipeline.review.matching import REJECTIONS
 from pipeline.review.pages import render
 from pipeline.review.phrases import words
-from pipeline.review.summary import kinds_of
+from pipeline.review.summary import DEFAULT_KINDS, kinds_of
 
 MAX_CARDS = 6
 """Newest changes shown with their picture, one per site: the page stays below 2 MB whatever the number of sites."""
@@ -70,12 +70,14 @@ def _counts(site: Overview, folder: Folder) -> dict[str, Any]:
     shown = [c for c in site.changes if c["status"] != GONE and c["verdict"] not in REJECTIONS]
     machine = [change for change in shown if change["change_id"]]
     kinds = kinds_of(site.provenance)
-    first = [c for c in shown if not c["change_id"] or c["verdict"] == "construction" or c["kind"] in kinds]
+    first = [change for change in shown if _is_one_of(change, kinds)]
+    # a site may show other change types first: that does not make them new structures
+    structures = sum(_is_one_of(change, DEFAULT_KINDS) for change in shown)
     dated = [change for change in first if change["first_seen"]] or machine
     newest = max(dated, key=lambda c: (c["first_seen"] or "", c["confidence"] or 0.0), default=None)
     found = {
-        "structures": len(first),
-        "others": len(shown) - len(first),
+        "structures": structures,
+        "others": len(shown) - structures,
         "to_do": sum(change["verdict"] is None for change in machine),
     }
     if newest is None:
@@ -88,3 +90,8 @@ def _counts(site: Overview, folder: Folder) -> dict[str, Any]:
         "words": words(newest),
         "picture": picture if newest in first and picture.is_file() else None,
     }
+
+
+def _is_one_of(change: Mapping[str, Any], kinds: Collection[str]) -> bool:
+    """Whether a change is of these types, or a person drew it or called it construction."""
+    return not change["change_id"] or change["verdict"] == "construction" or change["kind"] in kinds

@@ -17,7 +17,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from pipeline.model.errors import GroundbreakError, UsageError
-from pipeline.review.contents import Change, Contents, read
+from pipeline.review.contents import Change, Contents, Overview, read, read_overview
 from pipeline.review.folder import Folder
 from pipeline.review.marks import scale_bar
 from pipeline.review.pages import render
@@ -38,7 +38,7 @@ HEADERS = {
 }
 
 
-def review_page(contents: Contents, token: str) -> str:
+def review_page(contents: Contents | Overview, token: str) -> str:
     """The page; its script asks for the changes."""
     return render(
         "review.html.j2", script="review.js", connects="'self'", contents=contents, token=token, verdicts=VERDICTS,
@@ -56,10 +56,10 @@ def make_app(folder: Folder, token: str, port: int, reviewer: str) -> Starlette:
         return response
 
     def page(_: Request) -> Response:
-        return HTMLResponse(review_page(read(folder.gpkg), token))
+        return HTMLResponse(review_page(read_overview(folder.gpkg), token))
 
     def changes(_: Request) -> Response:
-        contents = read(folder.gpkg)
+        contents = read(folder.gpkg, looks=False)
         first, folded = split(contents)
         listed = {change.id: change for change in (*first, *folded, *contents.changes)}
         rows = [_row(change, contents) for change in listed.values()]

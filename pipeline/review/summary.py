@@ -102,7 +102,7 @@ def _plural(name: str, count: int) -> str:
 
 def _what(first: Sequence[Change], folded: Sequence[Change]) -> str:
     found = f"{counted(first)} found" if first else "No new structure was found"
-    return f"{found}; also {counted(folded)}, folded below." if folded else f"{found}."
+    return f"{found}. Also changed: {counted(folded)}, folded below." if folded else f"{found}."
 
 
 def _since(changes: Sequence[Change]) -> str:

@@ -83,6 +83,11 @@ if (await swipe.count()) {
   const file = await download;
   found.saved = file.suggestedFilename();
   await file.saveAs(`${shots}/saved.png`);
+  const rolled = page.waitForEvent("download");
+  await page.locator("article .film").first().click();
+  const reel = await rolled;
+  found.film = reel.suggestedFilename();
+  await reel.saveAs(`${shots}/saved.webp`);
 }
 const search = page.locator("#search");
 if (await search.count()) {

@@ -146,14 +146,34 @@ def test_the_demonstration_runs_in_any_folder(
     untold = world.feature(str(catalogue), id="untold", name="Untold")
     world.write_sites(packaged / "demo.geojson", [known, untold])
     monkeypatch.setattr(demo, "packaged_aois", lambda: packaged)
+    monkeypatch.setattr(demo, "program", lambda: "groundbreak")
     done = command("demo", "--out", "tour")
     assert done.code == 0 and (tmp_path / "tour" / "place" / "review.qgz").is_file()
     assert "tour/place/report.html" in done.out and "groundbreak sites add" in done.out
     # truth beside found where it is known; order as in the file, whichever site is ready first
     assert done.out.index("1 of 1 changes found, 0 false confirmed alerts.") < done.out.index("2. Untold")
     assert re.search(r"hall +60x80 m +2020-05-31 +new structure +0\.\d\d +2020-05-31", done.out)
-    assert "1 new structures. Folded in the report: nothing" in done.out
+    assert "1 new structure. Folded in the report: nothing" in done.out
+    assert "groundbreak review place --out tour" in done.out
     assert max(map(len, done.out.splitlines())) <= 80
+
+
+def test_the_demonstration_names_a_program_that_the_shell_finds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / ".venv" / "bin" / "groundbreak"
+    own.parent.mkdir(parents=True)
+    own.touch(mode=0o755)
+    monkeypatch.setattr("sys.executable", str(own.with_name("python")))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", "")
+    assert demo.program() == ".venv/bin/groundbreak"
+    monkeypatch.chdir(own.parent.parent)
+    assert demo.program() == "bin/groundbreak"
+    monkeypatch.chdir(Path(__file__).parent)
+    assert demo.program() == str(own)
+    monkeypatch.setenv("PATH", str(own.parent))
+    assert demo.program() == "groundbreak"
 
 
 def test_the_package_brings_the_demonstration_and_the_watched_sites() -> None:

@@ -172,8 +172,10 @@ def test_a_folder_that_was_moved_is_still_whole(run, folder, tmp_path):
     assert seen["bad"] == 0 and all(seen["valid"].values()) and seen["messages"] == []
 
 
-def test_a_project_of_a_thousand_alerts_opens_within_three_seconds(run, tmp_path):
-    alerts = [made.alert(n, outline=made.outline(n % 50, n // 50 * 2, 1, 1)) for n in range(1000)]
+def test_a_project_of_many_alerts_has_no_more_layers_than_that_of_few(run, folder, seen, tmp_path):
+    alerts = [made.alert(n, outline=made.outline(n % 50, n // 50 * 2, 1, 1)) for n in range(100)]
     put(tmp_path / "crowd", alerts, made.looks(count=8), after_scene="scene-07", max_timelines=2)
-    seen = run("look.py", tmp_path / "crowd", tmp_path)
-    assert 0 < seen["busy"] < 3.0 and seen["atlas"][2] == 1000
+    crowd = run("look.py", tmp_path / "crowd", tmp_path)
+    assert crowd["atlas"][2] == 100 and crowd["bad"] == 0
+    layers, of_few = ({each for each in found["valid"] if "look" not in each} for found in (crowd, seen))
+    assert layers == of_few

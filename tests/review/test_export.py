@@ -129,9 +129,10 @@ def test_a_figure_stands_alone_in_print_and_is_the_same_every_time(judged, tmp_p
     assert contents_of(export(judged, "figure")) == first
 
 
-def test_a_film_shows_every_clear_look_once(judged):
+@pytest.mark.parametrize("ending", ["webp", "gif"])
+def test_a_film_shows_every_clear_look_once(judged, ending):
     place = export(judged, "film")
-    with Image.open(place / "A1.webp") as film:
+    with Image.open(place / f"A1.{ending}") as film:
         assert film.n_frames == 14, "one of the 15 looks is half under cloud"
         before = np.asarray(film.convert("RGB")).astype(int)
         film.seek(13)

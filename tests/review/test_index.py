@@ -4,7 +4,7 @@ import re
 import shutil
 from datetime import date
 
-from pipeline.model.alert import Status
+from pipeline.model.alert import Kind, Status
 from pipeline.review import index
 from pipeline.review.index import write_index
 from tests.review import made
@@ -31,6 +31,14 @@ def test_what_is_to_do_is_counted_without_what_has_a_verdict(tmp_path):
     assert "1 change without a verdict" in text
     cells = re.search(r'<td>to do</td><td class="n">(\d)</td><td class="n">(\d)</td><td class="n">(\d)</td>', text)
     assert cells.groups() == ("1", "2", "0")
+
+
+def test_a_type_that_a_site_shows_first_is_not_counted_as_a_new_structure(tmp_path):
+    alerts = [made.alert(1), made.alert(2, row=30, col=30, kind=Kind.RESURFACED, first_seen=date(2023, 6, 1))]
+    put(tmp_path / "x", alerts, kinds=("new structure", "resurfaced"))
+    text = write_index(tmp_path).read_text(encoding="utf-8")
+    cells = re.search(r'<td>to do</td><td class="n">(\d)</td><td class="n">(\d)</td><td class="n">(\d)</td>', text)
+    assert cells.groups() == ("2", "1", "1") and "2023-06-01" in text
 
 
 def test_a_thousand_sites_make_a_page_below_two_megabytes(tmp_path, published, monkeypatch):

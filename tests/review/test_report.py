@@ -124,11 +124,11 @@ def test_a_verdict_comes_before_the_classification_and_counts_as_built(tmp_path)
     alerts = [made.alert(1, kind=Kind.CLEARED_GROUND), made.alert(2, row=30, col=30, kind=Kind.CLEARED_GROUND)]
     put(tmp_path / "x", alerts)
     text = (tmp_path / "x" / "report.html").read_text(encoding="utf-8")
-    assert "No new structure was found; also 2 places of cleared ground, folded below." in text
+    assert "No new structure was found. Also changed: 2 places of cleared ground, folded below." in text
     judge(tmp_path / "x", alerts[0].id, "construction")
     write_report(Folder(tmp_path / "x"))
     text = (tmp_path / "x" / "report.html").read_text(encoding="utf-8")
-    assert "1 construction (by verdict) found; also 1 place of cleared ground, folded below." in text
+    assert "1 construction (by verdict) found. Also changed: 1 place of cleared ground, folded below." in text
     (heading,) = re.findall(r'<span class="name">A1</span> ([^<]*)</h3>', text)
     assert heading.startswith("Construction (verdict of ")
     assert "a person confirmed 1 as construction" in text.lower()
