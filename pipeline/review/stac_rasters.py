@@ -45,8 +45,13 @@ def raster_items(folder: Folder, contents: Contents, looks: Mapping[str, pystac.
             raise ReviewError(f"cannot be read: {fault}", str(file), "run `groundbreak detect` again") from fault
         source = looks.get(contents.provenance.get(f"{name}_scene", ""))
         if source is not None:
-            items[-1].add_link(pystac.Link("derived_from", source, media_type=pystac.MediaType.GEOJSON))
+            items[-1].add_link(link_to_look(source))
     return items
+
+
+def link_to_look(look: pystac.Item) -> pystac.Link:
+    """A link from what was computed to the item of a look; it has a title because clients show nothing else of it."""
+    return pystac.Link("derived_from", look, pystac.MediaType.GEOJSON, f"look {look.properties['title']}")
 
 
 def _item(name: str, title: str, file: Path, contents: Contents) -> pystac.Item:
