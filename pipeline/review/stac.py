@@ -49,7 +49,7 @@ def write_stac(folder: Folder, contents: Contents, path: Path) -> None:
     try:
         shutil.rmtree(beside, ignore_errors=True)
         catalog = _catalog(contents)
-        changes, scenes, rasters = catalog.get_children()
+        changes, scenes, rasters = (each for each in catalog.get_children() if isinstance(each, pystac.Collection))
         made = {str(scene["scene"]): _scene(scene, contents) for scene in contents.scenes if scene["used"]}
         _fill(scenes, made.values())
         _fill(rasters, raster_items(folder, contents, made))
