@@ -17,10 +17,12 @@ HERE = Path(__file__).parent
 YEARS = ("2019", "2020", "2021", "2022", "2023", "2024")
 BRIGHT = 0.25
 """Reflectance shown as white."""
+CLEAR_SHARE = 0.95
+"""Least clear share of a look in the NDVI curve."""
 
 
 def main() -> None:
-    """Open the stack, draw the clearest summer look of each year and the mean NDVI, save."""
+    """Open the stack, draw the clearest summer look of each year and the mean NDVI of clear looks, save."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("out"))
     looks = groundbreak.open_stack(
@@ -34,7 +36,8 @@ def main() -> None:
         colour = (look.reflectance.sel(common_name=["red", "green", "blue"]) / BRIGHT).clip(0, 1) ** 0.7
         colour.plot.imshow(ax=axes[year], rgb="common_name", add_labels=False)
         axes[year].set(title=f"{look.time.dt.date.item()}", xticks=[], yticks=[], aspect="equal")
-    clear = looks.reflectance.where(looks.usable & looks.inside)
+    # the mean of a look half under cloud is that of other ground
+    clear = looks.reflectance.where(looks.usable & looks.inside).sel(time=looks.clear_share > CLEAR_SHARE)
     nir, red = clear.sel(common_name="nir"), clear.sel(common_name="red")
     ((nir - red) / (nir + red)).mean(("y", "x")).plot(ax=axes["NDVI"], marker=".", color="#2a7f3f", linewidth=1)
     axes["NDVI"].set(title="", xlabel="", ylabel="mean NDVI")
