@@ -27,7 +27,7 @@ from pipeline.review.mosaic import Mosaic
 from pipeline.review.qgis import has_been_saved, write_project
 from pipeline.review.qgis_raster import raster_styles, stretches
 from pipeline.review.qgis_style import styles
-from pipeline.review.rasters import write_look, write_mosaic, write_score
+from pipeline.review.rasters import look_tags, site_tags, write_look, write_mosaic, write_score
 from pipeline.review.repair import repair
 from pipeline.review.report import write_report
 from pipeline.review.standing import check_place, read_standing
@@ -94,7 +94,7 @@ def publish(
             looks_of=wide.looks_of if wide else lambda _: ordered,
         )  # fmt: skip
         with ThreadPoolExecutor(1) as beside:
-            rasters = beside.submit(_write_rasters, stage.files, folder, decision, ordered, wide, tone)
+            rasters = beside.submit(_write_rasters, stage.files, folder, source, ordered, wide)
             write_pictures(stage.files, folder, source, pictured[: settings.review.max_timelines])
             shown = rasters.result()
         facts = _facts(site, decision, ordered, records, settings)
@@ -132,22 +132,23 @@ def _times(records: Sequence[SceneRecord]) -> list[datetime]:
 
 
 def _write_rasters(
-    files: Folder, folder: Folder, decision: Decision, looks: Sequence[Look], wide: Wide | None, tone: Stretch
+    files: Folder, folder: Folder, shown: Pictures, looks: Sequence[Look], wide: Wide | None
 ) -> tuple[Shown, ...]:
     """Into `files`, but for what `folder` has already; returns the rasters of looks for the time slider."""
-    by_id = {look.scene.id: look for look in looks}
+    decision, by_id = shown.decision, {look.scene.id: look for look in looks}
     before, after = by_id[decision.before_scene], by_id[decision.after_scene]
+    tags = [look_tags(look, shown.caption) for look in (before, after)]
     if wide is None:
-        write_look(files.before, before, folder.before)
-        write_look(files.after, after, folder.after)
-        write_score(files.score, decision.evidence)
+        write_look(files.before, before, folder.before, tags[0])
+        write_look(files.after, after, folder.after, tags[1])
+        write_score(files.score, decision.evidence, site_tags(shown.caption))
     else:
-        write_mosaic(files.before, wide.mosaic.before)
-        write_mosaic(files.after, wide.mosaic.after)
-        write_mosaic(files.score, wide.mosaic.score)
-    for name, qml in raster_styles(before.bands, stretches([before, after], tone)).items():
+        write_mosaic(files.before, wide.mosaic.before, tags[0])
+        write_mosaic(files.after, wide.mosaic.after, tags[1])
+        write_mosaic(files.score, wide.mosaic.score, site_tags(shown.caption))
+    for name, qml in raster_styles(before.bands, stretches([before, after], shown.stretch)).items():
         (files.path / name).write_text(qml, encoding="utf-8")
-    return write_looks(files, folder, decision, looks) if wide is None else ()
+    return write_looks(files, folder, decision, looks, shown.caption) if wide is None else ()
 
 
 def _project(

@@ -1,6 +1,7 @@
 """before.tif, after.tif and score.tif: cloud-optimised, with overviews and statistics, right at a double-click."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from pipeline.model.bands import VISIBLE, Band
 from pipeline.model.errors import ReviewError
 from pipeline.model.imagery import Look
 from pipeline.review.folder import replacing
+from pipeline.review.marks import Caption
 
 NODATA_DN = 0
 REFLECTANCE_SCALE = 0.0001
@@ -38,21 +40,42 @@ def look_dn(look: Look) -> NDArray[np.uint16]:
     return np.where(np.isfinite(planes), np.clip(np.round(planes * 10000), 1, 65535), NODATA_DN).astype(np.uint16)
 
 
-def write_look(path: Path, look: Look, known: Path | None = None) -> None:
+def look_tags(look: Look, caption: Caption) -> dict[str, str]:
+    """What a raster of a look says about itself where it is sent alone.
+
+    The scale is a tag of its own: QGIS applies that of a band, and the limits of the styles are in DN.
+    """
+    scale = {"REFLECTANCE_SCALE": f"{REFLECTANCE_SCALE:g}"}
+    return {"SCENE": look.scene.id, "ACQUIRED": look.time.isoformat(), **scale, **site_tags(caption)}
+
+
+def site_tags(caption: Caption) -> dict[str, str]:
+    """Place, credit, software, and what is simulated, under the names of TIFF where it has one."""
+    tags = {
+        "TIFFTAG_IMAGEDESCRIPTION": caption.site,
+        "TIFFTAG_COPYRIGHT": caption.attribution,
+        "TIFFTAG_SOFTWARE": f"groundbreak {version('groundbreak')}",
+        "SIMULATED": caption.simulated,
+    }
+    return {name: value for name, value in tags.items() if value}
+
+
+def write_look(path: Path, look: Look, known: Path | None = None, tags: Mapping[str, str] | None = None) -> None:
     """A look as a picture; not where the file `known` shows the same already, as reading is a tenth of writing."""
-    data, names = look_dn(look), look_names(look.bands)
-    if known is None or not _holds(known, data, look.grid, names):
-        _write_cog(path, data, look.grid, nodata=NODATA_DN, names=names)
+    data, names, tags = look_dn(look), look_names(look.bands), tags or {}
+    if known is None or not _holds(known, data, look.grid, names, tags):
+        _write_cog(path, data, look.grid, nodata=NODATA_DN, names=names, tags=tags)
 
 
-def _holds(path: Path, data: NDArray[np.uint16], grid: GeoBox, names: Sequence[str]) -> bool:
-    """Whether a file has these very pixels in this place."""
+def _holds(path: Path, data: NDArray[np.uint16], grid: GeoBox, names: Sequence[str], tags: Mapping[str, str]) -> bool:
+    """Whether a file has these very pixels in this place, and says the same about itself."""
     if not path.exists():
         return False
     try:
         with rasterio.open(path, driver="GTiff") as source:
             place = source.shape, source.transform, source.crs, source.descriptions
             same = place == (tuple(grid.shape), grid.affine, CRS.from_user_input(str(grid.crs)), tuple(names))
+            same = same and source.tags().items() >= tags.items()
             return same and np.array_equal(source.read(), data)
     except RasterioError:
         return False
@@ -66,19 +89,21 @@ def look_names(bands: Sequence[Band]) -> list[str]:
 SCORE_NAMES = ["score"]
 
 
-def write_score(path: Path, evidence: Evidence) -> None:
+def write_score(path: Path, evidence: Evidence, tags: Mapping[str, str]) -> None:
     """Score of the largest lasting step of each pixel, float32, nodata NaN; higher = more surely changed."""
     data = evidence.score[None].astype(np.float32)
-    _write_cog(path, data, evidence.grid, nodata=float("nan"), names=SCORE_NAMES)
+    _write_cog(path, data, evidence.grid, nodata=float("nan"), names=SCORE_NAMES, tags=tags)
 
 
-def write_mosaic(path: Path, draft: Path) -> None:
+def write_mosaic(path: Path, draft: Path, tags: Mapping[str, str]) -> None:
     """A plain GeoTIFF that was put together on disk, in the form of the others.
 
     Raises ReviewError where it cannot be written.
     """
     with replacing(path) as beside:
         try:
+            with rasterio.open(draft, "r+", driver="GTiff") as plain:
+                plain.update_tags(**tags)
             with rasterio.open(draft, driver="GTiff") as source:
                 rasterio.shutil.copy(source, beside, PREDICTOR=_predictor(source.dtypes[0]), BIGTIFF="IF_SAFER", **_COG)
         except RasterioError as fault:
@@ -104,11 +129,14 @@ def profile(data_type: str, count: int, grid: GeoBox, nodata: float) -> dict[str
     }  # fmt: skip
 
 
-def _write_cog(path: Path, data: NDArray[Any], grid: GeoBox, *, nodata: float, names: Sequence[str]) -> None:
+def _write_cog(
+    path: Path, data: NDArray[Any], grid: GeoBox, *, nodata: float, names: Sequence[str], tags: Mapping[str, str]
+) -> None:
     with MemoryFile() as memory, MemoryFile() as cog:
         with memory.open(**profile(data.dtype.name, len(data), grid, nodata)) as draft:
             draft.write(data)
             described(draft, names)
+            draft.update_tags(**tags)
         with memory.open() as draft:
             rasterio.shutil.copy(draft, cog.name, PREDICTOR=_predictor(data.dtype.name), **_COG)
         # written here and not by GDAL, which misreports a full disk and does not report half a file

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from pipeline.model.errors import ReviewError, UsageError
 from pipeline.review.contents import Change, Contents
 from pipeline.review.folder import Folder, safe
 from pipeline.review.lonlat import bounds, to_lonlat
-from pipeline.review.stac_rasters import ASSET, raster_items
+from pipeline.review.stac_rasters import ASSET, link_to_look, raster_items
 
 _CHILDREN = {
     "changes": "What changed, one item a change",
@@ -31,6 +31,8 @@ _PROVIDERS = (
     pystac.Provider("groundbreak", "co-registration, masks and change detection", [pystac.ProviderRole.PROCESSOR]),
 )  # fmt: skip
 _IMAGES = {".png": pystac.MediaType.PNG, ".jpg": pystac.MediaType.JPEG}
+_MOST_NAMES = 20
+"""Summaries of a collection list the values of a property with at most this many different texts."""
 
 
 def write_stac(folder: Folder, contents: Contents, path: Path) -> None:
@@ -47,13 +49,11 @@ def write_stac(folder: Folder, contents: Contents, path: Path) -> None:
     try:
         shutil.rmtree(beside, ignore_errors=True)
         catalog = _catalog(contents)
-        changes, scenes, rasters = catalog.get_children()
+        changes, scenes, rasters = (each for each in catalog.get_children() if isinstance(each, pystac.Collection))
         made = {str(scene["scene"]): _scene(scene, contents) for scene in contents.scenes if scene["used"]}
-        scenes.add_items(made.values())
-        rasters.add_items(raster_items(folder, contents, made))
-        for change in contents.shown:
-            if not change.drawn:
-                changes.add_item(_change(change, contents, folder, made))
+        _fill(scenes, made.values())
+        _fill(rasters, raster_items(folder, contents, made))
+        _fill(changes, (_change(each, contents, folder, made) for each in contents.shown if not each.drawn))
         strategy = TemplateLayoutStrategy(item_template="${id}")
         catalog.normalize_hrefs(str(beside), strategy=strategy)
         _with_files(catalog)
@@ -100,6 +100,23 @@ def _catalog(contents: Contents) -> pystac.Catalog:
     return catalog
 
 
+def _fill(collection: pystac.Collection, items: Iterable[pystac.Item]) -> None:
+    """Items with titled links, and summaries: the range of a number, the values of a text with few of them."""
+    values: dict[str, list[Any]] = {}
+    for item in items:
+        collection.add_item(item, title=item.properties["title"])
+        for name, value in item.properties.items():
+            if value is not None and name not in ("title", "datetime", "start_datetime", "end_datetime"):
+                values.setdefault(name, []).append(value)
+    summaries = pystac.Summaries.empty()
+    for name, found in values.items():
+        if all(isinstance(value, int | float) and not isinstance(value, bool) for value in found):
+            summaries.add(name, pystac.RangeSummary(min(found), max(found)))
+        elif all(isinstance(value, str | bool) for value in found) and len(set(found)) <= _MOST_NAMES:
+            summaries.add(name, sorted(set(found)))
+    collection.summaries = summaries
+
+
 def _scene(scene: Mapping[str, Any], contents: Contents) -> pystac.Item:
     shape = to_lonlat(contents.aoi, contents.crs)
     names = ("shift_row_px", "shift_col_px", "reliability", "clear_share", "boa_offset_dn", "offset_note")
@@ -121,7 +138,7 @@ def _change(change: Change, contents: Contents, folder: Folder, scenes: Mapping[
         end_datetime=max(first, last), properties={"title": contents.told(change), **own},
     )  # fmt: skip
     sources = [scenes[look["scene"]] for look in contents.looks.get(change.id, ()) if look["scene"] in scenes]
-    item.add_links([pystac.Link("derived_from", source, media_type=pystac.MediaType.GEOJSON) for source in sources])
+    item.add_links([link_to_look(source) for source in sources])
     for name, role, file in (
         ("timeline", "overview", folder.timeline(change.id)),
         ("pair", "thumbnail", folder.pair(change.id)),

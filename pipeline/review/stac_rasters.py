@@ -1,5 +1,6 @@
 """STAC items of a site's rasters, so that odc-stac, stackstac and GDAL load them: grid, bands, scale and nodata."""
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -45,8 +46,13 @@ def raster_items(folder: Folder, contents: Contents, looks: Mapping[str, pystac.
             raise ReviewError(f"cannot be read: {fault}", str(file), "run `groundbreak detect` again") from fault
         source = looks.get(contents.provenance.get(f"{name}_scene", ""))
         if source is not None:
-            items[-1].add_link(pystac.Link("derived_from", source, media_type=pystac.MediaType.GEOJSON))
+            items[-1].add_link(link_to_look(source))
     return items
+
+
+def link_to_look(look: pystac.Item) -> pystac.Link:
+    """A link from what was computed to the item of a look; it has a title because clients show nothing else of it."""
+    return pystac.Link("derived_from", look, pystac.MediaType.GEOJSON, f"look {look.properties['title']}")
 
 
 def _item(name: str, title: str, file: Path, contents: Contents) -> pystac.Item:
@@ -76,8 +82,10 @@ def _item(name: str, title: str, file: Path, contents: Contents) -> pystac.Item:
 
 def _describe(asset: pystac.Asset, names: Sequence[str], kind: str, nodata: float) -> None:
     """The bands in the three forms that readers look for: core `bands` of STAC 1.1, `eo:bands` and `raster:bands`."""
-    empty: Any = "nan" if nodata != nodata else nodata
-    asset.extra_fields["bands"] = [{"name": name, "data_type": kind, "nodata": empty} for name in names]
+    # NaN of a floating-point raster is the default; its text "nan" beside numbers is no column of a GeoParquet table
+    empty = None if math.isnan(nodata) else nodata
+    facts: dict[str, Any] = {"data_type": kind} | ({} if empty is None else {"nodata": empty})
+    asset.extra_fields["bands"] = [{"name": name, **facts} for name in names]
     known = [Band(name) if name in Band.__members__ else None for name in names]
     eo = EOExtension.ext(asset, add_if_missing=True)
     eo.bands = [

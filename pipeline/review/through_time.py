@@ -10,7 +10,8 @@ from pipeline.model.bands import VISIBLE, Band
 from pipeline.model.imagery import Look
 from pipeline.model.indices import near_infrared
 from pipeline.review.folder import Folder
-from pipeline.review.rasters import write_look
+from pipeline.review.marks import Caption
+from pipeline.review.rasters import look_tags, write_look
 
 MAX_LOOKS = 40
 """Rasters of looks in a project, those of the surest new structures first; at 1 km² they take about 10 MB."""
@@ -43,14 +44,16 @@ def bracket_looks(decision: Decision, looks: Sequence[Look]) -> tuple[Look, ...]
     return tuple(sorted(chosen, key=lambda look: (look.time, look.scene.id)))
 
 
-def write_looks(staged: Folder, folder: Folder, decision: Decision, looks: Sequence[Look]) -> tuple[Shown, ...]:
+def write_looks(
+    staged: Folder, folder: Folder, decision: Decision, looks: Sequence[Look], caption: Caption
+) -> tuple[Shown, ...]:
     """Write the rasters of `bracket_looks`, but for those that `folder` has already; returns them in time order."""
     chosen = bracket_looks(decision, looks)
     ends = [look.time for look in chosen[1:]]
     shown = []
     for look, until in zip(chosen, [*ends, None], strict=True):
         path = staged.look(f"{look.time:%Y-%m-%d}", look.scene.id)
-        write_look(path, _narrowed(look), folder.path / path.relative_to(staged.path))
+        write_look(path, _narrowed(look), folder.path / path.relative_to(staged.path), look_tags(look, caption))
         file = path.relative_to(staged.path).as_posix()
         shown.append(Shown(file=file, scene=look.scene.id, time=look.time, until=until))
     return tuple(shown)

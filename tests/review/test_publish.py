@@ -86,6 +86,20 @@ def test_a_look_that_is_shown_already_is_not_written_again(tmp_path):
     assert (tmp_path / "b.tif").exists() and (tmp_path / "c.tif").exists()
 
 
+def test_a_raster_sent_alone_says_what_it_is(tmp_path):
+    site = made.site()
+    put(tmp_path / "made-place", TWO, site=replace(site, properties={**site.properties, "simulated": "buildings"}))
+    for name in ("before", "after", "score", "looks/*"):
+        (file, *_) = sorted((tmp_path / "made-place").glob(f"{name}.tif"))
+        with rasterio.open(file) as source:
+            tags = source.tags()
+        assert tags["SIMULATED"] == "buildings" and "Copernicus" in tags["TIFFTAG_COPYRIGHT"]
+        assert tags["TIFFTAG_SOFTWARE"].startswith("groundbreak ") and tags["TIFFTAG_IMAGEDESCRIPTION"] == site.name
+        if name != "score":
+            taken = {look.scene.id: look.time.isoformat() for look in made.looks()}
+            assert taken[tags["SCENE"]] == tags["ACQUIRED"] and tags["REFLECTANCE_SCALE"] == "0.0001"
+
+
 def test_the_same_decision_gives_the_same_bytes_elsewhere(published, tmp_path):
     put(tmp_path / "made-place", TWO)
     mine, theirs = digests(tmp_path / "made-place"), digests(published)
