@@ -69,10 +69,8 @@ def test_what_a_process_has_imported_does_not_change_the_names_of_cached_values(
 def test_a_table_that_was_learned_is_part_of_the_names_of_cached_values(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    root = Path(result_cache.__file__).parents[1]
-    for floor in result_cache.FLOORS:
-        shutil.copytree(root / floor, tmp_path / floor)
-    monkeypatch.setattr(result_cache, "__file__", str(tmp_path / "run" / "result_cache.py"))
+    shutil.copytree(result_cache.PACKAGE, tmp_path, dirs_exist_ok=True)
+    monkeypatch.setattr(result_cache, "PACKAGE", tmp_path)
     before = code_digest.__wrapped__()
     assert before == code_digest()
     table = next((tmp_path / "decide").glob("*.json"))
@@ -81,11 +79,11 @@ def test_a_table_that_was_learned_is_part_of_the_names_of_cached_values(
 
 
 def test_every_library_of_the_pure_layers_is_part_of_the_names_of_cached_values() -> None:
-    root, named = Path(result_cache.__file__).parents[1], packages_distributions()
+    named = packages_distributions()
     nodes = [
         node
-        for floor in result_cache.FLOORS
-        for path in (root / floor).glob("*.py")
+        for floor in ("model", "numerics", "correct", "decide")
+        for path in (result_cache.PACKAGE / floor).glob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
     ]
     found = {each.name.partition(".")[0] for node in nodes if isinstance(node, ast.Import) for each in node.names}
