@@ -30,8 +30,9 @@ def rows_of(path: Path) -> list[tuple[object, ...]]:
         return db.execute("SELECT * FROM changes ORDER BY change_id").fetchall()
 
 
-def test_a_building_is_found_outlined_and_dated(command: Command, sites: Path) -> None:
-    done = command("detect", "--sites", sites)
+def test_a_building_is_found_outlined_and_dated(command: Command, tmp_path: Path) -> None:
+    archive = world.catalogue(tmp_path / "archive", dates=12)
+    done = command("detect", "--sites", world.write_sites(tmp_path / "sites.geojson", [world.feature(str(archive))]))
     assert done.code == 0, done.err
     changes = geopandas.read_file("out/place/review.gpkg", layer="changes")
     assert set(changes.columns) >= COLUMNS

@@ -114,7 +114,10 @@ def test_errors_name_their_site_and_equal_ones_are_one_line(
     assert "well-00" in done.errors[0] and "10 more sites" in done.errors[1]
 
 
-def test_series_never_vanish(command: Command, sites: Path) -> None:
+def test_series_never_vanish(command: Command, tmp_path: Path) -> None:
+    archive = world.catalogue(tmp_path / "archive", dates=12)
+    sites = world.write_sites(tmp_path / "sites.geojson", [world.feature(str(archive))])
+
     def series() -> set[str]:
         text = Path("out/groundbreak.prom").read_text()
         return {line.rsplit(" ", 1)[0] for line in text.splitlines() if not line.startswith("#")}
