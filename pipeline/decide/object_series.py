@@ -25,8 +25,6 @@ RECENT = 8
 SEASONS = 2.0
 """Independent samples of its own natural steps that a whole year of its past gives an object: ground greens and
 withers once a year. Natural steps of ground like it weigh as one sample."""
-TRANSITION_DAYS = 60
-"""Days before a step in which a gradual change shows neither state: the past ends there, if RECENT looks are left."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -132,7 +130,7 @@ def candidates(
     inside = clear[:, None] & (look >= start) & (look < stop)
     reached = np.nan_to_num(progress)
     shown = (inside & (reached > SEEN[1]) & (reached < LARGEST)).sum(axis=0)
-    earlier = np.where(_past_before_transition(clear, times, start), progress, np.nan)
+    earlier = np.where(look < start, progress, np.nan)
     past = _upper(earlier)
     lasting = times.duration_class(start, stop) == len(natural) - 1
     novel = 1 - np.clip(past, 0, 1) ** np.where(lasting, 2, 1)
@@ -295,13 +293,6 @@ def _lengths(
         filtered[mine] = ((turned * scale) @ vectors.T) @ white
     filtered /= np.maximum((filtered * step).sum(axis=1), 1e-12)[:, None]
     return length, filtered
-
-
-def _past_before_transition(clear: NDArray[np.bool_], times: Times, start: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """(look, window): the clear looks before each window, without those of the transition if enough are left."""
-    before = clear[:, None] & (np.arange(len(clear))[:, None] < start)
-    earlier = before & (times.days[:, None] < times.days[start] - TRANSITION_DAYS)
-    return np.asarray(np.where(earlier.sum(axis=0) >= RECENT, earlier, before))
 
 
 def _steadiness(

@@ -8,14 +8,12 @@ from pipeline.decide.object_series import (
     PAST_SHARE,
     RECENT,
     SEEN,
-    TRANSITION_DAYS,
     Candidates,
     Episode,
     _as_before,
     _cumulative,
     _gaps,
     _lengths,
-    _past_before_transition,
     _phases_before,
     _run_back,
     _upper,
@@ -88,19 +86,6 @@ def test_the_run_that_sees_goes_back_over_cloud_to_the_look_that_did_not() -> No
     assert _run_back(flags("01001101"), clear, 7) == 4
     assert _run_back(flags("11111101"), clear, 5) == 0
     assert _run_back(flags("11001101"), clear, 1) == 0
-
-
-def test_the_past_ends_before_a_transition_if_enough_of_it_is_left() -> None:
-    looks = RECENT + 12
-    clear = np.ones(looks, bool)
-    clear[1] = False
-    start = np.array([looks - 1, 8])
-    found = _past_before_transition(clear, times(looks), start)
-    gone = TRANSITION_DAYS // 10
-    assert found[:, 0].tolist() == [clear[at] and at < looks - 1 - gone for at in range(looks)]
-    assert found[:, 1].tolist() == [clear[at] and at < 8 for at in range(looks)]
-    just = _past_before_transition(np.ones(looks, bool), times(looks), np.array([RECENT + gone, RECENT + gone - 1]))
-    assert just.sum(axis=0).tolist() == [RECENT, RECENT + gone - 1]
 
 
 def test_a_length_is_that_of_mahalanobis_and_the_filter_gives_the_step_the_value_one() -> None:
