@@ -92,7 +92,8 @@ def _judged(
 ) -> tuple[int, float, NDArray[np.float64]]:
     """(confirmed, odds, measured) as in `Detection`, for the last of some episodes of a series.
 
-    The score of a look is the highest of all windows until then that begin in the bracket of one of the episodes.
+    The score of a look is the highest of all windows until then that begin in the bracket of one of the episodes. With
+    a score below LEAST_SCORE no object is more probable than not, however long it lasts.
     """
     episode = episodes[-1]
     look = np.arange(episode.seen.size)
@@ -102,7 +103,8 @@ def _judged(
     since = times.days - times.days[episode.first]
     measured = features(score, since[at], -int(since[0]), episode.ended, area_m2)
     odds = log_odds(measured)
-    passed = at[(odds >= level) & (score >= LEAST_SCORE)]
+    odds = np.where(score < LEAST_SCORE, np.minimum(odds, 0), odds)
+    passed = at[odds >= level]
     gone = seen.size < LEAST_LOOKS or (episode.ended and odds[-1] < level)
     return int(passed[0]) if passed.size and not gone else -1, float(odds[-1]), measured
 

@@ -18,7 +18,7 @@ from pipeline.decide.steps import YEAR_DAYS
 USUAL_RATE = 3.0
 """False confirmed alerts per 100 km2 and year at which the level of `posterior.json` is stated."""
 LEAST_SCORE, LARGEST_SCORE = 1.6, 8.0
-"""Score that can be confirmed, and beyond which a higher one says no more: false scores of the series end there."""
+"""Score of a step beyond natural ones, and the highest of false alerts: a higher one says no more."""
 LARGE_M2 = 5000.0
 """Area beyond which a larger one says no more: fields are larger than most buildings, but not than building sites."""
 
