@@ -31,8 +31,9 @@ from pipeline.catalogue.product import (
 )
 from pipeline.catalogue.providers import Provider, recognise
 from pipeline.formats.geojson import read_geometry
-from pipeline.model.errors import UNFORESEEN, CatalogueError
+from pipeline.model.errors import CatalogueError
 from pipeline.model.imagery import Granule, Level
+from pipeline.model.unforeseen import UNFORESEEN
 
 _REMOTE = re.compile(r"^[A-Za-z][A-Za-z0-9]*://[A-Za-z0-9._-]+(?:[:/]|$)")
 _OTHER_SATELLITE = re.compile(

@@ -30,8 +30,9 @@ from pipeline.catalogue.product import (
 )
 from pipeline.catalogue.static import INDEXES, ReadResult
 from pipeline.model.bands import Band
-from pipeline.model.errors import UNFORESEEN, CatalogueError
+from pipeline.model.errors import CatalogueError
 from pipeline.model.imagery import FIRST_WITH_OFFSET, OFFSET_DN, DeclaredOffset, Granule, Level
+from pipeline.model.unforeseen import UNFORESEEN
 
 MEND = "download the product again"
 MAX_XML = 64_000_000

@@ -22,11 +22,12 @@ from pipeline.catalogue.hrefs import host_of, is_local, leads_inside, local_or_r
 from pipeline.catalogue.listing import files_of
 from pipeline.catalogue.transport import require_public
 from pipeline.formats.geojson import without_empty_rings
-from pipeline.model.errors import UNFORESEEN, CatalogueError, SettingsError, SiteError
+from pipeline.model.errors import CatalogueError, SettingsError, SiteError
 from pipeline.model.grid import MIN_SIDE_PX, PIXEL_M, PIXEL_M2, site_grid, utm_epsg
 from pipeline.model.settings import OWNER_ONLY, Settings, override_settings
 from pipeline.model.site import Site, slug
 from pipeline.model.text import printable
+from pipeline.model.unforeseen import UNFORESEEN
 
 MAX_VERTICES = 100_000
 MAX_NAME = 200

@@ -17,7 +17,8 @@ from pipeline.catalogue.items import parse_item
 from pipeline.catalogue.listing import files_below
 from pipeline.catalogue.product import Product
 from pipeline.catalogue.providers import known_hosts
-from pipeline.model.errors import UNFORESEEN, CatalogueError
+from pipeline.model.errors import CatalogueError
+from pipeline.model.unforeseen import UNFORESEEN
 
 DOCUMENTS = (".json", ".ndjson", ".geojson", ".parquet")
 INDEXES = ("catalog.json", "collection.json")

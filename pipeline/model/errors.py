@@ -15,8 +15,6 @@ A refused scene is no error but a value: `pipeline.model.imagery.Rejection`.
 
 from enum import IntEnum
 
-from shapely.errors import ShapelyError
-
 from pipeline.model.text import printable
 
 
@@ -42,10 +40,6 @@ class GroundbreakError(Exception):
 
     def __str__(self) -> str:
         return f"{self.what} ({self.where}): {self.mend}"
-
-
-UNFORESEEN = (ArithmeticError, AttributeError, LookupError, RuntimeError, ShapelyError, TypeError, ValueError)
-"""What a library raises for a value that no check has foreseen: an error of the one feature, item or product."""
 
 
 class UsageError(GroundbreakError):

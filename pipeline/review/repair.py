@@ -17,7 +17,8 @@ from odc.geo.crs import CRS
 from odc.geo.geom import Geometry
 from pyogrio.errors import DataLayerError, DataSourceError
 
-from pipeline.model.errors import UNFORESEEN, ReviewError
+from pipeline.model.errors import ReviewError
+from pipeline.model.unforeseen import UNFORESEEN
 from pipeline.review.geoblob import encode, polygons, srs_of
 from pipeline.review.gpkg import opened
 from pipeline.review.rows import clean, is_complete, reader_of

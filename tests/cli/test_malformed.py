@@ -211,7 +211,7 @@ CASES: dict[str, tuple[Bad, int, str]] = {
     "all nodata": (harmed(filled(0)), 3, "error"),
     "all cloud": (harmed(filled(6000)), 3, "error"),
     "one scene only": (harmed(one_scene), 3, "1 usable look"),
-    "an output folder that is a file": (unwritable, 3, "--out"),
+    "an output folder that is a file": (unwritable, 2, "--out"),
     "a review file that is none": (foreign_review, 3, "review"),
 }  # fmt: skip
 

@@ -21,12 +21,12 @@ HALL = box(
 
 @pytest.fixture(scope="module")
 def period(tmp_path_factory: pytest.TempPathFactory) -> Period:
-    """A hall among fields, seen four times before and four after it was built."""
-    catalogue = world.catalogue(tmp_path_factory.mktemp("period"), dates=8, built_from=4)
+    """A hall among fields, seen eight times before and eight after it was built."""
+    catalogue = world.catalogue(tmp_path_factory.mktemp("period"), dates=16, built_from=8)
     sites = world.write_sites(catalogue.parent / "sites.geojson", [world.feature(str(catalogue))])
     (site,) = read_sites((sites,)).sites
     truth = Truth(
-        id="hall", role="change", kind="new structure", size="60x80 m", outline=HALL, begins=date(2020, 5, 11)
+        id="hall", role="change", kind="new structure", size="60x80 m", outline=HALL, begins=date(2020, 6, 20)
     )
     site, looks = ablation._corrected(site, str(catalogue))
     return Period(site=site, catalogue=str(catalogue), looks=looks, truths=(truth,), quiet=False)
