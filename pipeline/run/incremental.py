@@ -47,7 +47,8 @@ def decide_onwards(
     portions = _portions(back, front, settled, len(ordered))
     for screening in advance_each(portions, baseline, natural, residuals, times) if portions else ():
         memory.keep(chain[screening.count], pack_fields(screening))
-        front = screening
+        if screening.count > front.count:
+            front = screening
     stack = Stack(baseline=baseline, natural=natural, residuals=residuals, times=times, screening=front)
     return decide(site, ordered, stack, settings)
 
