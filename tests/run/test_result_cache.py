@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from datetime import datetime, timedelta
 from importlib.metadata import packages_distributions
@@ -174,6 +174,26 @@ def test_what_rotted_is_made_again(place: SiteJob, tmp_path: Path) -> None:
             path.unlink()
     assert same(answer(night).decision, first.decision)
     assert all(CheckedFiles(tmp_path / "memory").read(path.name) is not None for path in files)
+
+
+def test_each_screening_that_is_lost_alone_is_made_again(
+    place: SiteJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chains: list[list[str]] = []
+
+    def recorded(founded: str, keys: Sequence[str]) -> list[str]:
+        chains.append(chain(founded, keys))
+        return chains[-1]
+
+    chain = deciding._chain
+    monkeypatch.setattr(deciding, "_chain", recorded)
+    night = replace(place, memory=tmp_path / "memory", until=_night(11))
+    first = answer(night)
+    kept = [tmp_path / "memory" / key for key in chains[-1] if (tmp_path / "memory" / key).exists()]
+    assert len(kept) == 2, "before the last looks, and of all"
+    for path in kept:
+        path.unlink()
+        assert same(answer(night).decision, first.decision), "a part of the looks decided"
 
 
 def test_what_was_read_stays_whatever_becomes_of_its_file(tmp_path: Path) -> None:
