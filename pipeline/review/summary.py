@@ -10,7 +10,8 @@ from pipeline.review.observed import Observed
 from pipeline.review.phrases import certainty, rounded
 
 CONSTRUCTION = "construction"
-DEFAULT_KINDS = ("new structure",)
+NEW_STRUCTURE = "new structure"
+DEFAULT_KINDS = (NEW_STRUCTURE,)
 PLURALS = {
     "new structure": "new structures", "cleared ground": "places of cleared ground",
     "resurfaced": "resurfaced surfaces", "demolished": "demolished structures",
@@ -22,7 +23,7 @@ SINGULARS = {
 
 
 def split(contents: Contents) -> tuple[list[Change], list[Change]]:
-    """Changes shown at first and the folded ones, each in the order of a verdict of construction, then confidence.
+    """Changes shown at first and the folded ones, each sorted by verdict of construction, new structure, confidence.
 
     Shown at first: the change types of `report.kinds`, and whatever a person called construction or drew.
     """
@@ -33,8 +34,13 @@ def split(contents: Contents) -> tuple[list[Change], list[Change]]:
         wanted = change.drawn or change["verdict"] == CONSTRUCTION or change["kind"] in kinds
         (first if wanted else folded).append(change)
     for part in (first, folded):
-        part.sort(key=lambda c: (c["verdict"] != CONSTRUCTION, -(c["confidence"] or 0.0), c.id))
+        part.sort(key=_rank)
     return first, folded
+
+
+def _rank(change: Change) -> tuple[bool, bool, float, str]:
+    built = change["verdict"] == CONSTRUCTION
+    return not built, change["kind"] != NEW_STRUCTURE, -(change["confidence"] or 0.0), change.id
 
 
 def kinds_of(provenance: Mapping[str, str]) -> tuple[str, ...]:

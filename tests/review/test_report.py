@@ -149,6 +149,14 @@ def test_the_setting_of_a_site_says_which_change_types_are_shown_at_first(tmp_pa
     assert 'id="others"' not in (tmp_path / "x" / "report.html").read_text(encoding="utf-8")
 
 
+def test_a_new_structure_comes_before_a_surer_change_of_another_type(tmp_path):
+    alerts = [made.alert(1, kind=Kind.RESURFACED, confidence=0.99), made.alert(2, row=30, col=30, confidence=0.7)]
+    put(tmp_path / "x", alerts, kinds=("new structure", "resurfaced"))
+    text = (tmp_path / "x" / "report.html").read_text(encoding="utf-8")
+    assert re.search(r'The surest: <a href="#(A\d)"', text)[1] == "A2"
+    assert text.index('id="A2"') < text.index('id="A1"')
+
+
 def test_a_link_of_a_report_shows_what_it_is_about(tmp_path):
     put(tmp_path / "x", TWO, site=made.site(simulated="buildings"), base_url="https://example.org/out")
     said = {a["property"]: a["content"] for t, a in Page((tmp_path / "x" / "report.html").read_text()).tags
