@@ -5,12 +5,14 @@ const address = process.argv[2];
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox", "--disable-gpu"] });
 const page = await (await browser.newContext({ viewport: { width: 1600, height: 900 } })).newPage();
 const found = { console: [], asked: { open: [], verdict: [] } };
+const measured = []; // one promise for each reply: all are read to the end before the browser closes
 let phase = "open";
-page.on("response", async (response) => {
+const measure = async (response, row) => { row[2] = (await response.body()).length; };
+page.on("response", (response) => {
   if (!response.url().startsWith("http")) return;
   const row = [response.request().method(), new URL(response.url()).pathname.split("/")[1], 0];
   found.asked[phase].push(row);
-  row[2] = (await response.body()).length;
+  measured.push(measure(response, row));
 });
 page.on("pageerror", (fault) => found.console.push(String(fault)));
 const meter = await page.context().newCDPSession(page);
@@ -44,5 +46,6 @@ found.verdict = {
   seconds: (Date.now() - begun) / 1000, busy: (await busy()) - before,
   kept: await page.evaluate(() => [...document.querySelectorAll("#list button")].filter((row) => row.kept).length),
 };
+await Promise.all(measured);
 await browser.close();
 console.log(JSON.stringify(found));
