@@ -34,9 +34,9 @@ pixels, and in sigmas of the scatter."""
 STABLE_SHARE = 0.01
 """Share of the chip below which a change of the masks ends the iteration: one more turn changes less than 0.0002 of the
 chip (42 real looks)."""
-MAX_HAZE = 0.06
-"""Largest median rise of blue above the history, reflectance: thicker haze hides small ground, and a straight line does
-not correct it."""
+MAX_HAZE, LEAST_HAZED = 0.06, 0.75
+"""Largest rise of blue above the history, reflectance, in that share of the clear pixels: thicker haze hides small
+ground, and a straight line does not correct it. Haze brightens all ground, fresh concrete only where it lies."""
 MIN_LEVEL, MIN_DROP = 0.45, 0.03
 """A look is too dark below this share of its history, if it is darker by this reflectance too: low sun alone has less
 effect."""
@@ -156,7 +156,7 @@ def _normalise_look(
     why, seasonal = _flag_pixels(values, scl, expected, image)
     if seasonal is None:
         return _reject(scene, Reason.CLOUD, float((why == 0).mean()), limit, "share of the chip")
-    unlike = _find_outlier(seasonal, expected, bands)
+    unlike = _find_outlier(values, seasonal, expected, why == 0, bands)
     if unlike is not None:
         return _reject(scene, Reason.RADIOMETRY, *unlike)
     radiometry = normalise.fit(values, expected, why == 0, seasonal)
@@ -204,14 +204,19 @@ def _flag_pixels(
 
 
 def _find_outlier(
-    seasonal: NDArray[np.float32], expected: NDArray[np.float32], bands: tuple[Band, ...]
+    values: NDArray[np.float32],
+    seasonal: NDArray[np.float32],
+    expected: NDArray[np.float32],
+    clear: NDArray[np.bool_],
+    bands: tuple[Band, ...],
 ) -> tuple[float, float, str] | None:
     """(value, limit, note) where the whole look lies too far from its history: haze in blue, or dark in the visible.
 
     Infrared bands are left out: they fall by more than half when leaves fall.
     """
     blue = min(range(len(bands)), key=lambda index: bands[index].centre_nm)
-    haze = _median(seasonal[blue] - expected[blue])
+    rise = (values[blue] - expected[blue])[clear]
+    haze = float(np.nanquantile(rise, 1 - LEAST_HAZED)) if np.isfinite(rise).any() else 0.0
     if haze > MAX_HAZE:
         return haze, MAX_HAZE, f"{bands[blue]} above the history, reflectance"
     for now, then, band in zip(seasonal, expected, bands, strict=True):

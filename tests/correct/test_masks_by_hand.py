@@ -136,21 +136,32 @@ def test_a_buffer_reaches_as_far_as_its_radius_and_flags_only_usable_ground(flag
 
 
 def test_a_look_far_above_or_below_its_history_is_unlike_it() -> None:
-    usual = np.full((3, 8, 8), 0.1, np.float32)
+    usual, clear = np.full((3, 8, 8), 0.1, np.float32), np.ones((8, 8), bool)
     bands = (Band.B02, Band.B04, Band.B08)
     hazy = usual + np.array([MAX_HAZE + 0.001, 0, 0], np.float32)[:, None, None]
-    found = _find_outlier(hazy, usual, bands)
+    found = _find_outlier(hazy, hazy, usual, clear, bands)
     assert found is not None and found[:2] == (pytest.approx(MAX_HAZE + 0.001), MAX_HAZE) and "B02" in found[2]
-    assert _find_outlier(hazy - 0.002, usual, bands) is None
+    assert _find_outlier(hazy - 0.002, hazy - 0.002, usual, clear, bands) is None
     dark = usual * np.array([1, 0.99 * MIN_LEVEL, 1], np.float32)[:, None, None]
-    found = _find_outlier(dark, usual, bands)
+    found = _find_outlier(dark, dark, usual, clear, bands)
     assert found is not None and found[:2] == (pytest.approx(0.99 * MIN_LEVEL), MIN_LEVEL) and "B04" in found[2]
-    assert _find_outlier(dark * 1.05, usual, bands) is None
-    assert _find_outlier(usual * np.array([1, 1, 0.1], np.float32)[:, None, None], usual, bands) is None, "leaves fall"
+    for other in (dark * 1.05, usual * np.array([1, 1, 0.1], np.float32)[:, None, None]):
+        assert _find_outlier(other, other, usual, clear, bands) is None, "above the limit; leaves fall"
     faint = usual * 0.99 * MIN_DROP / (1 - 0.4) / 0.1
-    assert _find_outlier(0.4 * faint, faint, bands) is None, "so little may be noise"
+    assert _find_outlier(0.4 * faint, 0.4 * faint, faint, clear, bands) is None, "so little may be noise"
     order = (Band.B08, Band.B04, Band.B02)
-    assert _find_outlier(hazy[::-1], usual, order) is not None
+    assert _find_outlier(hazy[::-1], hazy[::-1], usual, clear, order) is not None
+
+
+def test_concrete_on_most_of_a_site_is_no_haze() -> None:
+    usual, clear = np.full((3, 10, 10), 0.1, np.float32), np.ones((10, 10), bool)
+    built = usual.copy()
+    built[:, :7] += 0.15
+    bands = (Band.B02, Band.B04, Band.B08)
+    assert _find_outlier(built, built, usual, clear, bands) is None
+    assert _find_outlier(built + MAX_HAZE + 0.01, built, usual, clear, bands) is not None, "and haze over it"
+    cloudy = np.where(np.arange(10) < 7, 0.6, 0.1) * np.ones((3, 10, 10), np.float32)
+    assert _find_outlier(cloudy, usual, usual, clear & (np.arange(10) >= 7), bands) is None, "only clear pixels count"
 
 
 def test_the_area_that_counts_is_what_the_source_ever_shows() -> None:
