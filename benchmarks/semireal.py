@@ -57,7 +57,8 @@ CLIMATES = {
     "rennes": "temperate", "saclay_e": "temperate",
 }  # fmt: skip
 VARIANTS = (
-    "temperate", "mediterranean", "monsoon", "quiet", "quiet-farm", "majority", "rgb", "roofs", "dark", "river",
+    "temperate", "mediterranean", "monsoon", "no-farm", "quiet", "quiet-farm", "majority", "rgb", "roofs", "dark",
+    "river",
 )  # fmt: skip
 VERSION = 3
 """Version of the recipe. A folder built by another version is rebuilt."""
@@ -387,7 +388,7 @@ class _Builder:
 
     def __init__(self, case: Case) -> None:
         self.case, self.variant = case, case.variant
-        self.farming = self.variant != "quiet"
+        self.farming = self.variant not in ("quiet", "no-farm")
         self.climate = self.variant if self.variant in ("temperate", "mediterranean", "monsoon") else None
         self.climate = self.climate or ("temperate" if self.variant == "dark" else CLIMATES[case.city])
         whole = read_pair(case.city)

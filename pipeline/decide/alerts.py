@@ -11,8 +11,8 @@ from shapely import STRtree
 from shapely.geometry import MultiPolygon, Polygon
 
 from pipeline.decide.detections import Detection, detections
-from pipeline.decide.objects import Stack, objects
-from pipeline.decide.posterior import level_of, probability
+from pipeline.decide.objects import Stack, StepObject, objects
+from pipeline.decide.posterior import FATE_DAYS, SitePrior, level_of, probability, reverted_share
 from pipeline.decide.residuals import SCALES, Residual, build_baseline, residual_of
 from pipeline.decide.screening import advance, begin, leaf_to_soil, natural_steps, times_of
 from pipeline.decide.shapes import Shape
@@ -103,13 +103,37 @@ def decide(site: Site, looks: Sequence[Look], stack: Stack, settings: Settings) 
 
 def found_in(site: Site, looks: Sequence[Look], stack: Stack, settings: Settings) -> list[Detection]:
     """What the looks of a site show that is reported, surest first."""
-    level, inside, found = level_of(settings.decide.false_alarms_per_100km2_year), aoi_mask(site), list[Detection]()
-    for made in objects(stack, JUDGED):
-        for each in detections(looks, stack, made, level, settings.decide.min_area_m2):
+    least, inside, found = settings.decide.min_area_m2, aoi_mask(site), list[Detection]()
+    known = objects(stack, JUDGED)
+    prior = site_prior(known, settings)
+    for made in known:
+        for each in detections(looks, stack, made, prior, least):
             reported = each.confirmed >= 0 or probability(each.odds) >= PROVISIONAL
             if reported and (each.shape.where & inside[each.shape.window]).any():
                 found.append(each)
-    return _apart(found, settings.decide.min_area_m2)
+    return _apart(found, least)
+
+
+def site_prior(found: Sequence[StepObject], settings: Settings) -> SitePrior:
+    """The level that confirms, and the share of the objects of a site that reverted, look by look.
+
+    Objects of the least area of an alert count, from the look at which their fate is known: the third clear look in a
+    row without them, or the first one FATE_DAYS after their beginning.
+    """
+    decided, back, looks = list[int](), list[int](), 0
+    for each in found:
+        if int(each.where.sum()) * PIXEL_M2 < settings.decide.min_area_m2:
+            continue
+        days, episode, looks = each.found.days, each.episode, each.found.days.size
+        known = int(np.searchsorted(days, days[episode.first] + FATE_DAYS))
+        if episode.ended:
+            clear = np.flatnonzero(np.isfinite(each.progress))
+            back.append(int(clear[clear > episode.last][LEAST_LOOKS - 1]))
+            known = min(known, back[-1])
+        decided.append(known)
+    return SitePrior(
+        level=level_of(settings.decide.false_alarms_per_100km2_year), reverted=reverted_share(decided, back, looks)
+    )
 
 
 def stack_of(site: Site, looks: Sequence[Look], settings: Settings) -> Stack:

@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from pipeline.decide.object_series import Candidates, Episode, candidates, episode_of, score_until, window_of
 from pipeline.decide.objects import Stack, StepObject, placed, widened
-from pipeline.decide.posterior import LEAST_SCORE, features, log_odds
+from pipeline.decide.posterior import LEAST_SCORE, SitePrior, features, log_odds
 from pipeline.decide.series import spectra_of, typical_spectrum
 from pipeline.decide.shapes import AROUND_PX, Shape, edges_of, shape_of
 from pipeline.decide.steps import YEAR_DAYS, Times
@@ -31,7 +31,7 @@ class Detection:
 
     shape: its outline on the site's grid. episode: which looks saw it. confirmed: first look at which its log-odds had
     reached the level that confirms, -1 = none, or the old ground is back and they no longer do. odds: log-odds of a
-    lasting change at the end. measured: (look with it from the third on, 5) `pipeline.decide.posterior.features`.
+    lasting change at the end. measured: (look with it from the third on, 6) `pipeline.decide.posterior.features`.
     progress: (look,) 0 = as before, 1 = as after, NaN where not clear.
     kind: the type of change. score: of its best window.
     """
@@ -48,12 +48,9 @@ class Detection:
 
 
 def detections(
-    looks: Sequence[Look], stack: Stack, made: StepObject, level: float, min_area_m2: float
+    looks: Sequence[Look], stack: Stack, made: StepObject, prior: SitePrior, min_area_m2: float
 ) -> tuple[Detection, ...]:
-    """Detections of an object: itself, and the re-roofing of a structure older than a year; empty if small.
-
-    level: log-odds that confirm.
-    """
+    """Detections of an object: itself, and the re-roofing of a structure older than a year; empty if small."""
     window = widened(made.window, AROUND_PX, stack.baseline.cover.shape)
     part = [_part(look, window) for look in looks]
     where, core, share = (placed(each, made.window, window) for each in (made.where, made.core, made.share))
@@ -72,23 +69,23 @@ def detections(
         phases = phases_of(part[0].bands, own, _boundaries(episode))
     was = next((each.state for each in reversed(phases) if each.last <= episode.before), State.OTHER)
     now = next((each.state for each in reversed(phases) if each.first <= episode.last), was)
-    confirmed, odds, measured = _judged(stack.times, made.found, (made.episode, episode), shape.area_m2, level)
+    confirmed, odds, measured = _judged(stack.times, made.found, (made.episode, episode), shape.area_m2, prior)
     one = Detection(
         shape=replace(shape, window=window), episode=episode, confirmed=confirmed, odds=odds, measured=measured,
         score=made.score,
         kind=kind(was, now, edges_of(stack.baseline.mean[(slice(None), *window)], shape.where)),
-        progress=made.found.progress[:, made.index], phases=phases,
+        progress=made.progress, phases=phases,
     )  # fmt: skip
-    first = _structure_before(looks, stack, one, own, level)
+    first = _structure_before(looks, stack, one, own, prior)
     if first is not None:
         demolished = now is not State.BUILT and phases[-1].probability >= SURE_STATE
         return first, replace(one, kind=Kind.DEMOLISHED if demolished else Kind.RESURFACED)
-    again = _renewal(looks, stack, one, own, level)
+    again = _renewal(looks, stack, one, own, prior)
     return (one,) if again is None else (one, again)
 
 
 def _judged(
-    times: Times, found: Candidates, episodes: Sequence[Episode], area_m2: float, level: float
+    times: Times, found: Candidates, episodes: Sequence[Episode], area_m2: float, prior: SitePrior
 ) -> tuple[int, float, NDArray[np.float64]]:
     """(confirmed, odds, measured) as in `Detection`, for the last of some episodes of a series.
 
@@ -101,11 +98,11 @@ def _judged(
     at = seen[min(LEAST_LOOKS, seen.size) - 1 :]
     score = np.max([score_until(found, each) for each in episodes], axis=0)[at]
     since = times.days - times.days[episode.first]
-    measured = features(score, since[at], -int(since[0]), episode.ended, area_m2)
+    measured = features(score, since[at], -int(since[0]), episode.ended, area_m2, prior.reverted[at])
     odds = log_odds(measured)
     odds = np.where(score < LEAST_SCORE, np.minimum(odds, 0), odds)
-    passed = at[odds >= level]
-    gone = seen.size < LEAST_LOOKS or (episode.ended and odds[-1] < level)
+    passed = at[odds >= prior.level]
+    gone = seen.size < LEAST_LOOKS or (episode.ended and odds[-1] < prior.level)
     return int(passed[0]) if passed.size and not gone else -1, float(odds[-1]), measured
 
 
@@ -129,7 +126,7 @@ def _since_built(episode: Episode, phases: Sequence[Phase], clear: NDArray[np.bo
 
 
 def _structure_before(
-    looks: Sequence[Look], stack: Stack, later: Detection, own: NDArray[np.float64], level: float
+    looks: Sequence[Look], stack: Stack, later: Detection, own: NDArray[np.float64], prior: SitePrior
 ) -> Detection | None:
     """The structure that was built more than a year before a confirmed change of its surface; None where there is none.
 
@@ -138,7 +135,7 @@ def _structure_before(
     until = later.episode.first
     if later.confirmed < 0 or later.episode.ended:
         return None
-    found = _second_step(stack, later, slice(0, until), level)
+    found = _second_step(stack, later, slice(0, until), prior)
     if found is None or (looks[until].time - looks[found.episode.first].time).days < YEAR_DAYS:
         return None
     seen = found.episode.seen | later.episode.seen
@@ -154,7 +151,7 @@ def _structure_before(
 
 
 def _renewal(
-    looks: Sequence[Look], stack: Stack, built: Detection, own: NDArray[np.float64], level: float
+    looks: Sequence[Look], stack: Stack, built: Detection, own: NDArray[np.float64], prior: SitePrior
 ) -> Detection | None:
     """A second step of a confirmed structure that had stood for a year: its roof was renewed.
 
@@ -163,14 +160,14 @@ def _renewal(
     if built.confirmed < 0 or built.episode.ended or built.kind not in (Kind.NEW_STRUCTURE, Kind.RESURFACED):
         return None
     since = built.episode.first
-    found = _second_step(stack, built, slice(since, None), level)
+    found = _second_step(stack, built, slice(since, None), prior)
     if found is None or (looks[found.episode.first].time - looks[since].time).days < YEAR_DAYS:
         return None
     phases = phases_of(looks[0].bands, own, (since, found.episode.first))
     return replace(found, kind=Kind.RESURFACED, phases=phases)
 
 
-def _second_step(stack: Stack, made: Detection, part: slice, level: float) -> Detection | None:
+def _second_step(stack: Stack, made: Detection, part: slice, prior: SitePrior) -> Detection | None:
     """Another lasting step of the same ground, within a part of the looks, that is confirmed."""
     values = stack.mean_series(made.shape.core, made.shape.window)
     series = np.full(values.shape, np.nan)
@@ -181,7 +178,7 @@ def _second_step(stack: Stack, made: Detection, part: slice, level: float) -> De
     episode = episode_of(found, found.best)
     if episode is None or episode.ended:
         return None
-    confirmed, odds, measured = _judged(stack.times, found, (episode,), made.shape.area_m2, level)
+    confirmed, odds, measured = _judged(stack.times, found, (episode,), made.shape.area_m2, prior)
     if confirmed < 0:
         return None
     index = window_of(found, episode)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.decide.posterior import LARGE_M2, LEAST_SCORE, features, log_odds
+from pipeline.decide.posterior import LARGE_M2, LEAST_SCORE, USUAL_REVERTED, features, log_odds
 from pipeline.decide.steps import LEAST_WEIGHT, LENGTHS, RIDGE, YEAR_DAYS, Times
 from pipeline.model.alert import LEAST_LOOKS
 from pipeline.numerics.robust import centre_spread
@@ -33,15 +33,16 @@ withers once a year. Natural steps of ground like it weigh as one sample."""
 class Candidates:
     """Every window of a series in which a step can be estimated, and how anomalous its step is.
 
-    start, stop: (window,) looks. step: (window, band) reflectance. strength: (window,) Mahalanobis length of the step,
-    less what the past showed of it already and what its own looks do not show. score: (window,) the strength, more for
-    ground that was steady for years. progress: (look, window) 0 = as before, 1 = as after, NaN where not clear. past:
-    (window,) upper quantile of the progress before the step. series: (look, band) the values themselves, in spreads of
-    one look.
+    start, stop: (window,) looks. last: (window,) last look of the window that shows the step. step: (window, band)
+    reflectance. strength: (window,) Mahalanobis length of the step, less what the past showed of it already and
+    what its own looks do not show. score: (window,) the strength, more for ground that was steady for years.
+    progress: (look, window) 0 = as before, 1 = as after, NaN where not clear. past: (window,) upper quantile of the
+    progress before the step. series: (look, band) the values themselves, in spreads of one look.
     """
 
     start: NDArray[np.intp]
     stop: NDArray[np.intp]
+    last: NDArray[np.intp]
     step: NDArray[np.float64]
     score: NDArray[np.float64]
     strength: NDArray[np.float64]
@@ -52,16 +53,15 @@ class Candidates:
 
     @property
     def best(self) -> int:
-        """Index of the window with the largest strength, the earliest of equals.
-
-        A flash in the latest looks hides no lasting change: where the strongest step is less probable than not, and
-        another one more, of the most probable window.
+        """Index of the most probable window, the earliest of equals; where none is more probable than not, of that with
+        the largest strength. So a flash in the latest looks hides no lasting change.
         """
         start = self.days[self.start]
-        odds = log_odds(features(self.score, self.days[self.stop - 1] - start, start - self.days[0], False, LARGE_M2))
-        strongest = int(np.argmax(self.strength))
-        likeliest = int(np.argmax(np.where(self.score >= LEAST_SCORE, odds, -np.inf)))
-        return likeliest if odds[strongest] < 0 < odds[likeliest] else strongest
+        usual = np.full(self.score.size, USUAL_REVERTED)
+        lasted, known = self.days[self.last] - start, start - self.days[0]
+        odds = log_odds(features(self.score, lasted, known, False, LARGE_M2, usual))
+        odds = np.where(self.score < LEAST_SCORE, np.minimum(odds, 0), odds)
+        return int(np.argmax(odds if odds.max() > 0 else self.strength))
 
     def dated(self, index: int) -> int:
         """The look at which the step of a window most likely began.
@@ -131,7 +131,8 @@ def candidates(
     look = np.arange(len(series))[:, None]
     inside = clear[:, None] & (look >= start) & (look < stop)
     reached = np.nan_to_num(progress)
-    shown = (inside & (reached > SEEN[1]) & (reached < LARGEST)).sum(axis=0)
+    shows = inside & (reached > SEEN[1]) & (reached < LARGEST)
+    shown, last = shows.sum(axis=0), len(series) - 1 - np.argmax(shows[::-1], axis=0)
     earlier = np.where(look < start, progress, np.nan)
     past = _upper(earlier)
     lasting = times.duration_class(start, stop) == len(natural) - 1
@@ -142,6 +143,7 @@ def candidates(
     return Candidates(
         start=start,
         stop=stop,
+        last=np.where(shown > 0, last, start),
         step=step,
         score=score * steadiness,
         strength=score,

@@ -64,6 +64,11 @@ class StepObject:
         """Of the best window."""
         return float(self.found.score[self.index])
 
+    @property
+    def progress(self) -> NDArray[np.float64]:
+        """(look,) 0 = as before, 1 = as after, NaN where not clear."""
+        return self.found.progress[:, self.index]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Stack:

@@ -1,10 +1,11 @@
 """The probability that an object is construction or another lasting change, from what the looks showed of it so far.
 
-A logistic regression on four measurements, learned by benchmarks/learn_posterior.py on semi-real series (decision
-0101): how far the step exceeds the natural steps of the site, how much of a year was seen on both sides of it, whether
-the old ground is back, and the area.
+A logistic regression on five measurements, learned by benchmarks/learn_posterior.py on semi-real series (decisions 0101
+and 0102): how far the step exceeds the natural steps of the site, how much of a year was seen on both sides of it,
+whether the old ground is back, the area, and how many of the changes of the site reverted.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -21,6 +22,32 @@ LEAST_SCORE, LARGEST_SCORE = 1.6, 8.0
 """Score of a step beyond natural ones, and the highest of false alerts: a higher one says no more."""
 LARGE_M2 = 5000.0
 """Area beyond which a larger one says no more: fields are larger than most buildings, but not than building sites."""
+FATE_DAYS = 180
+"""Days after which an object counts as lasting: most crops, floods and building materials are gone by then."""
+USUAL_REVERTED, PRIOR_OBJECTS = 0.3, 10.0
+"""Share of objects that revert at a site of which nothing is known, and the number of objects that it counts for."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SitePrior:
+    """What holds for every object of a site. level: log-odds that confirm.
+
+    reverted: (look,) share of the objects whose fate was known by then that had reverted (`reverted_share`).
+    """
+
+    level: float
+    reverted: NDArray[np.float64]
+
+
+def reverted_share(decided: Sequence[int], back: Sequence[int], looks: int) -> NDArray[np.float64]:
+    """(look,) share of objects that had reverted by a look, of those whose fate was known by then.
+
+    decided: look at which the fate of each object was known, `looks` = not yet. back: looks at which the old ground of
+    some of them was known to be back. The mean of a beta distribution around USUAL_REVERTED: fields revert, and where
+    nothing reverts a lasting change is more probable to be construction.
+    """
+    known, gone = (np.bincount(each, minlength=looks + 1)[:looks].cumsum() for each in (list(decided), list(back)))
+    return np.asarray((gone + USUAL_REVERTED * PRIOR_OBJECTS) / (known + PRIOR_OBJECTS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,25 +68,33 @@ def _learned() -> _Learned:
 
 
 def features(
-    score: NDArray[np.float64], lasted: NDArray[Any], known: NDArray[Any] | int, ended: bool, area_m2: float
+    score: NDArray[np.float64],
+    lasted: NDArray[Any],
+    known: NDArray[Any] | int,
+    ended: bool,
+    area_m2: float,
+    reverted: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """(look, 5): 1, ln score, root of the years before or after the change, whichever are fewer, ended, ln hectares.
+    """(look, 6): 1, ln score, root of the years before or after the change, whichever are fewer, ended, ln hectares, ln
+    reverted share.
 
     score: (look,) highest until then. lasted: (look,) days since the first look with the object. known: days from the
-    first look of the series to that one. ended: the old ground is back after the last of the looks. The score is
-    cut at LEAST_SCORE and LARGEST_SCORE, days at YEAR_DAYS, the area at LARGE_M2.
+    first look of the series to that one. ended: the old ground is back after the last of the looks. reverted:
+    (look,) as in `SitePrior`. Cut are the score at LEAST_SCORE and LARGEST_SCORE, days at YEAR_DAYS, and the area at
+    LARGE_M2.
     """
-    out = np.zeros((len(score), 5))
+    out = np.zeros((len(score), 6))
     out[:, 0] = 1
     out[:, 1] = np.log(np.clip(score, LEAST_SCORE, LARGEST_SCORE))
     out[:, 2] = np.sqrt(np.clip(np.minimum(lasted, known), 0, YEAR_DAYS) / YEAR_DAYS)
     out[-1, 3] = ended
     out[:, 4] = np.log(min(area_m2, LARGE_M2) / 1e4)
+    out[:, 5] = np.log(reverted)
     return out
 
 
 def log_odds(measured: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(look,) of a lasting change, from (look, 5) `features`."""
+    """(look,) of a lasting change, from (look, 6) `features`."""
     return np.asarray(measured @ _learned().weights)
 
 

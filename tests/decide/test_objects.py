@@ -9,6 +9,7 @@ from shapely.geometry import box
 from pipeline.decide.alerts import _apart
 from pipeline.decide.detections import Detection, detections
 from pipeline.decide.objects import Stack, objects
+from pipeline.decide.posterior import SitePrior
 from pipeline.decide.residuals import MISSING, SCALES, Baseline, Residual
 from pipeline.decide.screening import Screening
 from pipeline.model.alert import Alert, Kind, Status
@@ -32,6 +33,8 @@ from tests.decide.scenes import (
 
 GREEN = np.array([0.03, 0.06, 0.04, 0.36, 0.38, 0.18, 0.09])
 BESIDE = (slice(32, 38), slice(41, 49))
+EVEN = SitePrior(0.0, np.full(99, 0.3))
+"""Confirms what is as probable as not, at a site of which nothing is known."""
 """Ground that touches BUILDING."""
 
 
@@ -95,7 +98,7 @@ def test_bare_ground_may_be_a_season_unless_a_year_before_it_is_known() -> None:
         [(Kind.CLEARED_GROUND, day(known))] for known in (40, 16, 5)
     ]
     sure = [each.confidence for (each,) in alerts]
-    assert sure == sorted(sure, reverse=True) and sure[0] > 0.95 > 0.85 > sure[-1]
+    assert sure == sorted(sure, reverse=True) and sure[0] > 0.99 > 0.95 > sure[-1]
 
 
 @pytest.mark.parametrize("roof", [DARK_ROOF, ROOF, 1.5 * ROOF], ids=["dark", "grey", "white"])
@@ -140,13 +143,13 @@ def test_a_stricter_rate_never_confirms_more() -> None:
 def test_an_object_smaller_than_the_least_area_is_not_reported() -> None:
     looks, stack = stack_of(looks_with(14, (8, 99, BUILDING, ROOF)))
     made = objects(stack, 1.5)[0]
-    assert len(detections(looks, stack, made, 0.0, 4000.0)) == 1
-    assert detections(looks, stack, made, 0.0, 6000.0) == ()
+    assert len(detections(looks, stack, made, EVEN, 4000.0)) == 1
+    assert detections(looks, stack, made, EVEN, 6000.0) == ()
 
 
 def test_ground_shared_by_two_detections_goes_to_the_surer_one() -> None:
     looks, stack = stack_of(looks_with(14, (8, 99, BUILDING, ROOF)))
-    (one,) = detections(looks, stack, objects(stack, 1.5)[0], 0.0, 100.0)
+    (one,) = detections(looks, stack, objects(stack, 1.5)[0], EVEN, 100.0)
     left, top, right, bottom = LEFT + 330, TOP - 320, LEFT + 410, TOP - 380
 
     def placed_at(offset: float, score: float) -> Detection:

@@ -41,7 +41,8 @@ def made(progress: list[float], days: np.ndarray | None = None, series: np.ndarr
     """One window of a series whose progress is known."""
     column = np.array(progress, float)[:, None]
     return Candidates(
-        start=np.array([start]), stop=np.array([len(progress) if stop is None else stop]), step=np.ones((1, 1)),
+        start=np.array([start]), stop=np.array([len(progress) if stop is None else stop]),
+        last=np.array([(len(progress) if stop is None else stop) - 1]), step=np.ones((1, 1)),
         score=np.array([score]), strength=np.array([score]), progress=column, past=np.array([past]),
         series=10 * column if series is None else series, days=10 * np.arange(len(progress)) if days is None else days,
     )  # fmt: skip
@@ -204,8 +205,8 @@ def episode(first: int, onset: int, before: int, seen: str) -> Episode:
 
 def windows_of(starts: list[int], stops: list[int], scores: list[float]) -> Candidates:
     base = made([0.0] * 12)
-    return Candidates(start=np.array(starts), stop=np.array(stops), step=base.step, score=np.array(scores),
-                      strength=np.array(scores),
+    return Candidates(start=np.array(starts), stop=np.array(stops), last=np.array(stops) - 1, step=base.step,
+                      score=np.array(scores), strength=np.array(scores),
                       progress=base.progress, past=base.past, series=base.series, days=base.days)  # fmt: skip
 
 
