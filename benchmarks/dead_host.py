@@ -76,7 +76,7 @@ def measured(sites: int, answer_s: float = ANSWER_S, silence_s: float = SILENCE_
             time.sleep(silence_s)
             raise FetchError("no answer: timed out", job.source, "try again later")
         time.sleep(answer_s)
-        return FoundScenes(scenes=(), rejections=(), faults=())
+        return FoundScenes(scenes=(), rejections=(), errors=())
 
     with tempfile.TemporaryDirectory() as scratch:
         kept, night.find_scenes = night.find_scenes, answer

@@ -71,17 +71,17 @@ def trial(arguments: Sequence[str] | None = None) -> int:
     try:
         sites = _sites(wishes.sites, wishes.site, wishes.smart)
         models = {REGIONS[site.id]: read_models(wishes.smart, REGIONS[site.id]) for site in sites if site.id in REGIONS}
-    except GroundbreakError as fault:
-        print(f"error: {fault}", file=sys.stderr)
-        return int(fault.exit_code)
+    except GroundbreakError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return int(error.exit_code)
     jobs = [_question(site, wishes.catalog, wishes.out) for site in sites]
     answers: list[Answer] = []
     scores: list[tuple[str, ...]] = []
     failed = False
     for outcome in detect(jobs, wishes.out, wishes.workers, no_progress):
-        for fault in (*outcome.faults, *([outcome.fault] if outcome.fault else [])):
-            print(f"error: {fault}", file=sys.stderr)
-        failed |= outcome.fault is not None
+        for error in (*outcome.errors, *([outcome.error] if outcome.error else [])):
+            print(f"error: {error}", file=sys.stderr)
+        failed |= outcome.error is not None
         answers += [_answer(event, outcome) for event in EVENTS if event.site == outcome.site.id]
         if outcome.site.id in REGIONS and outcome.published is not None:
             region = REGIONS[outcome.site.id]
@@ -121,8 +121,8 @@ def read_models(folder: Path, region: str) -> tuple[tuple[str, Truth], ...]:
                 outline=shape(own["geometry"]), begins=date.fromisoformat(begun) if begun else SMART_PERIOD[0],
             )  # fmt: skip
             ended = date.fromisoformat(facts["end_date"]) if facts["end_date"] else date.max
-        except (OSError, ValueError, KeyError, TypeError) as fault:
-            raise UsageError(f"no site model: {fault}", str(path), "give the published files unchanged") from fault
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UsageError(f"no site model: {error}", str(path), "give the published files unchanged") from error
         # what was finished before the first look, no look can show
         if ended > SMART_PERIOD[0]:
             models.append((str(facts["status"]), truth))

@@ -56,10 +56,10 @@ def read_features(path: Path) -> tuple[list[Feature], list[str]]:
         if suffix == ".kmz" or (head.startswith(_ZIP) and suffix in READABLE):
             return read_kmz(path)
         text = path.read_bytes()
-    except OSError as fault:
+    except OSError as error:
         raise SiteError(
-            f"cannot be read: {fault.strerror or fault}", where, "fix the file or its permissions"
-        ) from fault
+            f"cannot be read: {error.strerror or error}", where, "fix the file or its permissions"
+        ) from error
     is_utf16 = text.startswith((b"\xff\xfe", b"\xfe\xff"))
     if suffix in UNREADABLE or (b"\0" in text[:512] and not is_utf16):
         raise SiteError("neither GeoJSON, GPKG nor KML", where, CONVERT)
@@ -71,12 +71,12 @@ def read_features(path: Path) -> tuple[list[Feature], list[str]]:
 def _geojson(text: bytes, where: str) -> tuple[list[Feature], list[str]]:
     try:
         whole = json.loads(text.decode("utf-8-sig"), parse_constant=_no_constant)
-    except UnicodeDecodeError as fault:
-        raise SiteError(f"not UTF-8 (byte {fault.start})", where, "save it as UTF-8") from fault
-    except (json.JSONDecodeError, ValueError) as fault:
-        raise SiteError(f"not JSON: {fault}", where, "export it as GeoJSON again") from fault
-    except RecursionError as fault:
-        raise SiteError("nested too deeply", where, "export it as GeoJSON again") from fault
+    except UnicodeDecodeError as error:
+        raise SiteError(f"not UTF-8 (byte {error.start})", where, "save it as UTF-8") from error
+    except (json.JSONDecodeError, ValueError) as error:
+        raise SiteError(f"not JSON: {error}", where, "export it as GeoJSON again") from error
+    except RecursionError as error:
+        raise SiteError("nested too deeply", where, "export it as GeoJSON again") from error
     if not isinstance(whole, dict):
         raise SiteError("not GeoJSON: no object at the top", where, "export it as GeoJSON again")
     kind = whole.get("type")
@@ -113,7 +113,7 @@ def _old_crs(whole: Mapping[str, Any], where: str) -> tuple[pyproj.CRS | None, l
 
 def _feature(one: Any, where: str, crs: pyproj.CRS | None) -> Feature:
     if not isinstance(one, dict):
-        return Feature(where=where, geometry=None, fault="not a feature")
+        return Feature(where=where, geometry=None, error="not a feature")
     is_feature = one.get("type") == "Feature"
     raw = one.get("geometry") if is_feature else one
     properties = one.get("properties") if is_feature else {}
@@ -121,11 +121,11 @@ def _feature(one: Any, where: str, crs: pyproj.CRS | None) -> Feature:
     if is_feature and isinstance(one.get("id"), str | int | float) and "id" not in known:
         known["id"] = one["id"]
     if raw is None:
-        return Feature(where=where, geometry=None, properties=known, fault="no geometry")
+        return Feature(where=where, geometry=None, properties=known, error="no geometry")
     try:
         geometry = read_geometry(raw)
-    except ValueError as fault:
-        return Feature(where=where, geometry=None, properties=known, fault=f"geometry cannot be read: {fault}")
+    except ValueError as error:
+        return Feature(where=where, geometry=None, properties=known, error=f"geometry cannot be read: {error}")
     return Feature(where=where, geometry=_reproject(geometry, crs), properties=known)
 
 
@@ -155,8 +155,8 @@ def _geopackage(path: Path) -> tuple[list[Feature], list[str]]:
                 place = f"{where}, layer {layer.name}" if len(areal) > 1 else where
                 features, remarks = _layer(db, layer, place)
                 found, notes = found + features, notes + remarks
-    except (sqlite3.Error, UnicodeDecodeError) as fault:
-        raise SiteError(f"not a GeoPackage that can be read: {fault}", where, "export it again") from fault
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        raise SiteError(f"not a GeoPackage that can be read: {error}", where, "export it again") from error
     if not every:
         raise SiteError("no layer with geometry", where, "draw at least one polygon")
     if not found:
@@ -176,7 +176,7 @@ def _layer(db: sqlite3.Connection, layer: Layer, place: str) -> tuple[list[Featu
         known = {name: value.hex() if isinstance(value, bytes) else value for name, value in row.values.items()}
         lack = row.error or ("" if row.geometry is not None else "no geometry")
         geometry = None if row.geometry is None else _reproject(row.geometry, crs)
-        found.append(Feature(where=f"{place}, feature {index}", geometry=geometry, properties=known, fault=lack))
+        found.append(Feature(where=f"{place}, feature {index}", geometry=geometry, properties=known, error=lack))
     return found, _converted(place, crs)
 
 
@@ -189,10 +189,10 @@ def _crs(stated: object, where: str) -> pyproj.CRS | None:
             if crs.to_epsg() == LONLAT:
                 return None
             pyproj.Transformer.from_crs(crs, LONLAT)
-    except (pyproj.exceptions.ProjError, ValueError, TypeError) as fault:
+    except (pyproj.exceptions.ProjError, ValueError, TypeError) as error:
         hint = proj_hint()
         what = f"unknown coordinate system {str(stated)[:60]!r}"
-        raise SiteError(what, where, hint or "export it in WGS 84 lon/lat") from fault
+        raise SiteError(what, where, hint or "export it in WGS 84 lon/lat") from error
     return crs
 
 

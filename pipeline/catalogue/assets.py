@@ -17,7 +17,7 @@ from pipeline.model.bands import Band
 from pipeline.model.errors import CatalogueError
 
 _SIZE = re.compile(r"_(\d\d)m$", re.IGNORECASE)
-MEND = "fix the item, or remove it from the catalogue"
+FIX = "fix the item, or remove it from the catalogue"
 SCALE = 1e-4
 """Reflectance of one DN, in all products of ESA and of all providers in the table."""
 MAX_SIDE = 60_000
@@ -45,7 +45,7 @@ def pick_bands(assets: Mapping[str, Any], row: Provider, allowed: AllowList, whe
             picked[band] = found
             check_scale(found.raw, f"{where}, asset of {band}")
     if not picked:
-        raise CatalogueError(f"no asset is a known band: {', '.join(list(assets)[:8]) or 'none at all'}", where, MEND)
+        raise CatalogueError(f"no asset is a known band: {', '.join(list(assets)[:8]) or 'none at all'}", where, FIX)
     return picked
 
 
@@ -122,8 +122,8 @@ def check_scale(raw: Mapping[str, Any], where: str) -> None:
     """
     for scale in stated_numbers(raw, "scale"):
         if abs(scale - SCALE) > 1e-9:
-            mend = f"only a scale of {SCALE:g} is read: convert the pixels, or fix the item"
-            raise CatalogueError(f"scale {scale:g} is stated", where, mend)
+            fix = f"only a scale of {SCALE:g} is read: convert the pixels, or fix the item"
+            raise CatalogueError(f"scale {scale:g} is stated", where, fix)
 
 
 def stated_numbers(raw: Mapping[str, Any], name: str) -> list[float]:
@@ -153,7 +153,7 @@ def stated_crs(properties: Mapping[str, Any], assets: Sequence[Mapping[str, Any]
     """
     found = {code for part in (properties, *assets) if (code := _crs(part, where)) is not None}
     if len(found) > 1:
-        raise CatalogueError(f"assets in different CRS: {', '.join(sorted(found))}", where, MEND)
+        raise CatalogueError(f"assets in different CRS: {', '.join(sorted(found))}", where, FIX)
     return found.pop() if found else None
 
 
@@ -167,8 +167,8 @@ def _crs(part: Mapping[str, Any], where: str) -> str | None:
         return None
     try:
         return _code(stated) if isinstance(stated, str) else _named(CRS.from_user_input(stated))
-    except CRSError as fault:
-        raise CatalogueError(f"CRS {str(stated)[:40]!r} is unknown", where, MEND) from fault
+    except CRSError as error:
+        raise CatalogueError(f"CRS {str(stated)[:40]!r} is unknown", where, FIX) from error
 
 
 @lru_cache

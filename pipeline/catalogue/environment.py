@@ -33,9 +33,9 @@ def check_proj() -> None:
         return
     try:
         transform("EPSG:32631", "EPSG:4326", [500000.0], [5000000.0])
-    except (RasterioError, CRSError, CPLE_BaseError) as fault:
+    except (RasterioError, CRSError, CPLE_BaseError) as error:
         where = ", ".join(f"{name}={os.environ[name]}" for name in PROJ_VARIABLES if os.environ.get(name))
-        raise UsageError("PROJ knows no coordinate system", where, hint) from fault
+        raise UsageError("PROJ knows no coordinate system", where, hint) from error
 
 
 def check_certificates() -> None:
@@ -50,10 +50,10 @@ def check_certificates() -> None:
                 context.load_verify_locations(capath=bundle)
             else:
                 context.load_verify_locations(cafile=bundle)
-        except (OSError, ValueError) as fault:
-            reason = getattr(fault, "strerror", None) or fault
-            mend = f"name a file of certificates in PEM form, or unset {name}"
-            raise UsageError(f"certificates cannot be read: {reason}", f"{name}={bundle}", mend) from fault
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            fix = f"name a file of certificates in PEM form, or unset {name}"
+            raise UsageError(f"certificates cannot be read: {reason}", f"{name}={bundle}", fix) from error
 
 
 def network_settings() -> str:

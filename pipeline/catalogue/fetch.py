@@ -39,7 +39,7 @@ AGAIN = frozenset({403, 408, 425, 429, 500, 502, 503, 504})
 """Answers worth another try; 403 is how one provider throttles."""
 NOT_FOLLOWED, TOO_SLOW = 310, 598
 """Status of what no server says: a redirect or a name that leads away, and an answer that does not end."""
-MEND = "try again later; `groundbreak doctor` shows which providers answer"
+FIX = "try again later; `groundbreak doctor` shows which providers answer"
 
 
 T = TypeVar("T")
@@ -48,8 +48,8 @@ T = TypeVar("T")
 class FetchError(CatalogueError):
     """A document that was not had. status: last HTTP code, 0 if there was none; wait_s: what the server asked for."""
 
-    def __init__(self, what: str, where: str, mend: str, status: int = 0, wait_s: float = 0.0) -> None:
-        super().__init__(what, where, mend)
+    def __init__(self, what: str, where: str, fix: str, status: int = 0, wait_s: float = 0.0) -> None:
+        super().__init__(what, where, fix)
         self.status, self.wait_s = status, wait_s
 
 
@@ -79,25 +79,25 @@ class RetryingStacIO(StacApiIO):
         return self._request_with_retries(href, lambda: self._had(href, lambda: self._bytes(href, "GET")))
 
     def _request_with_retries(self, href: str, ask: Callable[[], T]) -> T:
-        fault: FetchError | None = None
+        error: FetchError | None = None
         for attempt in range(self.tries):
-            if fault is not None:
-                time.sleep(min(max(PAUSE_S * 2 ** (attempt - 1), fault.wait_s), MAX_PAUSE_S))
+            if error is not None:
+                time.sleep(min(max(PAUSE_S * 2 ** (attempt - 1), error.wait_s), MAX_PAUSE_S))
             try:
                 return ask()
             except FetchError as refused:
-                fault = refused
+                error = refused
                 if refused.status and refused.status not in AGAIN:
                     break
-        raise fault or FetchError("was never asked", redact(href), MEND)
+        raise error or FetchError("was never asked", redact(href), FIX)
 
     def _ask(self, href: str, method: str, headers: dict[str, str] | None, parameters: dict[str, Any] | None) -> str:
         payload = {"json": parameters} if method == "POST" else {"params": parameters}
         try:
             text = self._had(href, lambda: self._bytes(href, method, headers=headers, **payload)).decode("utf-8-sig")
             json.loads(text)
-        except (ValueError, RecursionError) as fault:
-            raise FetchError(f"the answer is no JSON: {_short(fault)}", redact(href), MEND) from fault
+        except (ValueError, RecursionError) as error:
+            raise FetchError(f"the answer is no JSON: {_short(error)}", redact(href), FIX) from error
         return text
 
     def _had(self, href: str, work: Callable[[], bytes]) -> bytes:
@@ -105,23 +105,23 @@ class RetryingStacIO(StacApiIO):
         where = redact(href)
         try:
             return run_with_deadline(DEADLINE_S, work)
-        except RedirectError as fault:
-            raise FetchError(str(fault), where, "name that address, if you trust it", NOT_FOLLOWED) from fault
-        except InsideError as fault:
-            raise FetchError(str(fault), where, "name a catalogue of a public host", NOT_FOLLOWED) from fault
-        except DeadlineError as fault:
-            raise FetchError(str(fault), where, MEND, TOO_SLOW) from fault
-        except (requests.RequestException, OSError) as fault:
-            raise FetchError(f"no answer: {_short(fault)}", where, _mend(fault)) from fault
+        except RedirectError as error:
+            raise FetchError(str(error), where, "name that address, if you trust it", NOT_FOLLOWED) from error
+        except InsideError as error:
+            raise FetchError(str(error), where, "name a catalogue of a public host", NOT_FOLLOWED) from error
+        except DeadlineError as error:
+            raise FetchError(str(error), where, FIX, TOO_SLOW) from error
+        except (requests.RequestException, OSError) as error:
+            raise FetchError(f"no answer: {_short(error)}", where, _fix_for(error)) from error
 
     def _bytes(self, href: str, method: str, **options: Any) -> bytes:
         with send(self.session, method, href, timeout=TIMEOUT_S, **options) as answer:
             if not 200 <= answer.status_code < 300:
                 what = f"the server answers {answer.status_code} {answer.reason}"
                 wait = wanted_pause(answer, datetime.now(UTC))
-                raise FetchError(what, redact(href), MEND, answer.status_code, wait)
+                raise FetchError(what, redact(href), FIX, answer.status_code, wait)
             if "html" in answer.headers.get("Content-Type", ""):
-                raise FetchError("a web page instead of data", redact(href), f"log in if it asks for it; else {MEND}")
+                raise FetchError("a web page instead of data", redact(href), f"log in if it asks for it; else {FIX}")
             return _body(answer, redact(href))
 
 
@@ -135,12 +135,12 @@ def get_bytes(url: str) -> bytes:
     return RetryingStacIO().content(url)
 
 
-def _mend(fault: Exception) -> str:
-    if isinstance(fault, requests.exceptions.SSLError):
+def _fix_for(error: Exception) -> str:
+    if isinstance(error, requests.exceptions.SSLError):
         return (
             "if this server has a certificate of your own authority, name its file in SSL_CERT_FILE (docs/providers.md)"
         )
-    return MEND
+    return FIX
 
 
 def _body(answer: requests.Response, where: str) -> bytes:
@@ -149,11 +149,11 @@ def _body(answer: requests.Response, where: str) -> bytes:
         raise FetchError(f"the answer is larger than {MAX_BYTES / 1e6:.0f} MB", where, "ask for less", 413)
     stated = stated_count(answer.headers.get("Content-Length", ""))
     if stated is not None and "Content-Encoding" not in answer.headers and len(data) != stated:
-        raise FetchError(f"the answer broke off after {len(data)} of {stated} bytes", where, MEND)
+        raise FetchError(f"the answer broke off after {len(data)} of {stated} bytes", where, FIX)
     return data
 
 
-def _short(fault: Exception) -> str:
+def _short(error: Exception) -> str:
     """The reason of an error, without the objects of the libraries that it went through."""
-    reason = getattr(fault.args[0] if fault.args else None, "reason", None) or fault
+    reason = getattr(error.args[0] if error.args else None, "reason", None) or error
     return " ".join(str(reason).rpartition("): ")[2].split())[:120]

@@ -46,7 +46,7 @@ _DATE = re.compile(
     r"(?<!\d)((?:19|20)\d\d)[-:_]?([01]\d)[-:_]?([0-3]\d)(?:[T ]?([0-2]\d):?([0-5]\d):?([0-5]\d))?(?!\d)"
 )
 _BASELINE = re.compile(r"_N(\d\d)(\d\d)_")
-_MEND = "name the files after their bands, B04.tif or …_red.tif"
+_FIX = "name the files after their bands, B04.tif or …_red.tif"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def find_pair_input(path: Path, role: str) -> PairInput:
     missing = [band for band in VISIBLE if band not in files]
     if missing:
         have = f"found {', '.join(sorted(files))}" if files else "found none"
-        raise UsageError(f"no band {', '.join(missing)} ({have})", f"{role} {path}", _MEND)
+        raise UsageError(f"no band {', '.join(missing)} ({have})", f"{role} {path}", _FIX)
     footprint = _footprint(files, role)
     names = [path.name, *(sorted({file.path.name for file in files.values()}))]
     names += [parent.name for parent in path.resolve().parents[:2]]
@@ -129,7 +129,7 @@ def _files_of_folder(folder: Path, role: str) -> tuple[dict[Band, BandFile], Ban
         each for each in files_below(folder) if each.suffix.lower() in SUFFIXES and _is_image(each, folder)
     )
     if not rasters:
-        raise UsageError("no .tif or .jp2 file", f"{role} {folder}", _MEND)
+        raise UsageError("no .tif or .jp2 file", f"{role} {folder}", _FIX)
     found: dict[Band, list[Path]] = {}
     classes = [each for each in rasters if is_scl(each.stem)]
     for each in rasters:
@@ -180,10 +180,10 @@ def _open(path: Path, role: str) -> Iterator[DatasetReader]:
     try:
         with open_raster(str(path)) as source:
             yield source
-    except RasterioError as fault:
+    except RasterioError as error:
         raise UsageError(
-            f"not a raster that can be read: {fault}", f"{role} {path}", "give GeoTIFF or JPEG 2000"
-        ) from fault
+            f"not a raster that can be read: {error}", f"{role} {path}", "give GeoTIFF or JPEG 2000"
+        ) from error
 
 
 def _footprint(files: Mapping[Band, BandFile], role: str) -> Polygon:
@@ -231,8 +231,8 @@ def _tagged(files: Mapping[Band, BandFile], role: str) -> DeclaredOffset | None:
         with _open(file.path, role) as source:
             stated[source.offsets[file.index - 1] != 0] = file.path.name
     if len(stated) > 1:
-        mend = "give files that all state an offset in their tags, or none"
-        raise UsageError(f"{stated[True]} states an offset and {stated[False]} does not", role, mend)
+        fix = "give files that all state an offset in their tags, or none"
+        raise UsageError(f"{stated[True]} states an offset and {stated[False]} does not", role, fix)
     return DeclaredOffset(dn=0, reason="the offset in the tags of the files is applied") if True in stated else None
 
 
@@ -272,11 +272,11 @@ def _read(file: BandFile, grid: GeoBox, dtype: type, name: str) -> Raster:
             tags = source.scales[file.index - 1], source.offsets[file.index - 1]
             data = _as_dn(part, source.nodata, tags) if dtype is np.uint16 else part.astype(dtype)
             return Raster(grid=GeoBox(data.shape, source.window_transform(window), str(source.crs)), data=data)
-    except RasterioError as fault:
-        reason = " ".join(str(fault.__cause__ or fault).split())[:160]
+    except RasterioError as error:
+        reason = " ".join(str(error.__cause__ or error).split())[:160]
         raise PixelError(
             f"cannot read {name}: {reason}", str(file.path), "the file is damaged: fetch it again"
-        ) from fault
+        ) from error
 
 
 def _window(source: DatasetReader, grid: GeoBox) -> Window:

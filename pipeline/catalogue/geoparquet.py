@@ -18,7 +18,7 @@ MAX_ROWS = 200_000
 ROWS_AT_ONCE = 200
 MAX_BATCH_BYTES = 512_000_000
 """Largest group of rows unpacked: 20,000 recorded items."""
-MEND = "fix the file, or write it again with stac-geoparquet"
+FIX = "fix the file, or write it again with stac-geoparquet"
 _ITEM = ("type", "id", "collection", "stac_version", "stac_extensions", "bbox", "geometry", "assets", "links")
 
 
@@ -33,15 +33,15 @@ def read_items(source: Path | bytes, where: str) -> Iterator[Mapping[str, Any]]:
             for batch in file.iter_batches(batch_size=ROWS_AT_ONCE):
                 for row in batch.to_pylist():
                     yield _item(row)
-    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as fault:
-        raise CatalogueError(f"no GeoParquet that can be read: {str(fault)[:80]}", where, MEND) from fault
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise CatalogueError(f"no GeoParquet that can be read: {str(error)[:80]}", where, FIX) from error
 
 
 def _check(file: pyarrow.parquet.ParquetFile, where: str) -> None:
     names = set(file.schema_arrow.names)
     missing = [name for name in ("id", "assets", "geometry") if name not in names]
     if missing:
-        raise CatalogueError(f"no column {missing[0]!r}, so no STAC GeoParquet", where, MEND)
+        raise CatalogueError(f"no column {missing[0]!r}, so no STAC GeoParquet", where, FIX)
     if file.metadata.num_rows > MAX_ROWS:
         raise CatalogueError(f"{file.metadata.num_rows} items", where, "name a smaller part of the catalogue")
     sizes = [file.metadata.row_group(index).total_byte_size for index in range(file.metadata.num_row_groups)]

@@ -20,7 +20,7 @@ _SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*:")
 _NUMERIC = re.compile(r"^[0-9a-fx.]+$", re.IGNORECASE)
 _IPV4_IN_LAST_BYTES = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("::/96"))
 REMOTE = ("https", "http", "s3")
-MEND = "remove the item from the catalogue, or fix its href"
+FIX = "remove the item from the catalogue, or fix its href"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,20 +41,20 @@ class AllowList:
 def resolve(href: object, allowed: AllowList, where: str) -> str:
     """An href as an absolute path or URL. Raises CatalogueError outside the asset allow-list."""
     if not isinstance(href, str) or not href.strip():
-        raise CatalogueError(f"href is {str(href)[:60]!r}", where, MEND)
+        raise CatalogueError(f"href is {str(href)[:60]!r}", where, FIX)
     if re.search(r"[\x00-\x1f\x7f]", href) or "/vsi" in unquote(href).lower():
-        raise CatalogueError(f"href {redact(href)[:80]!r} is no plain path or address", where, MEND)
+        raise CatalogueError(f"href {redact(href)[:80]!r} is no plain path or address", where, FIX)
     try:
         urlsplit(href)
-    except ValueError as fault:
-        raise CatalogueError(f"href {href[:80]!r} is no address: {fault}", where, MEND) from fault
+    except ValueError as error:
+        raise CatalogueError(f"href {href[:80]!r} is no address: {error}", where, FIX) from error
     if _DRIVE.match(href):
         raise CatalogueError(f"href {href[:80]!r} is a path of Windows", where, "write it relative to its document")
     if _SCHEME.match(href) and not href.lower().startswith("file:"):
         return _remote(href, allowed, where)
     if allowed.folder is None:
         if href.lower().startswith("file:"):
-            raise CatalogueError(f"href {href[:80]!r} points at this machine's files", where, MEND)
+            raise CatalogueError(f"href {href[:80]!r} points at this machine's files", where, FIX)
         return _remote(join_href(allowed.base, href, where), allowed, where)
     return _local(href, allowed, where)
 
@@ -62,7 +62,7 @@ def resolve(href: object, allowed: AllowList, where: str) -> str:
 def _local(href: str, allowed: AllowList, where: str) -> str:
     parts = urlsplit(href) if href.lower().startswith("file:") else None
     if parts is not None and parts.netloc not in ("", "localhost"):
-        raise CatalogueError(f"href {href[:80]!r} points at another machine's files", where, MEND)
+        raise CatalogueError(f"href {href[:80]!r} points at another machine's files", where, FIX)
     text = unquote(parts.path) if parts is not None else href
     target = _target(allowed.base, text)
     if not os.path.lexists(target):
@@ -72,8 +72,8 @@ def _local(href: str, allowed: AllowList, where: str) -> str:
     folder = _real(str(allowed.folder))
     if target.is_relative_to(folder) or _beside(target, folder) or any(within(str(target), f) for f in allowed.folders):
         return str(target)
-    mend = "if you trust it, add the folder to search.asset_folders in groundbreak.toml"
-    raise CatalogueError(f"href {href[:80]!r} leads out of the catalogue's folder", where, mend)
+    fix = "if you trust it, add the folder to search.asset_folders in groundbreak.toml"
+    raise CatalogueError(f"href {href[:80]!r} leads out of the catalogue's folder", where, fix)
 
 
 def _target(base: str, text: str) -> Path:
@@ -111,8 +111,8 @@ def _remote(href: str, allowed: AllowList, where: str) -> str:
     host = (parts.hostname or "").lower()
     if not any(host == name or (name.startswith(".") and host.endswith(name)) for name in allowed.hosts):
         kind = "this machine or its network" if is_local(host) else "no host of its catalogue"
-        mend = "if you trust it, add the host to search.asset_hosts in groundbreak.toml"
-        raise CatalogueError(f"href on {host or 'no host'}, {kind}", where, mend)
+        fix = "if you trust it, add the host to search.asset_hosts in groundbreak.toml"
+        raise CatalogueError(f"href on {host or 'no host'}, {kind}", where, fix)
     return href
 
 
@@ -130,8 +130,8 @@ def local_or_remote(source: str) -> str:
             raise CatalogueError("a file on another machine", redact(source), "mount it, and name its path")
         return unquote(parts.path)
     if scheme.lower() not in ("http", "https"):
-        mend = "name a path or an http(s) address; a bucket's catalogue has one too"
-        raise CatalogueError(f"catalogues are not read over {scheme[:20]}:", redact(source), mend)
+        fix = "name a path or an http(s) address; a bucket's catalogue has one too"
+        raise CatalogueError(f"catalogues are not read over {scheme[:20]}:", redact(source), fix)
     return source
 
 
@@ -148,8 +148,8 @@ def join_href(base: str, href: str, where: str) -> str:
     try:
         address = urljoin(base, href)
         urlsplit(address)
-    except ValueError as fault:
-        raise CatalogueError(f"href {href[:80]!r} is no address: {fault}", where, "fix that address") from fault
+    except ValueError as error:
+        raise CatalogueError(f"href {href[:80]!r} is no address: {error}", where, "fix that address") from error
     return address
 
 

@@ -33,22 +33,22 @@ from pipeline.catalogue.providers import Provider, recognise
 from pipeline.formats.geojson import read_geometry
 from pipeline.model.errors import CatalogueError
 from pipeline.model.imagery import Granule, Level
-from pipeline.model.unforeseen import UNFORESEEN
+from pipeline.model.unexpected_errors import UNEXPECTED_ERRORS
 
 _REMOTE = re.compile(r"^[A-Za-z][A-Za-z0-9]*://[A-Za-z0-9._-]+(?:[:/]|$)")
 _OTHER_SATELLITE = re.compile(
     r"landsat|l[ceot]0\d|sentinel[ _-]?[13456]|s[13][ab]\b|modis|terra\b|aqua\b|planet|skysat|worldview|pleiades|spot",
     re.IGNORECASE,
 )
-MEND = "fix the item, or remove it from the catalogue"
+FIX = "fix the item, or remove it from the catalogue"
 
 
 def parse_item(raw: Mapping[str, Any], allowed: AllowList) -> Product:
     """An item's JSON as a Product. Raises CatalogueError naming item and field."""
     id = raw.get("id")
     if not isinstance(id, str) or not is_safe_id(id):
-        mend = "give it an id without parts of a path, of at most 200 letters"
-        raise CatalogueError(f"item id {str(id)[:60]!r} is no plain name", allowed.base, mend)
+        fix = "give it an id without parts of a path, of at most 200 letters"
+        raise CatalogueError(f"item id {str(id)[:60]!r} is no plain name", allowed.base, fix)
     where = f"item {id}"
     properties = _mapping(raw.get("properties"), "properties", where)
     assets = _mapping(raw.get("assets"), "assets", where)
@@ -91,7 +91,7 @@ def parse_item(raw: Mapping[str, Any], allowed: AllowList) -> Product:
 
 def _mapping(value: object, field: str, where: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise CatalogueError(f"{field} is {'missing' if value is None else type(value).__name__}", where, MEND)
+        raise CatalogueError(f"{field} is {'missing' if value is None else type(value).__name__}", where, FIX)
     return value
 
 
@@ -150,9 +150,9 @@ def _time(properties: Mapping[str, Any], where: str) -> datetime:
     found = (_moment(properties.get(field)) for field in ("datetime", "start_datetime"))
     time = next((moment for moment in found if moment is not None), None)
     if time is None:
-        raise CatalogueError(f"datetime is {str(properties.get('datetime'))[:40]!r}", where, MEND)
+        raise CatalogueError(f"datetime is {str(properties.get('datetime'))[:40]!r}", where, FIX)
     if time < FIRST_SCENE:
-        raise CatalogueError(f"datetime is {time:%Y-%m-%d}, before the launch of Sentinel-2", where, MEND)
+        raise CatalogueError(f"datetime is {time:%Y-%m-%d}, before the launch of Sentinel-2", where, FIX)
     return time
 
 
@@ -228,10 +228,10 @@ def _footprint(raw: Mapping[str, Any], where: str) -> BaseGeometry:
             west, south, east, north = (float(bbox[i]) for i in ((0, 1, 2, 3) if len(bbox) == 4 else (0, 1, 3, 4)))
             found = box(west, south, east if east >= west else east + 360, north)
         else:
-            raise CatalogueError("neither geometry nor bbox", where, MEND)
+            raise CatalogueError("neither geometry nor bbox", where, FIX)
         return polygons(found, where)
-    except UNFORESEEN as fault:
-        raise CatalogueError(f"geometry cannot be read: {str(fault)[:80]}", where, MEND) from fault
+    except UNEXPECTED_ERRORS as error:
+        raise CatalogueError(f"geometry cannot be read: {str(error)[:80]}", where, FIX) from error
 
 
 def _is_blank(geometry: object) -> bool:
@@ -246,7 +246,7 @@ def polygons(found: BaseGeometry, where: str) -> BaseGeometry:
     """
     found = force_2d(found)
     if not np.isfinite(get_coordinates(found)).all():
-        raise CatalogueError("geometry has corners that are no numbers", where, MEND)
+        raise CatalogueError("geometry has corners that are no numbers", where, FIX)
     west, south, east, north = found.bounds if not found.is_empty else (0.0, 0.0, 0.0, 0.0)
     if not (-540 <= west <= east <= 540 and -90.01 <= south <= north <= 90.01):
         raise CatalogueError(
@@ -261,7 +261,7 @@ def polygons(found: BaseGeometry, where: str) -> BaseGeometry:
                 if kept.area > 0:
                     parts.append(kept)
     if not parts:
-        raise CatalogueError("geometry has no area", where, MEND)
+        raise CatalogueError("geometry has no area", where, FIX)
     return unary_union(parts)
 
 

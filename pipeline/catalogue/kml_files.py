@@ -46,18 +46,18 @@ def _unzipped(path: Path) -> list[tuple[str, bytes]]:
             if size > MAX_FILE_BYTES or size > MAX_RATIO * max(packed, 1):
                 raise SiteError(f"unpacks to {size / 1e6:.0f} MB", where, "give the KML itself, under 64 MB")
             return [(info.filename, archive.read(info)) for info in sorted(inside, key=lambda info: info.filename)]
-    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, EOFError) as fault:
-        raise SiteError(f"not a KMZ: {fault}", where, "export it from the map program again") from fault
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, EOFError) as error:
+        raise SiteError(f"not a KMZ: {error}", where, "export it from the map program again") from error
 
 
 def read_kml(text: bytes, where: str) -> tuple[list[Feature], list[str]]:
     """The features of a KML. Raises SiteError."""
     try:
         root = fromstring(text, forbid_dtd=True)
-    except DefusedXmlException as fault:
-        raise SiteError("XML with entities or a DTD is not read", where, "export it from the map program") from fault
-    except (ParseError, UnicodeDecodeError, LookupError, ValueError) as fault:
-        raise SiteError(f"not KML: {fault}", where, "export it from the map program again") from fault
+    except DefusedXmlException as error:
+        raise SiteError("XML with entities or a DTD is not read", where, "export it from the map program") from error
+    except (ParseError, UnicodeDecodeError, LookupError, ValueError) as error:
+        raise SiteError(f"not KML: {error}", where, "export it from the map program again") from error
     if any(_tag(element) == "NetworkLink" for element in root.iter()):
         raise SiteError("a network link", where, "save what it points to as a KML of its own")
     marks = [element for element in root.iter() if _tag(element) == "Placemark"]
@@ -82,13 +82,13 @@ def _placemark(mark: Element, where: str) -> Feature:
     drawn = [each for each in mark.iter() if _tag(each) == "Polygon"]
     try:
         polygons = [_kml_polygon(element) for element in drawn]
-    except (ValueError, ShapelyError) as fault:
-        return Feature(where=where, geometry=None, properties=known, fault=f"geometry cannot be read: {fault}")
+    except (ValueError, ShapelyError) as error:
+        return Feature(where=where, geometry=None, properties=known, error=f"geometry cannot be read: {error}")
     rings = {id(each) for polygon in drawn for each in polygon.iter()}
     others = sorted({_tag(each) for each in mark.iter() if _tag(each) in OTHERS and id(each) not in rings})
     if not polygons:
         what = f"{others[0] if others else 'nothing'} instead of a polygon"
-        return Feature(where=where, geometry=None, properties=known, fault=what)
+        return Feature(where=where, geometry=None, properties=known, error=what)
     notes = (f"{where}: {', '.join(others)} beside its polygon left out",) if others else ()
     geometry = polygons[0] if len(polygons) == 1 else shapely.MultiPolygon(polygons)
     return Feature(where=where, geometry=geometry, properties=known, notes=notes)

@@ -41,13 +41,13 @@ def _signed(href: str, access: Access, attempt: int) -> str:
         package.sas.TOKEN_CACHE.clear()
     try:
         return str(package.sign_url(href))
-    except requests.RequestException as fault:
-        raise PixelError("no token to read with", redact(href), "it is asked for again next time") from fault
+    except requests.RequestException as error:
+        raise PixelError("no token to read with", redact(href), "it is asked for again next time") from error
 
 
 def _planetary_computer() -> ModuleType:
     try:
         return importlib.import_module("planetary_computer")
-    except ImportError as fault:
-        mend = "pip install 'groundbreak[planetary]'"
-        raise PixelError("planetary-computer is not installed", "signed addresses", mend) from fault
+    except ImportError as error:
+        fix = "pip install 'groundbreak[planetary]'"
+        raise PixelError("planetary-computer is not installed", "signed addresses", fix) from error

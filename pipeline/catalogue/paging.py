@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pipeline.catalogue.fetch import MEND, FetchError, RetryingStacIO
+from pipeline.catalogue.fetch import FIX, FetchError, RetryingStacIO
 from pipeline.catalogue.hrefs import host_of, join_href, redact, relation
 from pipeline.catalogue.product import parse_time
 
@@ -109,7 +109,7 @@ class Search:
             for part in parts:
                 found |= self._complete(*part)
         elif self._is_cut(whole) and not agree:
-            raise FetchError(f"{_named(found)} of {whole.matched} items came", redact(self.url), MEND)
+            raise FetchError(f"{_named(found)} of {whole.matched} items came", redact(self.url), FIX)
         return found
 
     def _is_cut(self, pages: _Pages) -> bool:
@@ -158,10 +158,10 @@ class Search:
         while True:
             try:
                 return self._follow(first, last)
-            except FetchError as fault:
-                if fault.status in NO_POST and self.method == "POST":
+            except FetchError as error:
+                if error.status in NO_POST and self.method == "POST":
                     self.method = "GET"
-                elif fault.status in TOO_MUCH and self.limit > 1:
+                elif error.status in TOO_MUCH and self.limit > 1:
                     self.limit //= 2
                 else:
                     raise
@@ -186,7 +186,7 @@ class Search:
                 found.looped = True
                 return found
             if stale >= STALE_PAGES:
-                raise FetchError(f"{stale} pages in a row without a new item", redact(self.url), MEND)
+                raise FetchError(f"{stale} pages in a row without a new item", redact(self.url), FIX)
             asked[key] += 1
             url, method, parameters = self._onward(link, url, original)
 
@@ -203,7 +203,7 @@ class Search:
         page: object = json.loads(text)
         features = page.get("features") if isinstance(page, Mapping) else None
         if not isinstance(page, Mapping) or not isinstance(features, list):
-            raise FetchError("a page of the search has no features", redact(self.url), MEND)
+            raise FetchError("a page of the search has no features", redact(self.url), FIX)
         self._pages += 1
         self._bytes, self._items = self._bytes + len(text), self._items + len(features)
         if self._bytes > MAX_BYTES or self._items > MAX_ITEMS or self._pages > MAX_PAGES:
@@ -215,8 +215,8 @@ class Search:
         """Address, method and parameters of a next link, which may be relative to its page."""
         url = join_href(base, link["href"], redact(self.url))
         if host_of(url) not in self.hosts or not url.lower().startswith(("http://", "https://")):
-            mend = "if you trust it, add the host to search.asset_hosts in groundbreak.toml"
-            raise FetchError(f"the next page lies on {host_of(url) or 'no host'}", redact(self.url), mend)
+            fix = "if you trust it, add the host to search.asset_hosts in groundbreak.toml"
+            raise FetchError(f"the next page lies on {host_of(url) or 'no host'}", redact(self.url), fix)
         if str(link.get("method", "GET")).upper() != "POST":
             return url, "GET", None
         body = link.get("body")

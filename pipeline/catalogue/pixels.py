@@ -153,30 +153,28 @@ def _with_retries(read: _Read, budget: _Budget) -> Raster | None:
         try:
             with rasterio.Env(**GDAL):
                 return _read(read, target)
-        except (RasterioError, RangeError) as fault:
+        except (RasterioError, RangeError) as error:
             attempt += 1
             if not is_remote(read.href) or not budget.take():
-                if isinstance(fault, RangeError) and budget.is_first():
-                    SILENT.note([read.href], answered=not fault.is_silent)
-                raise _unreadable(read, fault) from fault
+                if isinstance(error, RangeError) and budget.is_first():
+                    SILENT.note([read.href], answered=not error.is_silent)
+                raise _unreadable(read, error) from error
             time.sleep(PAUSE_S * attempt)
 
 
 def _address(read: _Read, attempt: int) -> str:
     try:
         return address_of(read.href, attempt)
-    except PixelError as fault:
-        raise PixelError(
-            f"cannot read {read.name}: {fault.what}", f"{read.scene}, {fault.where}", fault.mend
-        ) from fault
+    except PixelError as error:
+        raise PixelError(f"cannot read {read.name}: {error.what}", f"{read.scene}, {error.where}", error.fix) from error
 
 
-def _unreadable(read: _Read, fault: Exception) -> PixelError:
-    text = " ".join(str(fault.__cause__ or fault).replace(read.href, "the file").split())
-    reason = str(fault) if isinstance(fault, RangeError) else _QUERY.sub("", text)[:160]
-    gone = isinstance(fault, RangeError) and fault.is_missing
-    mend = "withdrawn by its provider, or moved" if gone else "it is asked for again next time"
-    return PixelError(f"cannot read {read.name}: {reason}", f"{read.scene}, {redact(read.href)}", mend)
+def _unreadable(read: _Read, error: Exception) -> PixelError:
+    text = " ".join(str(error.__cause__ or error).replace(read.href, "the file").split())
+    reason = str(error) if isinstance(error, RangeError) else _QUERY.sub("", text)[:160]
+    gone = isinstance(error, RangeError) and error.is_missing
+    fix = "withdrawn by its provider, or moved" if gone else "it is asked for again next time"
+    return PixelError(f"cannot read {read.name}: {reason}", f"{read.scene}, {redact(read.href)}", fix)
 
 
 def _read(read: _Read, target: str) -> Raster | None:
@@ -196,8 +194,8 @@ def _crs(source: DatasetReader, read: _Read) -> CRS:
     """The file's CRS, the item's where the file has none; both must agree."""
     try:
         stated = CRS.from_user_input(read.crs) if read.crs else None
-    except CRSError as fault:
-        raise _wrong(read, f"its item states CRS {read.crs}, which is not a CRS") from fault
+    except CRSError as error:
+        raise _wrong(read, f"its item states CRS {read.crs}, which is not a CRS") from error
     if source.crs is None:
         if stated is None:
             raise _wrong(read, "neither the file nor its item says in which CRS it lies")

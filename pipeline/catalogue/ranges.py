@@ -1,6 +1,6 @@
 """A file behind an address as GDAL reads it: byte ranges over our own HTTP instead of GDAL's.
 
-rasterio hands GDAL's reads to `RemoteFile`. Whatever goes wrong on the way is kept in `fault`, as GDAL itself reports
+rasterio hands GDAL's reads to `RemoteFile`. Whatever goes wrong on the way is kept in `error`, as GDAL itself reports
 only that a read failed.
 """
 
@@ -60,11 +60,11 @@ class RangeError(OSError):
 
 
 class RemoteFile(MultiByteRangeResourceContainer):  # type: ignore[misc]
-    """One file at one address, in the form of rasterio's openers. `fault`: why the last read failed, or None."""
+    """One file at one address, in the form of rasterio's openers. `error`: why the last read failed, or None."""
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.fault: RangeError | None = None
+        self.error: RangeError | None = None
         self._line = new_session()
         self._chunks: dict[int, bytes] = {}
         self._facts: tuple[int, str] | None = None
@@ -83,8 +83,8 @@ class RemoteFile(MultiByteRangeResourceContainer):  # type: ignore[misc]
                     self._fetch_chunks(0, 0)
                 count = max(min(count, self.total - start), 0)
                 return self._cached(start, count) if count else b""
-            except RangeError as fault:
-                self.fault = fault
+            except RangeError as error:
+                self.error = error
                 raise
 
     @property
@@ -121,25 +121,25 @@ class RemoteFile(MultiByteRangeResourceContainer):  # type: ignore[misc]
         for attempt in range(1, TRIES + 1):
             try:
                 return self._ask(start, count)
-            except RangeError as fault:
-                if not fault.is_busy or attempt == TRIES:
+            except RangeError as error:
+                if not error.is_busy or attempt == TRIES:
                     raise
-                time.sleep(min(max(PAUSE_S * attempt, fault.pause_s), MAX_PAUSE_S))
+                time.sleep(min(max(PAUSE_S * attempt, error.pause_s), MAX_PAUSE_S))
         raise AssertionError("unreachable")
 
     def _ask(self, start: int, count: int) -> bytes:
         try:
             return run_with_deadline(DEADLINE_S, lambda: self._answer(start, count))
-        except (RedirectError, InsideError) as fault:
-            raise RangeError(str(fault)) from fault
-        except requests.Timeout as fault:
-            raise RangeError("no answer in time", is_silent=True) from fault
-        except (requests.RequestException, OSError) as fault:
-            if isinstance(fault, RangeError):
+        except (RedirectError, InsideError) as error:
+            raise RangeError(str(error)) from error
+        except requests.Timeout as error:
+            raise RangeError("no answer in time", is_silent=True) from error
+        except (requests.RequestException, OSError) as error:
+            if isinstance(error, RangeError):
                 raise
-            kind = "certificate" if isinstance(fault, requests.exceptions.SSLError) else "connection"
-            silent = isinstance(fault, requests.ConnectionError)  # not: an answer that breaks off
-            raise RangeError(f"no {kind} that holds", is_busy=True, is_silent=silent) from fault
+            kind = "certificate" if isinstance(error, requests.exceptions.SSLError) else "connection"
+            silent = isinstance(error, requests.ConnectionError)  # not: an answer that breaks off
+            raise RangeError(f"no {kind} that holds", is_busy=True, is_silent=silent) from error
 
     def _answer(self, start: int, count: int) -> bytes:
         headers = {"Range": f"bytes={start}-{start + count - 1}", "Accept-Encoding": "identity"}
@@ -240,7 +240,7 @@ class _Reading:
         try:
             data = self._file.bytes_at(self._position, wanted)
         except RangeError:
-            return b""  # kept in `fault`
+            return b""  # kept in `error`
         self._position += len(data)
         return data
 

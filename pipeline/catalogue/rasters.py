@@ -47,11 +47,11 @@ def open_raster(target: str) -> Iterator[DatasetReader]:
             with rasterio.open(f"asset.{driver}", opener=remote, driver=driver) as source:
                 _check(source)
                 yield source
-            if remote.fault is not None:
-                raise remote.fault  # GDAL may have read on; what it has is not believed
-        except RasterioError as fault:
-            if remote.fault is not None:
-                raise remote.fault from fault
+            if remote.error is not None:
+                raise remote.error  # GDAL may have read on; what it has is not believed
+        except RasterioError as error:
+            if remote.error is not None:
+                raise remote.error from error
             raise
         finally:
             remote.close()
@@ -64,8 +64,8 @@ def open_raster(target: str) -> Iterator[DatasetReader]:
 def _driver_of_file(target: str) -> str:
     try:
         return _driver(_head(target))
-    except (OSError, zipfile.BadZipFile, zlib.error, KeyError, RuntimeError) as fault:
-        raise NotRasterError(f"cannot be read: {getattr(fault, 'strerror', None) or fault}") from fault
+    except (OSError, zipfile.BadZipFile, zlib.error, KeyError, RuntimeError) as error:
+        raise NotRasterError(f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
 def _head(target: str) -> bytes:

@@ -32,9 +32,9 @@ from pipeline.catalogue.static import INDEXES, ReadResult
 from pipeline.model.bands import Band
 from pipeline.model.errors import CatalogueError
 from pipeline.model.imagery import FIRST_WITH_OFFSET, OFFSET_DN, DeclaredOffset, Granule, Level
-from pipeline.model.unforeseen import UNFORESEEN
+from pipeline.model.unexpected_errors import UNEXPECTED_ERRORS
 
-MEND = "download the product again"
+FIX = "download the product again"
 MAX_XML = 64_000_000
 """Largest metadata file read, bytes; real ones are below 1 MB."""
 MAX_FILES = 20_000
@@ -75,7 +75,7 @@ class _Folder:
 
     def text(self, name: str) -> bytes:
         if (self.root / name).stat().st_size > MAX_XML:
-            raise CatalogueError(f"{name} is larger than {MAX_XML / 1e6:.0f} MB", str(self.root), MEND)
+            raise CatalogueError(f"{name} is larger than {MAX_XML / 1e6:.0f} MB", str(self.root), FIX)
         return (self.root / name).read_bytes()
 
     def href(self, name: str) -> str:
@@ -91,7 +91,7 @@ class _Zip:
     def text(self, name: str) -> bytes:
         with zipfile.ZipFile(self.path) as archive:
             if archive.getinfo(self.inside + name).file_size > MAX_XML:
-                raise CatalogueError(f"{name} is larger than {MAX_XML / 1e6:.0f} MB", str(self.path), MEND)
+                raise CatalogueError(f"{name} is larger than {MAX_XML / 1e6:.0f} MB", str(self.path), FIX)
             return archive.read(self.inside + name)
 
     def href(self, name: str) -> str:
@@ -114,10 +114,10 @@ def product_paths(source: Path) -> list[Path]:
 def _products_in(folder: Path, depth: int) -> list[Path]:
     try:
         inside = files_of(folder)
-    except OSError as fault:
+    except OSError as error:
         raise CatalogueError(
-            f"cannot be listed: {fault.strerror or fault}", str(folder), "fix its permissions"
-        ) from fault
+            f"cannot be listed: {error.strerror or error}", str(folder), "fix its permissions"
+        ) from error
     if any(_PRODUCT_XML.match(path.name) for path in inside):
         return [folder]
     found = [path for path in inside if path.suffix.lower() == ".zip" and (depth == DEPTH or parse_name(path.name))]
@@ -133,11 +133,11 @@ def read_products(paths: Sequence[Path]) -> ReadResult:
     for path in paths:
         try:
             result.products.append(read_safe(path))
-        except CatalogueError as fault:
-            result.faults.append(fault)
-        except UNFORESEEN as fault:
-            what = f"cannot be understood: {type(fault).__name__}: {str(fault)[:120]}"
-            result.faults.append(CatalogueError(what, str(path), MEND))
+        except CatalogueError as error:
+            result.errors.append(error)
+        except UNEXPECTED_ERRORS as error:
+            what = f"cannot be understood: {type(error).__name__}: {str(error)[:120]}"
+            result.errors.append(CatalogueError(what, str(path), FIX))
     return result
 
 
@@ -152,14 +152,14 @@ def read_safe(path: Path) -> Product:
             what = f"{len(top)} product and {len(tiles)} tile metadata files"
             raise CatalogueError(what, where, "give a whole product of one tile, as made since December 2016")
         product, tile = (ElementTree.fromstring(files.text(name)) for name in (top[0], tiles[0]))
-    except _UNREADABLE as fault:
-        if isinstance(fault, CatalogueError):
+    except _UNREADABLE as error:
+        if isinstance(error, CatalogueError):
             raise
-        raise CatalogueError(f"product cannot be read: {type(fault).__name__}: {fault}", where, MEND) from fault
+        raise CatalogueError(f"product cannot be read: {type(error).__name__}: {error}", where, FIX) from error
     try:
         return _product(files, product, tile, where)
-    except (ValueError, GEOSException) as fault:
-        raise CatalogueError(f"metadata cannot be understood: {fault}", where, MEND) from fault
+    except (ValueError, GEOSException) as error:
+        raise CatalogueError(f"metadata cannot be understood: {error}", where, FIX) from error
 
 
 def _open(path: Path) -> _Files:
@@ -180,7 +180,7 @@ def _product(files: _Files, product: Any, tile: Any, where: str) -> Product:
     uri = _text(product, where, *_URI)
     name = parse_name(uri)
     if name is None:
-        raise CatalogueError("PRODUCT_URI is no product name", where, MEND)
+        raise CatalogueError("PRODUCT_URI is no product name", where, FIX)
     baseline = normal_baseline(_optional(product, "PROCESSING_BASELINE") or "") or name.baseline
     hrefs, scl = _images(files, where)
     granule = Granule(
@@ -223,7 +223,7 @@ def _images(files: _Files, where: str) -> tuple[dict[Band, str], str | None]:
             choice = min(found[band.value], key=lambda each: (abs(each[0] - band.native_m) if each[0] else 0, each))
             hrefs[band] = files.href(choice[1])
     if not hrefs:
-        raise CatalogueError("no band file under IMG_DATA", where, MEND)
+        raise CatalogueError("no band file under IMG_DATA", where, FIX)
     scl = found.get("SCL")
     return hrefs, files.href(min(scl)[1]) if scl else None
 
@@ -295,5 +295,5 @@ def _optional(root: Any, *names: str) -> str | None:
 def _text(root: Any, where: str, *names: str) -> str:
     found = _optional(root, *names)
     if not found:
-        raise CatalogueError(f"no {names[0]} in the metadata", where, MEND)
+        raise CatalogueError(f"no {names[0]} in the metadata", where, FIX)
     return found

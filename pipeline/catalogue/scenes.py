@@ -24,7 +24,7 @@ class FoundScenes:
 
     scenes: tuple[Scene, ...]
     rejections: tuple[Rejection, ...]
-    faults: tuple[GroundbreakError, ...]
+    errors: tuple[GroundbreakError, ...]
 
 
 def search_scenes(
@@ -40,7 +40,7 @@ def search_scenes(
 
     source: a static STAC document or folder, the root of a STAC API, or a folder of .SAFE products.
     collection: the only one to take; None: of an API the one of the settings, elsewhere whatever there is.
-    Raises CatalogueError where the source as a whole cannot be read; an item that cannot is one of `faults`.
+    Raises CatalogueError where the source as a whole cannot be read; an item that cannot is one of `errors`.
     """
     source = local_or_remote(source)
     if _is_searched(source):
@@ -62,7 +62,7 @@ def search_scenes(
     return FoundScenes(
         scenes=tuple(scene for scene in merged.scenes if scene not in clouded),
         rejections=tuple(sorted((*merged.rejections, *too_cloudy), key=lambda each: (each.time, each.scene))),
-        faults=tuple(sorted(set(result.faults), key=str)),
+        errors=tuple(sorted(set(result.errors), key=str)),
     )
 
 
@@ -74,8 +74,8 @@ def read_named_scenes(site: Site, references: Sequence[str], settings: Settings)
     products: list[Product] = []
     for ref in references:
         result = _read_files(ref, settings)
-        if result.faults:
-            raise result.faults[0]
+        if result.errors:
+            raise result.errors[0]
         alone = merge_duplicates(site, result.products).scenes
         if len(alone) != 1:
             what = "holds several acquisitions" if alone else "its footprint does not touch the AOI"

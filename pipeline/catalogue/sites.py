@@ -27,7 +27,7 @@ from pipeline.model.grid import MIN_SIDE_PX, PIXEL_M, PIXEL_M2, site_grid, utm_e
 from pipeline.model.settings import OWNER_ONLY, Settings, override_settings
 from pipeline.model.site import Site, slug
 from pipeline.model.text import printable
-from pipeline.model.unforeseen import UNFORESEEN
+from pipeline.model.unexpected_errors import UNEXPECTED_ERRORS
 
 MAX_VERTICES = 100_000
 MAX_NAME = 200
@@ -43,7 +43,7 @@ class SitesRead:
     """Content of AOI files: sites, errors of files and features, and remarks on repaired features."""
 
     sites: tuple[Site, ...]
-    faults: tuple[SiteError, ...]
+    errors: tuple[SiteError, ...]
     notes: tuple[str, ...]
 
 
@@ -51,16 +51,16 @@ def read_sites(paths: Sequence[Path], settings: Settings | None = None) -> Sites
     """Every site of the files, and of all AOI files of the folders, among `paths`; never raises for their content."""
     limits = settings or Settings()
     sites: dict[str, Site] = {}
-    faults: list[SiteError] = []
+    errors: list[SiteError] = []
     files, notes = _files(paths)
     for path in files:
         try:
             features, remarks = read_features(path)
-        except SiteError as fault:
-            faults.append(fault)
+        except SiteError as error:
+            errors.append(error)
             continue
-        except UNFORESEEN as fault:
-            faults.append(_unforeseen(fault, str(path), "export it again"))
+        except UNEXPECTED_ERRORS as error:
+            errors.append(_unexpected_error(error, str(path), "export it again"))
             continue
         notes += remarks
         for feature in features:
@@ -68,21 +68,21 @@ def read_sites(paths: Sequence[Path], settings: Settings | None = None) -> Sites
                 site, remarks = _site(feature, path, limits)
                 if site.id in sites:
                     raise SiteError(f"id {site.id!r} is taken", feature.where, "give every feature an id of its own")
-            except SiteError as fault:
-                faults.append(fault)
+            except SiteError as error:
+                errors.append(error)
                 continue
-            except UNFORESEEN as fault:
-                faults.append(_unforeseen(fault, feature.where, "draw it again"))
+            except UNEXPECTED_ERRORS as error:
+                errors.append(_unexpected_error(error, feature.where, "draw it again"))
                 continue
             notes += remarks
             sites[site.id] = site
-    return SitesRead(sites=tuple(sites.values()), faults=tuple(faults), notes=tuple(notes))
+    return SitesRead(sites=tuple(sites.values()), errors=tuple(errors), notes=tuple(notes))
 
 
-def _unforeseen(fault: Exception, where: str, fix: str) -> SiteError:
-    error = SiteError(f"cannot be understood: {type(fault).__name__}: {str(fault)[:120]}", where, fix)
-    error.__cause__ = fault
-    return error
+def _unexpected_error(cause: Exception, where: str, fix: str) -> SiteError:
+    site_error = SiteError(f"cannot be understood: {type(cause).__name__}: {str(cause)[:120]}", where, fix)
+    site_error.__cause__ = cause
+    return site_error
 
 
 def _files(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
@@ -101,8 +101,8 @@ def _files(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
 
 def _site(feature: Feature, path: Path, settings: Settings) -> tuple[Site, list[str]]:
     where = feature.where
-    if feature.fault:
-        raise SiteError(feature.fault, where, "draw it again as a polygon in lon/lat")
+    if feature.error:
+        raise SiteError(feature.error, where, "draw it again as a polygon in lon/lat")
     known = _spelt(feature.properties)
     identity, name = _names(known, where)
     aoi, notes = _aoi(feature.geometry, f"{where}, {identity}", settings.search.max_area_km2)
@@ -139,8 +139,8 @@ def _catalog(text: str | None, path: Path, where: str, settings: Settings) -> st
         raise SiteError(f"catalog {text[:40]!r} is no path or address", where, "name a STAC folder or an API root")
     try:
         text = local_or_remote(text)
-    except CatalogueError as fault:
-        raise SiteError(f"catalog {text[:60]!r}: {fault.what}", where, fault.mend) from fault
+    except CatalogueError as error:
+        raise SiteError(f"catalog {text[:60]!r}: {error.what}", where, error.fix) from error
     if "://" not in text:
         return text if Path(text).is_absolute() else os.path.realpath(path.parent / text)
     if is_local(host_of(text)) and host_of(text) not in trusted_hosts(settings):
@@ -168,8 +168,8 @@ def trusted_hosts(settings: Settings) -> frozenset[str]:
 
 def _inside(address: str, where: str) -> SiteError:
     what = f"catalog {redact(address)[:80]} lies on this machine or its network"
-    mend = "if you trust it, add its host to search.asset_hosts in groundbreak.toml"
-    return SiteError(what, where, mend)
+    fix = "if you trust it, add its host to search.asset_hosts in groundbreak.toml"
+    return SiteError(what, where, fix)
 
 
 def _spelt(properties: Mapping[str, Any]) -> dict[str, Any]:
@@ -195,8 +195,8 @@ def _names(known: Mapping[str, Any], where: str) -> tuple[str, str]:
     if given is not None:
         identity = _whole(given)[: MAX_NAME + 1]
         if identity != slug(identity) or not identity:
-            mend = f"write it as {slug(identity) or 'my-site'}: letters a to z, digits and hyphens"
-            raise SiteError(f"id {identity[:60]!r} is no safe folder name", where, mend)
+            fix = f"write it as {slug(identity) or 'my-site'}: letters a to z, digits and hyphens"
+            raise SiteError(f"id {identity[:60]!r} is no safe folder name", where, fix)
         return identity, name or identity
     if not name:
         raise SiteError("neither id nor name", where, "give it a name")
@@ -231,8 +231,8 @@ def _aoi(geometry: BaseGeometry | None, where: str, max_km2: float) -> tuple[Pol
     if area < PIXEL_M2:
         raise SiteError(f"{area:.1f} m2 is less than one pixel", where, "draw at least 10 by 10 m")
     if area > max_km2 * 1e6:
-        mend = f"tile it into squares of under {max_km2:g} km2, or raise search.max_area_km2"
-        raise SiteError(f"{area / 1e6:,.0f} km2 is above the limit of {max_km2:g}", where, mend)
+        fix = f"tile it into squares of under {max_km2:g} km2, or raise search.max_area_km2"
+        raise SiteError(f"{area / 1e6:,.0f} km2 is above the limit of {max_km2:g}", where, fix)
     return plane, notes
 
 
@@ -272,16 +272,16 @@ def _parts_of(geometry: BaseGeometry) -> list[BaseGeometry]:
 
 def _grid(aoi: Polygon | MultiPolygon, where: str, max_km2: float) -> GeoBox:
     """The grid of a site, refused where parts that lie far apart would make it larger than any AOI may be."""
-    mend = "make its parts sites of their own"
+    fix = "make its parts sites of their own"
     try:
         grid = site_grid(aoi)
-    except OverflowError as fault:
-        raise SiteError("its parts lie too far apart for one grid", where, mend) from fault
+    except OverflowError as error:
+        raise SiteError("its parts lie too far apart for one grid", where, fix) from error
     rows, cols = grid.shape
     area = rows * cols * PIXEL_M2 / 1e6
     # the least grid of a small AOI is larger than a strict limit on AOIs
     if area > max(max_km2, (MIN_SIDE_PX * PIXEL_M) ** 2 / 1e6):
-        raise SiteError(f"its grid would have {area:,.0f} km2, above the limit of {max_km2:g}", where, mend)
+        raise SiteError(f"its grid would have {area:,.0f} km2, above the limit of {max_km2:g}", where, fix)
     return grid
 
 
@@ -294,16 +294,16 @@ def _check_lonlat(plane: BaseGeometry, where: str) -> None:
         try:
             for edge in (lat.min(), lat.max()):
                 utm_epsg(float(lon.mean()), float(edge))
-        except SiteError as fault:
-            raise SiteError(fault.what, where, fault.mend) from fault
+        except SiteError as error:
+            raise SiteError(error.what, where, error.fix) from error
         return
     if np.abs(lon).max() <= 90 and np.abs(lat).max() <= 180:
         raise SiteError(f"latitude {lat[np.argmax(np.abs(lat))]:.4f}", where, "swap latitude and longitude")
     if np.abs(lon).max() <= 360 and np.abs(lat).max() <= 90:
-        mend = "write 190 as -170, and split what crosses 180 degrees into two sites"
-        raise SiteError(f"longitude {lon[np.argmax(np.abs(lon))]:.4f} is beyond 180 degrees", where, mend)
-    mend = "convert it to WGS 84 lon/lat, or name its coordinate system in the file"
-    raise SiteError(f"coordinate {lon[0]:.1f}, {lat[0]:.1f} is no lon/lat", where, mend)
+        fix = "write 190 as -170, and split what crosses 180 degrees into two sites"
+        raise SiteError(f"longitude {lon[np.argmax(np.abs(lon))]:.4f} is beyond 180 degrees", where, fix)
+    fix = "convert it to WGS 84 lon/lat, or name its coordinate system in the file"
+    raise SiteError(f"coordinate {lon[0]:.1f}, {lat[0]:.1f} is no lon/lat", where, fix)
 
 
 def _area_m2(plane: BaseGeometry) -> float:
@@ -328,8 +328,8 @@ def _settings(known: Mapping[str, Any], where: str, base: Settings) -> Mapping[s
         changes["decide.false_alarms_per_100km2_year"] = known["false_alarms"]
     try:
         override_settings(base, changes, where)
-    except SettingsError as fault:
-        raise SiteError(fault.what, where, fault.mend) from fault
+    except SettingsError as error:
+        raise SiteError(error.what, where, error.fix) from error
     return changes
 
 
@@ -348,8 +348,8 @@ def _day(known: Mapping[str, Any], key: str, where: str) -> datetime | None:
         return None
     try:
         return parse_time(str(value), last=key == "end")
-    except ValueError as fault:
-        raise SiteError(f"{key} {str(value)[:40]!r} is no date", where, "write it as 2024-03-27") from fault
+    except ValueError as error:
+        raise SiteError(f"{key} {str(value)[:40]!r} is no date", where, "write it as 2024-03-27") from error
 
 
 def parse_time(text: str, *, last: bool) -> datetime:
@@ -363,5 +363,5 @@ def parse_time(text: str, *, last: bool) -> datetime:
         return time.replace(tzinfo=UTC)
     try:
         return time.astimezone(UTC)
-    except OverflowError as fault:
-        raise ValueError("a day at either end of the calendar has no place in another zone") from fault
+    except OverflowError as error:
+        raise ValueError("a day at either end of the calendar has no place in another zone") from error

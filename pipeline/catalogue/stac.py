@@ -66,8 +66,8 @@ def _search_url(client: Client, root: str, hosts: frozenset[str]) -> str:
     """Where the API is searched. Raises CatalogueError where that is another host."""
     url = join_href(root, client.search(max_items=1).url, redact(root))
     if host_of(url) not in hosts:
-        mend = "if you trust it, add the host to search.asset_hosts in groundbreak.toml"
-        raise CatalogueError(f"its search lies on {host_of(url) or 'no host'}", redact(root), mend)
+        fix = "if you trust it, add the host to search.asset_hosts in groundbreak.toml"
+        raise CatalogueError(f"its search lies on {host_of(url) or 'no host'}", redact(root), fix)
     return url
 
 
@@ -81,9 +81,9 @@ def is_api(root: str) -> bool:
 def _open(root: str) -> Client:
     try:
         return Client.open(root, stac_io=RetryingStacIO())
-    except (STACError, STACTypeError, APIError, KeyError, TypeError, AttributeError, ValueError) as fault:
-        mend = "name the root of a STAC API, or a catalog.json"
-        raise CatalogueError(f"no STAC catalogue: {str(fault)[:80]}", redact(root), mend) from fault
+    except (STACError, STACTypeError, APIError, KeyError, TypeError, AttributeError, ValueError) as error:
+        fix = "name the root of a STAC API, or a catalog.json"
+        raise CatalogueError(f"no STAC catalogue: {str(error)[:80]}", redact(root), fix) from error
 
 
 def _check_collection(line: RetryingStacIO, root: str, wanted: str) -> None:
@@ -91,12 +91,12 @@ def _check_collection(line: RetryingStacIO, root: str, wanted: str) -> None:
     base = f"{root.partition('?')[0].rstrip('/')}/collections"
     try:
         line.request(f"{base}/{quote(wanted, safe='')}")
-    except FetchError as fault:
+    except FetchError as error:
         known = _collections(line, base)
         if not known or wanted in known:
             return
-        mend = f"set `collection` at the site or in groundbreak.toml to one of: {', '.join(sorted(known)[:8])}"
-        raise CatalogueError(f"no collection {wanted!r}", redact(root), mend) from fault
+        fix = f"set `collection` at the site or in groundbreak.toml to one of: {', '.join(sorted(known)[:8])}"
+        raise CatalogueError(f"no collection {wanted!r}", redact(root), fix) from error
 
 
 def _collections(line: RetryingStacIO, url: str) -> set[str]:
@@ -106,8 +106,8 @@ def _collections(line: RetryingStacIO, url: str) -> set[str]:
         seen.add(url)
         try:
             answer = json.loads(line.request(url))
-        except FetchError as fault:
-            if fault.status in NO_LIST:
+        except FetchError as error:
+            if error.status in NO_LIST:
                 break
             raise
         listed = answer.get("collections") if isinstance(answer, Mapping) else None

@@ -148,8 +148,8 @@ def _onward(url: str, target: str) -> str:
         onward = urljoin(url, target)
         before, after = urlsplit(url), urlsplit(onward)
         same = after.hostname == before.hostname and after.scheme in (before.scheme, "https")
-    except ValueError as fault:
-        raise RedirectError("an invalid address") from fault
+    except ValueError as error:
+        raise RedirectError("an invalid address") from error
     if not same:
         raise RedirectError(after.hostname if after.hostname not in (None, before.hostname) else f"{after.scheme}:")
     return onward
@@ -196,8 +196,8 @@ def run_with_deadline(seconds: float, work: Callable[[], T]) -> T:
     def run() -> None:
         try:
             outcome.append(work())
-        except BaseException as fault:  # noqa: BLE001  (raised again in the thread that asked)
-            errors.append(fault)
+        except BaseException as error:  # noqa: BLE001  (raised again in the thread that asked)
+            errors.append(error)
 
     worker = threading.Thread(target=run, daemon=True)
     worker.start()

@@ -148,13 +148,13 @@ def is_terminal() -> bool:
     return _err.is_terminal
 
 
-def error(fault: Exception | str) -> None:
-    """One line, `error: WHAT (WHERE): MEND`; with --debug the traceback above it."""
-    if general.debug and isinstance(fault, Exception):
-        sys.stderr.write(printable("".join(traceback.format_exception(fault))))
+def print_error(error: Exception | str) -> None:
+    """One line, `error: WHAT (WHERE): FIX`; with --debug the traceback above it."""
+    if general.debug and isinstance(error, Exception):
+        sys.stderr.write(printable("".join(traceback.format_exception(error))))
     elif general.debug and sys.exc_info()[1] is not None:
         sys.stderr.write(printable(traceback.format_exc()))
-    line = " ".join(str(fault).split())
+    line = " ".join(str(error).split())
     _err.print(f"error: {line}", markup=False, style="red" if _err.is_terminal else None)
 
 

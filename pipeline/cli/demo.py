@@ -51,7 +51,7 @@ def demo(
             _tell(number, outcome, folder)
         _files(outcomes, folder)
         summarise(FURTHER.format(program=program()))
-    return exit_code(outcomes, asked.faults)
+    return exit_code(outcomes, asked.errors)
 
 
 def _tell(number: int, outcome: SiteOutcome, folder: Path) -> None:

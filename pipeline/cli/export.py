@@ -4,7 +4,7 @@ from pathlib import Path
 
 import typer
 
-from pipeline.cli.console import error, progress, summarise
+from pipeline.cli.console import print_error, progress, summarise
 from pipeline.cli.report import site_folder
 from pipeline.cli.site_selection import choose_sites
 from pipeline.model.errors import Exit, ReviewError
@@ -56,9 +56,9 @@ def _looks(wanted: SiteJob, form: str, to: Path | None, out: Path) -> Path:
         dataset = open_stack(wanted, step)
         try:
             place.path.mkdir(parents=True, exist_ok=True)
-        except OSError as fault:
-            raise ReviewError(f"cannot be written: {fault.strerror}", str(place.path), "fix the permissions") from fault
+        except OSError as error:
+            raise ReviewError(f"cannot be written: {error.strerror}", str(place.path), "fix the permissions") from error
         path = export_stack(place, wanted.site.id, form, dataset, to)
     for line in filter(None, str(dataset.attrs["warnings"]).splitlines()):
-        error(line)
+        print_error(line)
     return path

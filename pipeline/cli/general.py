@@ -82,5 +82,5 @@ def _load(path: Path) -> None:
 
     try:
         load_dotenv(_existing(path, "--env-file"), override=False, interpolate=False, encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as fault:
-        raise UsageError(f"cannot be read: {fault}", f"--env-file {path}", "make it a readable UTF-8 file") from fault
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot be read: {error}", f"--env-file {path}", "make it a readable UTF-8 file") from error

@@ -11,7 +11,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from pipeline.cli.console import close_streams, error, open_streams, write_what_the_terminal_can
+from pipeline.cli.console import close_streams, open_streams, print_error, write_what_the_terminal_can
 from pipeline.cli.general import reset, shared
 from pipeline.model.errors import Exit, GroundbreakError
 
@@ -177,22 +177,22 @@ def _run(arguments: list[str]) -> int:
     try:
         result = root().main(arguments, prog_name="groundbreak", standalone_mode=False)
         return int(result) if isinstance(result, int) else Exit.DONE
-    except GroundbreakError as fault:
-        error(fault)
-        return int(fault.exit_code)
+    except GroundbreakError as error:
+        print_error(error)
+        return int(error.exit_code)
     except typer.Exit as leave:
         return leave.exit_code
     except ClickException as wrong:
         place = getattr(getattr(wrong, "ctx", None), "command_path", "groundbreak")
-        error(f"{wrong.format_message().rstrip('.')}: see `{place} --help`")
+        print_error(f"{wrong.format_message().rstrip('.')}: see `{place} --help`")
         return Exit.INPUT
     except BrokenPipeError:
         # the reader of a pipe has gone (`groundbreak sites list | head`): what is left unprinted is not wanted
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.DONE
     except (KeyboardInterrupt, typer.Abort):
-        error("interrupted: nothing half-written was left; the same command goes on")
+        print_error("interrupted: nothing half-written was left; the same command goes on")
         return Exit.INTERRUPTED
-    except Exception as fault:  # noqa: BLE001  (the last of the few places where anything may be caught)
-        error(f"unexpected {type(fault).__name__}: {fault}: run again with `groundbreak --debug …` and report it")
-        return Exit.FAULT
+    except Exception as error:  # noqa: BLE001  (the last of the few places where anything may be caught)
+        print_error(f"unexpected {type(error).__name__}: {error}: run again with `groundbreak --debug …` and report it")
+        return Exit.ERROR

@@ -41,8 +41,8 @@ def review(
     with socket.socket() as door:
         try:
             door.bind(("127.0.0.1", port))
-        except OSError as fault:
-            raise UsageError(f"cannot listen: {fault.strerror}", f"port {port}", "give another --port") from fault
+        except OSError as error:
+            raise UsageError(f"cannot listen: {error.strerror}", f"port {port}", "give another --port") from error
         port = door.getsockname()[1]
         address = f"http://127.0.0.1:{port}/?token={token}"
         say(f"{address}\nCtrl+C ends the review")

@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from pipeline.cli.console import error, narrow, out, progress, write_json
+from pipeline.cli.console import narrow, out, print_error, progress, write_json
 from pipeline.cli.site_selection import choose_sites
 from pipeline.model.errors import Exit
 from pipeline.model.imagery import SceneRecord
@@ -30,18 +30,18 @@ def scenes(
     asked = choose_sites([site], sites or ())
     require_whole(asked.sites[0])
     with progress() as step:
-        records, faults = survey_scenes(
+        records, errors = survey_scenes(
             site_job(asked.sites[0], asked.settings, catalog=catalog, start=start, end=end), step
         )
     if as_json:
         write_json({"site": asked.sites[0].id, "scenes": [_facts(each) for each in records],
-                    "errors": [str(fault) for fault in faults]})  # fmt: skip
+                    "errors": [str(error) for error in errors]})  # fmt: skip
     else:
-        _show(asked.sites[0].name, records, len(faults))
-    for fault in faults:
-        error(fault)
+        _show(asked.sites[0].name, records, len(errors))
+    for error in errors:
+        print_error(error)
     if not records:
-        return Exit.SOME_FAILED if faults else Exit.NOTHING_NEW
+        return Exit.SOME_FAILED if errors else Exit.NOTHING_NEW
     return Exit.DONE
 
 

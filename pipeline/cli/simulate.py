@@ -73,5 +73,5 @@ def _make(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
             raise UsageError("not empty", str(folder), "name a new folder")
-    except OSError as fault:
-        raise UsageError(f"no folder can be made: {fault.strerror}", str(folder), "name another place") from fault
+    except OSError as error:
+        raise UsageError(f"no folder can be made: {error.strerror}", str(folder), "name another place") from error

@@ -9,7 +9,7 @@ from odc.geo.geom import Geometry
 from shapely.geometry import Point, mapping
 
 from pipeline.catalogue.sites import SitesRead, read_sites
-from pipeline.cli.console import error, narrow, note, out, say, summarise, write_json
+from pipeline.cli.console import narrow, note, out, print_error, say, summarise, write_json
 from pipeline.cli.site_selection import read_settings
 from pipeline.model.errors import Exit, SiteError, UsageError
 from pipeline.model.grid import utm_epsg
@@ -47,8 +47,8 @@ def check(files: list[Path] = typer.Argument(None, help="AOI files or folders; d
     for site in read.sites:
         rows, cols = site.grid.shape
         say(f"ok  {site.id}: {_area_km2(site):.2f} km2, grid {cols} x {rows} px, {site.grid.crs}")
-    say(f"{len(read.sites)} good, {len(read.faults)} not")
-    return Exit.INPUT if read.faults else Exit.DONE
+    say(f"{len(read.sites)} good, {len(read.errors)} not")
+    return Exit.INPUT if read.errors else Exit.DONE
 
 
 @app.command("list")
@@ -64,7 +64,7 @@ def list_sites(
     read = _read(files)
     rows = [_facts(site) for site in read.sites]
     if as_json:
-        write_json({"sites": rows, "errors": [str(fault) for fault in read.faults]})
+        write_json({"sites": rows, "errors": [str(error) for error in read.errors]})
     else:
         table = narrow("Sites", "id", "km2", "lat, lon", "name", numbers=("km2",))
         for column in table.columns:
@@ -75,7 +75,7 @@ def list_sites(
             where = f"{row['lat']:.4f}, {row['lon']:.4f}"
             table.add_row(row["id"], f"{row['area_km2']:.2f}", where, row["name"])
         out.print(table)
-    return Exit.INPUT if read.faults and not read.sites else Exit.DONE
+    return Exit.INPUT if read.errors and not read.sites else Exit.DONE
 
 
 @app.command()
@@ -98,8 +98,8 @@ def add(
     target = to or AOIS / OWN_FILE
     if file is not None:
         read = read_sites([file], read_settings())
-        if read.faults:
-            raise read.faults[0]
+        if read.errors:
+            raise read.errors[0]
         new = [_feature(site) for site in read.sites]
     elif lon is not None and lat is not None and name:
         new = [_square(lon, lat, radius_m, name, identity)]
@@ -152,17 +152,17 @@ def _write(target: Path, new: list[dict[str, Any]], *, is_default: bool) -> None
         whole = _standing(target)
         with replacing(target) as beside:
             beside.write_text(json.dumps({**whole, "features": [*whole["features"], *new]}, indent=1) + "\n")
-            for fault in read_sites([beside], read_settings()).faults:
-                raise SiteError(fault.what, fault.where.replace(str(beside), str(target)), fault.mend)
+            for error in read_sites([beside], read_settings()).errors:
+                raise SiteError(error.what, error.where.replace(str(beside), str(target)), error.fix)
 
 
 def _make(folder: Path) -> None:
     try:
         folder.mkdir(exist_ok=True)
-    except OSError as fault:
+    except OSError as error:
         raise UsageError(
-            f"no folder can be made: {fault.strerror}", str(folder), "choose another file with --to"
-        ) from fault
+            f"no folder can be made: {error.strerror}", str(folder), "choose another file with --to"
+        ) from error
 
 
 def _standing(target: Path) -> dict[str, Any]:
@@ -173,8 +173,8 @@ def _standing(target: Path) -> dict[str, Any]:
         whole = json.loads(target.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         return {"type": "FeatureCollection", "features": []}
-    except (OSError, ValueError, RecursionError) as fault:
-        raise refused from fault
+    except (OSError, ValueError, RecursionError) as error:
+        raise refused from error
     if isinstance(whole, dict) and whole.get("type") == "Feature":
         return {"type": "FeatureCollection", "features": [whole]}
     if not (isinstance(whole, dict) and isinstance(whole.get("features"), list)):
@@ -184,8 +184,8 @@ def _standing(target: Path) -> dict[str, Any]:
 
 def _read(files: list[Path] | None) -> SitesRead:
     read = read_aois((), files or (), read_settings())
-    for fault in read.faults:
-        error(fault)
+    for error in read.errors:
+        print_error(error)
     for remark in read.notes:
         note(remark)
     return read

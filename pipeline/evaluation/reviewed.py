@@ -20,10 +20,10 @@ from pipeline.model.alert import CLEAR_SHARE, Kind
 from pipeline.model.errors import SiteError, UsageError
 
 CHANGE = "change"
-MEND_REVIEW = "give the review.gpkg that `groundbreak detect` wrote"
-MEND_TRUTH = "give GeoJSON polygons with `begins` dates, like the truth.geojson of `groundbreak simulate`"
+FIX_REVIEW = "give the review.gpkg that `groundbreak detect` wrote"
+FIX_TRUTH = "give GeoJSON polygons with `begins` dates, like the truth.geojson of `groundbreak simulate`"
 
-MEND_SCOPE = 'give days as "start" and "end", and "covers" with a list "kinds" of change types and a geometry "area"'
+FIX_SCOPE = 'give days as "start" and "end", and "covers" with a list "kinds" of change types and a geometry "area"'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,17 +111,17 @@ class Reviewed:
 def read_review(path: Path) -> Reviewed:
     """Read a review file. Raises UsageError for any other file."""
     if not path.is_file():
-        raise UsageError("no such file", str(path), MEND_REVIEW)
+        raise UsageError("no such file", str(path), FIX_REVIEW)
     try:
         with open_geopackage(path) as db:
             known = {layer.name: layer for layer in layers(db)}
             missing = next((name for name in ("changes", "aoi", "scenes") if name not in known), None)
             if missing is not None:
-                raise UsageError(f"no review file: it has no layer {missing!r}", str(path), MEND_REVIEW)
+                raise UsageError(f"no review file: it has no layer {missing!r}", str(path), FIX_REVIEW)
             changes, aoi = (list(records(db, known[name])) for name in ("changes", "aoi"))
             scenes, looks = table(db, "scenes"), table(db, "observations")
-    except sqlite3.Error as fault:
-        raise UsageError(f"no review file that can be read: {fault}", str(path), MEND_REVIEW) from fault
+    except sqlite3.Error as error:
+        raise UsageError(f"no review file that can be read: {error}", str(path), FIX_REVIEW) from error
     clear: dict[str, list[Any]] = {}
     for look in looks:
         if (look["clear_share"] or 0) >= CLEAR_SHARE:
@@ -144,11 +144,11 @@ def read_review(path: Path) -> Reviewed:
 def read_truth(path: Path, crs: str) -> tuple[Truth, ...]:
     """Truth polygons, in a CRS. Raises UsageError naming the feature and what it lacks."""
     if not path.is_file():
-        raise UsageError("no such file", str(path), MEND_TRUTH)
+        raise UsageError("no such file", str(path), FIX_TRUTH)
     try:
         features, _ = read_features(path)
-    except SiteError as fault:
-        raise UsageError(f"cannot be read: {fault.what[:120]}", str(path), MEND_TRUTH) from fault
+    except SiteError as error:
+        raise UsageError(f"cannot be read: {error.what[:120]}", str(path), FIX_TRUTH) from error
     return tuple(_truth(feature, number, crs, path) for number, feature in enumerate(features, 1))
 
 
@@ -171,9 +171,9 @@ def read_scope(path: Path, crs: str) -> Scope:
         return Scope()  # GeoPackage and other formats have no such member
     except json.JSONDecodeError:
         return Scope()
-    except (AttributeError, KeyError, TypeError, ValueError, shapely.errors.ShapelyError) as fault:
-        what = f"what it covers cannot be read: {str(fault)[:80]}"
-        raise UsageError(what, f"{path}, member groundbreak", MEND_SCOPE) from fault
+    except (AttributeError, KeyError, TypeError, ValueError, shapely.errors.ShapelyError) as error:
+        what = f"what it covers cannot be read: {str(error)[:80]}"
+        raise UsageError(what, f"{path}, member groundbreak", FIX_SCOPE) from error
     return Scope(kinds=tuple(kinds), area=place, start=start, end=end)
 
 
@@ -196,10 +196,10 @@ def _truth(feature: Feature, number: int, crs: str, path: Path) -> Truth:
     row, where = feature.properties, f"{path}, feature {number}"
     place = feature.geometry
     if place is None or place.is_empty or place.geom_type not in ("Polygon", "MultiPolygon"):
-        raise UsageError("no polygon", where, MEND_TRUTH)
+        raise UsageError("no polygon", where, FIX_TRUTH)
     begins = next((row[key] for key in ("begins", "first_clear_with") if not _missing(row.get(key))), None)
     if begins is None:
-        raise UsageError("neither `begins` nor `first_clear_with`", where, MEND_TRUTH)
+        raise UsageError("neither `begins` nor `first_clear_with`", where, FIX_TRUTH)
     outline = Geometry(place, "EPSG:4326").to_crs(crs).geom
     area = float(outline.area)
     return Truth(
@@ -215,8 +215,8 @@ def _truth(feature: Feature, number: int, crs: str, path: Path) -> Truth:
 def _begin(value: Any, where: str) -> date:
     try:
         return _day(value)
-    except ValueError as fault:
-        raise UsageError(f"begins {str(value)[:40]!r} is no date", where, MEND_TRUTH) from fault
+    except ValueError as error:
+        raise UsageError(f"begins {str(value)[:40]!r} is no date", where, FIX_TRUTH) from error
 
 
 def _missing(value: Any) -> bool:

@@ -26,8 +26,8 @@ def flat(wkb: bytes) -> BaseGeometry:
     except NotImplementedError:
         try:
             return _read(_Bytes(wkb), 0)
-        except (ArithmeticError, struct.error) as fault:
-            raise ValueError("corners beyond any place") from fault
+        except (ArithmeticError, struct.error) as error:
+            raise ValueError("corners beyond any place") from error
 
 
 class _Bytes:

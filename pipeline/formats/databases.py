@@ -41,19 +41,19 @@ def connected(path: Path, *, write: bool, wait: float) -> Iterator[sqlite3.Conne
 
     wait: seconds to wait for a program that holds the file. Raises sqlite3.Error.
     """
-    with _text_faults():
+    with _text_errors():
         db = _connect(path, write, wait)
         with _limited(db, write):
             yield db
 
 
 @contextmanager
-def _text_faults() -> Iterator[None]:
+def _text_errors() -> Iterator[None]:
     """Names and messages of a damaged file that are no UTF-8, as errors of the database: Python raises its own."""
     try:
         yield
-    except UnicodeDecodeError as fault:
-        raise sqlite3.DatabaseError(f"it holds a name that is no text ({fault.reason})") from fault
+    except UnicodeDecodeError as error:
+        raise sqlite3.DatabaseError(f"it holds a name that is no text ({error.reason})") from error
 
 
 @contextmanager
@@ -75,12 +75,12 @@ def _limited(db: sqlite3.Connection, write: bool) -> Iterator[None]:
             # functions that a schema names are not called; GDAL's own triggers need theirs when a file is written
             db.execute("PRAGMA trusted_schema = OFF")
         yield
-    except sqlite3.OperationalError as fault:
+    except sqlite3.OperationalError as error:
         if budget.left < 0:
-            raise UntrustedError("it asks for more work than any file of its kind") from fault
-        if str(fault) == "interrupted":
+            raise UntrustedError("it asks for more work than any file of its kind") from error
+        if str(error) == "interrupted":
             # a signal came while the budget was looked at, and SQLite dropped the exception that it raised
-            raise KeyboardInterrupt from fault
+            raise KeyboardInterrupt from error
         raise
     finally:
         db.set_progress_handler(None, 0)
@@ -100,9 +100,9 @@ def _connect(path: Path, write: bool, wait: float) -> sqlite3.Connection:
     db = sqlite3.connect(f"{address}?mode={'rw' if write else 'ro'}", uri=True, timeout=wait, isolation_level=None)
     try:
         db.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone()
-    except sqlite3.OperationalError as fault:
+    except sqlite3.OperationalError as error:
         db.close()
-        if write or "unable to open" not in str(fault) or path.with_name(f"{path.name}-wal").exists():
+        if write or "unable to open" not in str(error) or path.with_name(f"{path.name}-wal").exists():
             raise
         return sqlite3.connect(f"{address}?immutable=1", uri=True, timeout=wait, isolation_level=None)
     except (sqlite3.Error, UnicodeDecodeError):

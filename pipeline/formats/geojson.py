@@ -20,10 +20,10 @@ def read_geometry(raw: object) -> BaseGeometry:
     """
     try:
         return without_empty_rings(shape(_plane(raw)))
-    except ShapelyError as fault:
-        raise ValueError(str(fault)) from fault
-    except (TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as fault:
-        raise ValueError("it is not that of GeoJSON") from fault
+    except ShapelyError as error:
+        raise ValueError(str(error)) from error
+    except (TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
+        raise ValueError("it is not that of GeoJSON") from error
 
 
 def without_empty_rings(geometry: BaseGeometry) -> BaseGeometry:

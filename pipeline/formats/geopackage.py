@@ -86,8 +86,8 @@ def records(db: sqlite3.Connection, layer: Layer) -> Iterator[Record]:
         blob = None if place is None else row[place]
         try:
             yield Record(values=values, geometry=None if blob is None else decode(blob))
-        except (ValueError, ShapelyError) as fault:
-            yield Record(values=values, geometry=None, error=f"geometry cannot be read: {str(fault)[:80]}")
+        except (ValueError, ShapelyError) as error:
+            yield Record(values=values, geometry=None, error=f"geometry cannot be read: {str(error)[:80]}")
 
 
 def decode(blob: object) -> BaseGeometry:

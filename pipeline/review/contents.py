@@ -215,5 +215,5 @@ def _aoi(blob: object, path: Path) -> BaseGeometry:
     try:
         return polygons(blob)
     except ValueError as error:
-        mend = "run `groundbreak nightly`: it is written again"
-        raise ReviewError(f"the site's outline cannot be read: {error}", str(path), mend) from error
+        fix = "run `groundbreak nightly`: it is written again"
+        raise ReviewError(f"the site's outline cannot be read: {error}", str(path), fix) from error

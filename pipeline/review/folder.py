@@ -17,7 +17,7 @@ BEFORE, AFTER, SCORE = "before.tif", "after.tif", "score.tif"
 _STAGE, _BESIDE = ".staging-", ".writing-"
 """Names of what is being written begin so and end in random letters: a process id is 1 in every container."""
 PICTURES = ("timeline", "pair", "looks")
-_MEND = "free some disk space or fix the permissions, then run again"
+_FIX = "free some disk space or fix the permissions, then run again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +99,9 @@ def make(path: Path) -> Folder:
         for name in PICTURES:
             (path / name).mkdir(parents=True, exist_ok=True)
         Path(mkdtemp(prefix=_STAGE, dir=path)).rmdir()
-    except OSError as fault:
-        mend = "fix the permissions, or give another folder with --out"
-        raise ReviewError(f"cannot be written: {fault.strerror or fault}", str(path), mend) from fault
+    except OSError as error:
+        fix = "fix the permissions, or give another folder with --out"
+        raise ReviewError(f"cannot be written: {error.strerror or error}", str(path), fix) from error
     return Folder(path)
 
 
@@ -137,8 +137,8 @@ class Stage:
                 if place.is_file() and _is_same(staged, place):
                     continue
                 staged.replace(place)
-        except OSError as fault:
-            raise ReviewError(f"cannot be written: {fault.strerror or fault}", str(self._target.path), _MEND) from fault
+        except OSError as error:
+            raise ReviewError(f"cannot be written: {error.strerror or error}", str(self._target.path), _FIX) from error
 
 
 @contextmanager
@@ -149,8 +149,8 @@ def staging(folder: Folder) -> Iterator[Stage]:
         for name in PICTURES:
             (root / name).mkdir(parents=True)
         yield Stage(folder, root)
-    except OSError as fault:
-        raise ReviewError(f"cannot be written: {fault.strerror or fault}", str(folder.path), _MEND) from fault
+    except OSError as error:
+        raise ReviewError(f"cannot be written: {error.strerror or error}", str(folder.path), _FIX) from error
     finally:
         shutil.rmtree(root, ignore_errors=True)
 
@@ -169,8 +169,8 @@ def replacing(path: Path, made_here: Callable[[Path], bool] | None = None) -> It
     try:
         yield beside
         beside.replace(path)
-    except OSError as fault:
-        raise ReviewError(f"cannot be written: {fault.strerror or fault}", str(path), _MEND) from fault
+    except OSError as error:
+        raise ReviewError(f"cannot be written: {error.strerror or error}", str(path), _FIX) from error
     finally:
         beside.unlink(missing_ok=True)
 

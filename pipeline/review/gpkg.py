@@ -134,8 +134,8 @@ def write(path: Path, night: ReviewUpdate, styles: Styles, before_commit: Callab
         with opened(beside) as db:
             written = _fill(db, night, before_commit)
         _place(beside, path)
-    except OSError as fault:
-        raise ReviewError(f"cannot be written: {fault.strerror or fault}", str(path), RETRY) from fault
+    except OSError as error:
+        raise ReviewError(f"cannot be written: {error.strerror or error}", str(path), RETRY) from error
     finally:
         beside.unlink(missing_ok=True)
     return written
@@ -179,17 +179,17 @@ def opened(path: Path, wait: float | None = None) -> Iterator[sqlite3.Connection
             register(db)
             _check_ours(db, path)
             yield db
-    except UntrustedError as fault:
-        raise ReviewError(f"review file is not ours: {fault}", str(path), FOREIGN) from fault
-    except sqlite3.OperationalError as fault:
-        if "no such" in str(fault):
-            raise ReviewError(f"review file is not ours: {fault}", str(path), FOREIGN) from fault
-        if "full" in str(fault):
-            raise ReviewError("no space left on the disk", str(path), FULL) from fault
-        mend = RIGHTS if "readonly" in str(fault) or "unable to open" in str(fault) else RETRY
-        raise ReviewError(f"review file cannot be used: {fault}", str(path), mend) from fault
-    except sqlite3.DatabaseError as fault:
-        raise ReviewError(f"review file is damaged: {fault}", str(path), FOREIGN) from fault
+    except UntrustedError as error:
+        raise ReviewError(f"review file is not ours: {error}", str(path), FOREIGN) from error
+    except sqlite3.OperationalError as error:
+        if "no such" in str(error):
+            raise ReviewError(f"review file is not ours: {error}", str(path), FOREIGN) from error
+        if "full" in str(error):
+            raise ReviewError("no space left on the disk", str(path), FULL) from error
+        fix = RIGHTS if "readonly" in str(error) or "unable to open" in str(error) else RETRY
+        raise ReviewError(f"review file cannot be used: {error}", str(path), fix) from error
+    except sqlite3.DatabaseError as error:
+        raise ReviewError(f"review file is damaged: {error}", str(path), FOREIGN) from error
 
 
 def _check_ours(db: sqlite3.Connection, path: Path) -> None:

@@ -160,7 +160,7 @@ def _read(path: Path, bands: tuple[int, ...], longest_px: int) -> tuple[NDArray[
             data = source.read(bands, out_shape=(len(bands), *shape), resampling=method).astype(float)
             scale = Affine.scale(shape[1] / source.width, shape[0] / source.height)
             return data, scale @ ~source.transform
-    except rasterio.errors.RasterioError as fault:
+    except rasterio.errors.RasterioError as error:
         raise ReviewError(
-            f"cannot be read: {fault}", str(path), "run `groundbreak detect` for this site again"
-        ) from fault
+            f"cannot be read: {error}", str(path), "run `groundbreak detect` for this site again"
+        ) from error

@@ -55,7 +55,7 @@ class Mosaic:
     def __enter__(self) -> "Mosaic":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, _: TracebackType | None) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self._stack.close()
 
     def add(self, piece: Piece) -> None:

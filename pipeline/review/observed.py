@@ -154,8 +154,8 @@ def _unseen_share(score: Path, contents: Contents) -> float | None:
             shape = tuple(round(side / shrink) for side in source.shape)
             values = source.read(1, out_shape=shape)
             transform = source.transform * source.transform.scale(source.width / shape[1], source.height / shape[0])
-    except rasterio.errors.RasterioError as fault:
+    except rasterio.errors.RasterioError as error:
         hint = "run `groundbreak detect` for this site again"
-        raise ReviewError(f"cannot be read: {fault}", str(score), hint) from fault
+        raise ReviewError(f"cannot be read: {error}", str(score), hint) from error
     inside = geometry_mask([contents.aoi], shape, transform, invert=True)
     return float(np.isnan(values[inside]).mean()) if inside.any() else None

@@ -106,10 +106,10 @@ def write_mosaic(path: Path, draft: Path, tags: Mapping[str, str]) -> None:
                 plain.update_tags(**tags)
             with rasterio.open(draft, driver="GTiff") as source:
                 rasterio.shutil.copy(source, beside, PREDICTOR=_predictor(source.dtypes[0]), BIGTIFF="IF_SAFER", **_COG)
-        except RasterioError as fault:
+        except RasterioError as error:
             raise ReviewError(
-                f"cannot be written: {fault}", str(path), "free some disk space, then run again"
-            ) from fault
+                f"cannot be written: {error}", str(path), "free some disk space, then run again"
+            ) from error
 
 
 def described(file: DatasetWriter, names: Sequence[str]) -> None:

@@ -18,7 +18,7 @@ from odc.geo.geom import Geometry
 from pyogrio.errors import DataLayerError, DataSourceError
 
 from pipeline.model.errors import ReviewError
-from pipeline.model.unforeseen import UNFORESEEN
+from pipeline.model.unexpected_errors import UNEXPECTED_ERRORS
 from pipeline.review.geoblob import encode, polygons, srs_of
 from pipeline.review.gpkg import opened
 from pipeline.review.rows import clean, is_complete, reader_of
@@ -132,7 +132,7 @@ def _is_srs(value: Any) -> TypeGuard[int]:
 def _is_known(code: int) -> bool:
     try:
         return bool(CRS(f"EPSG:{code}").epsg)
-    except UNFORESEEN:
+    except UNEXPECTED_ERRORS:
         return False
 
 
@@ -275,9 +275,9 @@ def _tables() -> Mapping[str, _Table]:
             create(path, _CRS, {})
             with contextlib.closing(sqlite3.connect(path)) as db:
                 return {name: _table(db, name) for name in (*COLUMNS, "outlines_written", "layer_styles")}
-    except (OSError, sqlite3.Error, DataSourceError, DataLayerError) as fault:
+    except (OSError, sqlite3.Error, DataSourceError, DataLayerError) as error:
         fix = "free some disk space there, or name another folder in TMPDIR"
-        raise ReviewError(f"no temporary file can be written: {fault}", "the temporary folder", fix) from fault
+        raise ReviewError(f"no temporary file can be written: {error}", "the temporary folder", fix) from error
 
 
 def _table(db: sqlite3.Connection, name: str) -> _Table:

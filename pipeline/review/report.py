@@ -54,8 +54,8 @@ def write_report(folder: Folder) -> None:
     try:
         _write_report(folder)
     except (UndefinedError, TypeError, ValueError, LookupError, ArithmeticError) as error:
-        mend = "run `groundbreak nightly`: what the machine wrote is written again"
-        raise ReviewError(f"a value is missing or odd: {error}", str(folder.gpkg), mend) from error
+        fix = "run `groundbreak nightly`: what the machine wrote is written again"
+        raise ReviewError(f"a value is missing or odd: {error}", str(folder.gpkg), fix) from error
 
 
 def _write_report(folder: Folder) -> None:

@@ -89,7 +89,7 @@ def make_app(folder: Folder, token: str, port: int, reviewer: str) -> Starlette:
             Route("/verdict/{change_id}", verdict, methods=["POST"]),
         ],
         middleware=[Middleware(BaseHTTPMiddleware, dispatch=guard)],
-        exception_handlers={GroundbreakError: _fault},
+        exception_handlers={GroundbreakError: _error},
     )
 
 
@@ -108,8 +108,8 @@ def _refusal(request: Request, hosts: set[str], token: str) -> Response | None:
     return None
 
 
-def _fault(_: Request, fault: Exception) -> Response:
-    return JSONResponse({"error": str(fault)}, 400 if isinstance(fault, UsageError) else 503)
+def _error(_: Request, error: Exception) -> Response:
+    return JSONResponse({"error": str(error)}, 400 if isinstance(error, UsageError) else 503)
 
 
 def _body(content: bytes) -> dict[str, str | None]:
@@ -117,8 +117,8 @@ def _body(content: bytes) -> dict[str, str | None]:
     try:
         found = json.loads(content[:MAX_BODY])
         given = {name: found[name] for name in ("verdict", "note")}
-    except (ValueError, KeyError, TypeError) as fault:
-        raise UsageError("not a verdict", "request", "send JSON with verdict and note") from fault
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError("not a verdict", "request", "send JSON with verdict and note") from error
     if not all(value is None or isinstance(value, str) for value in given.values()):
         raise UsageError("not a verdict", "request", "send texts or null")
     return {**given, "note": (given["note"] or "").strip() or None}

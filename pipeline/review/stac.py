@@ -42,8 +42,8 @@ def write_stac(folder: Folder, contents: Contents, path: Path) -> None:
     """
     place = path.resolve()
     if not _is_free(place, contents.site):
-        mend = "give --to a folder that is new, empty, or written by an earlier export of this site"
-        raise UsageError("something else stands there, and an export replaces its folder", str(path), mend)
+        fix = "give --to a folder that is new, empty, or written by an earlier export of this site"
+        raise UsageError("something else stands there, and an export replaces its folder", str(path), fix)
     # pystac takes a folder with a dot in its name for a file
     beside = place.with_name(f".{place.name.replace('.', '-')}-new")
     try:
@@ -61,8 +61,8 @@ def write_stac(folder: Folder, contents: Contents, path: Path) -> None:
         if place.exists():
             shutil.rmtree(place)
         beside.rename(place)
-    except OSError as fault:
-        raise ReviewError(f"cannot be written: {fault.strerror or fault}", str(path), "fix the permissions") from fault
+    except OSError as error:
+        raise ReviewError(f"cannot be written: {error.strerror or error}", str(path), "fix the permissions") from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 

@@ -42,8 +42,8 @@ def raster_items(folder: Folder, contents: Contents, looks: Mapping[str, pystac.
             continue
         try:
             items.append(_item(name, title, file, contents))
-        except RasterioError as fault:
-            raise ReviewError(f"cannot be read: {fault}", str(file), "run `groundbreak detect` again") from fault
+        except RasterioError as error:
+            raise ReviewError(f"cannot be read: {error}", str(file), "run `groundbreak detect` again") from error
         source = looks.get(contents.provenance.get(f"{name}_scene", ""))
         if source is not None:
             items[-1].add_link(link_to_look(source))

@@ -35,8 +35,8 @@ def import_xarray() -> Any:
     try:
         import odc.geo.xr
         import xarray
-    except ImportError as fault:
-        raise UsageError(f"{fault.name or 'xarray'} is not installed", "stack of looks", INSTALL) from fault
+    except ImportError as error:
+        raise UsageError(f"{error.name or 'xarray'} is not installed", "stack of looks", INSTALL) from error
     assert odc.geo.xr is not None
     return xarray
 
@@ -203,8 +203,8 @@ def _attributes(site: Site, settings: Settings, provenance: Mapping[str, str]) -
 def _require(module: str) -> None:
     try:
         import_module(module)
-    except ImportError as fault:
-        raise UsageError(f"{module} cannot be imported: {fault}", "export", INSTALL) from fault
+    except ImportError as error:
+        raise UsageError(f"{module} cannot be imported: {error}", "export", INSTALL) from error
 
 
 def write_netcdf(dataset: "xarray.Dataset", path: Path) -> None:
@@ -232,7 +232,7 @@ def write_zarr(dataset: "xarray.Dataset", path: Path) -> None:
         if path.exists():
             shutil.rmtree(path)
         beside.rename(path)
-    except OSError as fault:
-        raise ReviewError(f"cannot be written: {fault.strerror or fault}", str(path), "fix the permissions") from fault
+    except OSError as error:
+        raise ReviewError(f"cannot be written: {error.strerror or error}", str(path), "fix the permissions") from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)

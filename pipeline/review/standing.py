@@ -76,8 +76,8 @@ def check_place(standing: Standing | None, site: Site, path: Path) -> None:
         if not aoi.intersects(standing.aoi):
             km = aoi.distance(standing.aoi) / 1000
             what = f"the AOI of {site.id} has moved by {km:,.1f} km, off the ground of its results"
-            mend = "give the new place an id of its own; to keep these results, restore the AOI"
-            raise ReviewError(what, str(path), mend)
+            fix = "give the new place an id of its own; to keep these results, restore the AOI"
+            raise ReviewError(what, str(path), fix)
 
 
 def state(path: Path, wait: float | None = None) -> str:

@@ -42,7 +42,7 @@ class CellResult:
 
     decision: Decision
     records: tuple[SceneRecord, ...]
-    faults: tuple[GroundbreakError, ...]
+    errors: tuple[GroundbreakError, ...]
     piece: Piece
     seen: GeoBox
     before: Scene
@@ -70,7 +70,7 @@ def cell_jobs(job: SiteJob, found: FoundScenes) -> Iterator[SiteJob]:
             job,
             site=replace(site, id=name, grid=seen),
             core=core,
-            found=replace(found, scenes=here, rejections=(), faults=()),
+            found=replace(found, scenes=here, rejections=(), errors=()),
             results=results,
             extra_scenes=(),
             memory=job.memory and job.memory.with_name(name),
@@ -100,7 +100,7 @@ def process_cell(job: SiteJob, step: Progress) -> CellResult:
             evidence=_corner(decision.evidence),
         ),
         records=judged.records,
-        faults=judged.faults,
+        errors=judged.errors,
         piece=Piece(
             core=core, bands=before.bands, before=look_dn(before)[:, *inside], after=look_dn(after)[:, *inside],
             score=decision.evidence.score[inside],

@@ -24,15 +24,15 @@ from pipeline.run.workers import run_jobs
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SiteOutcome:
-    """Outcome of one site. `fault`: why nothing was published; `faults`: errors that did not stop it."""
+    """Outcome of one site. `error`: why nothing was published; `errors`: errors that did not stop it."""
 
     site: Site
     seconds: float
     decision: Decision | None = None
     published: Published | None = None
     records: tuple[SceneRecord, ...] = ()
-    faults: tuple[GroundbreakError, ...] = ()
-    fault: GroundbreakError | None = None
+    errors: tuple[GroundbreakError, ...] = ()
+    error: GroundbreakError | None = None
 
 
 def detect(
@@ -63,7 +63,7 @@ def process_sites(
     for each in resumed:
         job = each.job
         if each.error is not None:
-            yield SiteOutcome(site=job.site, seconds=0.0, fault=each.error)
+            yield SiteOutcome(site=job.site, seconds=0.0, error=each.error)
         elif is_wide(job.site):
             yield _finish(each, process_wide(job, Results(out).state, workers, scheduler, step), out)
         else:
@@ -73,8 +73,8 @@ def process_sites(
 def _resumed(job: SiteJob, out: Path) -> Resumed:
     try:
         return resume(job, out)
-    except Exception as fault:  # noqa: BLE001  (the boundary of a site: what breaks it stops no other)
-        return Resumed(job=job, error=as_site_error(fault, job.site.id))
+    except Exception as error:  # noqa: BLE001  (the boundary of a site: what breaks it stops no other)
+        return Resumed(job=job, error=as_site_error(error, job.site.id))
 
 
 @contextmanager
@@ -82,17 +82,17 @@ def _held(answer: Callable[[], SiteResult]) -> Iterator[tuple[SiteResult, None]]
     yield answer(), None
 
 
-def as_site_error(fault: Exception, site: str) -> GroundbreakError:
+def as_site_error(error: Exception, site: str) -> GroundbreakError:
     """An exception as an error line of its site; the hint of an unexpected one asks for a report."""
-    if isinstance(fault, GroundbreakError):
-        return fault
-    if isinstance(fault, OSError) and fault.strerror:
-        what = f"{fault.strerror}: {fault.filename}" if fault.filename else fault.strerror
+    if isinstance(error, GroundbreakError):
+        return error
+    if isinstance(error, OSError) and error.strerror:
+        what = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
         line = GroundbreakError(what, site, "see to the disk or its permissions; what was there before is whole")
     else:
-        what = f"unexpected {type(fault).__name__}: {fault}"
+        what = f"unexpected {type(error).__name__}: {error}"
         line = GroundbreakError(what, site, "run it alone with --debug and report it")
-    line.__cause__ = fault
+    line.__cause__ = error
     return line
 
 
@@ -104,13 +104,13 @@ def _finish(resumed: Resumed, answer: AbstractContextManager[tuple[SiteResult, W
             site, settings = result.site, job.settings
             published = publish(out / site.id, site, result.decision, result.looks, result.records, settings, wide)
             published = replace(published, notes=notes_of(resumed.notes, published.notes))
-    except Exception as fault:  # noqa: BLE001  (the boundary of a site: what breaks it stops no other)
-        return SiteOutcome(site=job.site, seconds=time.monotonic() - began, fault=as_site_error(fault, job.site.id))
+    except Exception as error:  # noqa: BLE001  (the boundary of a site: what breaks it stops no other)
+        return SiteOutcome(site=job.site, seconds=time.monotonic() - began, error=as_site_error(error, job.site.id))
     return SiteOutcome(
         site=site,
         seconds=time.monotonic() - began,
         decision=published.decision,
         published=published,
         records=result.records,
-        faults=result.faults,
+        errors=result.errors,
     )

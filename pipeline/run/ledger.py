@@ -81,10 +81,10 @@ class Ledger:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._db = self._open()
-        except sqlite3.OperationalError as fault:
+        except sqlite3.OperationalError as error:
             raise ReviewError(
-                f"the ledger cannot be opened: {fault}", str(path), "end the other run, or fix the permissions"
-            ) from fault
+                f"the ledger cannot be opened: {error}", str(path), "end the other run, or fix the permissions"
+            ) from error
         except sqlite3.DatabaseError:
             # a damaged ledger costs only repeated work; it is kept beside the new one for inspection
             path.replace(path.with_suffix(".damaged"))
@@ -114,9 +114,9 @@ class Ledger:
             self._db.execute("BEGIN IMMEDIATE")
             yield
             self._db.execute("COMMIT")
-        except sqlite3.OperationalError as fault:
-            mend = "free some disk space or end the other run, then run again: nothing is lost"
-            raise ReviewError(f"the ledger cannot be written: {fault}", str(self.path), mend) from fault
+        except sqlite3.OperationalError as error:
+            fix = "free some disk space or end the other run, then run again: nothing is lost"
+            raise ReviewError(f"the ledger cannot be written: {error}", str(self.path), fix) from error
         finally:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")

@@ -34,9 +34,9 @@ from pipeline.run.serialisation import (
 class LostError(Exception):
     """A scene can no longer be read; processing starts again without it."""
 
-    def __init__(self, scene: Scene, fault: PixelError) -> None:
-        super().__init__(str(fault))
-        self.scene, self.fault = scene, fault
+    def __init__(self, scene: Scene, error: PixelError) -> None:
+        super().__init__(str(error))
+        self.scene, self.error = scene, error
 
 
 @dataclass(slots=True, eq=False)
@@ -78,8 +78,8 @@ class _ResolvedReading:
     def chips(self) -> tuple[Chip, ...]:
         try:
             return with_declared(self.reading.chips(), self.declared)
-        except PixelError as fault:
-            raise LostError(self.reading.scene, fault) from fault
+        except PixelError as error:
+            raise LostError(self.reading.scene, error) from error
 
     def unregistered(self) -> UnregisteredImage | Rejection:
         """Made at first use; dropped pixels are warped again, masks are kept."""

@@ -53,7 +53,7 @@ def write_metrics(
     sent = gauge("told_alerts", "notifications of the last night, each status of each alert once", ("channel",))
     for channel in (*_CHANNELS, *told.alerts):
         sent.labels(channel).set(told.alerts[channel])
-    gauge("untold_messages", "messages that a channel did not take; they are sent the next night").set(len(told.faults))
+    gauge("untold_messages", "messages that a channel did not take; they are sent the next night").set(len(told.errors))
     failures = gauge("site_consecutive_failures", "nights in a row that a site failed", ("site",))
     successes = gauge("site_last_success_timestamp_seconds", "when a site was last looked at; 0: never", ("site",))
     scenes = gauge("site_last_scene_timestamp_seconds", "when its newest scene was acquired; 0: none", ("site",))
@@ -71,9 +71,9 @@ def _write(path: Path, registry: CollectorRegistry) -> None:
         for leftover in path.parent.glob(f"{path.name}.*"):
             leftover.unlink()
         write_to_textfile(str(path), registry)
-    except OSError as fault:
-        what = f"the metrics cannot be written: {fault.strerror or fault}"
-        raise ReviewError(what, str(path), "check the disk and the path; the results are published") from fault
+    except OSError as error:
+        what = f"the metrics cannot be written: {error.strerror or error}"
+        raise ReviewError(what, str(path), "check the disk and the path; the results are published") from error
 
 
 def _write_counts(out: Path, ids: Sequence[str], scenes: Gauge, alerts: Gauge) -> None:
@@ -119,6 +119,6 @@ def _value_before(path: Path, name: str) -> float:
 
 
 def _outcome(night: NightOutcome) -> str:
-    if night.fault is not None:
+    if night.error is not None:
         return "failed"
     return "idle" if night.outcome is None else "judged"

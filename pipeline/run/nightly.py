@@ -60,14 +60,14 @@ class NightOutcome:
     night: SceneDelta
     outcome: SiteOutcome | None = None
     warning: str = ""
-    error: GroundbreakError | None = None
+    night_error: GroundbreakError | None = None
     notes: tuple[str, ...] = ()
     failures: int = 0
 
     @property
-    def fault(self) -> GroundbreakError | None:
+    def error(self) -> GroundbreakError | None:
         """Why the site was not looked at, or not published; None where all went well."""
-        return self.error or (self.outcome.fault if self.outcome else None)
+        return self.night_error or (self.outcome.error if self.outcome else None)
 
 
 def scene_digest(scene: Scene | Rejection) -> str:
@@ -148,8 +148,8 @@ def _looked_at(each: Searched, out: Path, ledger: Ledger) -> _Ready | NightOutco
         if resumed.notes:
             night = replace(night, damaged=tuple(sorted({*night.damaged, GPKG})))
         discard_outputs(Results(out).site(job.site.id), night.damaged)
-    except Exception as fault:  # noqa: BLE001  (the boundary of a site: what breaks it stops no other)
-        return NightOutcome(job=job, night=SceneDelta(), error=as_site_error(fault, job.site.id), notes=notes)
+    except Exception as error:  # noqa: BLE001  (the boundary of a site: what breaks it stops no other)
+        return NightOutcome(job=job, night=SceneDelta(), night_error=as_site_error(error, job.site.id), notes=notes)
     if night.idle:
         return NightOutcome(job=job, night=night, warning=_silence(job, found), notes=notes)
     return _Ready(job=job, found=found, night=night, notes=notes)
@@ -157,16 +157,16 @@ def _looked_at(each: Searched, out: Path, ledger: Ledger) -> _Ready | NightOutco
 
 def _recorded(ready: _Ready, outcome: SiteOutcome, ledger: Ledger) -> NightOutcome:
     """Write down what the night learnt of a site."""
-    job, error = ready.job, None
+    job, unrecorded = ready.job, None
     try:
         _record(ledger, job, ready.found, outcome)
-    except (GroundbreakError, OSError) as fault:
+    except (GroundbreakError, OSError) as error:
         # published and not written down: the next night does it again, and changes nothing
-        error = as_site_error(fault, job.site.id)
+        unrecorded = as_site_error(error, job.site.id)
     notes = notes_of(ready.notes, outcome.published.notes if outcome.published else ())
     return NightOutcome(
-        job=job, night=ready.night, outcome=outcome, warning=_silence(job, ready.found), error=error,
-        notes=notes,
+        job=job, night=ready.night, outcome=outcome, warning=_silence(job, ready.found),
+        night_error=unrecorded, notes=notes,
     )  # fmt: skip
 
 
@@ -175,18 +175,18 @@ def _noted(
 ) -> Iterator[NightOutcome]:
     """The outcomes with how often in a row their sites have failed; all are written down in one transaction."""
     entries = [_entry(outcome, found, ledger, now) for outcome, found in outcomes]
-    fault: GroundbreakError | None = None
+    unrecorded: GroundbreakError | None = None
     try:
         ledger.note_sites(entries)
     except GroundbreakError as error:
-        fault = error
+        unrecorded = error
     for (outcome, _), entry in zip(outcomes, entries, strict=True):
-        yield replace(outcome, error=outcome.error or fault, failures=entry.failures)
+        yield replace(outcome, night_error=outcome.night_error or unrecorded, failures=entry.failures)
 
 
 def _entry(outcome: NightOutcome, found: FoundScenes | None, ledger: Ledger, now: datetime | None) -> SiteEntry:
     """How a site fares after its night."""
-    job, error = outcome.job, outcome.fault
+    job, error = outcome.job, outcome.error
     moment = (now or job.until).astimezone(UTC).isoformat(timespec="seconds")
     known = ledger.site(job.site.id)
     times = _times(found) if found else []

@@ -146,8 +146,8 @@ def _site(sides: tuple[PairInput, PairInput], aoi: Path | None, out: Path, setti
         site = Site(id=slug(name) or "pair", name=name, aoi=common, grid=site_grid(common, 0))
     else:
         read = read_sites((aoi,), settings)
-        if read.faults:
-            raise read.faults[0]
+        if read.errors:
+            raise read.errors[0]
         area = unary_union([site.aoi for site in read.sites]).intersection(common)
         if area.is_empty or area.area == 0:
             raise UsageError("the AOI lies outside the ground both cover", str(aoi), "draw it over the two images")
@@ -189,7 +189,7 @@ def _as_look(image: UnregisteredImage) -> Look:
     )
 
 
-_MENDS = {
+_FIXES = {
     Reason.CLOUD: "choose a clearer acquisition",
     Reason.NODATA: "choose an acquisition that covers the place",
     Reason.REGISTRATION: "choose two acquisitions of one season, or a larger place",
@@ -201,7 +201,7 @@ _MENDS = {
 def _refused(rejection: Rejection, role: str) -> DecisionError:
     numbers = "" if rejection.value is None else f" {rejection.value:.2f}, limit {rejection.limit:.2f}"
     what = f"{role} cannot be used: {rejection.reason}{numbers}" + (f", {rejection.note}" if rejection.note else "")
-    return DecisionError(what, rejection.scene, _MENDS.get(rejection.reason, "choose another acquisition"))
+    return DecisionError(what, rejection.scene, _FIXES.get(rejection.reason, "choose another acquisition"))
 
 
 def _record(look: Look, site: Site) -> SceneRecord:

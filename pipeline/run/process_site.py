@@ -66,7 +66,7 @@ class SiteResult:
     decision: Decision
     looks: tuple[Look, ...]
     records: tuple[SceneRecord, ...]
-    faults: tuple[GroundbreakError, ...]
+    errors: tuple[GroundbreakError, ...]
 
 
 def find_scenes(job: SiteJob) -> FoundScenes:
@@ -78,7 +78,7 @@ def find_scenes(job: SiteJob) -> FoundScenes:
     named = read_named_scenes(site, job.extra_scenes, settings)
     new = tuple(scene for scene in named if scene.id not in {known.id for known in found.scenes})
     scenes = tuple(sorted((*found.scenes, *new), key=lambda scene: (scene.time, scene.id)))
-    return FoundScenes(scenes=scenes, rejections=found.rejections, faults=found.faults)
+    return FoundScenes(scenes=scenes, rejections=found.rejections, errors=found.errors)
 
 
 def with_scenes(job: SiteJob) -> SiteJob:
@@ -99,9 +99,9 @@ def survey_scenes(job: SiteJob, step: Progress) -> tuple[tuple[SceneRecord, ...]
     """What becomes of every scene, without deciding anything."""
     job = with_scenes(job)
     found = find_scenes(job)
-    read, refused, faults = read_all(job, found.scenes, step)
+    read, refused, errors = read_all(job, found.scenes, step)
     looks, more = correct_chips(job.site, read, job.settings, step)
-    return _records(job.site, (*found.rejections, *refused, *more), looks), (*found.faults, *faults)
+    return _records(job.site, (*found.rejections, *refused, *more), looks), (*found.errors, *errors)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -113,7 +113,7 @@ class SiteLooks:
     keys: tuple[str, ...]
     stored: tuple[str, ...]
     records: tuple[SceneRecord, ...]
-    faults: tuple[GroundbreakError, ...]
+    errors: tuple[GroundbreakError, ...]
     memory: ResultCache
 
 
@@ -125,8 +125,8 @@ def process_site(job: SiteJob, step: Progress) -> SiteResult:
         step(site.id, len(built.looks), len(built.looks), "looks decided")
         decision = decide_onwards(site, built.looks, built.keys, job.settings, memory)
         memory.close()
-        told = (*built.faults, *_forgot(memory, site))
-        return SiteResult(site=site, decision=decision, looks=built.looks, records=built.records, faults=told)
+        told = (*built.errors, *_forgot(memory, site))
+        return SiteResult(site=site, decision=decision, looks=built.looks, records=built.records, errors=told)
 
     return _with_looks(job, step, decided)
 
@@ -136,7 +136,7 @@ def build_looks(job: SiteJob, step: Progress) -> SiteLooks:
 
     def saved(built: SiteLooks) -> SiteLooks:
         built.memory.save()
-        return replace(built, faults=(*built.faults, *_forgot(built.memory, built.site)))
+        return replace(built, errors=(*built.errors, *_forgot(built.memory, built.site)))
 
     return _with_looks(job, step, saved)
 
@@ -150,7 +150,7 @@ def _with_looks(job: SiteJob, step: Progress, finish: Callable[[SiteLooks], T]) 
             try:
                 return finish(_build(job, found, lost, memory, step))
             except LostError as late:
-                lost[late.scene.id] = late.fault
+                lost[late.scene.id] = late.error
 
 
 def _build(
@@ -158,7 +158,7 @@ def _build(
 ) -> SiteLooks:
     """lost: scenes whose pixels were there once, and could not be read again."""
     site, settings = job.site, job.settings
-    readings, refused, faults = _readings(job, found.scenes, lost, memory, step)
+    readings, refused, errors = _readings(job, found.scenes, lost, memory, step)
     corrected = correct_readings(site, readings, settings, step, memory)
     records = _records(site, (*found.rejections, *refused, *corrected.refused), corrected.looks)
     if not corrected.looks:
@@ -169,7 +169,7 @@ def _build(
         keys=corrected.keys,
         stored=corrected.stored,
         records=records,
-        faults=(*found.faults, *faults),
+        errors=(*found.errors, *errors),
         memory=memory,
     )
 
@@ -180,10 +180,10 @@ def _expected_bytes(site: Site, scenes: Sequence[Scene]) -> int:
 
 
 def _forgot(memory: ResultCache, site: Site) -> tuple[GroundbreakError, ...]:
-    if not memory.fault:
+    if not memory.error:
         return ()
-    mend = "free some disk space: until then every night works out all that it knew"
-    return (GroundbreakError(f"nothing could be remembered: {memory.fault}", site.id, mend),)
+    fix = "free some disk space: until then every night works out all that it knew"
+    return (GroundbreakError(f"nothing could be remembered: {memory.error}", site.id, fix),)
 
 
 def read_all(
@@ -193,8 +193,8 @@ def read_all(
 
     Raises DecisionError where nine in ten scenes share no band that they could be registered by.
     """
-    readings, refused, faults = _readings(job, scenes, {}, ResultCache(None), step)
-    return [reading.chips() for reading in readings], refused, faults
+    readings, refused, errors = _readings(job, scenes, {}, ResultCache(None), step)
+    return [reading.chips() for reading in readings], refused, errors
 
 
 def _readings(
@@ -206,7 +206,7 @@ def _readings(
     if scenes and not set(bands) & set(ALIGNMENT):
         what = f"none of {', '.join(ALIGNMENT)} is a band that nine in ten scenes share"
         raise DecisionError(what, f"{site.id}, {job.source}", "see the asset names in docs/providers.md")
-    readings, refused, faults = list[Reading](), list[Rejection](), list[PixelError]()
+    readings, refused, errors = list[Reading](), list[Rejection](), list[PixelError]()
     for done, scene in enumerate(scenes, 1):
         step(site.id, done, len(scenes), "scenes read")
         missing = [band for band in bands if not all(band in granule.assets for granule in scene.granules)]
@@ -217,10 +217,10 @@ def _readings(
             if scene.id in lost:
                 raise lost[scene.id]
             readings.append(_reading(job, scene, bands, memory))
-        except PixelError as fault:
-            faults.append(fault)
-            refused.append(_refusal(scene, Reason.UNREADABLE, str(fault)))
-    return readings, refused, tuple(faults)
+        except PixelError as error:
+            errors.append(error)
+            refused.append(_refusal(scene, Reason.UNREADABLE, str(error)))
+    return readings, refused, tuple(errors)
 
 
 def _reading(job: SiteJob, scene: Scene, bands: tuple[Band, ...], memory: ResultCache) -> Reading:
@@ -293,7 +293,7 @@ def _nothing_usable(job: SiteJob, records: Sequence[SceneRecord], found: FoundSc
         return (
             what,
             where,
-            str(found.faults[0]) if found.faults else "widen --start and --end, or name another --catalog",
+            str(found.errors[0]) if found.errors else "widen --start and --end, or name another --catalog",
         )
     reasons = [record.reason for record in records]
     common = max(sorted(set(reasons)), key=reasons.count)

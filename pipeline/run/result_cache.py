@@ -52,7 +52,7 @@ class ResultCache:
     known: dict[str, Any] = field(default_factory=dict)
     asked: dict[str, Any] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
-    fault: str = ""
+    error: str = ""
 
     @classmethod
     def of(cls, root: Path | None, expected_bytes: int) -> "ResultCache":
@@ -89,7 +89,7 @@ class ResultCache:
 
     def find(self, key: str) -> Packed | None:
         """A cached value with arrays; None if there is none, or if it is damaged."""
-        if self.root is None or self.fault:
+        if self.root is None or self.error:
             return None
         found = read_packed(self.root, key)
         if found is not None:
@@ -97,39 +97,39 @@ class ResultCache:
         return found
 
     def keep(self, key: str, value: Packed) -> None:
-        """Store a value. On a full disk the cache is given up, with the reason in `fault`."""
-        if self.root is None or self.fault:
+        """Store a value. On a full disk the cache is given up, with the reason in `error`."""
+        if self.root is None or self.error:
             return
         try:
             CheckedFiles(self.root).write(key, _parts(value))
             self.used.add(key)
-        except OSError as fault:
-            self._give_up(fault)
+        except OSError as error:
+            self._give_up(error)
 
     def save(self) -> None:
         """Write the facts beside those of earlier runs, and remove nothing: for work that stops half-way."""
-        if self.root is None or self.fault:
+        if self.root is None or self.error:
             return
         try:
             CheckedFiles(self.root).write(FACTS, [json.dumps({**self.known, **self.asked}).encode()])
-        except OSError as fault:
-            self._give_up(fault)
+        except OSError as error:
+            self._give_up(error)
 
     def close(self) -> None:
         """Write the facts, and remove values that this run did not use."""
-        if self.root is None or self.fault:
+        if self.root is None or self.error:
             return
         try:
             CheckedFiles(self.root).write(FACTS, [json.dumps(self.asked).encode()])
             for path in self.root.iterdir():
                 if path.name not in self.used and path.name != FACTS:
                     path.unlink()
-        except OSError as fault:
-            self._give_up(fault)
+        except OSError as error:
+            self._give_up(error)
 
-    def _give_up(self, fault: OSError) -> None:
+    def _give_up(self, error: OSError) -> None:
         """Delete the cache, which frees its disk space for the results."""
-        self.fault = fault.strerror or str(fault)
+        self.error = error.strerror or str(error)
         if self.root is not None:
             for path in self.root.glob("*"):
                 with suppress(OSError):

@@ -55,14 +55,14 @@ def _styles() -> Styles:
 
 def _check_period(job: SiteJob, standing: Standing) -> None:
     """A shorter history would withdraw alerts that it cannot show; verdicts with them."""
-    mend = "write it into a folder of its own with --out"
+    fix = "write it into a folder of its own with --out"
     last, first = standing.last, standing.first
     if last is not None and job.until < last:
         what = f"already judged until {last:%Y-%m-%d}, later than {job.until:%Y-%m-%d}"
-        raise UsageError(what, job.site.id, mend)
+        raise UsageError(what, job.site.id, fix)
     if first is not None and job.start is not None and job.start > first:
         what = f"its results begin with {first:%Y-%m-%d}, earlier than {job.start:%Y-%m-%d}"
-        raise UsageError(what, job.site.id, mend)
+        raise UsageError(what, job.site.id, fix)
 
 
 def notes_of(*parts: Sequence[str]) -> tuple[str, ...]:

@@ -25,24 +25,24 @@ _NAME = re.compile(r"\d{8}T\d{6}Z.*\.gpkg")
 WAIT_SECONDS = 5.0
 WANTED = timedelta(days=10)
 """Two revisits: a site that is judged at all has used its chips within them."""
-_MEND = "free some disk space or fix the permissions: the next night tries again"
+_FIX = "free some disk space or fix the permissions: the next night tries again"
 
 
 def apply_retention(out: Path, sites: Sequence[str], settings: Keep, now: datetime) -> tuple[GroundbreakError, ...]:
     """Copy the review files that changed, drop old copies, chips, memories. Returns what failed; none of it harms."""
-    faults: list[GroundbreakError] = []
+    errors: list[GroundbreakError] = []
     results = Results(out)
     for site in sites:
         try:
             back_up(results.site(site).gpkg, results.backups(site), settings.backups, now)
-        except Exception as fault:  # noqa: BLE001  (the boundary of a site: what breaks it stops no other)
-            faults.append(fault if isinstance(fault, GroundbreakError) else ReviewError(str(fault), site, _MEND))
+        except Exception as error:  # noqa: BLE001  (the boundary of a site: what breaks it stops no other)
+            errors.append(error if isinstance(error, GroundbreakError) else ReviewError(str(error), site, _FIX))
     for tidy, folder in ((evict_chips, results.chips), (expire_caches, results.caches)):
         try:
             tidy(folder, settings, now)
-        except GroundbreakError as fault:
-            faults.append(fault)
-    return tuple(faults)
+        except GroundbreakError as error:
+            errors.append(error)
+    return tuple(errors)
 
 
 def back_up(path: Path, folder: Path, count: int, now: datetime) -> None:
@@ -62,10 +62,10 @@ def back_up(path: Path, folder: Path, count: int, now: datetime) -> None:
             _copy(path, folder / f"{now:%Y%m%dT%H%M%SZ}.gpkg", after=held[0] if held else None)
         for copy in list_backups(folder)[count:]:
             copy.unlink()
-    except (OSError, sqlite3.Error) as fault:
-        is_damaged = type(fault) is sqlite3.DatabaseError
-        fix = "the copies made before stay as they are" if is_damaged else _MEND
-        raise ReviewError(f"no copy could be made: {fault}", str(path), fix) from fault
+    except (OSError, sqlite3.Error) as error:
+        is_damaged = type(error) is sqlite3.DatabaseError
+        fix = "the copies made before stay as they are" if is_damaged else _FIX
+        raise ReviewError(f"no copy could be made: {error}", str(path), fix) from error
 
 
 def list_backups(folder: Path) -> list[Path]:
@@ -104,8 +104,8 @@ def restore(out: Path, site: str) -> tuple[str, ...]:
                     left.replace(path.with_name(f"{left.name}.left"))
             with replacing(path) as beside:
                 shutil.copy(copy, beside)
-        except OSError as fault:
-            raise ReviewError(f"cannot be restored: {fault.strerror or fault}", str(path), _MEND) from fault
+        except OSError as error:
+            raise ReviewError(f"cannot be restored: {error.strerror or error}", str(path), _FIX) from error
         older = f" up to then; newer copies are damaged: {', '.join(damaged)}" if damaged else ""
         return (f"{site}: review.gpkg was gone; restored from {copy}, verdicts included{older}",)
     return ()
@@ -178,8 +178,8 @@ def evict_chips(folder: Path, settings: Keep, now: datetime) -> None:
             if used < old or (held > room and used < wanted):
                 path.unlink()
                 held -= size
-    except OSError as fault:
-        raise ReviewError(f"chips cannot be removed: {fault.strerror}", str(folder), _MEND) from fault
+    except OSError as error:
+        raise ReviewError(f"chips cannot be removed: {error.strerror}", str(folder), _FIX) from error
     if held > room:
         what = f"the chips of the last {WANTED.days} days take {held / 1e9:.1f} GB, more than {settings.chips_gb:g}"
         raise ReviewError(what, str(folder), "raise keep.chips_gb: without them every night reads them again")
@@ -195,5 +195,5 @@ def expire_caches(folder: Path, settings: Keep, now: datetime) -> None:
         for site in sorted(each for each in folder.glob("*") if each.is_dir()):
             if all(path.stat().st_mtime < old for path in site.iterdir()):
                 shutil.rmtree(site)
-    except OSError as fault:
-        raise ReviewError(f"what is remembered cannot be removed: {fault.strerror}", str(folder), _MEND) from fault
+    except OSError as error:
+        raise ReviewError(f"what is remembered cannot be removed: {error.strerror}", str(folder), _FIX) from error

@@ -32,7 +32,7 @@ def open_stack(job: SiteJob, step: Progress, chunks: Chunks | None = None) -> "x
     provenance = {
         "catalogue": job.source,
         "collection": job.collection or job.settings.search.collection,
-        "warnings": "\n".join(str(fault) for fault in built.faults),
+        "warnings": "\n".join(str(error) for error in built.errors),
     }
     lazy = None if chunks is None else _lazy(built)
     dataset = looks_dataset(built.site, built.looks, built.records, job.settings, provenance, lazy)
@@ -44,10 +44,10 @@ def _lazy(built: SiteLooks) -> Any:
     try:
         import dask.array
         from dask.delayed import delayed
-    except ImportError as fault:
-        raise UsageError("dask is not installed", "chunks", INSTALL) from fault
+    except ImportError as error:
+        raise UsageError("dask is not installed", "chunks", INSTALL) from error
     array: Any = dask.array
-    if built.memory.root is None or built.memory.fault:
+    if built.memory.root is None or built.memory.error:
         return array.from_array(np.stack([look.reflectance for look in built.looks]), (1, -1, -1, -1))
     read = delayed(_stored, pure=True)
     planes: Sequence[Any] = [

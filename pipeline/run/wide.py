@@ -81,9 +81,9 @@ class _Gathered:
             self.mosaic.add(cell.piece)
             for alert in cell.decision.alerts:
                 self._keep(alert, cell.looks.get(alert.id, ()))
-        except (OSError, RasterioError) as fault:
-            mend = "free some disk space, then run again: what is remembered of the cells is not lost"
-            raise ReviewError(f"cannot be written: {fault}", str(self.folder), mend) from fault
+        except (OSError, RasterioError) as error:
+            fix = "free some disk space, then run again: what is remembered of the cells is not lost"
+            raise ReviewError(f"cannot be written: {error}", str(self.folder), fix) from error
         none = np.zeros((0, 0, 0), np.uint16)
         bare = replace(cell.piece, before=none, after=none, score=np.zeros((0, 0), np.float32))
         self.cells.append(replace(cell, piece=bare, looks={}))
@@ -134,8 +134,8 @@ def _gather(
         for done, (_, answer) in enumerate(told, 1):
             try:
                 gathered.add(answer())
-            except DecisionError as fault:
-                gathered.blind.append(fault)
+            except DecisionError as error:
+                gathered.blind.append(error)
             step(site.id, done, len(asked), "cells judged")
     if not gathered.cells:
         raise gathered.blind[0]
@@ -161,9 +161,9 @@ def _judged(job: SiteJob, found: FoundScenes, gathered: _Gathered, asked: int) -
         cautions=_cautions(gathered, asked),
     )
     records = merged_records(found, cells)
-    faults = {str(fault): fault for cell in cells for fault in cell.faults}.values()
+    errors = {str(error): error for cell in cells for error in cell.errors}.values()
     return SiteResult(
-        site=job.site, decision=decision, looks=tuple(shown), records=records, faults=(*found.faults, *faults)
+        site=job.site, decision=decision, looks=tuple(shown), records=records, errors=(*found.errors, *errors)
     )
 
 

@@ -86,9 +86,9 @@ def _taken(future: Future[A], task: Task[A], job: SiteJob) -> A:
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
             try:
                 return alone.submit(task, job, no_progress).result()
-            except BrokenProcessPool as fault:
+            except BrokenProcessPool as error:
                 what = "the process that judges it was killed, twice: by the system for want of memory, most likely"
-                raise DecisionError(what, job.site.id, "use fewer --workers, or more memory") from fault
+                raise DecisionError(what, job.site.id, "use fewer --workers, or more memory") from error
 
 
 def _by_cluster(task: Task[A], jobs: Sequence[SiteJob], address: str, step: Progress) -> JobResults[A]:
@@ -122,11 +122,11 @@ def _anywhere(job: SiteJob) -> SiteJob:
 def _connect(address: str) -> Any:
     try:
         from distributed import Client
-    except ImportError as fault:
-        raise UsageError("no Dask here", "--scheduler", "install groundbreak[dask]") from fault
+    except ImportError as error:
+        raise UsageError("no Dask here", "--scheduler", "install groundbreak[dask]") from error
     try:
         return Client(address, timeout=CONNECT_SECONDS, set_as_default=False)  # type: ignore[no-untyped-call]
-    except (OSError, ValueError) as fault:
+    except (OSError, ValueError) as error:
         raise UsageError(
-            f"no Dask scheduler answers: {fault}", address, "start one (dask scheduler), or leave --scheduler out"
-        ) from fault
+            f"no Dask scheduler answers: {error}", address, "start one (dask scheduler), or leave --scheduler out"
+        ) from error

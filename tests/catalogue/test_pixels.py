@@ -182,7 +182,7 @@ def test_a_fault_that_passes_is_survived(tile: Path, server: Ranges, fault: str)
 
 
 @pytest.mark.parametrize("fault", ["503", "403", "404", "cut", "html", "zero", "redirect"])
-def test_a_fault_that_stays_is_told_after_one_budget_of_retries(
+def test_a_fault_that_stays_is_reported_after_one_budget_of_retries(
     tile: Path, server: Ranges, fault: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     href = f"{server.url}/{fault}/red.tif?sig=s3cret&sv=1"
@@ -257,7 +257,7 @@ def test_after_a_fault_nothing_of_the_scene_is_read_on(tile: Path, monkeypatch: 
 
     def slow(asked: Any, target: str) -> Any:
         if asked.name == "B04":
-            raise PixelError("broken", "here", "mend it")
+            raise PixelError("broken", "here", "fix it")
         time.sleep(0.2)
         ended.append(asked.name)
         return read(asked, target)

@@ -144,8 +144,8 @@ def geopackage(path: Path, shapes: list[object] | None = None, crs: str = "EPSG:
 )  # fmt: skip
 def test_an_aoi_file_that_is_another_format_inside_is_not_opened(tmp_path: Path, content: str) -> None:
     (tmp_path / "s.gpkg").write_text(content)
-    (fault,) = read_sites([tmp_path / "s.gpkg"]).faults
-    assert "not a GeoPackage" in fault.what
+    (error,) = read_sites([tmp_path / "s.gpkg"]).errors
+    assert "not a GeoPackage" in error.what
 
 
 @pytest.mark.parametrize("trap", ["a view", "a table that computes", "endless contents"])
@@ -167,8 +167,8 @@ def test_an_aoi_file_that_computes_is_refused(tmp_path: Path, trap: str) -> None
         for each in statements:
             db.execute(each)
     began = time.monotonic()
-    (fault,) = read_sites([path]).faults
-    assert "is a view" in fault.what or "is computed" in fault.what
+    (error,) = read_sites([path]).errors
+    assert "is a view" in error.what or "is computed" in error.what
     assert time.monotonic() - began < 5
 
 
@@ -250,8 +250,8 @@ def test_a_row_without_a_place_is_named_and_takes_no_other_with_it(tmp_path: Pat
         db.execute("INSERT INTO sites (geom, id) VALUES (?, 'good')", [HEAD + shapely.to_wkb(PLACE)])
     found = read_sites([path])
     assert [site.id for site in found.sites] == ["good"]
-    (fault,) = found.faults
-    assert fault.where.startswith(f"{path}, feature 1")
+    (error,) = found.errors
+    assert error.where.startswith(f"{path}, feature 1")
 
 
 def test_a_text_in_another_encoding_concerns_its_row_alone(tmp_path: Path) -> None:
@@ -262,7 +262,7 @@ def test_a_text_in_another_encoding_concerns_its_row_alone(tmp_path: Path) -> No
             db.create_function(name, 1, lambda _: 0)
         db.execute("UPDATE s SET id = CAST(x'ff41' AS TEXT) WHERE id = 'a'")
     found = read_sites([path])
-    assert [site.id for site in found.sites] == ["b"] and "no safe folder name" in found.faults[0].what
+    assert [site.id for site in found.sites] == ["b"] and "no safe folder name" in found.errors[0].what
 
 
 @pytest.mark.parametrize("name", ["x'00ff'", "NULL", "7"])
@@ -275,8 +275,8 @@ def test_a_layer_without_a_name_is_one_line_of_its_file(tmp_path: Path, name: st
            "CREATE TABLE gpkg_geometry_columns (table_name, column_name, geometry_type_name, srs_id)",
            f"INSERT INTO gpkg_contents VALUES ({name}, 'features', 4326)",
            f"INSERT INTO gpkg_geometry_columns VALUES ({name}, 'geom', 'POLYGON', 4326)")  # fmt: skip
-    (fault,) = read_sites([path]).faults
-    assert str(path) in fault.where and fault.what.startswith(("not a GeoPackage that can be read", "no layer"))
+    (error,) = read_sites([path]).errors
+    assert str(path) in error.where and error.what.startswith(("not a GeoPackage that can be read", "no layer"))
 
 
 def test_a_geopackage_keeps_whole_numbers_dates_and_settings(tmp_path: Path) -> None:
@@ -288,7 +288,7 @@ def test_a_geopackage_keeps_whole_numbers_dates_and_settings(tmp_path: Path) -> 
         settings=np.array(['{"decide.min_history": 5}', None], object), height=np.array([1, 2]),
     )  # fmt: skip
     found = read_sites([path])
-    assert not found.faults
+    assert not found.errors
     first, second = found.sites
     assert (first.id, first.name, second.id) == ("7", "seven", "8")
     assert f"{first.start:%Y-%m-%d}" == "2024-03-01" and f"{first.end:%Y-%m-%d %H}" == "2025-01-01 12"
@@ -312,7 +312,7 @@ def test_every_layer_with_polygons_is_read_and_the_others_are_named(tmp_path: Pa
         pyogrio.raw.write(path, shapely.to_wkb(np.array([line])), [np.array([layer], object)], ["id"],
                           geometry_type=kind, crs="EPSG:4326", layer=layer, append=True)  # fmt: skip
     found = read_sites([path])
-    assert [site.id for site in found.sites] == ["place", "more"] and not found.faults
+    assert [site.id for site in found.sites] == ["place", "more"] and not found.errors
     assert any("roads" in note for note in found.notes)
 
 

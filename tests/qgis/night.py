@@ -50,7 +50,7 @@ if __name__ == "__main__":
         word, *rest = line.split()
         try:
             answer = rows(gpkg) if word == "rows" else night(gpkg, int(rest[0]))
-        except ReviewError as fault:
-            answer = {"fault": str(fault)}
+        except ReviewError as error:
+            answer = {"error": str(error)}
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()

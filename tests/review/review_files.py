@@ -14,8 +14,8 @@ TWO = (made.alert(1), made.alert(2, row=30, col=30, confidence=0.6))
 class Closing(sqlite3.Connection):
     """A connection whose `with` block ends with it: Python 3.13 warns of those left open."""
 
-    def __exit__(self, *fault: Any) -> Any:
-        super().__exit__(*fault)
+    def __exit__(self, *error: Any) -> Any:
+        super().__exit__(*error)
         self.close()
 
 

@@ -44,9 +44,9 @@ def test_a_review_file_that_cannot_be_written_says_so_and_keeps_all(folder, monk
         db.execute("PRAGMA query_only = 1")
 
     monkeypatch.setattr(gpkg, "register", read_only)
-    with pytest.raises(ReviewError, match="readonly") as fault:
+    with pytest.raises(ReviewError, match="readonly") as error:
         put(folder, [made.moved(TWO[0], 30), TWO[1]])
-    assert "fix the permissions" in str(fault.value) and digests(folder) == before
+    assert "fix the permissions" in str(error.value) and digests(folder) == before
 
 
 def test_a_review_file_of_another_version_is_named_and_kept_with_its_verdicts(folder):

@@ -250,7 +250,7 @@ def test_the_waiting_time_for_a_locked_file_comes_from_the_environment(monkeypat
             gpkg.lock_seconds()
 
 
-def test_a_fault_while_files_take_their_places_undoes_the_rows(folder):
+def test_an_error_while_files_are_replaced_undoes_the_rows(folder):
     (folder / "after.tif").unlink()
     (folder / "after.tif").mkdir()
     before = rows(folder)
@@ -261,9 +261,9 @@ def test_a_fault_while_files_take_their_places_undoes_the_rows(folder):
 
 def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path):
     (tmp_path / "out").write_text("a file in the way")
-    with pytest.raises(ReviewError) as fault:
+    with pytest.raises(ReviewError) as error:
         put(tmp_path / "out" / "made-place", TWO)
-    assert "\n" not in str(fault.value) and "--out" in fault.value.mend
+    assert "\n" not in str(error.value) and "--out" in error.value.fix
 
 
 def test_a_file_system_without_links_is_published_to_all_the_same(tmp_path, monkeypatch):

@@ -74,11 +74,11 @@ def survives(out: Path) -> None:
         try:
             step()
         except GroundbreakError as error:
-            assert "\n" not in str(error) and error.mend, str(error)
+            assert "\n" not in str(error) and error.fix, str(error)
     write_index(out)
     assert all(isinstance(error, GroundbreakError) for error in apply_retention(out, ["made-place"], Keep(), NOW))
     told = notify(out, ["made-place"], Notify(), NOW, Secrets())
-    assert all(isinstance(error, GroundbreakError) and "unexpected" not in str(error) for error in told.faults)
+    assert all(isinstance(error, GroundbreakError) and "unexpected" not in str(error) for error in told.errors)
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), phases=PHASES)

@@ -233,7 +233,7 @@ def test_a_scene_that_was_known_and_cannot_be_read_again_is_left_out_and_named(p
             path.unlink()
     after, anew = answer(remembering), answer(night)
     assert {record.reason for record in after.records if record.scene == scene.id} == {"unreadable"}
-    assert same(after.decision, anew.decision) and len(after.faults) == 1
+    assert same(after.decision, anew.decision) and len(after.errors) == 1
 
 
 def test_what_no_judgement_asks_for_goes(place: SiteJob, tmp_path: Path) -> None:
@@ -260,7 +260,7 @@ def test_a_disk_that_takes_no_more_ends_only_the_remembering(
 
     monkeypatch.setattr(CheckedFiles, "write", short)
     found = answer(night)
-    assert [str(fault).splitlines()[0] for fault in found.faults if "No space left" in str(fault)]
+    assert [str(error).splitlines()[0] for error in found.errors if "No space left" in str(error)]
     assert same(found.decision, answer(replace(place, until=_night(12))).decision)
     assert not list((tmp_path / "memory").iterdir())
 

@@ -145,8 +145,8 @@ def test_one_site_without_a_copy_stops_no_other(gpkg: Path) -> None:
     out = gpkg.parents[1]
     (out / "broken").mkdir()
     (out / "broken" / "review.gpkg").write_bytes(b"garbage" * 1000)
-    faults = apply_retention(out, ["absent", "broken", "made-place"], Keep(), NOW)
-    assert ["broken" in str(fault) for fault in faults] == [True]
+    errors = apply_retention(out, ["absent", "broken", "made-place"], Keep(), NOW)
+    assert ["broken" in str(error) for error in errors] == [True]
     assert copies(out / ".groundbreak" / "backups" / "made-place") == ["20240301T032000Z.gpkg"]
 
 

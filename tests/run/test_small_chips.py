@@ -125,6 +125,6 @@ def test_the_noise_of_a_look_holds_what_its_shift_leaves_uncertain(
 
 def test_what_is_published_lies_on_the_cut_grid(series: Series, tmp_path: Path) -> None:
     (outcome,) = detect([job(series)], tmp_path, 1, no_progress)
-    assert outcome.fault is None and outcome.site.grid == small_chip.GRID
+    assert outcome.error is None and outcome.site.grid == small_chip.GRID
     with rasterio.open(tmp_path / "small" / "score.tif") as score:
         assert score.shape == small_chip.SHAPE and tuple(score.transform) == tuple(small_chip.GRID.affine)

@@ -81,7 +81,7 @@ def in_cells(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def judged(job: SiteJob, out: Path) -> SiteOutcome:
     (outcome,) = detect([job], out, 1, no_progress)
-    assert outcome.fault is None, outcome.fault
+    assert outcome.error is None, outcome.error
     return outcome
 
 
