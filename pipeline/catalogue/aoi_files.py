@@ -52,7 +52,7 @@ def read_features(path: Path) -> tuple[list[Feature], list[str]]:
         with path.open("rb") as file:
             head = file.read(len(_SQLITE))
         if suffix == ".gpkg" or head == _SQLITE:
-            return _geopackage(path)
+            return _read_geopackage(path)
         if suffix == ".kmz" or (head.startswith(_ZIP) and suffix in READABLE):
             return read_kmz(path)
         text = path.read_bytes()
@@ -65,10 +65,10 @@ def read_features(path: Path) -> tuple[list[Feature], list[str]]:
         raise SiteError("neither GeoJSON, GPKG nor KML", where, CONVERT)
     if suffix == ".kml" or text.lstrip()[:1] == b"<":
         return read_kml(text, where)
-    return _geojson(text, where)
+    return _parse_geojson(text, where)
 
 
-def _geojson(text: bytes, where: str) -> tuple[list[Feature], list[str]]:
+def _parse_geojson(text: bytes, where: str) -> tuple[list[Feature], list[str]]:
     try:
         whole = json.loads(text.decode("utf-8-sig"), parse_constant=_no_constant)
     except UnicodeDecodeError as error:
@@ -86,7 +86,7 @@ def _geojson(text: bytes, where: str) -> tuple[list[Feature], list[str]]:
     if len(listed) > MAX_FEATURES:
         raise SiteError(f"{len(listed)} features", where, f"split it: at most {MAX_FEATURES} a file")
     crs, notes = _old_crs(whole, where)
-    return [_feature(one, f"{where}, feature {index}", crs) for index, one in enumerate(listed, 1)], notes
+    return [_parse_feature(one, f"{where}, feature {index}", crs) for index, one in enumerate(listed, 1)], notes
 
 
 def _no_constant(name: str) -> float:
@@ -107,11 +107,11 @@ def _old_crs(whole: Mapping[str, Any], where: str) -> tuple[pyproj.CRS | None, l
         raise SiteError(f"unknown coordinate system {str(stated)[:60]!r}", where, "export it in WGS 84 lon/lat")
     if stated.upper().endswith(("CRS84", "EPSG::4326", "EPSG:4326")):
         return None, []
-    crs = _crs(stated, where)
-    return crs, _converted(where, crs)
+    crs = _parse_crs(stated, where)
+    return crs, _conversion_notes(where, crs)
 
 
-def _feature(one: Any, where: str, crs: pyproj.CRS | None) -> Feature:
+def _parse_feature(one: Any, where: str, crs: pyproj.CRS | None) -> Feature:
     if not isinstance(one, dict):
         return Feature(where=where, geometry=None, error="not a feature")
     is_feature = one.get("type") == "Feature"
@@ -132,16 +132,16 @@ def _feature(one: Any, where: str, crs: pyproj.CRS | None) -> Feature:
 def _reproject(geometry: BaseGeometry, crs: pyproj.CRS | None) -> BaseGeometry:
     if crs is None or geometry.is_empty:
         return geometry
-    way = _way(crs)
+    way = _lonlat_transformer(crs)
     return shapely.transform(geometry, lambda corners: np.column_stack(way.transform(*corners.T)))
 
 
 @lru_cache(maxsize=8)
-def _way(crs: pyproj.CRS) -> pyproj.Transformer:
+def _lonlat_transformer(crs: pyproj.CRS) -> pyproj.Transformer:
     return pyproj.Transformer.from_crs(crs, LONLAT, always_xy=True)
 
 
-def _geopackage(path: Path) -> tuple[list[Feature], list[str]]:
+def _read_geopackage(path: Path) -> tuple[list[Feature], list[str]]:
     """Every layer that can hold polygons; the others are named in a note."""
     where, found, notes = str(path), list[Feature](), list[str]()
     try:
@@ -153,7 +153,7 @@ def _geopackage(path: Path) -> tuple[list[Feature], list[str]]:
                 raise SiteError(f"{total} features", where, f"split it: at most {MAX_FEATURES} a file")
             for layer in areal:
                 place = f"{where}, layer {layer.name}" if len(areal) > 1 else where
-                features, remarks = _layer(db, layer, place)
+                features, remarks = _read_layer(db, layer, place)
                 found, notes = found + features, notes + remarks
     except (sqlite3.Error, UnicodeDecodeError) as error:
         raise SiteError(f"not a GeoPackage that can be read: {error}", where, "export it again") from error
@@ -165,22 +165,22 @@ def _geopackage(path: Path) -> tuple[list[Feature], list[str]]:
     return found, [*notes, *([f"{where}: {', '.join(left)} hold no polygons and were left out"] if left else [])]
 
 
-def _layer(db: sqlite3.Connection, layer: Layer, place: str) -> tuple[list[Feature], list[str]]:
+def _read_layer(db: sqlite3.Connection, layer: Layer, place: str) -> tuple[list[Feature], list[str]]:
     if layer.rows == 0:
         return [], []
     if layer.crs is None:
         raise SiteError("no coordinate system", place, "give the layer its CRS")
-    crs = _crs(layer.crs, place)
+    crs = _parse_crs(layer.crs, place)
     found = []
     for index, row in enumerate(records(db, layer), 1):
         known = {name: value.hex() if isinstance(value, bytes) else value for name, value in row.values.items()}
         lack = row.error or ("" if row.geometry is not None else "no geometry")
         geometry = None if row.geometry is None else _reproject(row.geometry, crs)
         found.append(Feature(where=f"{place}, feature {index}", geometry=geometry, properties=known, error=lack))
-    return found, _converted(place, crs)
+    return found, _conversion_notes(place, crs)
 
 
-def _crs(stated: object, where: str) -> pyproj.CRS | None:
+def _parse_crs(stated: object, where: str) -> pyproj.CRS | None:
     """A coordinate system, None for lon/lat. Raises SiteError where it is unknown or has no place on Earth."""
     try:
         with warnings.catch_warnings():
@@ -196,5 +196,5 @@ def _crs(stated: object, where: str) -> pyproj.CRS | None:
     return crs
 
 
-def _converted(where: str, crs: pyproj.CRS | None) -> list[str]:
+def _conversion_notes(where: str, crs: pyproj.CRS | None) -> list[str]:
     return [] if crs is None else [f"{where}: converted from {crs.name} to lon/lat"]

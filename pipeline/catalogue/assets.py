@@ -10,8 +10,8 @@ from pyproj import CRS
 from pyproj.exceptions import CRSError
 
 from pipeline.catalogue.bandnames import name_to_band
-from pipeline.catalogue.hrefs import AllowList, resolve
-from pipeline.catalogue.product import number
+from pipeline.catalogue.hrefs import AllowList, resolve_href
+from pipeline.catalogue.product import parse_number
 from pipeline.catalogue.providers import Provider
 from pipeline.model.bands import Band
 from pipeline.model.errors import CatalogueError
@@ -40,7 +40,7 @@ def pick_bands(assets: Mapping[str, Any], row: Provider, allowed: AllowList, whe
         # a catalogue of one's own may spell a band in any usual way: B4, Band 8A, T31TCJ_B02_10m
         declared = {**{key: band.value for key in assets if (band := name_to_band(str(key)))}, **declared}
     for band in Band:
-        found = _pick(assets, row.names(band), declared, allowed, f"{where}, asset", band)
+        found = _pick_asset(assets, row.names(band), declared, allowed, f"{where}, asset", band)
         if found is not None:
             picked[band] = found
             check_scale(found.raw, f"{where}, asset of {band}")
@@ -51,17 +51,17 @@ def pick_bands(assets: Mapping[str, Any], row: Provider, allowed: AllowList, whe
 
 def pick_scl(assets: Mapping[str, Any], row: Provider, allowed: AllowList, where: str) -> str | None:
     """The scene classification's href, None where there is none."""
-    found = _pick(assets, row.scl, {}, allowed, f"{where}, asset", None)
+    found = _pick_asset(assets, row.scl, {}, allowed, f"{where}, asset", None)
     return found.href if found else None
 
 
 def _declared_by(assets: Mapping[str, Any]) -> dict[str, str]:
     """By asset key, the band that it says it is, where it says one."""
-    found = {key: _declared(raw) for key, raw in assets.items() if isinstance(raw, Mapping)}
+    found = {key: _declared_band(raw) for key, raw in assets.items() if isinstance(raw, Mapping)}
     return {key: name for key, name in found.items() if name is not None}
 
 
-def _pick(
+def _pick_asset(
     assets: Mapping[str, Any],
     names: Sequence[str],
     declared: Mapping[str, str],
@@ -86,10 +86,10 @@ def _pick(
         return None
     _, key, asset = min(ranked, key=lambda entry: entry[0])
     _check_size(asset.raw, f"{where} {key}")
-    return Asset(href=resolve(asset.raw["href"], allowed, f"{where} {key}"), is_jp2=asset.is_jp2, raw=asset.raw)
+    return Asset(href=resolve_href(asset.raw["href"], allowed, f"{where} {key}"), is_jp2=asset.is_jp2, raw=asset.raw)
 
 
-def _declared(raw: Mapping[str, Any]) -> str | None:
+def _declared_band(raw: Mapping[str, Any]) -> str | None:
     """The band that an asset of one band says it is, by name or by common name."""
     entries = raw.get("eo:bands") or raw.get("bands")
     if not isinstance(entries, list) or len(entries) != 1 or not isinstance(entries[0], Mapping):
@@ -105,7 +105,7 @@ def _is_coarse(key: str, raw: Mapping[str, Any], band: Band | None) -> bool:
     """Whether an asset found by its declared band is a coarser copy, a thumbnail or a picture of it."""
     roles = raw.get("roles") or []
     size = _SIZE.search(key)
-    gsd = number(raw.get("gsd"), 0, 1e6) or (float(size[1]) if size else None)
+    gsd = parse_number(raw.get("gsd"), 0, 1e6) or (float(size[1]) if size else None)
     coarse = band is not None and gsd is not None and gsd > band.native_m
     return coarse or bool({"thumbnail", "overview", "visual"} & set(map(str, roles if isinstance(roles, list) else [])))
 
@@ -128,12 +128,12 @@ def check_scale(raw: Mapping[str, Any], where: str) -> None:
 
 def stated_numbers(raw: Mapping[str, Any], name: str) -> list[float]:
     """What an asset states of its pixels, in `raster:bands`, in `bands` or by itself: every scale or offset."""
-    parts = (*_entries(raw.get("raster:bands")), *_entries(raw.get("bands")), raw)
+    parts = (*_band_entries(raw.get("raster:bands")), *_band_entries(raw.get("bands")), raw)
     values = [part.get(key) for part in parts for key in (name, f"raster:{name}")]
-    return [found for value in values if (found := number(value, -1e9, 1e9)) is not None]
+    return [found for value in values if (found := parse_number(value, -1e9, 1e9)) is not None]
 
 
-def _entries(bands: object) -> list[Mapping[str, Any]]:
+def _band_entries(bands: object) -> list[Mapping[str, Any]]:
     """The entries of a list of bands; a lone entry is written without a list too."""
     return [entry for entry in (bands if isinstance(bands, list) else [bands]) if isinstance(entry, Mapping)]
 
@@ -151,32 +151,32 @@ def stated_crs(properties: Mapping[str, Any], assets: Sequence[Mapping[str, Any]
 
     Raises CatalogueError where it is unknown or assets differ.
     """
-    found = {code for part in (properties, *assets) if (code := _crs(part, where)) is not None}
+    found = {code for part in (properties, *assets) if (code := _read_crs(part, where)) is not None}
     if len(found) > 1:
         raise CatalogueError(f"assets in different CRS: {', '.join(sorted(found))}", where, FIX)
     return found.pop() if found else None
 
 
-def _crs(part: Mapping[str, Any], where: str) -> str | None:
+def _read_crs(part: Mapping[str, Any], where: str) -> str | None:
     code = part.get("proj:code")
     if code in (None, "", "EPSG:None"):
-        epsg = number(str(part.get("proj:epsg")).upper().removeprefix("EPSG:"), 1, 999_999)
+        epsg = parse_number(str(part.get("proj:epsg")).upper().removeprefix("EPSG:"), 1, 999_999)
         code = f"EPSG:{epsg:.0f}" if epsg is not None else None
     stated = code or part.get("proj:wkt2") or part.get("proj:projjson")
     if stated is None:
         return None
     try:
-        return _code(stated) if isinstance(stated, str) else _named(CRS.from_user_input(stated))
+        return _normalise_code(stated) if isinstance(stated, str) else _crs_text(CRS.from_user_input(stated))
     except CRSError as error:
         raise CatalogueError(f"CRS {str(stated)[:40]!r} is unknown", where, FIX) from error
 
 
 @lru_cache
-def _code(stated: str) -> str:
+def _normalise_code(stated: str) -> str:
     """The same few codes stand at every asset of every item."""
-    return _named(CRS.from_user_input(stated))
+    return _crs_text(CRS.from_user_input(stated))
 
 
-def _named(crs: CRS) -> str:
+def _crs_text(crs: CRS) -> str:
     authority = crs.to_authority()
     return ":".join(authority) if authority else str(crs.to_wkt())

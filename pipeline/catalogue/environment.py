@@ -9,7 +9,7 @@ from rasterio._err import CPLE_BaseError
 from rasterio.errors import CRSError, RasterioError
 from rasterio.warp import transform
 
-from pipeline.catalogue.hrefs import redact
+from pipeline.catalogue.hrefs import redact_href
 from pipeline.model.errors import UsageError
 
 PROJ_VARIABLES = ("PROJ_DATA", "PROJ_LIB")
@@ -59,7 +59,7 @@ def check_certificates() -> None:
 def network_settings() -> str:
     """The certificates and proxies that are in use, for people; without the password of a proxy."""
     bundle = next((f"{name}={os.environ[name]}" for name in CERTIFICATE_VARIABLES if os.environ.get(name)), "")
-    proxies = [f"{name}={redact(value)}" for name in PROXY_VARIABLES if (value := os.environ.get(name))]
+    proxies = [f"{name}={redact_href(value)}" for name in PROXY_VARIABLES if (value := os.environ.get(name))]
     return ", ".join(([bundle] if bundle else []) + proxies)
 
 

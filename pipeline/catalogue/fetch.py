@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import requests
 from pystac_client.stac_api_io import StacApiIO
 
-from pipeline.catalogue.hrefs import redact
+from pipeline.catalogue.hrefs import redact_href
 from pipeline.catalogue.transport import (
     DeadlineError,
     InsideError,
@@ -17,7 +17,7 @@ from pipeline.catalogue.transport import (
     new_session,
     read_at_most,
     run_with_deadline,
-    send,
+    send_request,
     stated_count,
     wanted_pause,
 )
@@ -89,7 +89,7 @@ class RetryingStacIO(StacApiIO):
                 error = refused
                 if refused.status and refused.status not in AGAIN:
                     break
-        raise error or FetchError("was never asked", redact(href), FIX)
+        raise error or FetchError("was never asked", redact_href(href), FIX)
 
     def _ask(self, href: str, method: str, headers: dict[str, str] | None, parameters: dict[str, Any] | None) -> str:
         payload = {"json": parameters} if method == "POST" else {"params": parameters}
@@ -97,12 +97,12 @@ class RetryingStacIO(StacApiIO):
             text = self._had(href, lambda: self._bytes(href, method, headers=headers, **payload)).decode("utf-8-sig")
             json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise FetchError(f"the answer is no JSON: {_short(error)}", redact(href), FIX) from error
+            raise FetchError(f"the answer is no JSON: {_short_reason(error)}", redact_href(href), FIX) from error
         return text
 
     def _had(self, href: str, work: Callable[[], bytes]) -> bytes:
         """What `work` gives within the deadline. Raises RefusedError for whatever goes wrong on the way."""
-        where = redact(href)
+        where = redact_href(href)
         try:
             return run_with_deadline(DEADLINE_S, work)
         except RedirectError as error:
@@ -112,17 +112,19 @@ class RetryingStacIO(StacApiIO):
         except DeadlineError as error:
             raise FetchError(str(error), where, FIX, TOO_SLOW) from error
         except (requests.RequestException, OSError) as error:
-            raise FetchError(f"no answer: {_short(error)}", where, _fix_for(error)) from error
+            raise FetchError(f"no answer: {_short_reason(error)}", where, _fix_for(error)) from error
 
     def _bytes(self, href: str, method: str, **options: Any) -> bytes:
-        with send(self.session, method, href, timeout=TIMEOUT_S, **options) as answer:
+        with send_request(self.session, method, href, timeout=TIMEOUT_S, **options) as answer:
             if not 200 <= answer.status_code < 300:
                 what = f"the server answers {answer.status_code} {answer.reason}"
                 wait = wanted_pause(answer, datetime.now(UTC))
-                raise FetchError(what, redact(href), FIX, answer.status_code, wait)
+                raise FetchError(what, redact_href(href), FIX, answer.status_code, wait)
             if "html" in answer.headers.get("Content-Type", ""):
-                raise FetchError("a web page instead of data", redact(href), f"log in if it asks for it; else {FIX}")
-            return _body(answer, redact(href))
+                raise FetchError(
+                    "a web page instead of data", redact_href(href), f"log in if it asks for it; else {FIX}"
+                )
+            return _read_body(answer, redact_href(href))
 
 
 def get_json(url: str) -> object:
@@ -143,7 +145,7 @@ def _fix_for(error: Exception) -> str:
     return FIX
 
 
-def _body(answer: requests.Response, where: str) -> bytes:
+def _read_body(answer: requests.Response, where: str) -> bytes:
     data = read_at_most(answer, MAX_BYTES)
     if len(data) > MAX_BYTES:
         raise FetchError(f"the answer is larger than {MAX_BYTES / 1e6:.0f} MB", where, "ask for less", 413)
@@ -153,7 +155,7 @@ def _body(answer: requests.Response, where: str) -> bytes:
     return data
 
 
-def _short(error: Exception) -> str:
+def _short_reason(error: Exception) -> str:
     """The reason of an error, without the objects of the libraries that it went through."""
     reason = getattr(error.args[0] if error.args else None, "reason", None) or error
     return " ".join(str(reason).rpartition("): ")[2].split())[:120]

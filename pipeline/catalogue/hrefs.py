@@ -38,12 +38,12 @@ class AllowList:
     folders: Collection[str] = ()
 
 
-def resolve(href: object, allowed: AllowList, where: str) -> str:
+def resolve_href(href: object, allowed: AllowList, where: str) -> str:
     """An href as an absolute path or URL. Raises CatalogueError outside the asset allow-list."""
     if not isinstance(href, str) or not href.strip():
         raise CatalogueError(f"href is {str(href)[:60]!r}", where, FIX)
     if re.search(r"[\x00-\x1f\x7f]", href) or "/vsi" in unquote(href).lower():
-        raise CatalogueError(f"href {redact(href)[:80]!r} is no plain path or address", where, FIX)
+        raise CatalogueError(f"href {redact_href(href)[:80]!r} is no plain path or address", where, FIX)
     try:
         urlsplit(href)
     except ValueError as error:
@@ -51,52 +51,56 @@ def resolve(href: object, allowed: AllowList, where: str) -> str:
     if _DRIVE.match(href):
         raise CatalogueError(f"href {href[:80]!r} is a path of Windows", where, "write it relative to its document")
     if _SCHEME.match(href) and not href.lower().startswith("file:"):
-        return _remote(href, allowed, where)
+        return _resolve_remote(href, allowed, where)
     if allowed.folder is None:
         if href.lower().startswith("file:"):
             raise CatalogueError(f"href {href[:80]!r} points at this machine's files", where, FIX)
-        return _remote(join_href(allowed.base, href, where), allowed, where)
-    return _local(href, allowed, where)
+        return _resolve_remote(join_href(allowed.base, href, where), allowed, where)
+    return _resolve_local(href, allowed, where)
 
 
-def _local(href: str, allowed: AllowList, where: str) -> str:
+def _resolve_local(href: str, allowed: AllowList, where: str) -> str:
     parts = urlsplit(href) if href.lower().startswith("file:") else None
     if parts is not None and parts.netloc not in ("", "localhost"):
         raise CatalogueError(f"href {href[:80]!r} points at another machine's files", where, FIX)
     text = unquote(parts.path) if parts is not None else href
-    target = _target(allowed.base, text)
+    target = _follow_links(allowed.base, text)
     if not os.path.lexists(target):
         # written on Windows, or escaped like an address
         spelt = (text.replace("\\", "/"), unquote(text), unquote(text).replace("\\", "/"))
-        target = next((other for each in spelt if os.path.lexists(other := _target(allowed.base, each))), target)
-    folder = _real(str(allowed.folder))
-    if target.is_relative_to(folder) or _beside(target, folder) or any(within(str(target), f) for f in allowed.folders):
+        target = next((other for each in spelt if os.path.lexists(other := _follow_links(allowed.base, each))), target)
+    folder = _real_path(str(allowed.folder))
+    if (
+        target.is_relative_to(folder)
+        or _is_sibling_catalogue(target, folder)
+        or any(is_within(str(target), f) for f in allowed.folders)
+    ):
         return str(target)
     fix = "if you trust it, add the folder to search.asset_folders in groundbreak.toml"
     raise CatalogueError(f"href {href[:80]!r} leads out of the catalogue's folder", where, fix)
 
 
-def _target(base: str, text: str) -> Path:
+def _follow_links(base: str, text: str) -> Path:
     """Where a local href leads once links and dots are followed."""
     named = Path(base).parent / text
-    target = _real(str(named.parent)) / named.name
+    target = _real_path(str(named.parent)) / named.name
     if named.name == ".." or os.path.islink(target):  # noqa: PTH114  (is_symlink raises where a name is too long)
-        return _real(str(target))
+        return _real_path(str(target))
     return target
 
 
 @lru_cache
-def _real(path: str) -> Path:
+def _real_path(path: str) -> Path:
     """The same for all assets of an item, and the folder for all of a catalogue; a circle of links stays as it is."""
     return Path(os.path.realpath(path))  # Path.resolve raises RuntimeError for a circle
 
 
-def within(target: str, folder: Path | str) -> bool:
-    """Whether a path that `resolve` gave lies inside a folder."""
-    return Path(target).is_relative_to(_real(str(folder)))
+def is_within(target: str, folder: Path | str) -> bool:
+    """Whether a path that `resolve_href` gave lies inside a folder."""
+    return Path(target).is_relative_to(_real_path(str(folder)))
 
 
-def _beside(target: Path, folder: Path) -> bool:
+def _is_sibling_catalogue(target: Path, folder: Path) -> bool:
     """Whether the target lies in a sibling folder that is a catalogue itself, so that catalogues can share pixels."""
     if not target.is_relative_to(folder.parent) or target.parent == folder.parent:
         return False
@@ -104,7 +108,7 @@ def _beside(target: Path, folder: Path) -> bool:
     return (sibling / "catalog.json").is_file()
 
 
-def _remote(href: str, allowed: AllowList, where: str) -> str:
+def _resolve_remote(href: str, allowed: AllowList, where: str) -> str:
     parts = urlsplit(href)
     if parts.scheme.lower() not in REMOTE:
         raise CatalogueError(f"href {href[:80]!r} uses {parts.scheme}:", where, "https, http and s3 are read")
@@ -127,11 +131,11 @@ def local_or_remote(source: str) -> str:
     if scheme.lower() == "file":
         parts = urlsplit(source)
         if parts.netloc not in ("", "localhost"):
-            raise CatalogueError("a file on another machine", redact(source), "mount it, and name its path")
+            raise CatalogueError("a file on another machine", redact_href(source), "mount it, and name its path")
         return unquote(parts.path)
     if scheme.lower() not in ("http", "https"):
         fix = "name a path or an http(s) address; a bucket's catalogue has one too"
-        raise CatalogueError(f"catalogues are not read over {scheme[:20]}:", redact(source), fix)
+        raise CatalogueError(f"catalogues are not read over {scheme[:20]}:", redact_href(source), fix)
     return source
 
 
@@ -153,21 +157,21 @@ def join_href(base: str, href: str, where: str) -> str:
     return address
 
 
-def relation(link: Mapping[str, Any]) -> str:
+def link_relation(link: Mapping[str, Any]) -> str:
     """What a link leads to: case says nothing (RFC 8288, 2.1.1)."""
     return str(link.get("rel")).lower()
 
 
 def is_local(host: str) -> bool:
     """Whether a host is this machine or its network, by name or by an address in any spelling."""
-    host = _plain(host).rstrip(".")
+    host = _normalise_host(host).rstrip(".")
     if host in ("localhost", "") or host.endswith((".localhost", ".local", ".internal")):
         return True
-    address = _address(host)
+    address = _parse_ip_address(host)
     return address is not None and not _is_public(address)
 
 
-def _plain(host: str) -> str:
+def _normalise_host(host: str) -> str:
     """A host as it is asked for: letters of other widths and other full stops are mapped (RFC 3490, 3.1; UTS 46)."""
     try:
         return unicodedata.normalize("NFKC", host).replace("\u3002", ".").encode("idna").decode().lower()
@@ -189,7 +193,7 @@ def addresses_of(host: str) -> list[str]:
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
-def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _parse_ip_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     """The address that a host spells, as 127.0.0.1, 127.1, 2130706433, 0x7f000001 or ::ffff:127.0.0.1."""
     try:
         return ipaddress.ip_address(host.partition("%")[0])
@@ -213,7 +217,7 @@ def _ipv4_within(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None
     return address.ipv4_mapped or address.sixtofour
 
 
-def redact(href: str) -> str:
+def redact_href(href: str) -> str:
     """An href fit for logs: user, password and the values of signatures and tokens are left out."""
     try:
         parts = urlsplit(href)

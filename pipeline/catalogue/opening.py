@@ -8,7 +8,7 @@ from types import ModuleType
 import requests
 
 from pipeline.catalogue import s3
-from pipeline.catalogue.hrefs import redact
+from pipeline.catalogue.hrefs import redact_href
 from pipeline.catalogue.providers import Access, access_of
 from pipeline.model.errors import PixelError
 
@@ -26,13 +26,13 @@ def address_of(href: str, attempt: int) -> str:
     access = access_of(href)
     missing = [name for name in access.needs if not os.environ.get(name)]
     if missing:
-        raise PixelError(f"needs {' and '.join(missing)}", redact(href), "set them in the environment")
+        raise PixelError(f"needs {' and '.join(missing)}", redact_href(href), "set them in the environment")
     if href.startswith("s3://"):
         return s3.address_of(href, access, os.environ, datetime.now(UTC))
-    return _signed(href, access, attempt) if is_remote(href) else href
+    return _sign_href(href, access, attempt) if is_remote(href) else href
 
 
-def _signed(href: str, access: Access, attempt: int) -> str:
+def _sign_href(href: str, access: Access, attempt: int) -> str:
     """The href with a fresh signature where its store asks for one; never kept, never logged."""
     if access.sign is None:
         return href
@@ -42,7 +42,7 @@ def _signed(href: str, access: Access, attempt: int) -> str:
     try:
         return str(package.sign_url(href))
     except requests.RequestException as error:
-        raise PixelError("no token to read with", redact(href), "it is asked for again next time") from error
+        raise PixelError("no token to read with", redact_href(href), "it is asked for again next time") from error
 
 
 def _planetary_computer() -> ModuleType:

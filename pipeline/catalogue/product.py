@@ -65,7 +65,7 @@ def is_safe_id(text: str) -> bool:
     return 0 < len(text) <= MAX_ID and text.isprintable() and not text.startswith(".") and not _PATH.search(text)
 
 
-def number(value: object, low: float, high: float) -> float | None:
+def parse_number(value: object, low: float, high: float) -> float | None:
     """An optional number of somebody's metadata, as number or text; None for anything else and beyond its range."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None

@@ -18,7 +18,7 @@ from pipeline.catalogue.transport import (
     new_session,
     read_at_most,
     run_with_deadline,
-    send,
+    send_request,
     stated_count,
     wanted_pause,
 )
@@ -143,7 +143,7 @@ class RemoteFile(MultiByteRangeResourceContainer):  # type: ignore[misc]
 
     def _answer(self, start: int, count: int) -> bytes:
         headers = {"Range": f"bytes={start}-{start + count - 1}", "Accept-Encoding": "identity"}
-        with send(self._line, "GET", self.url, headers=headers, timeout=TIMEOUT_S) as answer:
+        with send_request(self._line, "GET", self.url, headers=headers, timeout=TIMEOUT_S) as answer:
             code = answer.status_code
             if code not in (200, 206):
                 pause = wanted_pause(answer, datetime.now(UTC))
@@ -155,7 +155,7 @@ class RemoteFile(MultiByteRangeResourceContainer):  # type: ignore[misc]
                 raise RangeError("a web page instead of the file")
             if code == 200:
                 return self._take_whole(answer)[start : start + count]
-            total = _total(answer, start)
+            total = _total_size(answer, start)
             self._check_same(total, answer.headers.get("ETag", ""))
             wanted = min(count, total - start)
             data = read_at_most(answer, wanted)
@@ -248,7 +248,7 @@ class _Reading:
         """Several ranges; those that touch are one request. Empty bytes after an error, as in `read`."""
         found = []
         try:
-            for start, parts in _runs(offsets, sizes):
+            for start, parts in _contiguous_ranges(offsets, sizes):
                 data = self._file.bytes_at(start, sum(parts))
                 for size in parts:
                     found.append(data[:size])
@@ -261,7 +261,7 @@ class _Reading:
         """Nothing is held by a handle."""
 
 
-def _runs(offsets: Sequence[int], sizes: Sequence[int]) -> list[tuple[int, list[int]]]:
+def _contiguous_ranges(offsets: Sequence[int], sizes: Sequence[int]) -> list[tuple[int, list[int]]]:
     """(start, sizes) of ranges that follow one another without a gap."""
     runs: list[tuple[int, list[int]]] = []
     for start, size in zip(offsets, sizes, strict=True):
@@ -272,7 +272,7 @@ def _runs(offsets: Sequence[int], sizes: Sequence[int]) -> list[tuple[int, list[
     return runs
 
 
-def _total(answer: requests.Response, start: int) -> int:
+def _total_size(answer: requests.Response, start: int) -> int:
     """Size of the whole file, by an answer that must begin where it was asked to."""
     place, _, size = answer.headers.get("Content-Range", "").removeprefix("bytes ").partition("/")
     total = stated_count(size)

@@ -9,7 +9,7 @@ from pipeline.catalogue.duplicate_products import merge_duplicates
 from pipeline.catalogue.hrefs import local_or_remote
 from pipeline.catalogue.product import Product
 from pipeline.catalogue.safe import product_paths, read_products
-from pipeline.catalogue.stac import is_api, search
+from pipeline.catalogue.stac import is_api, search_stac
 from pipeline.catalogue.static import DOCUMENTS, ReadResult, read_static
 from pipeline.model.errors import CatalogueError, GroundbreakError
 from pipeline.model.imagery import Reason, Rejection, Scene
@@ -45,7 +45,7 @@ def search_scenes(
     source = local_or_remote(source)
     if _is_searched(source):
         collection = collection or settings.search.collection
-        result = search(site, source, collection, start, until, settings.search.asset_hosts)
+        result = search_stac(site, source, collection, start, until, settings.search.asset_hosts)
     else:
         result = _read_files(source, settings)
     wanted = _asked_for(result.products, collection, start, until)

@@ -18,7 +18,7 @@ from shapely.geometry.base import BaseGeometry
 
 from pipeline.catalogue.aoi_files import CONVERT, READABLE, UNREADABLE, read_features
 from pipeline.catalogue.features import Feature
-from pipeline.catalogue.hrefs import host_of, is_local, leads_inside, local_or_remote, redact
+from pipeline.catalogue.hrefs import host_of, is_local, leads_inside, local_or_remote, redact_href
 from pipeline.catalogue.listing import files_of
 from pipeline.catalogue.transport import require_public
 from pipeline.formats.geojson import without_empty_rings
@@ -52,7 +52,7 @@ def read_sites(paths: Sequence[Path], settings: Settings | None = None) -> Sites
     limits = settings or Settings()
     sites: dict[str, Site] = {}
     errors: list[SiteError] = []
-    files, notes = _files(paths)
+    files, notes = _list_files(paths)
     for path in files:
         try:
             features, remarks = read_features(path)
@@ -65,7 +65,7 @@ def read_sites(paths: Sequence[Path], settings: Settings | None = None) -> Sites
         notes += remarks
         for feature in features:
             try:
-                site, remarks = _site(feature, path, limits)
+                site, remarks = _site_from_feature(feature, path, limits)
                 if site.id in sites:
                     raise SiteError(f"id {site.id!r} is taken", feature.where, "give every feature an id of its own")
             except SiteError as error:
@@ -85,7 +85,7 @@ def _unexpected_error(cause: Exception, where: str, fix: str) -> SiteError:
     return site_error
 
 
-def _files(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
+def _list_files(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
     """The AOI files of folders and those named one by one, and a note on each file of places that is not read."""
     found, notes = list[Path](), list[str]()
     for path in paths:
@@ -99,18 +99,18 @@ def _files(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
     return list(dict.fromkeys(found)), notes
 
 
-def _site(feature: Feature, path: Path, settings: Settings) -> tuple[Site, list[str]]:
+def _site_from_feature(feature: Feature, path: Path, settings: Settings) -> tuple[Site, list[str]]:
     where = feature.where
     if feature.error:
         raise SiteError(feature.error, where, "draw it again as a polygon in lon/lat")
-    known = _spelt(feature.properties)
-    identity, name = _names(known, where)
-    aoi, notes = _aoi(feature.geometry, f"{where}, {identity}", settings.search.max_area_km2)
-    catalog = _catalog(_text(known, "catalog", where), path, where, settings)
-    start, end = _day(known, "start", where), _day(known, "end", where)
+    known = _normalise_properties(feature.properties)
+    identity, name = _id_and_name(known, where)
+    aoi, notes = _clean_aoi(feature.geometry, f"{where}, {identity}", settings.search.max_area_km2)
+    catalog = _resolve_catalog(_text_property(known, "catalog", where), path, where, settings)
+    start, end = _day_property(known, "start", where), _day_property(known, "end", where)
     if start is not None and end is not None and start >= end:
         raise SiteError(f"ends ({end.date()}) before it starts ({start.date()})", where, "swap start and end")
-    grid = _grid(aoi, f"{where}, {identity}", settings.search.max_area_km2 * GRID_TO_AOI)
+    grid = _site_grid(aoi, f"{where}, {identity}", settings.search.max_area_km2 * GRID_TO_AOI)
     return (
         Site(
             id=identity,
@@ -118,17 +118,17 @@ def _site(feature: Feature, path: Path, settings: Settings) -> tuple[Site, list[
             aoi=aoi,
             grid=grid,
             catalog=catalog,
-            collection=_text(known, "collection", where),
+            collection=_text_property(known, "collection", where),
             start=start,
             end=end,
-            settings=_settings(known, where, settings),
+            settings=_site_settings(known, where, settings),
             properties={key: value for key, value in known.items() if key not in OWN},
         ),
         [*feature.notes, *notes],
     )
 
 
-def _catalog(text: str | None, path: Path, where: str, settings: Settings) -> str | None:
+def _resolve_catalog(text: str | None, path: Path, where: str, settings: Settings) -> str | None:
     """The site's own catalogue as an absolute path or an address; none on this machine's network but the owner's own.
 
     An AOI file may come from anybody, and an address in it is asked for by this machine.
@@ -144,7 +144,7 @@ def _catalog(text: str | None, path: Path, where: str, settings: Settings) -> st
     if "://" not in text:
         return text if Path(text).is_absolute() else os.path.realpath(path.parent / text)
     if is_local(host_of(text)) and host_of(text) not in trusted_hosts(settings):
-        raise _inside(text, where)
+        raise _inside_network_error(text, where)
     return text
 
 
@@ -158,7 +158,7 @@ def check_reach(site: Site, source: str, settings: Settings) -> None:
         return
     require_public(source)
     if leads_inside(host):
-        raise _inside(source, site.id)
+        raise _inside_network_error(source, site.id)
 
 
 def trusted_hosts(settings: Settings) -> frozenset[str]:
@@ -166,13 +166,13 @@ def trusted_hosts(settings: Settings) -> frozenset[str]:
     return frozenset({host_of(settings.search.catalog), *settings.search.asset_hosts}) - {""}
 
 
-def _inside(address: str, where: str) -> SiteError:
-    what = f"catalog {redact(address)[:80]} lies on this machine or its network"
+def _inside_network_error(address: str, where: str) -> SiteError:
+    what = f"catalog {redact_href(address)[:80]} lies on this machine or its network"
     fix = "if you trust it, add its host to search.asset_hosts in groundbreak.toml"
     return SiteError(what, where, fix)
 
 
-def _spelt(properties: Mapping[str, Any]) -> dict[str, Any]:
+def _normalise_properties(properties: Mapping[str, Any]) -> dict[str, Any]:
     """Properties with id and name under the names that we know: programs write Name, or NAME."""
     known = dict(properties)
     for own in ("id", "name"):
@@ -182,18 +182,18 @@ def _spelt(properties: Mapping[str, Any]) -> dict[str, Any]:
     return known
 
 
-def _whole(value: Any) -> str:
+def _id_as_text(value: Any) -> str:
     """An id as text; tables and KML write the number 7 as 7.0."""
     text = str(value)
     return text.partition(".")[0] if isinstance(value, float | str) and _WHOLE.match(text) else text
 
 
-def _names(known: Mapping[str, Any], where: str) -> tuple[str, str]:
+def _id_and_name(known: Mapping[str, Any], where: str) -> tuple[str, str]:
     given, name = known.get("id"), printable(" ".join(str(known.get("name") or "").split()))
     if len(name) > MAX_NAME:
         name = f"{name[: MAX_NAME - 1]}…"
     if given is not None:
-        identity = _whole(given)[: MAX_NAME + 1]
+        identity = _id_as_text(given)[: MAX_NAME + 1]
         if identity != slug(identity) or not identity:
             fix = f"write it as {slug(identity) or 'my-site'}: letters a to z, digits and hyphens"
             raise SiteError(f"id {identity[:60]!r} is no safe folder name", where, fix)
@@ -206,12 +206,12 @@ def _names(known: Mapping[str, Any], where: str) -> tuple[str, str]:
     return identity, name
 
 
-def _aoi(geometry: BaseGeometry | None, where: str, max_km2: float) -> tuple[Polygon | MultiPolygon, list[str]]:
+def _clean_aoi(geometry: BaseGeometry | None, where: str, max_km2: float) -> tuple[Polygon | MultiPolygon, list[str]]:
     notes: list[str] = []
     if geometry is None or geometry.is_empty:
         raise SiteError("empty geometry", where, "draw a polygon")
     if geometry.geom_type == "GeometryCollection":
-        geometry, notes = _areas(geometry, where)
+        geometry, notes = _polygons_of(geometry, where)
     if geometry.geom_type not in ("Polygon", "MultiPolygon"):
         raise SiteError(f"{geometry.geom_type} instead of a polygon", where, "draw a polygon around the place")
     vertices = int(shapely.get_num_coordinates(geometry))
@@ -220,7 +220,7 @@ def _aoi(geometry: BaseGeometry | None, where: str, max_km2: float) -> tuple[Pol
     plane = without_empty_rings(shapely.force_2d(geometry))
     _check_lonlat(plane, where)
     if not plane.is_valid:
-        plane = shapely.union_all([_repaired(part) for part in shapely.get_parts(plane)])
+        plane = shapely.union_all([_repair_polygon(part) for part in shapely.get_parts(plane)])
         if plane.is_empty:
             raise SiteError("its rings leave no area", where, "draw it again")
         notes.append(f"{where}: rings that cross were repaired")
@@ -236,7 +236,7 @@ def _aoi(geometry: BaseGeometry | None, where: str, max_km2: float) -> tuple[Pol
     return plane, notes
 
 
-def _repaired(polygon: Polygon) -> BaseGeometry:
+def _repair_polygon(polygon: Polygon) -> BaseGeometry:
     """A polygon whose rings cross as valid polygons: its shell without its holes.
 
     Made valid as a whole, a hole that equals its shell would count as ground, and one that reaches out of it too.
@@ -251,7 +251,7 @@ def _area_of(geometry: BaseGeometry) -> BaseGeometry:
     return shapely.union_all([part for part in parts if part.geom_type in ("Polygon", "MultiPolygon")])
 
 
-def _areas(geometry: BaseGeometry, where: str) -> tuple[BaseGeometry, list[str]]:
+def _polygons_of(geometry: BaseGeometry, where: str) -> tuple[BaseGeometry, list[str]]:
     """The polygons of a collection, and a note on what else is in it."""
     parts = _parts_of(geometry)
     areas = [
@@ -270,7 +270,7 @@ def _parts_of(geometry: BaseGeometry) -> list[BaseGeometry]:
     return [each for part in shapely.get_parts(geometry) for each in _parts_of(part)]
 
 
-def _grid(aoi: Polygon | MultiPolygon, where: str, max_km2: float) -> GeoBox:
+def _site_grid(aoi: Polygon | MultiPolygon, where: str, max_km2: float) -> GeoBox:
     """The grid of a site, refused where parts that lie far apart would make it larger than any AOI may be."""
     fix = "make its parts sites of their own"
     try:
@@ -311,7 +311,7 @@ def _area_m2(plane: BaseGeometry) -> float:
     return float(Geometry(plane, "EPSG:4326").to_crs(f"EPSG:{utm_epsg(centre.x, centre.y)}").geom.area)
 
 
-def _settings(known: Mapping[str, Any], where: str, base: Settings) -> Mapping[str, object]:
+def _site_settings(known: Mapping[str, Any], where: str, base: Settings) -> Mapping[str, object]:
     own = known.get("settings") or {}
     if isinstance(own, str):  # a table without nested values has it as text
         try:
@@ -333,7 +333,7 @@ def _settings(known: Mapping[str, Any], where: str, base: Settings) -> Mapping[s
     return changes
 
 
-def _text(known: Mapping[str, Any], key: str, where: str) -> str | None:
+def _text_property(known: Mapping[str, Any], key: str, where: str) -> str | None:
     value = known.get(key)
     if value is None or value == "":
         return None
@@ -342,7 +342,7 @@ def _text(known: Mapping[str, Any], key: str, where: str) -> str | None:
     return value
 
 
-def _day(known: Mapping[str, Any], key: str, where: str) -> datetime | None:
+def _day_property(known: Mapping[str, Any], key: str, where: str) -> datetime | None:
     value = known.get(key)
     if value is None or value == "":
         return None

@@ -19,7 +19,7 @@ import requests
 
 from pipeline.catalogue.environment import check_certificates, check_proj, network_settings
 from pipeline.catalogue.sites import read_sites
-from pipeline.catalogue.transport import new_session, run_with_deadline, send
+from pipeline.catalogue.transport import new_session, run_with_deadline, send_request
 from pipeline.model.errors import SettingsError, UsageError
 from pipeline.model.settings import Settings, parse_settings
 from pipeline.notify.channels import open_channels, read_secrets
@@ -194,7 +194,7 @@ def _providers(settings: Settings, now: datetime) -> Iterator[Check]:
 
 def _asked(root: str) -> tuple[int, str | None]:
     """(HTTP status, time stamp) of an answer, on the way that search and pixels take."""
-    with send(new_session(), "GET", root, timeout=ANSWER_SECONDS) as answer:
+    with send_request(new_session(), "GET", root, timeout=ANSWER_SECONDS) as answer:
         return answer.status_code, answer.headers.get("Date")
 
 

@@ -240,20 +240,20 @@ def test_files_that_are_broken_one_by_one_do_not_count_as_a_silent_server(
 
 def test_all_scenes_are_read_by_the_same_few_threads(tile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A new thread opens a PROJ database of its own, which takes twice the time of the read."""
-    readers, read = set[threading.Thread](), pixels._read
+    readers, read = set[threading.Thread](), pixels._read_raster
 
     def watched(*args: Any) -> Any:
         readers.add(threading.current_thread())
         return read(*args)
 
-    monkeypatch.setattr(pixels, "_read", watched)
+    monkeypatch.setattr(pixels, "_read_raster", watched)
     for number in range(2 * pixels.THREADS):
         read_chips(scene(tile, id=f"scene-{number}"), GRID, BANDS)
     assert 0 < len(readers) <= pixels.THREADS
 
 
 def test_after_a_fault_nothing_of_the_scene_is_read_on(tile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ended, read = list[str](), pixels._read
+    ended, read = list[str](), pixels._read_raster
 
     def slow(asked: Any, target: str) -> Any:
         if asked.name == "B04":
@@ -262,7 +262,7 @@ def test_after_a_fault_nothing_of_the_scene_is_read_on(tile: Path, monkeypatch: 
         ended.append(asked.name)
         return read(asked, target)
 
-    monkeypatch.setattr(pixels, "_read", slow)
+    monkeypatch.setattr(pixels, "_read_raster", slow)
     with pytest.raises(PixelError, match="broken"):
         read_chips(scene(tile), GRID, BANDS)
     told = list(ended)

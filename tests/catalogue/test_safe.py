@@ -152,7 +152,7 @@ def test_a_zip_bomb_is_not_unpacked(safe: Path, tmp_path: Path) -> None:
 
 
 def test_recorded_metadata_are_read(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.catalogue.safe._images", lambda files, where: ({}, None))
+    monkeypatch.setattr("pipeline.catalogue.safe._find_images", lambda files, where: ({}, None))
     products = {path.name[:3] + path.name[11:19] + path.name[27:32]: read_safe(path)
                 for path in sorted((shared / "stac_items" / "safe").glob("*.SAFE"))}  # fmt: skip
     claims = {name: product.granule.declared_offset.dn for name, product in products.items()}
