@@ -84,7 +84,7 @@ def measured(sites: int, answer_s: float = ANSWER_S, silence_s: float = SILENCE_
             began = time.monotonic()
             ends = [
                 (outcome.job.source, time.monotonic() - began)
-                for outcome in night.nightly(_questions(sites), Path(scratch), 1, no_progress, now=UNTIL)
+                for outcome in night.run_night(_questions(sites), Path(scratch), 1, no_progress, now=UNTIL)
             ]
         finally:
             night.find_scenes = kept

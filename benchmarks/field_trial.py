@@ -28,7 +28,7 @@ from pipeline.model.progress import no_progress
 from pipeline.model.settings import Settings
 from pipeline.model.site import Site
 from pipeline.review.layout import Results
-from pipeline.run.detect import SiteOutcome, detect
+from pipeline.run.detect import SiteOutcome, detect_sites
 from pipeline.run.process_site import SiteJob
 
 WATCH = Path(__file__).resolve().parents[1] / "aois" / "watch.geojson"
@@ -78,7 +78,7 @@ def trial(arguments: Sequence[str] | None = None) -> int:
     answers: list[Answer] = []
     scores: list[tuple[str, ...]] = []
     failed = False
-    for outcome in detect(jobs, wishes.out, wishes.workers, no_progress):
+    for outcome in detect_sites(jobs, wishes.out, wishes.workers, no_progress):
         for error in (*outcome.errors, *([outcome.error] if outcome.error else [])):
             print(f"error: {error}", file=sys.stderr)
         failed |= outcome.error is not None

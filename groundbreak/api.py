@@ -22,7 +22,7 @@ from pipeline.model.settings import Settings, override_settings
 from pipeline.model.site import Site
 from pipeline.review.folder import Folder
 from pipeline.review.gpkg import PHASE_COLUMNS, read_provenance
-from pipeline.run.detect import detect as detect_sites
+from pipeline.run.detect import detect_sites
 from pipeline.run.lock import output_lock
 from pipeline.run.process_site import SiteJob
 from pipeline.run.selection import read_aois, read_settings, select_sites, site_job

@@ -14,8 +14,7 @@ from pipeline.cli.site_selection import choose_sites
 from pipeline.model.alert import Status
 from pipeline.model.errors import Exit, GroundbreakError
 from pipeline.review.layout import Results
-from pipeline.run.detect import SiteOutcome
-from pipeline.run.detect import detect as detect_sites
+from pipeline.run.detect import SiteOutcome, detect_sites
 from pipeline.run.lock import output_lock
 from pipeline.run.process_site import SiteJob
 from pipeline.run.selection import parse_day, site_job

@@ -15,11 +15,10 @@ from pipeline.model.errors import Exit, GroundbreakError
 from pipeline.notify.channels import ping_monitor, read_secrets
 from pipeline.review.index import write_index
 from pipeline.run.absences import note_absences
-from pipeline.run.escalation import escalate
+from pipeline.run.escalation import escalate_failures
 from pipeline.run.lock import output_lock
 from pipeline.run.metrics import write_metrics
-from pipeline.run.nightly import NightOutcome
-from pipeline.run.nightly import nightly as work
+from pipeline.run.nightly import NightOutcome, run_night
 from pipeline.run.notifications import notify
 from pipeline.run.retention import apply_retention
 from pipeline.run.selection import parse_day, site_job
@@ -60,7 +59,7 @@ def nightly(
     nights: list[NightOutcome] = []
     log = NightLog()
     with output_lock(folder), progress() as step:
-        for night in work(jobs, folder, workers or os.cpu_count() or 1, step, scheduler, datetime.now(UTC)):
+        for night in run_night(jobs, folder, workers or os.cpu_count() or 1, step, scheduler, datetime.now(UTC)):
             nights.append(night)
             log.site(night)
         _index(folder, nights)
@@ -71,7 +70,7 @@ def nightly(
         failures = [failure_line(night) for night in nights if night.error]
         failures += [f"{site}: {error}" for site, error in absent.items()]
         told = notify(folder, ids, asked.settings.notify, now, send=until is None, failures=failures)
-        unsaid = escalate(folder, ids, asked.settings.notify) if until is None else ()
+        unsaid = escalate_failures(folder, ids, asked.settings.notify) if until is None else ()
         printed = {str(night.error) for night in nights}
         for missed in dict.fromkeys(map(str, (*unkept, *told.errors, *unsaid))):
             if missed not in printed:

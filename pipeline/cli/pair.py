@@ -9,7 +9,7 @@ from pipeline.cli.console import note, progress, summarise
 from pipeline.cli.site_selection import read_settings
 from pipeline.model.errors import Exit
 from pipeline.review.folder import Folder
-from pipeline.run.pair import pair as compare
+from pipeline.run.pair import compare_pair as compare
 
 
 def pair(

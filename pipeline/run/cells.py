@@ -65,7 +65,7 @@ def cell_jobs(job: SiteJob, found: FoundScenes) -> Iterator[SiteJob]:
         rows, cols = place_of(core, site.grid)
         ground = Geometry(box(*seen.extent.boundingbox.bbox), str(seen.crs)).to_crs("EPSG:4326", resolution=1000).geom
         name = f"{site.id}.{rows.start // CELL_PX}.{cols.start // CELL_PX}"
-        here = tuple(scene for scene in found.scenes if _reaches(scene, ground))
+        here = tuple(scene for scene in found.scenes if _reaches_ground(scene, ground))
         yield replace(
             job,
             site=replace(site, id=name, grid=seen),
@@ -97,7 +97,7 @@ def process_cell(job: SiteJob, step: Progress) -> CellResult:
             decision,
             alerts=told,
             observations=tuple(each for each in decision.observations if each.change_id in ids),
-            evidence=_corner(decision.evidence),
+            evidence=_shrink_to_corner(decision.evidence),
         ),
         records=judged.records,
         errors=judged.errors,
@@ -109,7 +109,7 @@ def process_cell(job: SiteJob, step: Progress) -> CellResult:
         before=before.scene,
         after=after.scene,
         aoi_px=int(aoi_mask(site)[inside].sum()),
-        looks={alert.id: _around(alert, judged.looks) for alert in shown},
+        looks={alert.id: _crop_looks(alert, judged.looks) for alert in shown},
     )  # fmt: skip
 
 
@@ -119,17 +119,17 @@ def place_of(part: GeoBox, grid: GeoBox) -> tuple[slice, slice]:
     return slice(row, row + part.shape[0]), slice(col, col + part.shape[1])
 
 
-def _reaches(scene: Scene, ground: BaseGeometry) -> bool:
+def _reaches_ground(scene: Scene, ground: BaseGeometry) -> bool:
     return any(granule.footprint.intersects(ground) for granule in scene.granules)
 
 
-def _corner(evidence: Evidence) -> Evidence:
+def _shrink_to_corner(evidence: Evidence) -> Evidence:
     """One pixel of it, copied: the rest is in the pictures, and a view would hold all that the cell remembers."""
     odds, since = evidence.score[:1, :1].copy(), evidence.since[:1, :1].copy()
     return Evidence(grid=evidence.grid[:1, :1], score=odds, since=since)
 
 
-def _around(alert: Alert, looks: Sequence[Look]) -> tuple[Look, ...]:
+def _crop_looks(alert: Alert, looks: Sequence[Look]) -> tuple[Look, ...]:
     """The looks cut to what a picture of the alert shows."""
     part = window(alert.outline, looks[0].grid)
     return tuple(

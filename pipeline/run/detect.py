@@ -17,7 +17,7 @@ from pipeline.review.layout import Results
 from pipeline.review.publish import Published, Wide, publish
 from pipeline.run.cells import is_wide
 from pipeline.run.process_site import SiteJob, SiteResult, process_site
-from pipeline.run.resume import Resumed, notes_of, resume
+from pipeline.run.resume import Resumed, notes_of, resume_site
 from pipeline.run.wide import process_wide
 from pipeline.run.workers import run_jobs
 
@@ -35,7 +35,7 @@ class SiteOutcome:
     error: GroundbreakError | None = None
 
 
-def detect(
+def detect_sites(
     jobs: Sequence[SiteJob], out: Path, workers: int, step: Progress, scheduler: str | None = None
 ) -> Iterator[SiteOutcome]:
     """Process and publish sites in the given order; an error in one site is the outcome of that site.
@@ -56,8 +56,8 @@ def detect(
 def process_sites(
     jobs: Sequence[SiteJob], out: Path, workers: int, step: Progress, scheduler: str | None
 ) -> Iterator[SiteOutcome]:
-    """As `detect`, but for the index."""
-    resumed = [_resumed(job, out) for job in jobs]
+    """As `detect_sites`, but for the index."""
+    resumed = [_resume_site(job, out) for job in jobs]
     ready = [each.job for each in resumed if each.error is None]
     whole = run_jobs(process_site, [each for each in ready if not is_wide(each.site)], workers, scheduler, step)
     for each in resumed:
@@ -65,20 +65,20 @@ def process_sites(
         if each.error is not None:
             yield SiteOutcome(site=job.site, seconds=0.0, error=each.error)
         elif is_wide(job.site):
-            yield _finish(each, process_wide(job, Results(out).state, workers, scheduler, step), out)
+            yield _publish_site(each, process_wide(job, Results(out).state, workers, scheduler, step), out)
         else:
-            yield _finish(each, _held(next(whole)[1]), out)
+            yield _publish_site(each, _hold_result(next(whole)[1]), out)
 
 
-def _resumed(job: SiteJob, out: Path) -> Resumed:
+def _resume_site(job: SiteJob, out: Path) -> Resumed:
     try:
-        return resume(job, out)
+        return resume_site(job, out)
     except Exception as error:  # noqa: BLE001  (the boundary of a site: what breaks it stops no other)
         return Resumed(job=job, error=as_site_error(error, job.site.id))
 
 
 @contextmanager
-def _held(answer: Callable[[], SiteResult]) -> Iterator[tuple[SiteResult, None]]:
+def _hold_result(answer: Callable[[], SiteResult]) -> Iterator[tuple[SiteResult, None]]:
     yield answer(), None
 
 
@@ -96,7 +96,9 @@ def as_site_error(error: Exception, site: str) -> GroundbreakError:
     return line
 
 
-def _finish(resumed: Resumed, answer: AbstractContextManager[tuple[SiteResult, Wide | None]], out: Path) -> SiteOutcome:
+def _publish_site(
+    resumed: Resumed, answer: AbstractContextManager[tuple[SiteResult, Wide | None]], out: Path
+) -> SiteOutcome:
     job = resumed.job
     began = time.monotonic()
     try:

@@ -53,25 +53,25 @@ class Check:
 
 def run_checks(out: Path, settings_file: Path, sites: Path, now: datetime) -> Iterator[Check]:
     """Every check in turn; those that need a network wait at most a few seconds each."""
-    yield _python()
-    yield from _libraries()
-    yield from _drivers()
-    yield _usable("PROJ", check_proj, "coordinate systems are known")
-    yield _usable("certificates", check_certificates, network_settings() or "the system's, no proxy")
-    settings_check, settings = _settings(settings_file)
+    yield _check_python()
+    yield from _check_libraries()
+    yield from _check_drivers()
+    yield _check_usable("PROJ", check_proj, "coordinate systems are known")
+    yield _check_usable("certificates", check_certificates, network_settings() or "the system's, no proxy")
+    settings_check, settings = _check_settings(settings_file)
     yield settings_check
-    yield _channels(settings)
-    yield _sites(sites, settings)
-    yield _writable(out)
-    yield _disk(out)
-    yield from _providers(settings, now)
+    yield _check_channels(settings)
+    yield _check_sites(sites, settings)
+    yield _check_writable(out)
+    yield _check_disk(out)
+    yield from _check_providers(settings, now)
 
 
-def _python() -> Check:
+def _check_python() -> Check:
     return Check(name="Python", health=Health.OK, found=".".join(map(str, sys.version_info[:3])))
 
 
-def _libraries() -> Iterator[Check]:
+def _check_libraries() -> Iterator[Check]:
     for name in LIBRARIES:
         try:
             yield Check(name=name, health=Health.OK, found=version(name))
@@ -86,7 +86,7 @@ def _libraries() -> Iterator[Check]:
             yield Check(name=name, health=Health.WARNING, found="not installed", fix=fix)
 
 
-def _drivers() -> Iterator[Check]:
+def _check_drivers() -> Iterator[Check]:
     with rasterio.Env() as environment:
         have = environment.drivers()
     for name, use in DRIVERS.items():
@@ -107,7 +107,7 @@ def _drivers() -> Iterator[Check]:
     )
 
 
-def _usable(name: str, check: Callable[[], None], found: str) -> Check:
+def _check_usable(name: str, check: Callable[[], None], found: str) -> Check:
     try:
         check()
     except UsageError as error:
@@ -115,7 +115,7 @@ def _usable(name: str, check: Callable[[], None], found: str) -> Check:
     return Check(name=name, health=Health.OK, found=found)
 
 
-def _settings(path: Path) -> tuple[Check, Settings]:
+def _check_settings(path: Path) -> tuple[Check, Settings]:
     if not path.exists():
         found = f"no {path.name}, defaults hold"
         return Check(name="settings", health=Health.OK, found=found), Settings()
@@ -126,7 +126,7 @@ def _settings(path: Path) -> tuple[Check, Settings]:
     return Check(name="settings", health=Health.OK, found=str(path)), settings
 
 
-def _channels(settings: Settings) -> Check:
+def _check_channels(settings: Settings) -> Check:
     secrets = read_secrets()
     ways, errors = open_channels(settings.notify, secrets)
     if errors:
@@ -136,7 +136,7 @@ def _channels(settings: Settings) -> Check:
     return Check(name="notify", health=Health.OK, found=", ".join(names))
 
 
-def _sites(path: Path, settings: Settings) -> Check:
+def _check_sites(path: Path, settings: Settings) -> Check:
     if not path.exists():
         fix = "`groundbreak sites add` makes the folder; `groundbreak demo` needs none"
         return Check(name="sites", health=Health.WARNING, found=f"no folder {path}/ here", fix=fix)
@@ -151,7 +151,7 @@ def _sites(path: Path, settings: Settings) -> Check:
     return Check(name="sites", health=Health.OK, found=f"{len(read.sites)} in {path}")
 
 
-def _writable(out: Path) -> Check:
+def _check_writable(out: Path) -> Check:
     try:
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=out):
@@ -161,7 +161,7 @@ def _writable(out: Path) -> Check:
         return Check(name="results", health=Health.ERROR, found=found, fix="give another folder with --out")
 
 
-def _disk(out: Path) -> Check:
+def _check_disk(out: Path) -> Check:
     place = next(folder for folder in (out, *out.resolve().parents) if _is_there(folder))
     free = shutil.disk_usage(place).free / 1e9
     if free >= MIN_FREE_GB:
@@ -170,7 +170,7 @@ def _disk(out: Path) -> Check:
     return Check(name="disk", health=Health.WARNING, found=f"{free:.1f} GB free", fix=fix)
 
 
-def _providers(settings: Settings, now: datetime) -> Iterator[Check]:
+def _check_providers(settings: Settings, now: datetime) -> Iterator[Check]:
     root = settings.search.catalog
     if "://" not in root:
         there = _is_there(Path(root))
@@ -178,7 +178,7 @@ def _providers(settings: Settings, now: datetime) -> Iterator[Check]:
         yield Check(name="catalogue", health=Health.OK if there else Health.ERROR, found=root, fix=fix)
         return
     try:
-        code, stamp = run_with_deadline(2 * ANSWER_SECONDS, lambda: _asked(root))
+        code, stamp = run_with_deadline(2 * ANSWER_SECONDS, lambda: _request_root(root))
         reason: object = "" if code < 400 else f"HTTP {code}"
     except (requests.RequestException, OSError, HTTPException, ValueError) as error:
         reason, stamp = str(error)[:160] or type(error).__name__, None
@@ -189,10 +189,10 @@ def _providers(settings: Settings, now: datetime) -> Iterator[Check]:
         yield Check(name="catalogue", health=Health.WARNING, found=f"{root} does not answer: {reason}", fix=fix)
         return
     yield Check(name="catalogue", health=Health.OK, found=f"{root} answers")
-    yield _clock(stamp, now)
+    yield _check_clock(stamp, now)
 
 
-def _asked(root: str) -> tuple[int, str | None]:
+def _request_root(root: str) -> tuple[int, str | None]:
     """(HTTP status, time stamp) of an answer, on the way that search and pixels take."""
     with send_request(new_session(), "GET", root, timeout=ANSWER_SECONDS) as answer:
         return answer.status_code, answer.headers.get("Date")
@@ -205,7 +205,7 @@ def _is_there(path: Path) -> bool:
         return False
 
 
-def _clock(stamp: str | None, now: datetime) -> Check:
+def _check_clock(stamp: str | None, now: datetime) -> Check:
     try:
         told = parsedate_to_datetime(stamp or "").astimezone(UTC)
     except (ValueError, OverflowError):

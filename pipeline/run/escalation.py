@@ -12,7 +12,7 @@ from pipeline.review.layout import Results
 from pipeline.run.ledger import Ledger, SiteEntry
 
 
-def escalate(
+def escalate_failures(
     out: Path, sites: Sequence[str], settings: Notify, secrets: Secrets | None = None
 ) -> tuple[GroundbreakError, ...]:
     """Send one message on the sites that have failed `notify.escalate_after` nights in a row, each site once.

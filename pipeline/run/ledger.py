@@ -80,7 +80,7 @@ class Ledger:
         self.rebuilt = False
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self._db = self._open()
+            self._db = self._open_database()
         except sqlite3.OperationalError as error:
             raise ReviewError(
                 f"the ledger cannot be opened: {error}", str(path), "end the other run, or fix the permissions"
@@ -89,15 +89,15 @@ class Ledger:
             # a damaged ledger costs only repeated work; it is kept beside the new one for inspection
             path.replace(path.with_suffix(".damaged"))
             self.rebuilt = True
-            self._db = self._open()
+            self._db = self._open_database()
 
-    def _open(self) -> sqlite3.Connection:
+    def _open_database(self) -> sqlite3.Connection:
         db = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)
         try:
             if db.execute("PRAGMA quick_check").fetchone()[0] != "ok":
                 raise sqlite3.DatabaseError("quick_check")
             db.executescript(SCHEMA)
-            if _tables(db) != _expected():
+            if _table_columns(db) != _expected_columns():
                 raise sqlite3.DatabaseError("tables of another program or version")
         except sqlite3.DatabaseError:
             db.close()
@@ -190,7 +190,7 @@ class Ledger:
         if self.is_initialised(site, channel) is None:
             with self._transaction():
                 self._db.execute("INSERT INTO begun VALUES (?, ?, 0)", [site, channel])
-                self._mark(site, channel, past)
+                self._insert_notified(site, channel, past)
 
     def is_initialised(self, site: str, channel: str) -> bool | None:
         """Whether a channel's first message on a site is behind it; None where it never looked at that site."""
@@ -206,10 +206,10 @@ class Ledger:
         """Mark the (change_id, status) that a channel delivered, by site, in one transaction; a site may have none."""
         with self._transaction():
             for site, events in news.items():
-                self._mark(site, channel, events)
+                self._insert_notified(site, channel, events)
                 self._db.execute("UPDATE begun SET greeted = 1 WHERE site = ? AND channel = ?", [site, channel])
 
-    def _mark(self, site: str, channel: str, news: Iterable[tuple[str, str]]) -> None:
+    def _insert_notified(self, site: str, channel: str, news: Iterable[tuple[str, str]]) -> None:
         rows = [(site, channel, change_id, status) for change_id, status in news]
         # an alert that is notified again is open to another correction
         again = [row[:3] for row in rows if row[3] not in CORRECTIONS]
@@ -242,14 +242,14 @@ def _is_time(value: object) -> bool:
         return False
 
 
-def _tables(db: sqlite3.Connection) -> dict[str, list[str]]:
+def _table_columns(db: sqlite3.Connection) -> dict[str, list[str]]:
     """The columns of the tables of SCHEMA; none of what is a view instead."""
     names = [name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
     return {name: [row[1] for row in db.execute(f"PRAGMA table_info({name})")] for name in names if name in _NAMES}
 
 
 @cache
-def _expected() -> dict[str, list[str]]:
+def _expected_columns() -> dict[str, list[str]]:
     with closing(sqlite3.connect(":memory:")) as db:
         db.executescript(SCHEMA)
-        return _tables(db)
+        return _table_columns(db)

@@ -43,7 +43,7 @@ def write_metrics(
     )
     gauge("night_seconds", "how long it took").set(seconds)
     sites = gauge("sites", "sites by what became of them", ("outcome",))
-    outcomes = Counter(_outcome(night) for night in nights)
+    outcomes = Counter(_outcome_label(night) for night in nights)
     outcomes["failed"] += len(absent)
     for outcome in _OUTCOMES:
         sites.labels(outcome).set(outcomes[outcome])
@@ -57,14 +57,14 @@ def write_metrics(
     failures = gauge("site_consecutive_failures", "nights in a row that a site failed", ("site",))
     successes = gauge("site_last_success_timestamp_seconds", "when a site was last looked at; 0: never", ("site",))
     scenes = gauge("site_last_scene_timestamp_seconds", "when its newest scene was acquired; 0: none", ("site",))
-    for site, entry in _entries(out, ids).items():
+    for site, entry in _ledger_entries(out, ids).items():
         failures.labels(site).set(entry.failures)
-        successes.labels(site).set(_seconds(entry.success))
-        scenes.labels(site).set(_seconds(entry.last_scene))
-    _write(Results(out).metrics, registry)
+        successes.labels(site).set(_to_epoch_seconds(entry.success))
+        scenes.labels(site).set(_to_epoch_seconds(entry.last_scene))
+    _write_textfile(Results(out).metrics, registry)
 
 
-def _write(path: Path, registry: CollectorRegistry) -> None:
+def _write_textfile(path: Path, registry: CollectorRegistry) -> None:
     """Not under a name that ends in .prom before it is whole: the node exporter reads all that do."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -79,7 +79,7 @@ def _write(path: Path, registry: CollectorRegistry) -> None:
 def _write_counts(out: Path, ids: Sequence[str], scenes: Gauge, alerts: Gauge) -> None:
     used, found = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
     for site in ids:
-        counts = _counted(Results(out).site(site).gpkg)
+        counts = _count_alerts(Results(out).site(site).gpkg)
         used.update(counts.scenes)
         found.update(counts.alerts)
     for key in {("used", ""), *(("rejected", reason.value) for reason in Reason), *used}:
@@ -88,7 +88,7 @@ def _write_counts(out: Path, ids: Sequence[str], scenes: Gauge, alerts: Gauge) -
         alerts.labels(*pair).set(found[pair])
 
 
-def _counted(path: Path) -> Counts:
+def _count_alerts(path: Path) -> Counts:
     """Of a review file; one that cannot be read is reported by its site and counts nothing here."""
     try:
         return count(path)
@@ -96,7 +96,7 @@ def _counted(path: Path) -> Counts:
         return Counts()
 
 
-def _entries(out: Path, ids: Sequence[str]) -> Mapping[str, SiteEntry]:
+def _ledger_entries(out: Path, ids: Sequence[str]) -> Mapping[str, SiteEntry]:
     ledger = Ledger(Results(out).ledger)
     try:
         known = ledger.sites()
@@ -105,7 +105,7 @@ def _entries(out: Path, ids: Sequence[str]) -> Mapping[str, SiteEntry]:
     return {site: known.get(site) or SiteEntry(site=site) for site in ids}
 
 
-def _seconds(moment: str) -> float:
+def _to_epoch_seconds(moment: str) -> float:
     return datetime.fromisoformat(moment).timestamp() if moment else 0.0
 
 
@@ -118,7 +118,7 @@ def _value_before(path: Path, name: str) -> float:
         return 0.0
 
 
-def _outcome(night: NightOutcome) -> str:
+def _outcome_label(night: NightOutcome) -> str:
     if night.error is not None:
         return "failed"
     return "idle" if night.outcome is None else "judged"

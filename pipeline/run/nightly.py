@@ -23,7 +23,7 @@ from pipeline.run.detect import SiteOutcome, as_site_error, process_sites
 from pipeline.run.ledger import Ledger, SceneEntry, SiteEntry
 from pipeline.run.outputs import discard_outputs, find_differing, measure_outputs
 from pipeline.run.process_site import SiteJob, find_scenes
-from pipeline.run.resume import notes_of, resume
+from pipeline.run.resume import notes_of, resume_site
 from pipeline.run.searches import Searched, search_sites
 
 REVISIT_DAYS = 5.0
@@ -81,9 +81,9 @@ def scene_digest(scene: Scene | Rejection) -> str:
     return hashlib.sha256(json.dumps([scene.id, facts]).encode()).hexdigest()[:16]
 
 
-def reconcile(found: FoundScenes, known: dict[str, SceneEntry]) -> SceneDelta:
+def compare_scenes(found: FoundScenes, known: dict[str, SceneEntry]) -> SceneDelta:
     """New, changed (reprocessed or to be tried again) and withdrawn scenes. Pure; the order of nothing matters."""
-    seen = _digests(found)
+    seen = _scene_digests(found)
     again = {
         scene for scene, entry in known.items() if entry.outcome == "failed" or entry.digest != seen.get(scene)
     } & set(seen)
@@ -94,7 +94,7 @@ def reconcile(found: FoundScenes, known: dict[str, SceneEntry]) -> SceneDelta:
     )
 
 
-def nightly(
+def run_night(
     jobs: Sequence[SiteJob], out: Path, workers: int, step: Progress, scheduler: str | None = None,
     now: datetime | None = None,
 ) -> Iterator[NightOutcome]:  # fmt: skip
@@ -116,10 +116,10 @@ def nightly(
                     ready[each.job.site.id] = looked
                 else:
                     done.append((looked, each.found))
-            yield from _noted(done, ledger, now)
+            yield from _note_failures(done, ledger, now)
             for outcome in process_sites([site.job for site in ready.values()], out, workers, step, scheduler):
                 site = ready[outcome.site.id]
-                yield from _noted([(_recorded(site, outcome, ledger), site.found)], ledger, now)
+                yield from _note_failures([(_record_result(site, outcome, ledger), site.found)], ledger, now)
     finally:
         ledger.close()
 
@@ -141,9 +141,9 @@ def _looked_at(each: Searched, out: Path, ledger: Ledger) -> _Ready | NightOutco
         if each.found is None:
             raise each.error or LookupError(job.source)
         found = each.found
-        resumed = resume(job, out)
+        resumed = resume_site(job, out)
         job, notes = replace(resumed.job, found=found), resumed.notes
-        night, more = _checked(job, found, ledger, out)
+        night, more = _find_changes(job, found, ledger, out)
         notes = notes_of(notes, more)
         if resumed.notes:
             night = replace(night, damaged=tuple(sorted({*night.damaged, GPKG})))
@@ -151,30 +151,30 @@ def _looked_at(each: Searched, out: Path, ledger: Ledger) -> _Ready | NightOutco
     except Exception as error:  # noqa: BLE001  (the boundary of a site: what breaks it stops no other)
         return NightOutcome(job=job, night=SceneDelta(), night_error=as_site_error(error, job.site.id), notes=notes)
     if night.idle:
-        return NightOutcome(job=job, night=night, warning=_silence(job, found), notes=notes)
+        return NightOutcome(job=job, night=night, warning=_silence_warning(job, found), notes=notes)
     return _Ready(job=job, found=found, night=night, notes=notes)
 
 
-def _recorded(ready: _Ready, outcome: SiteOutcome, ledger: Ledger) -> NightOutcome:
+def _record_result(ready: _Ready, outcome: SiteOutcome, ledger: Ledger) -> NightOutcome:
     """Write down what the night learnt of a site."""
     job, unrecorded = ready.job, None
     try:
-        _record(ledger, job, ready.found, outcome)
+        _record_scenes(ledger, job, ready.found, outcome)
     except (GroundbreakError, OSError) as error:
         # published and not written down: the next night does it again, and changes nothing
         unrecorded = as_site_error(error, job.site.id)
     notes = notes_of(ready.notes, outcome.published.notes if outcome.published else ())
     return NightOutcome(
-        job=job, night=ready.night, outcome=outcome, warning=_silence(job, ready.found),
+        job=job, night=ready.night, outcome=outcome, warning=_silence_warning(job, ready.found),
         night_error=unrecorded, notes=notes,
     )  # fmt: skip
 
 
-def _noted(
+def _note_failures(
     outcomes: Sequence[tuple[NightOutcome, FoundScenes | None]], ledger: Ledger, now: datetime | None
 ) -> Iterator[NightOutcome]:
     """The outcomes with how often in a row their sites have failed; all are written down in one transaction."""
-    entries = [_entry(outcome, found, ledger, now) for outcome, found in outcomes]
+    entries = [_site_entry(outcome, found, ledger, now) for outcome, found in outcomes]
     unrecorded: GroundbreakError | None = None
     try:
         ledger.note_sites(entries)
@@ -184,12 +184,12 @@ def _noted(
         yield replace(outcome, night_error=outcome.night_error or unrecorded, failures=entry.failures)
 
 
-def _entry(outcome: NightOutcome, found: FoundScenes | None, ledger: Ledger, now: datetime | None) -> SiteEntry:
+def _site_entry(outcome: NightOutcome, found: FoundScenes | None, ledger: Ledger, now: datetime | None) -> SiteEntry:
     """How a site fares after its night."""
     job, error = outcome.job, outcome.error
     moment = (now or job.until).astimezone(UTC).isoformat(timespec="seconds")
     known = ledger.site(job.site.id)
-    times = _times(found) if found else []
+    times = _scene_times(found) if found else []
     latest = max((each.astimezone(UTC).isoformat(timespec="seconds") for each in times), default=known.last_scene)
     if error is None:
         done = outcome.outcome is not None
@@ -198,14 +198,14 @@ def _entry(outcome: NightOutcome, found: FoundScenes | None, ledger: Ledger, now
     return replace(known, last_scene=latest, failures=known.failures + 1, failed=moment, error=str(error))
 
 
-def _checked(job: SiteJob, found: FoundScenes, ledger: Ledger, out: Path) -> tuple[SceneDelta, tuple[str, ...]]:
+def _find_changes(job: SiteJob, found: FoundScenes, ledger: Ledger, out: Path) -> tuple[SceneDelta, tuple[str, ...]]:
     """What is new, and sentences on what has changed beside the scenes."""
     site, folder = job.site, Results(out).site(job.site.id)
     last = ledger.until(site.id)
-    if last is not None and job.until.isoformat() < last and _newer(ledger, site.id, job.until):
+    if last is not None and job.until.isoformat() < last and _has_newer_scenes(ledger, site.id, job.until):
         what = f"already judged until {last[:10]}, later than {job.until:%Y-%m-%d}"
         raise UsageError(what, site.id, "replay a past night into a folder of its own with --out")
-    night, notes = reconcile(found, ledger.scenes(site.id)), list[str]()
+    night, notes = compare_scenes(found, ledger.scenes(site.id)), list[str]()
     place = ledger.place(site.id)
     moved = bool(place) and place != place_digest(site)
     if moved:
@@ -213,13 +213,13 @@ def _checked(job: SiteJob, found: FoundScenes, ledger: Ledger, out: Path) -> tup
     known = ledger.outputs(site.id)
     damaged = find_differing(folder, known) if last is not None else ()
     if known and damaged:
-        notes.append(f"{site.id}: missing or not as written, made again: {_listed(damaged)}")
+        notes.append(f"{site.id}: missing or not as written, made again: {_list_names(damaged)}")
     if night.idle and (moved or ledger.decided(site.id) != settings_digest(job.settings)):
-        night = replace(night, changed=tuple(sorted(_digests(found))))
+        night = replace(night, changed=tuple(sorted(_scene_digests(found))))
     return replace(night, damaged=damaged), tuple(notes)
 
 
-def _listed(names: Sequence[str]) -> str:
+def _list_names(names: Sequence[str]) -> str:
     rest = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return ", ".join(names[:5]) + rest
 
@@ -230,20 +230,20 @@ def place_digest(site: Site) -> str:
     return hashlib.sha256(json.dumps([*facts, sorted(map(str, site.properties.items()))]).encode()).hexdigest()[:16]
 
 
-def _newer(ledger: Ledger, site: str, until: datetime) -> bool:
+def _has_newer_scenes(ledger: Ledger, site: str, until: datetime) -> bool:
     return any(entry.acquired > until.isoformat() for entry in ledger.scenes(site).values())
 
 
-def _digests(found: FoundScenes) -> dict[str, str]:
+def _scene_digests(found: FoundScenes) -> dict[str, str]:
     refused = {item.scene: scene_digest(item) for item in found.rejections}
     return refused | {scene.id: scene_digest(scene) for scene in found.scenes}
 
 
-def _record(ledger: Ledger, job: SiteJob, found: FoundScenes, outcome: SiteOutcome) -> None:
+def _record_scenes(ledger: Ledger, job: SiteJob, found: FoundScenes, outcome: SiteOutcome) -> None:
     """What the night learnt; a site that failed as a whole is asked again in full."""
     if outcome.published is None:
         return
-    digests = _digests(found)
+    digests = _scene_digests(found)
     records = {record.scene: record for record in outcome.records}
     known = ledger.scenes(job.site.id)
     entries = []
@@ -258,7 +258,7 @@ def _record(ledger: Ledger, job: SiteJob, found: FoundScenes, outcome: SiteOutco
                 digest=mark,
                 acquired=record.time.astimezone(UTC).isoformat() if record else "",
                 attempts=tried,
-                outcome=_outcome(record),
+                outcome=_scene_outcome(record),
                 reason=record.reason if record else "",
             )
         )
@@ -267,20 +267,20 @@ def _record(ledger: Ledger, job: SiteJob, found: FoundScenes, outcome: SiteOutco
     ledger.record(job.site.id, entries, settings_digest(job.settings), job.until.isoformat(), alerts, written)
 
 
-def _outcome(record: SceneRecord | None) -> str:
+def _scene_outcome(record: SceneRecord | None) -> str:
     if record is None or record.reason == "unreadable":
         return "failed"
     return "used" if record.used else "rejected"
 
 
-def _silence(job: SiteJob, found: FoundScenes) -> str:
+def _silence_warning(job: SiteJob, found: FoundScenes) -> str:
     """A sentence where the catalogue has gone quiet: no tool may take an empty archive for an empty place."""
-    times = _times(found)
+    times = _scene_times(found)
     if not times or job.until - max(times) <= timedelta(days=QUIET_DAYS):
         return ""
     days = (job.until - max(times)).days
     return f"no new scene for {days} days, where about {days / REVISIT_DAYS:.0f} were expected"
 
 
-def _times(found: FoundScenes) -> list[datetime]:
+def _scene_times(found: FoundScenes) -> list[datetime]:
     return [scene.time for scene in found.scenes] + [item.time for item in found.rejections]

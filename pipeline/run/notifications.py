@@ -53,7 +53,7 @@ def notify(
     except GroundbreakError as error:
         return Notified(alerts=alerts, errors=(*errors, error))
     try:
-        messages = list(_messages(out, sites, errors))
+        messages = list(_read_messages(out, sites, errors))
         feed = read_feed(Results(out).feed)
         _register_channels(ledger, messages, [way.name for way in ways], feed)
         for way in ways:
@@ -68,7 +68,7 @@ def notify(
     return Notified(alerts=alerts, errors=tuple(errors))
 
 
-def _messages(out: Path, sites: Sequence[str], errors: list[GroundbreakError]) -> Iterator[Message]:
+def _read_messages(out: Path, sites: Sequence[str], errors: list[GroundbreakError]) -> Iterator[Message]:
     for site in sites:
         folder = Results(out).site(site)
         if not folder.gpkg.exists():
@@ -133,7 +133,7 @@ def _write_feed(
     alerts: Counter[str],
 ) -> None:  # fmt: skip
     news = [pending(message, ledger.notified(message.site, FEED)) for message in messages]
-    fresh = [entry for message in news for entry in _entries(message, now)]
+    fresh = [entry for message in news for entry in _feed_entries(message, now)]
     if fresh or not path.exists():
         write_feed(path, [*known, *fresh], base_url)
     if fresh:
@@ -143,7 +143,7 @@ def _write_feed(
     alerts[FEED] += len(fresh)
 
 
-def _entries(message: Message, now: datetime) -> Iterator[Entry]:
+def _feed_entries(message: Message, now: datetime) -> Iterator[Entry]:
     for item in message.items:
         yield Entry(
             id=item.key,

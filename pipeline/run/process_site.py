@@ -101,7 +101,7 @@ def survey_scenes(job: SiteJob, step: Progress) -> tuple[tuple[SceneRecord, ...]
     found = find_scenes(job)
     read, refused, errors = read_all(job, found.scenes, step)
     looks, more = correct_chips(job.site, read, job.settings, step)
-    return _records(job.site, (*found.rejections, *refused, *more), looks), (*found.errors, *errors)
+    return _scene_records(job.site, (*found.rejections, *refused, *more), looks), (*found.errors, *errors)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -125,7 +125,7 @@ def process_site(job: SiteJob, step: Progress) -> SiteResult:
         step(site.id, len(built.looks), len(built.looks), "looks decided")
         decision = decide_onwards(site, built.looks, built.keys, job.settings, memory)
         memory.close()
-        told = (*built.errors, *_forgot(memory, site))
+        told = (*built.errors, *_cache_errors(memory, site))
         return SiteResult(site=site, decision=decision, looks=built.looks, records=built.records, errors=told)
 
     return _with_looks(job, step, decided)
@@ -136,7 +136,7 @@ def build_looks(job: SiteJob, step: Progress) -> SiteLooks:
 
     def saved(built: SiteLooks) -> SiteLooks:
         built.memory.save()
-        return replace(built, errors=(*built.errors, *_forgot(built.memory, built.site)))
+        return replace(built, errors=(*built.errors, *_cache_errors(built.memory, built.site)))
 
     return _with_looks(job, step, saved)
 
@@ -148,19 +148,19 @@ def _with_looks(job: SiteJob, step: Progress, finish: Callable[[SiteLooks], T]) 
         while True:
             memory = ResultCache.of(job.memory, job.results + _expected_bytes(job.site, found.scenes))
             try:
-                return finish(_build(job, found, lost, memory, step))
+                return finish(_build_looks(job, found, lost, memory, step))
             except LostError as late:
                 lost[late.scene.id] = late.error
 
 
-def _build(
+def _build_looks(
     job: SiteJob, found: FoundScenes, lost: Mapping[str, PixelError], memory: ResultCache, step: Progress
 ) -> SiteLooks:
     """lost: scenes whose pixels were there once, and could not be read again."""
     site, settings = job.site, job.settings
-    readings, refused, errors = _readings(job, found.scenes, lost, memory, step)
+    readings, refused, errors = _read_scenes(job, found.scenes, lost, memory, step)
     corrected = correct_readings(site, readings, settings, step, memory)
-    records = _records(site, (*found.rejections, *refused, *corrected.refused), corrected.looks)
+    records = _scene_records(site, (*found.rejections, *refused, *corrected.refused), corrected.looks)
     if not corrected.looks:
         raise DecisionError(*_nothing_usable(job, records, found))
     return SiteLooks(
@@ -179,7 +179,7 @@ def _expected_bytes(site: Site, scenes: Sequence[Scene]) -> int:
     return len(scenes) * int(np.prod(site.grid.shape)) * len(ANALYSIS) * 6
 
 
-def _forgot(memory: ResultCache, site: Site) -> tuple[GroundbreakError, ...]:
+def _cache_errors(memory: ResultCache, site: Site) -> tuple[GroundbreakError, ...]:
     if not memory.error:
         return ()
     fix = "free some disk space: until then every night works out all that it knew"
@@ -193,11 +193,11 @@ def read_all(
 
     Raises DecisionError where nine in ten scenes share no band that they could be registered by.
     """
-    readings, refused, errors = _readings(job, scenes, {}, ResultCache(None), step)
+    readings, refused, errors = _read_scenes(job, scenes, {}, ResultCache(None), step)
     return [reading.chips() for reading in readings], refused, errors
 
 
-def _readings(
+def _read_scenes(
     job: SiteJob, scenes: Sequence[Scene], lost: Mapping[str, PixelError], memory: ResultCache, step: Progress
 ) -> tuple[list[Reading], list[Rejection], tuple[PixelError, ...]]:
     """Every scene that has the bands and can be read, read already where the memory does not know its levels."""
@@ -211,30 +211,30 @@ def _readings(
         step(site.id, done, len(scenes), "scenes read")
         missing = [band for band in bands if not all(band in granule.assets for granule in scene.granules)]
         if missing:
-            refused.append(_refusal(scene, Reason.MISSING_ASSET, f"no {', '.join(missing)}"))
+            refused.append(_reject_scene(scene, Reason.MISSING_ASSET, f"no {', '.join(missing)}"))
             continue
         try:
             if scene.id in lost:
                 raise lost[scene.id]
-            readings.append(_reading(job, scene, bands, memory))
+            readings.append(_read_scene(job, scene, bands, memory))
         except PixelError as error:
             errors.append(error)
-            refused.append(_refusal(scene, Reason.UNREADABLE, str(error)))
+            refused.append(_reject_scene(scene, Reason.UNREADABLE, str(error)))
     return readings, refused, tuple(errors)
 
 
-def _reading(job: SiteJob, scene: Scene, bands: tuple[Band, ...], memory: ResultCache) -> Reading:
+def _read_scene(job: SiteJob, scene: Scene, bands: tuple[Band, ...], memory: ResultCache) -> Reading:
     """Raises PixelError where pixels that nothing is known of cannot be read."""
     grid = job.site.grid
-    reading = Reading(scene, source_digest(scene, grid, bands), partial(_chips, job, scene, bands))
-    if not memory.knows(quantiles_key(reading)):
+    reading = Reading(scene, source_digest(scene, grid, bands), partial(_read_chips, job, scene, bands))
+    if not memory.has_fact(quantiles_key(reading)):
         reading.chips()
     elif job.chips is not None:
         ChipCache(job.chips).touch(scene, grid, bands)
     return reading
 
 
-def _chips(job: SiteJob, scene: Scene, bands: tuple[Band, ...]) -> tuple[Chip, ...]:
+def _read_chips(job: SiteJob, scene: Scene, bands: tuple[Band, ...]) -> tuple[Chip, ...]:
     """A scene's pixels; those from afar are kept, those of a local archive lie here already."""
     grid = job.site.grid
     if job.chips is None or "://" not in job.source:
@@ -248,7 +248,7 @@ def common_bands(scenes: Sequence[Scene]) -> tuple[Band, ...]:
     return tuple(band for band in ANALYSIS if have and sum(band in bands for bands in have) >= 0.9 * len(have))
 
 
-def _refusal(scene: Scene, reason: Reason, note: str) -> Rejection:
+def _reject_scene(scene: Scene, reason: Reason, note: str) -> Rejection:
     return Rejection(scene=scene.id, time=scene.time, reason=reason, note=note)
 
 
@@ -265,7 +265,7 @@ def refusal_record(item: Rejection) -> SceneRecord:
     )
 
 
-def _records(site: Site, refused: Sequence[Rejection], looks: Sequence[Look]) -> tuple[SceneRecord, ...]:
+def _scene_records(site: Site, refused: Sequence[Rejection], looks: Sequence[Look]) -> tuple[SceneRecord, ...]:
     inside = aoi_mask(site)
     rows = [refusal_record(item) for item in refused]
     rows += [

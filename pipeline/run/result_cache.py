@@ -69,25 +69,25 @@ class ResultCache:
         if body is not None:
             self.known = json.loads(bytes(body))
 
-    def fact(self, key: str, make: Callable[[], Any]) -> Any:
+    def cached_fact(self, key: str, make: Callable[[], Any]) -> Any:
         """A plain JSON value, cached or computed now."""
         if key not in self.asked:
             self.asked[key] = self.known[key] if key in self.known else make()
         return self.asked[key]
 
-    def knows(self, key: str) -> bool:
+    def has_fact(self, key: str) -> bool:
         """Whether a fact is known already."""
         return key in self.known or key in self.asked
 
-    def packed(self, key: str, make: Callable[[], Packed]) -> Packed:
+    def cached_arrays(self, key: str, make: Callable[[], Packed]) -> Packed:
         """A value with arrays, cached or computed now."""
-        found = self.find(key)
+        found = self.find_arrays(key)
         if found is None:
             found = make()
-            self.keep(key, found)
+            self.store_arrays(key, found)
         return found
 
-    def find(self, key: str) -> Packed | None:
+    def find_arrays(self, key: str) -> Packed | None:
         """A cached value with arrays; None if there is none, or if it is damaged."""
         if self.root is None or self.error:
             return None
@@ -96,12 +96,12 @@ class ResultCache:
             self.used.add(key)
         return found
 
-    def keep(self, key: str, value: Packed) -> None:
+    def store_arrays(self, key: str, value: Packed) -> None:
         """Store a value. On a full disk the cache is given up, with the reason in `error`."""
         if self.root is None or self.error:
             return
         try:
-            CheckedFiles(self.root).write(key, _parts(value))
+            CheckedFiles(self.root).write(key, _serialise(value))
             self.used.add(key)
         except OSError as error:
             self._give_up(error)
@@ -139,7 +139,7 @@ class ResultCache:
 def read_packed(root: Path, key: str) -> Packed | None:
     """A value with arrays from the folder of a site; None if there is none, or if it is damaged."""
     body = CheckedFiles(root).read(key)
-    return None if body is None else _unpacked(body)
+    return None if body is None else _deserialise(body)
 
 
 def cache_key(*facts: Any) -> str:
@@ -161,7 +161,7 @@ def code_digest() -> str:
     return digest.hexdigest()
 
 
-def _parts(value: Packed) -> list[Buffer]:
+def _serialise(value: Packed) -> list[Buffer]:
     """Length of the header, header, arrays one after the other, each on a round address."""
     arrays = {name: np.ascontiguousarray(array) for name, array in value.arrays.items()}
     kinds = {name: [array.dtype.str, array.shape] for name, array in arrays.items()}
@@ -173,7 +173,7 @@ def _parts(value: Packed) -> list[Buffer]:
     return parts
 
 
-def _unpacked(body: memoryview) -> Packed:
+def _deserialise(body: memoryview) -> Packed:
     start = 8 + int.from_bytes(body[:8], "little")
     header = json.loads(bytes(body[8:start]))
     arrays = {}

@@ -14,7 +14,7 @@ from pipeline.review.repair import repair
 from pipeline.review.schema import Styles
 from pipeline.review.standing import Standing, check_place, read_standing
 from pipeline.run.process_site import SiteJob
-from pipeline.run.retention import restore
+from pipeline.run.retention import restore_review
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -26,17 +26,17 @@ class Resumed:
     error: GroundbreakError | None = None
 
 
-def resume(job: SiteJob, out: Path) -> Resumed:
+def resume_site(job: SiteJob, out: Path) -> Resumed:
     """Restore what is lost or damaged, keep the site's CRS, and refuse what would make less of its results.
 
     Raises ReviewError for results of another place and for a review file that cannot be used, UsageError for a run
     over a shorter period than that of the results.
     """
     site, folder = job.site, Results(out).site(job.site.id)
-    restored = restore(out, site.id)
+    restored = restore_review(out, site.id)
     if not restored and folder.report.exists() and not os.path.lexists(folder.gpkg):
         restored = (f"{site.id}: review.gpkg was gone, without a copy: written again, without its verdicts",)
-    notes = (*restored, *repair(folder.gpkg, _styles()))
+    notes = (*restored, *repair(folder.gpkg, _layer_styles()))
     standing = read_standing(folder.gpkg)
     if standing is None:
         return Resumed(job=job, notes=notes)
@@ -48,7 +48,7 @@ def resume(job: SiteJob, out: Path) -> Resumed:
 
 
 @cache
-def _styles() -> Styles:
+def _layer_styles() -> Styles:
     """The styles of every review file, written once a process: a night over many sites asks for them at each."""
     return styles()
 

@@ -58,8 +58,8 @@ def back_up(path: Path, folder: Path, count: int, now: datetime) -> None:
         for leftover in folder.glob("*.part*"):
             leftover.unlink()
         held = list_backups(folder)
-        if not held or _content(path) != _content_or_none(held[0]):
-            _copy(path, folder / f"{now:%Y%m%dT%H%M%SZ}.gpkg", after=held[0] if held else None)
+        if not held or _content_digest(path) != _content_or_none(held[0]):
+            _copy_database(path, folder / f"{now:%Y%m%dT%H%M%SZ}.gpkg", after=held[0] if held else None)
         for copy in list_backups(folder)[count:]:
             copy.unlink()
     except (OSError, sqlite3.Error) as error:
@@ -78,7 +78,7 @@ def list_backups(folder: Path) -> list[Path]:
     return sorted(ours, key=lambda copy: (copy.stat().st_mtime_ns, copy.name), reverse=True)
 
 
-def restore(out: Path, site: str) -> tuple[str, ...]:
+def restore_review(out: Path, site: str) -> tuple[str, ...]:
     """Put the newest sound copy in the place of a review file that is gone or empty; returns a sentence where it did.
 
     Raises ReviewError where it cannot be written.
@@ -119,12 +119,12 @@ def _is_empty(path: Path) -> bool:
 
 def _content_or_none(copy: Path) -> str | None:
     try:
-        return _content(copy)
+        return _content_digest(copy)
     except sqlite3.Error:
         return None
 
 
-def _content(path: Path) -> str:
+def _content_digest(path: Path) -> str:
     """Digest of every row of a database: of the columns that are stored, in tables that are no index of others."""
     digest = xxh3_128()
     with connected(path, write=False, wait=WAIT_SECONDS) as db:
@@ -144,7 +144,7 @@ def _content(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _copy(path: Path, target: Path, after: Path | None) -> None:
+def _copy_database(path: Path, target: Path, after: Path | None) -> None:
     beside = target.with_suffix(".part")
     with connected(path, write=False, wait=WAIT_SECONDS) as db:
         db.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 1)  # the copy

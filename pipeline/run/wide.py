@@ -47,17 +47,19 @@ def process_wide(
     folder = Path(mkdtemp(prefix=SCRATCH, dir=room))
     try:
         with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES):
-            yield _told(job, folder, workers, scheduler, step)
+            yield _decide_cells(job, folder, workers, scheduler, step)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _told(job: SiteJob, folder: Path, workers: int, scheduler: str | None, step: Progress) -> tuple[SiteResult, Wide]:
+def _decide_cells(
+    job: SiteJob, folder: Path, workers: int, scheduler: str | None, step: Progress
+) -> tuple[SiteResult, Wide]:
     found = find_scenes(job)
     asked = tuple(cell_jobs(job, found))
     told = run_jobs(process_cell, asked, workers, scheduler, no_progress)
-    gathered = _gather(job, found, asked, told, folder, step)
-    return _judged(job, found, gathered, len(asked)), Wide(mosaic=gathered.mosaic, looks_of=gathered.looks_of)
+    gathered = _gather_cells(job, found, asked, told, folder, step)
+    return _site_result(job, found, gathered, len(asked)), Wide(mosaic=gathered.mosaic, looks_of=gathered.looks_of)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -118,7 +120,7 @@ class _Gathered:
         return self.folder / f"{change_id}.looks"
 
 
-def _gather(
+def _gather_cells(
     job: SiteJob,
     found: FoundScenes,
     asked: Sequence[SiteJob],
@@ -142,12 +144,12 @@ def _gather(
     return gathered
 
 
-def _judged(job: SiteJob, found: FoundScenes, gathered: _Gathered, asked: int) -> SiteResult:
+def _site_result(job: SiteJob, found: FoundScenes, gathered: _Gathered, asked: int) -> SiteResult:
     cells, alerts = gathered.cells, gathered.alerts()
     kept = {alert.id for alert in alerts}
-    before, after = (_commonest([getattr(cell, name) for cell in cells]) for name in ("before", "after"))
+    before, after = (_commonest_scene([getattr(cell, name) for cell in cells]) for name in ("before", "after"))
     mosaic = gathered.mosaic
-    shown = [_thumbnail(scene, path, mosaic) for scene, path in ((before, mosaic.before), (after, mosaic.after))]
+    shown = [_thumbnail_look(scene, path, mosaic) for scene, path in ((before, mosaic.before), (after, mosaic.after))]
     small, odds = thumbnail(mosaic.score, mosaic.grid)
     observed = {(each.change_id, each.scene): each for cell in cells for each in cell.decision.observations}
     decision = replace(
@@ -158,7 +160,7 @@ def _judged(job: SiteJob, found: FoundScenes, gathered: _Gathered, asked: int) -
         evidence=Evidence(grid=small, score=odds[0], since=np.full(odds[0].shape, -1, np.int16)),
         before_scene=before.id,
         after_scene=after.id,
-        cautions=_cautions(gathered, asked),
+        cautions=_cell_cautions(gathered, asked),
     )
     records = merged_records(found, cells)
     errors = {str(error): error for cell in cells for error in cell.errors}.values()
@@ -167,7 +169,7 @@ def _judged(job: SiteJob, found: FoundScenes, gathered: _Gathered, asked: int) -
     )
 
 
-def _cautions(gathered: _Gathered, asked: int) -> tuple[str, ...]:
+def _cell_cautions(gathered: _Gathered, asked: int) -> tuple[str, ...]:
     said = dict.fromkeys(caution for cell in gathered.cells for caution in cell.decision.cautions)
     words = [f"judged in {asked} cells: before and after show each cell at its own clearest looks"]
     if gathered.blind:
@@ -176,12 +178,12 @@ def _cautions(gathered: _Gathered, asked: int) -> tuple[str, ...]:
     return (*words, *said)
 
 
-def _commonest(scenes: Sequence[Scene]) -> Scene:
+def _commonest_scene(scenes: Sequence[Scene]) -> Scene:
     counts = Counter(scene.id for scene in scenes)
     return min(scenes, key=lambda scene: (-counts[scene.id], scene.id))
 
 
-def _thumbnail(scene: Scene, path: Path, mosaic: Mosaic) -> Look:
+def _thumbnail_look(scene: Scene, path: Path, mosaic: Mosaic) -> Look:
     """A mosaic as a small look, for what a project has to know of its colours."""
     grid, dn = thumbnail(path, mosaic.grid)
     known = (dn > 0).all(axis=0)
@@ -213,11 +215,11 @@ def merged_records(found: FoundScenes, cells: Sequence[CellResult]) -> tuple[Sce
         for scene in found.scenes if scene.id not in told
     ]  # fmt: skip
     rows = [refusal_record(item) for item in (*found.rejections, *unseen)]
-    rows += [_merged(each, whole) for each in told.values()]
+    rows += [_merge_records(each, whole) for each in told.values()]
     return tuple(sorted(rows, key=lambda row: (row.time, row.scene)))
 
 
-def _merged(told: Sequence[tuple[SceneRecord, int]], whole: int) -> SceneRecord:
+def _merge_records(told: Sequence[tuple[SceneRecord, int]], whole: int) -> SceneRecord:
     used = [(record, size) for record, size in told if record.used]
     if not used:
         return max((record for record, _ in told), key=lambda record: (record.clear_share or 0.0, record.value or 0.0))

@@ -20,7 +20,7 @@ from pipeline.review.geoblob import encode, register
 from pipeline.review.gpkg import survey_rows
 from pipeline.run.outputs import measure_outputs
 from pipeline.run.process_site import SiteJob
-from pipeline.run.resume import resume
+from pipeline.run.resume import resume_site
 from tests import world
 from tests.cli.conftest import Command, Outcome
 from tests.cli.test_nightly import rows_of
@@ -277,7 +277,7 @@ def test_an_aoi_whose_centroid_crosses_a_zone_line_keeps_the_zone_of_its_results
         site=site, source="none", collection=None, start=None, until=datetime(2026, 1, 1, tzinfo=UTC),
         settings=Settings(),
     )  # fmt: skip
-    grid = resume(job, tmp_path).job.site.grid
+    grid = resume_site(job, tmp_path).job.site.grid
     assert str(site.grid.crs) == "EPSG:32652" and str(grid.crs) == "EPSG:32651"
     (row,) = survey_rows(path).rows
     assert shape.intersects(row.outline)

@@ -23,7 +23,7 @@ from pipeline.review.standing import count, state
 from pipeline.run.notifications import notify
 from pipeline.run.outputs import measure_outputs
 from pipeline.run.process_site import SiteJob
-from pipeline.run.resume import resume
+from pipeline.run.resume import resume_site
 from pipeline.run.retention import apply_retention
 from tests.review import made
 from tests.review.conftest import put
@@ -63,7 +63,7 @@ def survives(out: Path) -> None:
     """Every step of a night on a site: it goes well or says so in one line, and steps over all sites always go well."""
     folder = Folder(out / "made-place")
     for step in (
-        lambda: resume(job(), out),
+        lambda: resume_site(job(), out),
         lambda: state(folder.gpkg, 0.1),
         lambda: write_report(folder),
         lambda: put(folder.path, ALERTS, max_timelines=0),

@@ -185,8 +185,8 @@ def test_each_screening_that_is_lost_alone_is_made_again(
         chains.append(chain(founded, keys))
         return chains[-1]
 
-    chain = deciding._chain
-    monkeypatch.setattr(deciding, "_chain", recorded)
+    chain = deciding._screening_keys
+    monkeypatch.setattr(deciding, "_screening_keys", recorded)
     night = replace(place, memory=tmp_path / "memory", until=_night(11))
     first = answer(night)
     kept = [tmp_path / "memory" / key for key in chains[-1] if (tmp_path / "memory" / key).exists()]
@@ -273,7 +273,7 @@ def test_without_room_to_spare_nothing_is_written(tmp_path: Path) -> None:
 def test_arrays_come_back_as_they_were(tmp_path: Path) -> None:
     memory = ResultCache(tmp_path)
     arrays = {"empty": np.zeros((0, 3), np.int16), "odd": np.arange(7, dtype=np.float16), "flag": np.ones((3, 1), bool)}
-    memory.keep("mark", Packed(facts={"nan": float("nan")}, arrays=arrays))
+    memory.store_arrays("mark", Packed(facts={"nan": float("nan")}, arrays=arrays))
     found = ResultCache(tmp_path).find("mark")
     assert found is not None and np.isnan(found.facts["nan"])
     assert all(same(found.arrays[name], array) for name, array in arrays.items())

@@ -18,7 +18,7 @@ from pipeline.review.contents import read
 from pipeline.review.geoblob import register
 from pipeline.review.layout import Results
 from pipeline.run.chip_cache import ChipCache
-from pipeline.run.retention import apply_retention, back_up, evict_chips, expire_caches, restore
+from pipeline.run.retention import apply_retention, back_up, evict_chips, expire_caches, restore_review
 from tests.review import made
 from tests.review.conftest import put
 
@@ -135,7 +135,7 @@ def test_a_note_in_another_encoding_is_copied_shown_and_restored(gpkg: Path, tmp
     out = gpkg.parents[1]
     back_up(gpkg, Results(out).backups("made-place"), 7, NOW)
     gpkg.unlink()
-    (line,) = restore(out, "made-place")
+    (line,) = restore_review(out, "made-place")
     assert "verdicts included" in line
     with contextlib.closing(sqlite3.connect(gpkg)) as db:
         assert db.execute("SELECT CAST(note AS BLOB) FROM changes").fetchall() == [(b"H\xf6he",)]
@@ -245,11 +245,11 @@ def test_what_is_no_folder_where_a_site_is_published_is_named_with_the_right_fix
     else:
         gpkg.parent.symlink_to("nowhere")
     with pytest.raises(ReviewError, match=r"is no folder .*made-place.*move it away"):
-        restore(out, "made-place")
+        restore_review(out, "made-place")
 
 
 def test_a_review_file_that_is_a_link_to_nothing_is_named(gpkg: Path) -> None:
     gpkg.unlink()
     gpkg.symlink_to("gone.gpkg")
     with pytest.raises(ReviewError, match=r"link to a file that is gone .*review\.gpkg.*bring that file back"):
-        restore(gpkg.parents[1], "made-place")
+        restore_review(gpkg.parents[1], "made-place")
