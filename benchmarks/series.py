@@ -21,7 +21,7 @@ from pipeline.evaluation.measures import Measures, evaluate, pool_measures, reli
 from pipeline.evaluation.reviewed import Reviewed, Truth, read_review, read_truth
 from pipeline.model.progress import no_progress
 from pipeline.model.settings import Settings
-from pipeline.review.publish import publish
+from pipeline.review.publish import publish_site
 from pipeline.run.process_site import SiteJob, SiteResult, process_site
 from pipeline.study.ground import read_ground
 from pipeline.study.scenarios import ScenarioOptions, build_scenario
@@ -87,7 +87,7 @@ def simulated(ground: str, seed: int, nothing: bool) -> Year:
         )  # fmt: skip
         seconds = time.monotonic() - began
         lean = settings.model_copy(update={"review": settings.review.model_copy(update={"max_timelines": 0})})
-        publish(folder / "out", found.site, found.decision, found.looks, found.records, lean)
+        publish_site(folder / "out", found.site, found.decision, found.looks, found.records, lean)
         reviewed = read_review(folder / "out" / "review.gpkg")
         truth = folder / "sim" / "truth.geojson"
         return Year(found, reviewed, () if nothing else read_truth(truth, reviewed.crs), seconds)

@@ -15,7 +15,7 @@ from pipeline.evaluation.measures import evaluate as measure
 from pipeline.evaluation.reviewed import Scope, read_review, read_scope, read_truth
 from pipeline.evaluation.verdicts import EDGES, precision
 from pipeline.model.errors import Exit, UsageError
-from pipeline.review.folder import begins_with, refuse_foreign, replacing
+from pipeline.review.folder import begins_with, refuse_foreign, replace_file
 
 
 def evaluate(
@@ -164,5 +164,5 @@ _IS_OURS = begins_with(f'"generator": "{_GENERATOR}"'.encode())
 
 
 def _write(path: Path, measures: Measures) -> None:
-    with replacing(path, _IS_OURS) as beside:
+    with replace_file(path, _IS_OURS) as beside:
         beside.write_text(as_text(_figures(measures)) + "\n", encoding="utf-8")

@@ -9,7 +9,7 @@ from pipeline.cli.report import site_folder
 from pipeline.cli.site_selection import choose_sites
 from pipeline.model.errors import Exit, ReviewError
 from pipeline.review.export import KINDS, STACKS, check_form, export_stack
-from pipeline.review.export import export as write_export
+from pipeline.review.export import export_site as write_export
 from pipeline.review.folder import Folder
 from pipeline.run.lock import output_lock
 from pipeline.run.process_site import SiteJob

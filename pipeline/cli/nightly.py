@@ -69,10 +69,10 @@ def nightly(
         unkept = apply_retention(folder, ids, asked.settings.keep, now)
         failures = [failure_line(night) for night in nights if night.error]
         failures += [f"{site}: {error}" for site, error in absent.items()]
-        told = notify(folder, ids, asked.settings.notify, now, send=until is None, failures=failures)
+        notified = notify(folder, ids, asked.settings.notify, now, send=until is None, failures=failures)
         unsaid = escalate_failures(folder, ids, asked.settings.notify) if until is None else ()
         printed = {str(night.error) for night in nights}
-        for missed in dict.fromkeys(map(str, (*unkept, *told.errors, *unsaid))):
+        for missed in dict.fromkeys(map(str, (*unkept, *notified.errors, *unsaid))):
             if missed not in printed:
                 note(missed)
         share = (sum(night.error is not None for night in nights) + len(absent)) / max(len(nights) + len(absent), 1)
@@ -80,7 +80,7 @@ def nightly(
         seconds = time.monotonic() - began
         log.end(nights, seconds)
         try:
-            write_metrics(folder, nights, tuple(absent), told, datetime.now(UTC), seconds, went_well=went_well)
+            write_metrics(folder, nights, tuple(absent), notified, datetime.now(UTC), seconds, went_well=went_well)
         except GroundbreakError as error:
             note(str(error))
     code = _exit_code(nights, errors)

@@ -13,7 +13,7 @@ from pipeline.cli.site_selection import choose_sites
 from pipeline.evaluation.sensitivity import SIZES, WITHIN, Trial, measure_sensitivity, share_within, summarise_trials
 from pipeline.model.errors import Exit
 from pipeline.review.detection import draw_detection
-from pipeline.review.folder import Folder, make, replacing
+from pipeline.review.folder import Folder, make_folder, replace_file
 from pipeline.run.selection import require_whole, site_job
 from pipeline.study.materials import ROOFS
 
@@ -45,7 +45,7 @@ def sensitivity(
     words = summarise_trials(trials, wanted.settings.decide.false_alarms_per_100km2_year)
     _print(trials)
     out.print(words, markup=False)
-    place = make(folder / wanted.site.id)
+    place = make_folder(folder / wanted.site.id)
     _write(place, trials, words)
     summarise(f"\nWritten: {place.detection}, {place.detection_picture}; `groundbreak report` shows it")
     return Exit.DONE
@@ -72,6 +72,6 @@ def _write(place: Folder, trials: Sequence[Trial], words: str) -> None:
     known = {size: [[v if v == v else None for v in share] for share in shares] for size, shares in rows.items()}
     tried = [dataclasses.asdict(trial) for trial in trials]
     record = {"sentence": words, "within": WITHIN, "rows": known, "trials": tried}
-    with replacing(place.detection) as beside:
+    with replace_file(place.detection) as beside:
         beside.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     draw_detection(place.detection_picture, WITHIN, rows)

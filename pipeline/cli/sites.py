@@ -14,7 +14,7 @@ from pipeline.cli.site_selection import read_settings
 from pipeline.model.errors import Exit, SiteError, UsageError
 from pipeline.model.grid import utm_epsg
 from pipeline.model.site import Site, slug
-from pipeline.review.folder import replacing
+from pipeline.review.folder import replace_file
 from pipeline.run.lock import file_lock
 from pipeline.run.selection import AOIS, read_aois
 
@@ -150,7 +150,7 @@ def _write(target: Path, new: list[dict[str, Any]], *, is_default: bool) -> None
         )
     with file_lock(target.parent):
         whole = _standing(target)
-        with replacing(target) as beside:
+        with replace_file(target) as beside:
             beside.write_text(json.dumps({**whole, "features": [*whole["features"], *new]}, indent=1) + "\n")
             for error in read_sites([beside], read_settings()).errors:
                 raise SiteError(error.what, error.where.replace(str(beside), str(target)), error.fix)

@@ -10,7 +10,7 @@ from pathlib import Path
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from pipeline.review.folder import begins_with, replacing
+from pipeline.review.folder import begins_with, replace_file
 from pipeline.review.layout import FEED, INDEX
 
 ATOM = "http://www.w3.org/2005/Atom"
@@ -46,7 +46,7 @@ def write_feed(path: Path, entries: Sequence[Entry], base_url: str) -> None:
     """Write the feed, newest first, each id once; beside, then renamed. Raises ReviewError where it cannot."""
     kept = sorted({each.id: each for each in reversed(entries)}.values(), key=lambda e: (e.updated, e.id), reverse=True)
     text = document(kept[:MAX_ENTRIES], base_url)
-    with replacing(path, begins_with(b"<feed")) as beside:
+    with replace_file(path, begins_with(b"<feed")) as beside:
         beside.write_bytes(text)
 
 

@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pipeline.notify.messages import CORRECTIONS, MAX_LISTED, Item, Message, count_unlisted, link_to
 from pipeline.review.folder import REPORT
-from pipeline.review.phrases import place
+from pipeline.review.phrases import format_position
 
 NEW_STRUCTURE = "new structure"
 MAX_PICTURES = 8
@@ -146,7 +146,7 @@ def _line(message: Message, item: Item, base_url: str) -> Line:
         item=item,
         title=f"{simulated}{_STATUS.get(item.status, item.status).capitalize()} at {message.name}{stood}",
         words=f"{item.words}{last}",
-        place=place(item.facts["lon"], item.facts["lat"]),
+        place=format_position(item.facts["lon"], item.facts["lat"]),
         page=link_to(item.page, base_url),
         picture=link_to(item.picture, base_url) if item.picture else "",
     )

@@ -11,7 +11,7 @@ from pipeline.notify.feed import entry_id
 from pipeline.review.contents import GONE, Change, Contents
 from pipeline.review.folder import Folder
 from pipeline.review.matching import REJECTIONS
-from pipeline.review.phrases import words
+from pipeline.review.phrases import describe_change
 
 RANKS = {"provisional": 0, "confirmed": 1, "finished": 2}
 """Statuses that are notified, in the order of a life; a return to an earlier one is not."""
@@ -86,7 +86,7 @@ def build_message(folder: Folder, contents: Contents) -> Message:
                 key=entry_id(site, change.id, status),
                 change_id=change.id,
                 status=status,
-                words=words(change.facts),
+                words=describe_change(change.facts),
                 facts={name: change[name] for name in _COLUMNS},
                 page=f"{site}/{folder.report.name}#c-{change.id}",
                 picture=f"{site}/timeline/{file.name}" if file.is_file() else "",

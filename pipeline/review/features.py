@@ -5,7 +5,7 @@ from typing import Any
 from shapely.geometry import mapping
 
 from pipeline.review.contents import Change, Contents
-from pipeline.review.lonlat import bounds, to_lonlat
+from pipeline.review.lonlat import lonlat_bounds, to_lonlat
 from pipeline.review.schema import ANALYST, MACHINE
 
 COLUMNS = (*MACHINE, *ANALYST)
@@ -21,12 +21,12 @@ def geojson_feature(change: Change, contents: Contents) -> dict[str, Any]:
     return {
         "type": "Feature",
         "id": change.id,
-        **({} if shape.is_empty else {"bbox": list(bounds(shape))}),
+        **({} if shape.is_empty else {"bbox": list(lonlat_bounds(shape))}),
         "geometry": mapping(shape),
         "properties": {
             **{name: change[name] for name in COLUMNS},
             "label": change.label,
-            "description": contents.told(change),
+            "description": contents.sentence_of(change),
             **dict.fromkeys(ITEMS),
             **contents.items_of(change),
             "attribution": contents.provenance.get("attribution", ""),

@@ -68,11 +68,11 @@ class Folder:
 
     def timeline(self, change_id: str) -> Path:
         """The picture of one alert: every clear look that matters, and its curves."""
-        return self.path / "timeline" / f"{safe(change_id)}.png"
+        return self.path / "timeline" / f"{file_name_of(change_id)}.png"
 
     def pair(self, change_id: str) -> Path:
         """The small picture of one alert: before beside after."""
-        return self.path / "pair" / f"{safe(change_id)}.png"
+        return self.path / "pair" / f"{file_name_of(change_id)}.png"
 
     @property
     def looks(self) -> Path:
@@ -81,19 +81,19 @@ class Folder:
 
     def look(self, day: str, scene: str) -> Path:
         """The COG of one look: review/through_time.py."""
-        return self.looks / f"{day}-{safe(scene)}.tif"
+        return self.looks / f"{day}-{file_name_of(scene)}.tif"
 
     def strip(self, change_id: str) -> Path:
         """The clear looks of one alert, one below the other: review/strips.py."""
-        return self.path / "looks" / f"{safe(change_id)}.jpg"
+        return self.path / "looks" / f"{file_name_of(change_id)}.jpg"
 
 
-def safe(change_id: str) -> str:
+def file_name_of(change_id: str) -> str:
     """An id as a file name; the machine's own ids pass unchanged."""
     return re.sub(r"[^A-Za-z0-9_-]", "_", change_id)[:80] or "_"
 
 
-def make(path: Path) -> Folder:
+def make_folder(path: Path) -> Folder:
     """The folder, made if need be; ReviewError where nothing can be written."""
     try:
         for name in PICTURES:
@@ -115,7 +115,7 @@ def clear_leftovers(path: Path) -> None:
                 leftover.unlink(missing_ok=True)
 
 
-def unused(path: Path) -> Path:
+def unused_name(path: Path) -> Path:
     """A name beside a path that no other process has."""
     return path.with_name(f"{_BESIDE}{token_hex(6)}-{path.name}")
 
@@ -142,7 +142,7 @@ class Stage:
 
 
 @contextmanager
-def staging(folder: Folder) -> Iterator[Stage]:
+def stage_files(folder: Folder) -> Iterator[Stage]:
     """A stage inside the folder, so on its file system; what was not released is removed."""
     root = folder.path / f"{_STAGE}{token_hex(6)}"
     try:
@@ -156,7 +156,7 @@ def staging(folder: Folder) -> Iterator[Stage]:
 
 
 @contextmanager
-def replacing(path: Path, made_here: Callable[[Path], bool] | None = None) -> Iterator[Path]:
+def replace_file(path: Path, made_here: Callable[[Path], bool] | None = None) -> Iterator[Path]:
     """A path beside `path` to write to; renamed over it when all went well, removed when not.
 
     made_here: whether this program wrote the file at `path`; None where no other program could have.
@@ -165,7 +165,7 @@ def replacing(path: Path, made_here: Callable[[Path], bool] | None = None) -> It
     if path.is_dir():
         raise ReviewError("a folder stands there", str(path), "name a file")
     refuse_foreign(path, made_here)
-    beside = unused(path)
+    beside = unused_name(path)
     try:
         yield beside
         beside.replace(path)
@@ -184,7 +184,7 @@ def refuse_foreign(path: Path, made_here: Callable[[Path], bool] | None) -> None
 def begins_with(*marks: bytes) -> Callable[[Path], bool]:
     """A test for files whose first bytes contain all marks, or that are empty."""
 
-    def told(path: Path) -> bool:
+    def is_ours(path: Path) -> bool:
         try:
             with path.open("rb") as file:
                 head = file.read(_HEAD_BYTES)
@@ -192,7 +192,7 @@ def begins_with(*marks: bytes) -> Callable[[Path], bool]:
             return False
         return not head or all(mark in head for mark in marks)
 
-    return told
+    return is_ours
 
 
 _HEAD_BYTES = 65_536

@@ -27,10 +27,10 @@ class Caption:
 def site_caption(site: Site) -> Caption:
     """The caption of all pictures of a site, from its name and its properties `attribution` and `simulated`."""
     said = {name: str(site.properties.get(name) or "") for name in ("attribution", "simulated")}
-    return caption(site.name, site.id, said["attribution"] or ATTRIBUTION, said["simulated"])
+    return make_caption(site.name, site.id, said["attribution"] or ATTRIBUTION, said["simulated"])
 
 
-def caption(name: str, site_id: str, attribution: str, simulated: str) -> Caption:
+def make_caption(name: str, site_id: str, attribution: str, simulated: str) -> Caption:
     """A caption from words that anybody may have written."""
     known = get_font(findfont(FontProperties(family=["DejaVu Sans"]))).get_charmap()
     drawable = name.isprintable() and all(ord(letter) in known for letter in name)

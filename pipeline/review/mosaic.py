@@ -15,7 +15,7 @@ from rasterio.io import DatasetWriter
 from rasterio.windows import Window
 
 from pipeline.model.bands import Band
-from pipeline.review.rasters import NODATA_DN, SCORE_NAMES, described, look_names, profile
+from pipeline.review.rasters import NODATA_DN, SCORE_NAMES, describe_bands, look_names, raster_profile
 
 THUMBNAIL_PX = 1000
 
@@ -46,10 +46,10 @@ class Mosaic:
         }
 
     def _create(self, path: Path, kind: str, nodata: float, names: Sequence[str]) -> DatasetWriter:
-        facts = profile(kind, len(names), self.grid, nodata)
+        facts = raster_profile(kind, len(names), self.grid, nodata)
         file = rasterio.open(path, "w", tiled=True, blockxsize=256, blockysize=256, compress="DEFLATE", zlevel=1,
                              INTERLEAVE="BAND", SPARSE_OK=True, BIGTIFF="IF_SAFER", **facts)  # fmt: skip
-        described(file, names)
+        describe_bands(file, names)
         return self._stack.enter_context(file)
 
     def __enter__(self) -> "Mosaic":
@@ -68,7 +68,7 @@ class Mosaic:
             self._files[self.after].write(piece.after, window=place)
 
 
-def thumbnail(path: Path, grid: GeoBox) -> tuple[GeoBox, NDArray[Any]]:
+def read_thumbnail(path: Path, grid: GeoBox) -> tuple[GeoBox, NDArray[Any]]:
     """(grid, (band, row, col)) of a raster with its longer side at most 1000 pixels: enough to choose colours by."""
     factor = max(1.0, max(grid.shape) / THUMBNAIL_PX)
     rows, cols = (max(1, round(size / factor)) for size in grid.shape)

@@ -79,11 +79,11 @@ def read_observed(folder: Folder, contents: Contents) -> Observed:
     reasons = Counter(str(scene["reason"]) for scene in scenes if not scene["used"])
     return Observed(
         clear=clear,
-        gaps=_gaps(clear, days),
-        recent=sum(_apart(day, days[-1]) <= RECENT_DAYS for day in clear) if days else 0,
+        gaps=_longest_gaps(clear, days),
+        recent=sum(_days_between(day, days[-1]) <= RECENT_DAYS for day in clear) if days else 0,
         unseen=_unseen_share(folder.score, contents),
         refused=tuple(reasons.most_common()),
-        ticks=_ticks(scenes, days),
+        ticks=_month_ticks(scenes, days),
         span=(days[0], days[-1]) if days else None,
         curve=read_curve(folder.detection) or _default_curve(contents),
     )
@@ -127,23 +127,23 @@ def _is_clear(scene: Mapping[str, Any]) -> bool:
     return bool(scene["used"]) and (scene["clear_share"] or 0.0) >= CLEAR_SHARE
 
 
-def _apart(one: str, other: str) -> int:
+def _days_between(one: str, other: str) -> int:
     return abs((date.fromisoformat(one) - date.fromisoformat(other)).days)
 
 
-def _gaps(clear: Sequence[str], days: Sequence[str]) -> tuple[Gap, ...]:
+def _longest_gaps(clear: Sequence[str], days: Sequence[str]) -> tuple[Gap, ...]:
     """The longest gaps; the time from the last clear look to the last scene is one too."""
     ends = [*clear, days[-1]] if days and clear else []
-    found = [Gap(start, end) for start, end in pairwise(ends) if _apart(start, end) >= GAP_DAYS]
+    found = [Gap(start, end) for start, end in pairwise(ends) if _days_between(start, end) >= GAP_DAYS]
     return tuple(sorted(found, key=lambda gap: (-gap.days, gap.start))[:MAX_GAPS])
 
 
-def _ticks(scenes: Sequence[Mapping[str, Any]], days: Sequence[str]) -> tuple[tuple[float, str], ...]:
+def _month_ticks(scenes: Sequence[Mapping[str, Any]], days: Sequence[str]) -> tuple[tuple[float, str], ...]:
     if not days:
         return ()
-    reach = max(_apart(days[0], days[-1]), 1)
+    reach = max(_days_between(days[0], days[-1]), 1)
     kinds = ["clear" if _is_clear(scene) else "cloudy" if scene["used"] else "refused" for scene in scenes]
-    return tuple((round(_apart(days[0], day) / reach, 4), kind) for day, kind in zip(days, kinds, strict=True))
+    return tuple((round(_days_between(days[0], day) / reach, 4), kind) for day, kind in zip(days, kinds, strict=True))
 
 
 def _unseen_share(score: Path, contents: Contents) -> float | None:

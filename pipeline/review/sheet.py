@@ -119,7 +119,7 @@ class Sheet:
         image = image.convert("RGB")
         pencil = ImageDraw.Draw(image)
         for each in self.words:
-            _write(image, pencil, each)
+            _draw_text(image, pencil, each)
         facts = PngInfo()
         facts.add_text("Comment", comment)
         facts.add_text("Software", "groundbreak")
@@ -133,15 +133,15 @@ class Sheet:
 
 
 @lru_cache
-def font(points: float, bold: bool = False) -> ImageFont.FreeTypeFont:
+def load_font(points: float, bold: bool = False) -> ImageFont.FreeTypeFont:
     """DejaVu Sans, which matplotlib brings along, so that pictures are the same on every machine."""
     path = findfont(FontProperties(family=["DejaVu Sans"], weight="bold" if bold else "normal"))
     return ImageFont.truetype(path, points * PT, layout_engine=ImageFont.Layout.BASIC)
 
 
-def _write(image: Image.Image, pencil: ImageDraw.ImageDraw, words: Words) -> None:
+def _draw_text(image: Image.Image, pencil: ImageDraw.ImageDraw, words: Words) -> None:
     how = words.letters
-    face = font(how.size, how.bold)
+    face = load_font(how.size, how.bold)
     if how.upright:
         left, top, right, bottom = face.getbbox(words.text, anchor="ls")
         mask = Image.new("L", (int(right - left) + 2, int(bottom - top) + 2))

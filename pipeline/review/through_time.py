@@ -53,7 +53,7 @@ def write_looks(
     shown = []
     for look, until in zip(chosen, [*ends, None], strict=True):
         path = staged.look(f"{look.time:%Y-%m-%d}", look.scene.id)
-        write_look(path, _narrowed(look), folder.path / path.relative_to(staged.path), look_tags(look, caption))
+        write_look(path, _select_bands(look), folder.path / path.relative_to(staged.path), look_tags(look, caption))
         file = path.relative_to(staged.path).as_posix()
         shown.append(Shown(file=file, scene=look.scene.id, time=look.time, until=until))
     return tuple(shown)
@@ -72,7 +72,7 @@ def raster_files(folder: Folder) -> list[Path]:
     return sorted(folder.looks.glob("*.tif"))
 
 
-def _narrowed(look: Look) -> Look:
+def _select_bands(look: Look) -> Look:
     """The bands of true and false colour: what is looked at, and a third less to store."""
     wanted = (*VISIBLE, Band.B08, Band.B8A)
     near = near_infrared(look.bands)

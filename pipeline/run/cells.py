@@ -21,7 +21,7 @@ from pipeline.model.grid import aoi_mask, cells
 from pipeline.model.imagery import Look, Scene, SceneRecord
 from pipeline.model.progress import Progress
 from pipeline.model.site import Site
-from pipeline.review.chips import window
+from pipeline.review.chips import window_around
 from pipeline.review.mosaic import Piece
 from pipeline.review.rasters import look_dn
 from pipeline.run.process_site import SiteJob, common_bands, process_site
@@ -87,15 +87,15 @@ def process_cell(job: SiteJob, step: Progress) -> CellResult:
     site, core = job.site, job.core or job.site.grid
     judged = process_site(job, step)
     decision, inside = judged.decision, place_of(core, site.grid)
-    told = touching(decision.alerts, core)
+    alerts = touching(decision.alerts, core)
     by_id = {look.scene.id: look for look in judged.looks}
     before, after = by_id[decision.before_scene], by_id[decision.after_scene]
-    shown = [alert for alert in told if alert.status is not Status.WITHDRAWN][: job.settings.review.max_timelines]
-    ids = {alert.id for alert in told}
+    shown = [alert for alert in alerts if alert.status is not Status.WITHDRAWN][: job.settings.review.max_timelines]
+    ids = {alert.id for alert in alerts}
     return CellResult(
         decision=replace(
             decision,
-            alerts=told,
+            alerts=alerts,
             observations=tuple(each for each in decision.observations if each.change_id in ids),
             evidence=_shrink_to_corner(decision.evidence),
         ),
@@ -131,7 +131,7 @@ def _shrink_to_corner(evidence: Evidence) -> Evidence:
 
 def _crop_looks(alert: Alert, looks: Sequence[Look]) -> tuple[Look, ...]:
     """The looks cut to what a picture of the alert shows."""
-    part = window(alert.outline, looks[0].grid)
+    part = window_around(alert.outline, looks[0].grid)
     return tuple(
         replace(
             look,

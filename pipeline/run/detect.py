@@ -14,7 +14,7 @@ from pipeline.model.site import Site
 from pipeline.review.folder import clear_leftovers
 from pipeline.review.index import write_index
 from pipeline.review.layout import Results
-from pipeline.review.publish import Published, Wide, publish
+from pipeline.review.publish import Published, Wide, publish_site
 from pipeline.run.cells import is_wide
 from pipeline.run.process_site import SiteJob, SiteResult, process_site
 from pipeline.run.resume import Resumed, notes_of, resume_site
@@ -104,7 +104,7 @@ def _publish_site(
     try:
         with answer as (result, wide):
             site, settings = result.site, job.settings
-            published = publish(out / site.id, site, result.decision, result.looks, result.records, settings, wide)
+            published = publish_site(out / site.id, site, result.decision, result.looks, result.records, settings, wide)
             published = replace(published, notes=notes_of(resumed.notes, published.notes))
     except Exception as error:  # noqa: BLE001  (the boundary of a site: what breaks it stops no other)
         return SiteOutcome(site=job.site, seconds=time.monotonic() - began, error=as_site_error(error, job.site.id))

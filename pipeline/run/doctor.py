@@ -207,10 +207,10 @@ def _is_there(path: Path) -> bool:
 
 def _check_clock(stamp: str | None, now: datetime) -> Check:
     try:
-        told = parsedate_to_datetime(stamp or "").astimezone(UTC)
+        server_time = parsedate_to_datetime(stamp or "").astimezone(UTC)
     except (ValueError, OverflowError):
         return Check(name="clock", health=Health.WARNING, found="the catalogue states no time", fix="check it by hand")
-    off = abs((told - now).total_seconds())
+    off = abs((server_time - now).total_seconds())
     if off <= MAX_CLOCK_SECONDS:
         return Check(name="clock", health=Health.OK, found=f"within {off:.0f} s of the catalogue's")
     fix = "set the clock (timedatectl set-ntp true): nights are cut by it"

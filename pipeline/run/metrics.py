@@ -14,7 +14,7 @@ from pipeline.model.alert import Kind, Status
 from pipeline.model.errors import GroundbreakError, ReviewError
 from pipeline.model.imagery import Reason
 from pipeline.review.layout import Results
-from pipeline.review.standing import Counts, count
+from pipeline.review.standing import Counts, count_changes
 from pipeline.run.ledger import Ledger, SiteEntry
 from pipeline.run.nightly import NightOutcome
 from pipeline.run.notifications import Notified
@@ -24,9 +24,15 @@ _CHANNELS = ("feed", "webhook", "mail")
 
 
 def write_metrics(
-    out: Path, nights: Sequence[NightOutcome], absent: Sequence[str], told: Notified, ended: datetime, seconds: float,
-    *, went_well: bool,
-) -> None:  # fmt: skip
+    out: Path,
+    nights: Sequence[NightOutcome],
+    absent: Sequence[str],
+    notified: Notified,
+    ended: datetime,
+    seconds: float,
+    *,
+    went_well: bool,
+) -> None:
     """Write the file beside and rename it (the library does): a scraper never sees half of it.
 
     absent: sites that could not even be searched for. Raises ReviewError where it cannot be written.
@@ -51,9 +57,11 @@ def write_metrics(
     _write_counts(out, ids, gauge("scenes", "scenes of all sites, used or refused and why", ("outcome", "reason")),
                   gauge("alerts", "alerts of all sites", ("status", "kind")))  # fmt: skip
     sent = gauge("told_alerts", "notifications of the last night, each status of each alert once", ("channel",))
-    for channel in (*_CHANNELS, *told.alerts):
-        sent.labels(channel).set(told.alerts[channel])
-    gauge("untold_messages", "messages that a channel did not take; they are sent the next night").set(len(told.errors))
+    for channel in (*_CHANNELS, *notified.alerts):
+        sent.labels(channel).set(notified.alerts[channel])
+    gauge("untold_messages", "messages that a channel did not take; they are sent the next night").set(
+        len(notified.errors)
+    )
     failures = gauge("site_consecutive_failures", "nights in a row that a site failed", ("site",))
     successes = gauge("site_last_success_timestamp_seconds", "when a site was last looked at; 0: never", ("site",))
     scenes = gauge("site_last_scene_timestamp_seconds", "when its newest scene was acquired; 0: none", ("site",))
@@ -91,7 +99,7 @@ def _write_counts(out: Path, ids: Sequence[str], scenes: Gauge, alerts: Gauge) -
 def _count_alerts(path: Path) -> Counts:
     """Of a review file; one that cannot be read is reported by its site and counts nothing here."""
     try:
-        return count(path)
+        return count_changes(path)
     except GroundbreakError:
         return Counts()
 

@@ -18,7 +18,7 @@ from pipeline.notify.channels import Channel, Secrets, UndeliveredError, open_ch
 from pipeline.notify.feed import Entry, entry_id, read_feed, write_feed
 from pipeline.notify.mail import Bulletin
 from pipeline.notify.messages import CORRECTIONS, RANKS, Message, build_message, pending
-from pipeline.review.contents import read
+from pipeline.review.contents import read_contents
 from pipeline.review.layout import Results
 from pipeline.run.detect import as_site_error
 from pipeline.run.ledger import Ledger
@@ -74,7 +74,7 @@ def _read_messages(out: Path, sites: Sequence[str], errors: list[GroundbreakErro
         if not folder.gpkg.exists():
             continue
         try:
-            yield build_message(folder, read(folder.gpkg, WAIT_SECONDS))
+            yield build_message(folder, read_contents(folder.gpkg, WAIT_SECONDS))
         except Exception as error:  # noqa: BLE001  (the boundary of a site: what breaks it stops no other)
             errors.append(as_site_error(error, site))
 

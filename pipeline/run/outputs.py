@@ -7,7 +7,7 @@ from pathlib import Path
 from xxhash import xxh3_128
 
 from pipeline.review.folder import GPKG, PICTURES, PROJECT, REPORT, Folder
-from pipeline.review.standing import state
+from pipeline.review.standing import machine_digest
 
 PRESENT = (REPORT, PROJECT)
 """Files that only have to be there: the report is also written by `groundbreak report`, the project by QGIS."""
@@ -33,7 +33,7 @@ def measure_outputs(folder: Folder) -> dict[str, Output]:
         if (folder.path / name).is_file():
             found[name] = Output(0, 0, "")
     if folder.gpkg.exists():
-        found[GPKG] = Output(0, 0, state(folder.gpkg))
+        found[GPKG] = Output(0, 0, machine_digest(folder.gpkg))
     return found
 
 
@@ -44,7 +44,7 @@ def find_differing(folder: Folder, known: Mapping[str, Output]) -> tuple[str, ..
     """
     wrong = [name for name, output in known.items() if name != GPKG and _is_changed(folder.path / name, name, output)]
     review = known.get(GPKG)
-    if review is None or not folder.gpkg.is_file() or state(folder.gpkg, WAIT_SECONDS) != review.digest:
+    if review is None or not folder.gpkg.is_file() or machine_digest(folder.gpkg, WAIT_SECONDS) != review.digest:
         wrong.append(GPKG)
     return tuple(sorted(wrong))
 

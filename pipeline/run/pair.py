@@ -26,7 +26,7 @@ from pipeline.model.progress import Progress, no_progress
 from pipeline.model.settings import Settings
 from pipeline.model.site import Site, slug
 from pipeline.review.folder import Folder
-from pipeline.review.publish import Published, publish
+from pipeline.review.publish import Published, publish_site
 from pipeline.review.standing import read_standing
 from pipeline.run.threads import one_thread
 
@@ -79,7 +79,7 @@ def _compare_pair(
     decision = decide_pair(site.id, *looks, settings, aoi_mask(site))
     decision = dataclasses.replace(decision, cautions=(*decision.cautions, *notes))
     records = tuple(_scene_record(look, site) for look in looks)
-    published = publish(out, site, decision, looks, records, _few_pictures(settings))
+    published = publish_site(out, site, decision, looks, records, _few_pictures(settings))
     step(site.id, 4, 4, "files written")
     return PairOutcome(
         site=site,

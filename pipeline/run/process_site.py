@@ -125,14 +125,14 @@ def process_site(job: SiteJob, step: Progress) -> SiteResult:
         step(site.id, len(built.looks), len(built.looks), "looks decided")
         decision = decide_onwards(site, built.looks, built.keys, job.settings, memory)
         memory.close()
-        told = (*built.errors, *_cache_errors(memory, site))
-        return SiteResult(site=site, decision=decision, looks=built.looks, records=built.records, errors=told)
+        errors = (*built.errors, *_cache_errors(memory, site))
+        return SiteResult(site=site, decision=decision, looks=built.looks, records=built.records, errors=errors)
 
     return _with_looks(job, step, decided)
 
 
 def build_looks(job: SiteJob, step: Progress) -> SiteLooks:
-    """Find, read and correct, from and into the same cache as `judge`. Raises DecisionError where no look is left."""
+    """Find, read and correct, with the cache of `process_site`. Raises DecisionError where no look is left."""
 
     def saved(built: SiteLooks) -> SiteLooks:
         built.memory.save()

@@ -9,8 +9,8 @@ from pathlib import Path
 from pipeline.model.errors import GroundbreakError, UsageError
 from pipeline.model.grid import site_grid
 from pipeline.review.layout import Results
-from pipeline.review.qgis_style import styles
-from pipeline.review.repair import repair
+from pipeline.review.qgis_style import layer_styles
+from pipeline.review.repair import repair_schema
 from pipeline.review.schema import Styles
 from pipeline.review.standing import Standing, check_place, read_standing
 from pipeline.run.process_site import SiteJob
@@ -36,7 +36,7 @@ def resume_site(job: SiteJob, out: Path) -> Resumed:
     restored = restore_review(out, site.id)
     if not restored and folder.report.exists() and not os.path.lexists(folder.gpkg):
         restored = (f"{site.id}: review.gpkg was gone, without a copy: written again, without its verdicts",)
-    notes = (*restored, *repair(folder.gpkg, _layer_styles()))
+    notes = (*restored, *repair_schema(folder.gpkg, _layer_styles()))
     standing = read_standing(folder.gpkg)
     if standing is None:
         return Resumed(job=job, notes=notes)
@@ -50,7 +50,7 @@ def resume_site(job: SiteJob, out: Path) -> Resumed:
 @cache
 def _layer_styles() -> Styles:
     """The styles of every review file, written once a process: a night over many sites asks for them at each."""
-    return styles()
+    return layer_styles()
 
 
 def _check_period(job: SiteJob, standing: Standing) -> None:

@@ -17,7 +17,7 @@ from xxhash import xxh3_128
 from pipeline.formats.databases import connected, quoted
 from pipeline.model.errors import GroundbreakError, ReviewError
 from pipeline.model.settings import Keep
-from pipeline.review.folder import replacing
+from pipeline.review.folder import replace_file
 from pipeline.review.layout import Results
 
 _NAME = re.compile(r"\d{8}T\d{6}Z.*\.gpkg")
@@ -102,7 +102,7 @@ def restore_review(out: Path, site: str) -> tuple[str, ...]:
                 left = path.with_name(f"{path.name}{log}")
                 if left.exists():
                     left.replace(path.with_name(f"{left.name}.left"))
-            with replacing(path) as beside:
+            with replace_file(path) as beside:
                 shutil.copy(copy, beside)
         except OSError as error:
             raise ReviewError(f"cannot be restored: {error.strerror or error}", str(path), _FIX) from error

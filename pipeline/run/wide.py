@@ -20,7 +20,7 @@ from pipeline.model.alert import Alert, Evidence
 from pipeline.model.errors import DecisionError, ReviewError
 from pipeline.model.imagery import Alignment, Look, Reason, Rejection, Scene, SceneRecord, Why
 from pipeline.model.progress import Progress, no_progress
-from pipeline.review.mosaic import Mosaic, thumbnail
+from pipeline.review.mosaic import Mosaic, read_thumbnail
 from pipeline.review.publish import Wide
 from pipeline.review.rasters import picture_order
 from pipeline.run.cells import CellResult, cell_jobs, process_cell
@@ -57,8 +57,8 @@ def _decide_cells(
 ) -> tuple[SiteResult, Wide]:
     found = find_scenes(job)
     asked = tuple(cell_jobs(job, found))
-    told = run_jobs(process_cell, asked, workers, scheduler, no_progress)
-    gathered = _gather_cells(job, found, asked, told, folder, step)
+    results = run_jobs(process_cell, asked, workers, scheduler, no_progress)
+    gathered = _gather_cells(job, found, asked, results, folder, step)
     return _site_result(job, found, gathered, len(asked)), Wide(mosaic=gathered.mosaic, looks_of=gathered.looks_of)
 
 
@@ -100,12 +100,12 @@ class _Gathered:
 
     def alerts(self) -> tuple[Alert, ...]:
         """Each change once; from then on its looks are found by its outline, whatever id it is given."""
-        told = joined([
+        merged = joined([
             CellAlert(alert=alert, core=cell.piece.core, seen=cell.seen)
             for cell in self.cells for alert in cell.decision.alerts
         ])  # fmt: skip
-        self.pictured = {alert.outline.wkb: alert.id for alert in told}
-        return told
+        self.pictured = {alert.outline.wkb: alert.id for alert in merged}
+        return merged
 
     def looks_of(self, alert: Alert) -> Sequence[Look]:
         """The looks around an alert, as its cell saw them; none where too many others were surer."""
@@ -124,7 +124,7 @@ def _gather_cells(
     job: SiteJob,
     found: FoundScenes,
     asked: Sequence[SiteJob],
-    told: JobResults[CellResult],
+    results: JobResults[CellResult],
     folder: Path,
     step: Progress,
 ) -> _Gathered:
@@ -133,7 +133,7 @@ def _gather_cells(
     most = 4 * job.settings.review.max_timelines
     with Mosaic(folder, site.grid, common_bands(found.scenes)) as mosaic:
         gathered = _Gathered(mosaic=mosaic, folder=folder, most=most)
-        for done, (_, answer) in enumerate(told, 1):
+        for done, (_, answer) in enumerate(results, 1):
             try:
                 gathered.add(answer())
             except DecisionError as error:
@@ -150,7 +150,7 @@ def _site_result(job: SiteJob, found: FoundScenes, gathered: _Gathered, asked: i
     before, after = (_commonest_scene([getattr(cell, name) for cell in cells]) for name in ("before", "after"))
     mosaic = gathered.mosaic
     shown = [_thumbnail_look(scene, path, mosaic) for scene, path in ((before, mosaic.before), (after, mosaic.after))]
-    small, odds = thumbnail(mosaic.score, mosaic.grid)
+    small, odds = read_thumbnail(mosaic.score, mosaic.grid)
     observed = {(each.change_id, each.scene): each for cell in cells for each in cell.decision.observations}
     decision = replace(
         cells[0].decision,
@@ -185,7 +185,7 @@ def _commonest_scene(scenes: Sequence[Scene]) -> Scene:
 
 def _thumbnail_look(scene: Scene, path: Path, mosaic: Mosaic) -> Look:
     """A mosaic as a small look, for what a project has to know of its colours."""
-    grid, dn = thumbnail(path, mosaic.grid)
+    grid, dn = read_thumbnail(path, mosaic.grid)
     known = (dn > 0).all(axis=0)
     order = picture_order(mosaic.bands)
     return Look(
@@ -205,24 +205,26 @@ def merged_records(found: FoundScenes, cells: Sequence[CellResult]) -> tuple[Sce
 
     A scene that only cells without an answer saw is refused for their too short history.
     """
-    told: dict[str, list[tuple[SceneRecord, int]]] = defaultdict(list)
+    by_scene: dict[str, list[tuple[SceneRecord, int]]] = defaultdict(list)
     for cell in cells:
         for record in cell.records:
-            told[record.scene].append((record, cell.aoi_px))
+            by_scene[record.scene].append((record, cell.aoi_px))
     whole = sum(cell.aoi_px for cell in cells)
     unseen = [
         Rejection(scene=scene.id, time=scene.time, reason=Reason.HISTORY, note="in all of its cells")
-        for scene in found.scenes if scene.id not in told
+        for scene in found.scenes if scene.id not in by_scene
     ]  # fmt: skip
     rows = [refusal_record(item) for item in (*found.rejections, *unseen)]
-    rows += [_merge_records(each, whole) for each in told.values()]
+    rows += [_merge_records(each, whole) for each in by_scene.values()]
     return tuple(sorted(rows, key=lambda row: (row.time, row.scene)))
 
 
-def _merge_records(told: Sequence[tuple[SceneRecord, int]], whole: int) -> SceneRecord:
-    used = [(record, size) for record, size in told if record.used]
+def _merge_records(records: Sequence[tuple[SceneRecord, int]], whole: int) -> SceneRecord:
+    used = [(record, size) for record, size in records if record.used]
     if not used:
-        return max((record for record, _ in told), key=lambda record: (record.clear_share or 0.0, record.value or 0.0))
+        return max(
+            (record for record, _ in records), key=lambda record: (record.clear_share or 0.0, record.value or 0.0)
+        )
     shifts = np.array([record.shift for record, _ in used])
     row, col = np.median(shifts, axis=0)
     clear = sum((record.clear_share or 0.0) * size for record, size in used) / max(whole, 1)
@@ -231,5 +233,5 @@ def _merge_records(told: Sequence[tuple[SceneRecord, int]], whole: int) -> Scene
         shift=(float(row), float(col)),
         reliability=float(np.median([record.reliability for record, _ in used])),
         clear_share=clear,
-        note="" if len(used) == len(told) else f"used in {len(used)} of {len(told)} cells",
+        note="" if len(used) == len(records) else f"used in {len(used)} of {len(records)} cells",
     )

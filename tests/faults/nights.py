@@ -19,7 +19,7 @@ from typing import Any
 import requests
 
 from pipeline.catalogue.providers import Access, access_of
-from pipeline.review.geoblob import register
+from pipeline.review.geoblob import register_functions
 from tests import world
 
 PLACE = Path("place")
@@ -150,7 +150,7 @@ def evening(folder: Path, catalog: str | None = None, dates: int = 12, built_fro
 def judge(folder: Path) -> None:
     """The analyst's verdict on every alert."""
     with contextlib.closing(sqlite3.connect(folder / "out" / PLACE / "review.gpkg")) as db, db:
-        register(db)
+        register_functions(db)
         db.execute("UPDATE changes SET verdict = ?, note = ?, reviewer = ?", VERDICT)
 
 

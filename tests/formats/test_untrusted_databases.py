@@ -23,9 +23,9 @@ from pipeline.formats import databases
 from pipeline.formats.curves import flat
 from pipeline.formats.databases import UntrustedError, connected
 from pipeline.model.errors import ReviewError, UsageError
-from pipeline.review.contents import read
-from pipeline.review.gpkg import opened, read_rows
-from pipeline.review.schema import create
+from pipeline.review.contents import read_contents
+from pipeline.review.gpkg import open_review, read_rows
+from pipeline.review.schema import create_review
 
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
 PLACE = box(21, 45, 21.01, 45.01)
@@ -33,7 +33,7 @@ PLACE = box(21, 45, 21.01, 45.01)
 
 @pytest.fixture
 def review(tmp_path: Path) -> Path:
-    create(tmp_path / "review.gpkg", "EPSG:32634", {})
+    create_review(tmp_path / "review.gpkg", "EPSG:32634", {})
     return tmp_path / "review.gpkg"
 
 
@@ -60,7 +60,7 @@ TRAPS = {
 def test_a_review_file_that_computes_is_refused_by_every_reader(review: Path, trap: str) -> None:
     change(review, *TRAPS[trap])
     size, began = review.stat().st_size, time.monotonic()
-    for reader in (read, read_rows):
+    for reader in (read_contents, read_rows):
         with pytest.raises(ReviewError, match=r"is a view|is a virtual table|is computed"):
             reader(review)
     with pytest.raises(UsageError, match=r"is a view|is a virtual table|is computed|no layer"):
@@ -73,7 +73,7 @@ def test_a_trigger_without_end_is_stopped(review: Path, monkeypatch: pytest.Monk
     change(review, f"""CREATE TRIGGER bomb AFTER INSERT ON provenance BEGIN
      INSERT INTO review_log (note) SELECT i FROM ({ENDLESS} SELECT i FROM n LIMIT 1000000000); END""")  # fmt: skip
     size = review.stat().st_size
-    with pytest.raises(ReviewError, match="more work than any file"), opened(review) as db:
+    with pytest.raises(ReviewError, match="more work than any file"), open_review(review) as db:
         db.execute("BEGIN")
         db.execute("INSERT INTO provenance (key, value) VALUES ('a', 'b')")
     assert review.stat().st_size == size
@@ -83,7 +83,7 @@ def test_a_file_cannot_be_made_to_grow_without_end(review: Path, monkeypatch: py
     monkeypatch.setattr(databases, "MAX_GROWTH_BYTES", 1_000_000)
     change(review, """CREATE TRIGGER bomb AFTER INSERT ON provenance BEGIN
      INSERT INTO review_log (note) VALUES (zeroblob(30000000)); END""")  # fmt: skip
-    with pytest.raises(ReviewError, match="no space"), opened(review) as db:
+    with pytest.raises(ReviewError, match="no space"), open_review(review) as db:
         db.execute("INSERT INTO provenance (key, value) VALUES ('a', 'b')")
     assert review.stat().st_size < 2_000_000
 

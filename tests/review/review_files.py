@@ -5,7 +5,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from pipeline.review.geoblob import register
+from pipeline.review.geoblob import register_functions
 from tests.review import made
 
 TWO = (made.alert(1), made.alert(2, row=30, col=30, confidence=0.6))
@@ -22,7 +22,7 @@ class Closing(sqlite3.Connection):
 def connect(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(path / "review.gpkg", isolation_level=None, factory=Closing)
     db.row_factory = sqlite3.Row
-    register(db)
+    register_functions(db)
     return db
 
 

@@ -23,7 +23,7 @@ from pipeline.model.errors import GroundbreakError, SettingsError
 from pipeline.model.settings import Notify, Settings, override_settings, settings_digest
 from pipeline.notify import channels as ways
 from pipeline.notify.channels import Secrets, UndeliveredError, open_channels, read_secrets
-from pipeline.review.geoblob import register
+from pipeline.review.geoblob import register_functions
 from pipeline.run.notifications import Notified, notify
 from tests.review import made
 from tests.review.conftest import put
@@ -80,7 +80,7 @@ def night(
 def move_on(out: Path, number: int = 2, status: str = "confirmed") -> None:
     """What the next night's publishing does to an alert."""
     with contextlib.closing(sqlite3.connect(out / SITE / "review.gpkg")) as db, db:
-        register(db)
+        register_functions(db)
         db.execute("UPDATE changes SET status = ? WHERE change_id = ?", [status, f"a{number:015d}"])
 
 
@@ -129,7 +129,7 @@ def test_an_idle_night_sends_nothing_and_leaves_the_feed_as_it_was(out: Path, ho
 
 def test_what_the_analyst_rejected_is_not_told(out: Path, hook: Hook) -> None:
     with contextlib.closing(sqlite3.connect(out / SITE / "review.gpkg")) as db, db:
-        register(db)
+        register_functions(db)
         db.execute("UPDATE changes SET verdict = 'no change' WHERE change_id LIKE '%1'")
     night(out, hook)
     assert told_of(hook) == [[("2", "provisional")]]
@@ -306,7 +306,7 @@ def refute(out: Path, how: str) -> None:
     """What makes an alert no longer true: later looks, a person, or the end of the change itself."""
     change = {"withdrawn": "status = 'withdrawn'", "rejected": "verdict = 'no change'", "ended": "status = 'finished'"}
     with contextlib.closing(sqlite3.connect(out / SITE / "review.gpkg")) as db, db:
-        register(db)
+        register_functions(db)
         db.execute(f"UPDATE changes SET {change[how]} WHERE change_id LIKE '%1'")
         if how == "ended":
             db.execute("UPDATE changes SET last_seen = '2023-05-01', ended = '2023-05-01' WHERE change_id LIKE '%1'")
@@ -354,7 +354,7 @@ def test_a_corrected_alert_that_is_confirmed_again_is_news_again_and_can_be_corr
 def test_what_a_person_has_confirmed_is_not_corrected_by_the_machine(out: Path, hook: Hook) -> None:
     night(out, hook)
     with contextlib.closing(sqlite3.connect(out / SITE / "review.gpkg")) as db, db:
-        register(db)
+        register_functions(db)
         db.execute("UPDATE changes SET verdict = 'construction'")
     move_on(out, 1, "withdrawn")
     night(out, hook, after=1)

@@ -274,7 +274,7 @@ def test_arrays_come_back_as_they_were(tmp_path: Path) -> None:
     memory = ResultCache(tmp_path)
     arrays = {"empty": np.zeros((0, 3), np.int16), "odd": np.arange(7, dtype=np.float16), "flag": np.ones((3, 1), bool)}
     memory.store_arrays("mark", Packed(facts={"nan": float("nan")}, arrays=arrays))
-    found = ResultCache(tmp_path).find("mark")
+    found = ResultCache(tmp_path).find_arrays("mark")
     assert found is not None and np.isnan(found.facts["nan"])
     assert all(same(found.arrays[name], array) for name, array in arrays.items())
     assert not found.arrays["odd"].flags.writeable
