@@ -20,7 +20,7 @@ from shapely.geometry.base import BaseGeometry
 
 from benchmarks.field_events import EVENTS, Event
 from pipeline.catalogue.sites import read_sites
-from pipeline.evaluation.measures import SMART_IOU, Measures, evaluate
+from pipeline.evaluation.measures import SMART_IOU, Measures, evaluate_review
 from pipeline.evaluation.reviewed import CHANGE, Reviewed, Truth, read_review
 from pipeline.model.alert import Alert, Decision, Kind, Status
 from pipeline.model.errors import Exit, GroundbreakError, UsageError
@@ -142,7 +142,7 @@ def score_region(reviewed: Reviewed, models: Sequence[tuple[str, Truth]]) -> Mea
     claims = tuple(
         claim for claim in reviewed.claims if not any(_overlap(claim.outline, other) >= SMART_IOU for other in ignored)
     )
-    return evaluate(replace(reviewed, claims=claims), asked)
+    return evaluate_review(replace(reviewed, claims=claims), asked)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -20,7 +20,7 @@ from pipeline.catalogue.environment import proj_hint
 from pipeline.catalogue.features import MAX_FEATURES, MAX_FILE_BYTES, Feature
 from pipeline.catalogue.kml_files import read_kml, read_kmz
 from pipeline.formats.geojson import read_geometry
-from pipeline.formats.geopackage import Layer, layers, open_geopackage, records
+from pipeline.formats.geopackage import Layer, list_layers, open_geopackage, read_records
 from pipeline.model.errors import SiteError
 
 LONLAT = 4326
@@ -146,7 +146,7 @@ def _read_geopackage(path: Path) -> tuple[list[Feature], list[str]]:
     where, found, notes = str(path), list[Feature](), list[str]()
     try:
         with open_geopackage(path) as db:
-            every = layers(db)
+            every = list_layers(db)
             areal = [layer for layer in every if layer.kind not in NOT_AREAL] or every
             if sum(layer.rows for layer in areal) > MAX_FEATURES:
                 total = sum(layer.rows for layer in areal)
@@ -172,7 +172,7 @@ def _read_layer(db: sqlite3.Connection, layer: Layer, place: str) -> tuple[list[
         raise SiteError("no coordinate system", place, "give the layer its CRS")
     crs = _parse_crs(layer.crs, place)
     found = []
-    for index, row in enumerate(records(db, layer), 1):
+    for index, row in enumerate(read_records(db, layer), 1):
         known = {name: value.hex() if isinstance(value, bytes) else value for name, value in row.values.items()}
         lack = row.error or ("" if row.geometry is not None else "no geometry")
         geometry = None if row.geometry is None else _reproject(row.geometry, crs)

@@ -29,7 +29,7 @@ def doctor(
     for check in run_checks(folder, general.config or SETTINGS_FILE, AOIS, datetime.now(UTC)):
         done.append(check)
         if not as_json:
-            _print(check)
+            _print_check(check)
     if as_json:
         write_json({"checks": [_json_fields(check) for check in done]})
     return Exit.INPUT if any(check.health is Health.ERROR for check in done) else Exit.DONE
@@ -40,6 +40,6 @@ def _json_fields(check: Check) -> dict[str, str]:
     return {"name": check.name, "health": check.health, "found": check.found, "mend": check.fix}
 
 
-def _print(check: Check) -> None:
+def _print_check(check: Check) -> None:
     words = printable(f"{check.name}: {check.found}" + (f": {check.fix}" if check.fix else ""))
     out.print(Text(f"{check.health.value:8}", style=STYLE[check.health]).append(words, "none"), soft_wrap=True)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import typer
 
-from pipeline.cli.console import print_error, progress, summarise
+from pipeline.cli.console import print_error, print_summary, show_progress
 from pipeline.cli.report import site_folder
 from pipeline.cli.site_selection import choose_sites
 from pipeline.model.errors import Exit, ReviewError
@@ -44,15 +44,15 @@ def export(
     else:
         asked = choose_sites([site], sites or ())
         wanted = site_job(asked.sites[0], asked.settings, catalog=catalog, start=start, end=end, out=folder)
-        path = _looks(wanted, form, to, folder)
-    summarise(str(path))
+        path = _write_looks(wanted, form, to, folder)
+    print_summary(str(path))
     return Exit.DONE
 
 
-def _looks(wanted: SiteJob, form: str, to: Path | None, out: Path) -> Path:
+def _write_looks(wanted: SiteJob, form: str, to: Path | None, out: Path) -> Path:
     """Write the looks of a site; scenes and assets that were lost on the way are named."""
     place = Folder(out / wanted.site.id)
-    with output_lock(out), progress() as step:
+    with output_lock(out), show_progress() as step:
         dataset = open_stack(wanted, step)
         try:
             place.path.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import typer
 
-from pipeline.cli.console import note, print_error, progress
+from pipeline.cli.console import print_error, print_note, show_progress
 from pipeline.cli.night_log import NightLog, failure_line
 from pipeline.cli.site_selection import choose_sites
 from pipeline.model.errors import Exit, GroundbreakError
@@ -58,11 +58,11 @@ def nightly(
         print_error(each)
     nights: list[NightOutcome] = []
     log = NightLog()
-    with output_lock(folder), progress() as step:
+    with output_lock(folder), show_progress() as step:
         for night in run_night(jobs, folder, workers or os.cpu_count() or 1, step, scheduler, datetime.now(UTC)):
             nights.append(night)
             log.site(night)
-        _index(folder, nights)
+        _write_index(folder, nights)
         now = datetime.now(UTC)
         absent = note_absences(folder, unasked, {place.id for place in asked.sites}, now, is_complete=not asked.errors)
         ids = [*(each.site.id for each in jobs), *absent]
@@ -74,7 +74,7 @@ def nightly(
         printed = {str(night.error) for night in nights}
         for missed in dict.fromkeys(map(str, (*unkept, *notified.errors, *unsaid))):
             if missed not in printed:
-                note(missed)
+                print_note(missed)
         share = (sum(night.error is not None for night in nights) + len(absent)) / max(len(nights) + len(absent), 1)
         went_well = bool(nights) and share <= asked.settings.notify.ping_failed_share
         seconds = time.monotonic() - began
@@ -82,14 +82,14 @@ def nightly(
         try:
             write_metrics(folder, nights, tuple(absent), notified, datetime.now(UTC), seconds, went_well=went_well)
         except GroundbreakError as error:
-            note(str(error))
+            print_note(str(error))
     code = _exit_code(nights, errors)
     if until is None and went_well:
-        _alive()
+        _ping_monitor()
     return code
 
 
-def _index(folder: Path, nights: Sequence[NightOutcome]) -> None:
+def _write_index(folder: Path, nights: Sequence[NightOutcome]) -> None:
     """out/index.html, if there is anything new to say; where it cannot be written, the night goes on."""
     if any(night.outcome and night.outcome.published for night in nights):
         try:
@@ -98,14 +98,14 @@ def _index(folder: Path, nights: Sequence[NightOutcome]) -> None:
             print_error(error)
 
 
-def _alive() -> None:
+def _ping_monitor() -> None:
     """A monitor that hears nothing raises the alarm: it hears of nights that ended with few sites failing."""
     try:
         url = read_secrets().ping_url
         if url:
             ping_monitor(url)
     except GroundbreakError as error:
-        note(str(error))
+        print_note(str(error))
 
 
 def _exit_code(nights: Sequence[NightOutcome], errors: Sequence[GroundbreakError]) -> int:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import typer
 
-from pipeline.cli.console import print_error, summarise
+from pipeline.cli.console import print_error, print_summary
 from pipeline.model.errors import Exit, GroundbreakError, UsageError
 from pipeline.review.folder import Folder
 from pipeline.review.index import write_index
@@ -26,7 +26,7 @@ def report(
     for name in dict.fromkeys(site):
         try:
             write_report(site_folder(folder, name))
-            summarise(str(Results(folder).site(name).report))
+            print_summary(str(Results(folder).site(name).report))
         except GroundbreakError as error:
             print_error(error)
             errors.append(error)

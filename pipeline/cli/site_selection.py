@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.catalogue.environment import check_certificates, check_proj
-from pipeline.cli.console import note, print_error
+from pipeline.cli.console import print_error, print_note
 from pipeline.cli.general import general
 from pipeline.model.errors import SiteError, UsageError
 from pipeline.model.settings import Settings
@@ -32,7 +32,7 @@ def choose_sites(ids: Sequence[str], files: Sequence[Path]) -> SelectedSites:
     settings = read_settings()
     read = selection.read_aois(ids, files, settings)
     for remark in read.notes:
-        note(remark)
+        print_note(remark)
     try:
         sites = selection.select_sites(ids, files, read)
     except UsageError:

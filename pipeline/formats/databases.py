@@ -36,14 +36,14 @@ class _Budget:
 
 
 @contextmanager
-def connected(path: Path, *, write: bool, wait: float) -> Iterator[sqlite3.Connection]:
+def open_database(path: Path, *, write: bool, wait: float) -> Iterator[sqlite3.Connection]:
     """A connection to a file that is there, within limits; closed, and rolled back, at the end of the block.
 
     wait: seconds to wait for a program that holds the file. Raises sqlite3.Error.
     """
     with _text_errors():
-        db = _connect(path, write, wait)
-        with _limited(db, write):
+        db = _connect_file(path, write, wait)
+        with _limit_connection(db, write):
             yield db
 
 
@@ -57,10 +57,10 @@ def _text_errors() -> Iterator[None]:
 
 
 @contextmanager
-def _limited(db: sqlite3.Connection, write: bool) -> Iterator[None]:
+def _limit_connection(db: sqlite3.Connection, write: bool) -> Iterator[None]:
     """The limits of a connection, which is closed at the end of the block."""
     budget = _Budget()
-    db.text_factory = _text
+    db.text_factory = _decode_text
     try:
         db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
         db.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
@@ -89,12 +89,12 @@ def _limited(db: sqlite3.Connection, write: bool) -> Iterator[None]:
         db.close()
 
 
-def _text(stored: bytes) -> str:
+def _decode_text(stored: bytes) -> str:
     """A text as it is shown: bytes that are no UTF-8, from a program with another encoding, end no file."""
     return stored.decode("utf-8", "replace")
 
 
-def _connect(path: Path, write: bool, wait: float) -> sqlite3.Connection:
+def _connect_file(path: Path, write: bool, wait: float) -> sqlite3.Connection:
     """Without making a file; a file in a folder that cannot be written is read all the same."""
     address = path.absolute().as_uri()
     db = sqlite3.connect(f"{address}?mode={'rw' if write else 'ro'}", uri=True, timeout=wait, isolation_level=None)
@@ -125,6 +125,6 @@ def require_tables(db: sqlite3.Connection, names: Iterable[str]) -> None:
             raise UntrustedError(f"{name}.{hidden[0]} is computed, not stored")
 
 
-def quoted(name: str) -> str:
+def quote_name(name: str) -> str:
     """A name as SQL has it, whatever is in it."""
     return '"' + name.replace('"', '""') + '"'

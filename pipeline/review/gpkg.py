@@ -17,7 +17,7 @@ from typing import Any
 
 from odc.geo.geom import Geometry
 
-from pipeline.formats.databases import UntrustedError, connected, quoted, require_tables
+from pipeline.formats.databases import UntrustedError, open_database, quote_name, require_tables
 from pipeline.model.alert import Alert, Decision, Status
 from pipeline.model.errors import ReviewError, UsageError
 from pipeline.model.imagery import SceneRecord
@@ -175,7 +175,7 @@ def open_review(path: Path, wait: float | None = None) -> Iterator[sqlite3.Conne
     """
     seconds = lock_seconds() if wait is None else wait
     try:
-        with connected(path, write=True, wait=seconds) as db:
+        with open_database(path, write=True, wait=seconds) as db:
             register_functions(db)
             _check_ours(db, path)
             yield db
@@ -331,7 +331,7 @@ def _update_table(
     values: Sequence[Any] = (),
 ) -> bool:  # fmt: skip
     """A table of the machine's own brought to `rows`, touching only what differs; True if anything did."""
-    names = ", ".join(quoted(name) for name in columns)
+    names = ", ".join(quote_name(name) for name in columns)
     stored = db.execute(f"SELECT fid, {names} FROM {table}{where} ORDER BY fid", values).fetchall()
     wanted = dict.fromkeys(rows)
     extra = []

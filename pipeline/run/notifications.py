@@ -17,7 +17,7 @@ from pipeline.model.settings import Notify
 from pipeline.notify.channels import Channel, Secrets, UndeliveredError, open_channels, read_secrets
 from pipeline.notify.feed import Entry, entry_id, read_feed, write_feed
 from pipeline.notify.mail import Bulletin
-from pipeline.notify.messages import CORRECTIONS, RANKS, Message, build_message, pending
+from pipeline.notify.messages import CORRECTIONS, RANKS, Message, build_message, pending_part
 from pipeline.review.contents import read_contents
 from pipeline.review.layout import Results
 from pipeline.run.detect import as_site_error
@@ -109,7 +109,7 @@ def _send_pending(
     fresh = []
     for message in messages:
         initialised = ledger.is_initialised(message.site, way.name)
-        news = replace(pending(message, ledger.notified(message.site, way.name), settings), first=not initialised)
+        news = replace(pending_part(message, ledger.notified(message.site, way.name), settings), first=not initialised)
         if news.items:
             fresh.append(news)
         elif not initialised:
@@ -132,7 +132,7 @@ def _write_feed(
     path: Path, ledger: Ledger, messages: Sequence[Message], known: Sequence[Entry], base_url: str, now: datetime,
     alerts: Counter[str],
 ) -> None:  # fmt: skip
-    news = [pending(message, ledger.notified(message.site, FEED)) for message in messages]
+    news = [pending_part(message, ledger.notified(message.site, FEED)) for message in messages]
     fresh = [entry for message in news for entry in _feed_entries(message, now)]
     if fresh or not path.exists():
         write_feed(path, [*known, *fresh], base_url)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from xxhash import xxh3_128
 
-from pipeline.formats.databases import connected, quoted
+from pipeline.formats.databases import open_database, quote_name
 from pipeline.model.errors import GroundbreakError, ReviewError
 from pipeline.model.settings import Keep
 from pipeline.review.folder import replace_file
@@ -127,7 +127,7 @@ def _content_or_none(copy: Path) -> str | None:
 def _content_digest(path: Path) -> str:
     """Digest of every row of a database: of the columns that are stored, in tables that are no index of others."""
     digest = xxh3_128()
-    with connected(path, write=False, wait=WAIT_SECONDS) as db:
+    with open_database(path, write=False, wait=WAIT_SECONDS) as db:
         db.execute("BEGIN")
         tables = db.execute(
             "SELECT name, sql FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'rtree_%'"
@@ -138,18 +138,18 @@ def _content_digest(path: Path) -> str:
             raise sqlite3.DatabaseError("it has no table changes")
         for name, sql in tables:
             digest.update(repr((name, sql)).encode())
-            stored = [quoted(column[1]) for column in db.execute(f"PRAGMA table_info({quoted(name)})")]
-            for row in db.execute(f"SELECT {', '.join(stored)} FROM {quoted(name)}"):
+            stored = [quote_name(column[1]) for column in db.execute(f"PRAGMA table_info({quote_name(name)})")]
+            for row in db.execute(f"SELECT {', '.join(stored)} FROM {quote_name(name)}"):
                 digest.update(repr(row).encode())
     return digest.hexdigest()
 
 
 def _copy_database(path: Path, target: Path, after: Path | None) -> None:
     beside = target.with_suffix(".part")
-    with connected(path, write=False, wait=WAIT_SECONDS) as db:
+    with open_database(path, write=False, wait=WAIT_SECONDS) as db:
         db.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 1)  # the copy
         db.execute("VACUUM INTO ?", [str(beside)])
-    with connected(beside, write=False, wait=WAIT_SECONDS) as db:
+    with open_database(beside, write=False, wait=WAIT_SECONDS) as db:
         said = db.execute("PRAGMA quick_check").fetchone()[0]
     if said != "ok":
         raise sqlite3.DatabaseError(said)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from shapely.geometry import box, mapping
 
-from pipeline.cli.main import _run
+from pipeline.cli.main import _run_command
 from pipeline.review.geoblob import register_functions
 from tests import world
 from tests.cli.conftest import Command
@@ -19,7 +19,7 @@ def review(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("evaluate")
     world.catalogue(folder / "catalogue", dates=14)
     sites = world.write_sites(folder / "sites.geojson", [world.feature("catalogue/catalog.json")])
-    assert _run(["detect", "--sites", str(sites), "--out", str(folder / "out")]) == 0
+    assert _run_command(["detect", "--sites", str(sites), "--out", str(folder / "out")]) == 0
     return folder / "out" / "place" / "review.gpkg"
 
 

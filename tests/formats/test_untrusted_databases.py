@@ -20,8 +20,8 @@ from shapely.geometry import MultiPolygon, Polygon, box
 from pipeline.catalogue.sites import read_sites
 from pipeline.evaluation.reviewed import read_review
 from pipeline.formats import databases
-from pipeline.formats.curves import flat
-from pipeline.formats.databases import UntrustedError, connected
+from pipeline.formats.curves import flatten_curves
+from pipeline.formats.databases import UntrustedError, open_database
 from pipeline.model.errors import ReviewError, UsageError
 from pipeline.review.contents import read_contents
 from pipeline.review.gpkg import open_review, read_rows
@@ -94,7 +94,7 @@ def test_a_long_statement_ends_with_the_signal_that_asks_for_it(review: Path) ->
     began = time.monotonic()
     try:
         timer.start()
-        with pytest.raises(KeyboardInterrupt), connected(review, write=False, wait=1) as db:
+        with pytest.raises(KeyboardInterrupt), open_database(review, write=False, wait=1) as db:
             db.execute(f"{ENDLESS} SELECT count(*) FROM n").fetchone()
     finally:
         timer.cancel()
@@ -103,7 +103,7 @@ def test_a_long_statement_ends_with_the_signal_that_asks_for_it(review: Path) ->
 
 
 def test_a_value_that_would_fill_the_memory_is_refused(review: Path) -> None:
-    with pytest.raises(sqlite3.DataError), connected(review, write=False, wait=1) as db:
+    with pytest.raises(sqlite3.DataError), open_database(review, write=False, wait=1) as db:
         db.execute("SELECT zeroblob(900000000)").fetchone()
 
 
@@ -114,7 +114,7 @@ def test_a_file_that_cannot_be_written_beside_is_read(review: Path, tmp_path: Pa
     shutil.copy(review, folder / "review.gpkg")
     folder.chmod(0o555)
     try:
-        with connected(folder / "review.gpkg", write=False, wait=1) as db:
+        with open_database(folder / "review.gpkg", write=False, wait=1) as db:
             assert db.execute("SELECT count(*) FROM changes").fetchone() == (0,)
     finally:
         folder.chmod(0o755)
@@ -122,7 +122,7 @@ def test_a_file_that_cannot_be_written_beside_is_read(review: Path, tmp_path: Pa
 
 def test_no_file_is_made_by_looking_for_it(tmp_path: Path) -> None:
     for write in (True, False):
-        with pytest.raises(sqlite3.OperationalError), connected(tmp_path / "none.gpkg", write=write, wait=1):
+        with pytest.raises(sqlite3.OperationalError), open_database(tmp_path / "none.gpkg", write=write, wait=1):
             pass
     assert not list(tmp_path.iterdir())
 
@@ -205,7 +205,7 @@ CURVES: dict[str, tuple[bytes, float]] = {
 @pytest.mark.parametrize("name", CURVES)
 def test_curves_become_straight_lines_on_the_plane(name: str) -> None:
     blob, area = CURVES[name]
-    found = flat(blob)
+    found = flatten_curves(blob)
     assert found.area == pytest.approx(area, rel=2e-3) and not found.has_z and found.is_valid
 
 
@@ -214,10 +214,10 @@ def test_curves_that_are_torn_are_an_error_and_no_crash(name: str) -> None:
     blob, _ = CURVES[name]
     for cut in range(5, len(blob)):
         with contextlib.suppress(ValueError, shapely.errors.ShapelyError):
-            flat(blob[:cut])
+            flatten_curves(blob[:cut])
         torn = blob[:cut] + bytes([blob[cut] ^ 0xFF]) + blob[cut + 1 :]
         with contextlib.suppress(ValueError, shapely.errors.ShapelyError):
-            flat(torn)
+            flatten_curves(torn)
 
 
 def with_blob(path: Path, blob: bytes | None) -> Path:
@@ -325,7 +325,7 @@ def test_z_and_multi_geometry_are_flat(tmp_path: Path) -> None:
 def test_a_table_that_is_none_is_an_untrusted_one(review: Path) -> None:
     change(review, "CREATE VIEW trap AS SELECT 1")
     checks: list[Callable[[], object]] = [lambda: databases.require_tables(db, ["trap"])]
-    with connected(review, write=False, wait=1) as db:
+    with open_database(review, write=False, wait=1) as db:
         for each in checks:
             with pytest.raises(UntrustedError):
                 each()
