@@ -21,12 +21,12 @@ FIX = "fix the item, or remove it from the catalogue"
 SCALE = 1e-4
 """Reflectance of one DN, in all products of ESA and of all providers in the table."""
 MAX_SIDE = 60_000
-"""Rows or columns no Sentinel-2 raster comes near (10 980 at 10 m)."""
+"""Largest number of rows or columns of an asset; Sentinel-2 has 10,980 at 10 m."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asset:
-    """One file of an item. raw: the entry as it stands in the catalogue."""
+    """One file of an item. raw: its entry in the catalogue."""
 
     href: str
     is_jp2: bool
@@ -34,7 +34,7 @@ class Asset:
 
 
 def pick_bands(assets: Mapping[str, Any], row: Provider, allowed: AllowList, where: str) -> dict[Band, Asset]:
-    """The best file of every band. Raises CatalogueError where there is none, or one that is not to be read."""
+    """Select the best file of every band. Raises CatalogueError if a band has none, or one that must not be read."""
     picked, declared = {}, _declared_by(assets)
     if not row.collections:
         # a catalogue of one's own may spell a band in any usual way: B4, Band 8A, T31TCJ_B02_10m
@@ -50,13 +50,13 @@ def pick_bands(assets: Mapping[str, Any], row: Provider, allowed: AllowList, whe
 
 
 def pick_scl(assets: Mapping[str, Any], row: Provider, allowed: AllowList, where: str) -> str | None:
-    """The scene classification's href, None where there is none."""
+    """Href of the scene classification, None if the item has none."""
     found = _pick_asset(assets, row.scl, {}, allowed, f"{where}, asset", None)
     return found.href if found else None
 
 
 def _declared_by(assets: Mapping[str, Any]) -> dict[str, str]:
-    """By asset key, the band that it says it is, where it says one."""
+    """Asset key -> declared band, of the assets that declare one."""
     found = {key: _declared_band(raw) for key, raw in assets.items() if isinstance(raw, Mapping)}
     return {key: name for key, name in found.items() if name is not None}
 
@@ -90,7 +90,7 @@ def _pick_asset(
 
 
 def _declared_band(raw: Mapping[str, Any]) -> str | None:
-    """The band that an asset of one band says it is, by name or by common name."""
+    """Band that a single-band asset declares, by name or by common name."""
     entries = raw.get("eo:bands") or raw.get("bands")
     if not isinstance(entries, list) or len(entries) != 1 or not isinstance(entries[0], Mapping):
         return None
@@ -147,7 +147,7 @@ def _check_size(raw: Mapping[str, Any], where: str) -> None:
 
 
 def stated_crs(properties: Mapping[str, Any], assets: Sequence[Mapping[str, Any]], where: str) -> str | None:
-    """The CRS of item or assets, wherever the version of the projection extension puts it; None if unsaid.
+    """CRS of item or assets, in any version of the projection extension; None if not stated.
 
     Raises CatalogueError where it is unknown or assets differ.
     """
@@ -173,7 +173,7 @@ def _read_crs(part: Mapping[str, Any], where: str) -> str | None:
 
 @lru_cache
 def _normalise_code(stated: str) -> str:
-    """The same few codes stand at every asset of every item."""
+    """Cached, because all assets of all items state the same few codes."""
     return _crs_text(CRS.from_user_input(stated))
 
 

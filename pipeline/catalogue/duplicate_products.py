@@ -17,7 +17,7 @@ from pipeline.model.imagery import Level, Reason, Rejection, Scene
 from pipeline.model.site import Site
 
 SLACK_DEG = 0.001
-"""Footprints are drawn to about 100 m; what is missing by less is not missing."""
+"""Tolerance of a footprint in degrees: providers draw footprints to about 100 m."""
 NEVER = datetime.min.replace(tzinfo=UTC)
 TILE_KM2 = 109.8**2
 KM_PER_DEG = 111.32
@@ -25,14 +25,14 @@ KM_PER_DEG = 111.32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MergedProducts:
-    """Scenes in time order, and what was not made one of them."""
+    """Scenes in time order, and the products that were rejected."""
 
     scenes: tuple[Scene, ...]
     rejections: tuple[Rejection, ...]
 
 
 def merge_duplicates(site: Site, products: Iterable[Product]) -> MergedProducts:
-    """Scenes of a site out of whatever was found: the same for any order of the products and any repeats."""
+    """Merge products to scenes. The result does not depend on the order of the products or on repetitions."""
     region = _site_region(site)
     unique = _without_repeats(products)
     chosen, rejections = _one_history(unique)
@@ -55,7 +55,7 @@ def merge_duplicates(site: Site, products: Iterable[Product]) -> MergedProducts:
 
 
 def _site_region(site: Site) -> BaseGeometry:
-    """The ground of the site's grid, lon/lat, a little smaller than the grid."""
+    """Area of the site's grid in lon/lat, slightly smaller than the grid."""
     return Geometry(site.grid.extent.geom, str(site.grid.crs)).to_crs("EPSG:4326").geom.buffer(-SLACK_DEG)
 
 
@@ -98,7 +98,7 @@ def _processing_history(product: Product) -> tuple[Level, str, str]:
 def _select_products(
     group: Sequence[Product], region: BaseGeometry, crs: str
 ) -> tuple[tuple[Product, ...], list[Rejection]]:
-    """Those of one acquisition that add ground, first one wins; the others are replaced entirely."""
+    """Products of one acquisition that add area, in order of precedence; the others are rejected."""
     kept: list[Product] = []
     replaced: list[Rejection] = []
     for product in sorted(group, key=lambda each: _rank_product(each, crs), reverse=True):
@@ -124,13 +124,13 @@ def _rank_product(product: Product, crs: str) -> tuple[object, ...]:
 
 
 def _replaces(winner: Product, other: Product) -> bool:
-    """Whether both are the same strip of the same tile, processed twice."""
+    """Whether both are the same datastrip of the same tile, processed twice."""
     same_tile = winner.granule.tile is not None and winner.granule.tile == other.granule.tile
     return same_tile and winner.strip is not None and winner.strip == other.strip
 
 
 def _is_whole(product: Product) -> bool:
-    """Whether data can be believed to fill the footprint: some providers draw the tile's whole square always."""
+    """Whether data fill the footprint; some providers always state the full square of the tile."""
     if product.nodata_percent is None:
         return True
     shape = product.granule.footprint

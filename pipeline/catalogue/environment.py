@@ -1,4 +1,4 @@
-"""What the environment does to the libraries that read: PROJ's data, certificates, proxies."""
+"""Environment variables that affect the libraries: data of PROJ, certificates, proxies."""
 
 import os
 import ssl
@@ -57,7 +57,7 @@ def check_certificates() -> None:
 
 
 def network_settings() -> str:
-    """The certificates and proxies that are in use, for people; without the password of a proxy."""
+    """Text on the certificates and proxies in use, without the password of a proxy."""
     bundle = next((f"{name}={os.environ[name]}" for name in CERTIFICATE_VARIABLES if os.environ.get(name)), "")
     proxies = [f"{name}={redact_href(value)}" for name in PROXY_VARIABLES if (value := os.environ.get(name))]
     return ", ".join(([bundle] if bundle else []) + proxies)

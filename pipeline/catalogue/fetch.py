@@ -38,7 +38,7 @@ MAX_BYTES = 128_000_000
 AGAIN = frozenset({403, 408, 425, 429, 500, 502, 503, 504})
 """Answers worth another try; 403 is how one provider throttles."""
 NOT_FOLLOWED, TOO_SLOW = 310, 598
-"""Status of what no server says: a redirect or a name that leads away, and an answer that does not end."""
+"""Status of errors without an HTTP status: a redirect to another host, and an answer that does not end."""
 FIX = "try again later; `groundbreak doctor` shows which providers answer"
 
 
@@ -46,7 +46,7 @@ T = TypeVar("T")
 
 
 class FetchError(CatalogueError):
-    """A document that was not had. status: last HTTP code, 0 if there was none; wait_s: what the server asked for."""
+    """A document that could not be fetched. status: last HTTP status or 0; wait_s: pause that the server requests."""
 
     def __init__(self, what: str, where: str, fix: str, status: int = 0, wait_s: float = 0.0) -> None:
         super().__init__(what, where, fix)
@@ -54,7 +54,7 @@ class FetchError(CatalogueError):
 
 
 class RetryingStacIO(StacApiIO):
-    """pystac-client's line to a server, made to retry whole answers.
+    """HTTP client of pystac-client that retries whole answers.
 
     urllib3 leaves POST and half-read bodies alone, and `Client.open` forgets the timeout of an IO it is given.
     """
@@ -71,12 +71,12 @@ class RetryingStacIO(StacApiIO):
         headers: dict[str, str] | None = None,
         parameters: dict[str, Any] | None = None,
     ) -> str:
-        """The text of a JSON document; anything else is requested again. Raises RefusedError with the last error."""
+        """Text of a JSON document; any other answer is requested again. Raises FetchError for the last one."""
         return self._request_with_retries(href, lambda: self._ask(href, (method or "GET").upper(), headers, parameters))
 
     def content(self, href: str) -> bytes:
-        """The bytes of a file, requested again like a document. Raises RefusedError with the last error."""
-        return self._request_with_retries(href, lambda: self._had(href, lambda: self._bytes(href, "GET")))
+        """Bytes of a file, with the retries of a document. Raises FetchError for the last attempt."""
+        return self._request_with_retries(href, lambda: self._fetch_once(href, lambda: self._bytes(href, "GET")))
 
     def _request_with_retries(self, href: str, ask: Callable[[], T]) -> T:
         error: FetchError | None = None
@@ -94,14 +94,14 @@ class RetryingStacIO(StacApiIO):
     def _ask(self, href: str, method: str, headers: dict[str, str] | None, parameters: dict[str, Any] | None) -> str:
         payload = {"json": parameters} if method == "POST" else {"params": parameters}
         try:
-            text = self._had(href, lambda: self._bytes(href, method, headers=headers, **payload)).decode("utf-8-sig")
+            text = self._fetch_once(href, lambda: self._bytes(href, method, headers=headers, **payload)).decode("utf-8-sig")
             json.loads(text)
         except (ValueError, RecursionError) as error:
             raise FetchError(f"the answer is no JSON: {_short_reason(error)}", redact_href(href), FIX) from error
         return text
 
-    def _had(self, href: str, work: Callable[[], bytes]) -> bytes:
-        """What `work` gives within the deadline. Raises RefusedError for whatever goes wrong on the way."""
+    def _fetch_once(self, href: str, work: Callable[[], bytes]) -> bytes:
+        """Result of `work` within the deadline. Raises FetchError for any error."""
         where = redact_href(href)
         try:
             return run_with_deadline(DEADLINE_S, work)
@@ -128,12 +128,12 @@ class RetryingStacIO(StacApiIO):
 
 
 def get_json(url: str) -> object:
-    """The JSON document at an address. Raises RefusedError."""
+    """The JSON document at an address. Raises FetchError."""
     return json.loads(RetryingStacIO().request(url))
 
 
 def get_bytes(url: str) -> bytes:
-    """The file at an address. Raises RefusedError."""
+    """The file at an address. Raises FetchError."""
     return RetryingStacIO().content(url)
 
 
@@ -156,6 +156,6 @@ def _read_body(answer: requests.Response, where: str) -> bytes:
 
 
 def _short_reason(error: Exception) -> str:
-    """The reason of an error, without the objects of the libraries that it went through."""
+    """Reason of an error in short, without the wrappers of the HTTP libraries."""
     reason = getattr(error.args[0] if error.args else None, "reason", None) or error
     return " ".join(str(reason).rpartition("): ")[2].split())[:120]

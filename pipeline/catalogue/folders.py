@@ -1,4 +1,4 @@
-"""One side of a pair: a folder of bands, a .SAFE product or one file of several bands, as a chip."""
+"""Input of `pair`: a folder of bands, a .SAFE product or one file of several bands, as a chip."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -39,7 +39,7 @@ from pipeline.model.imagery import (
 
 SUFFIXES = (".tif", ".tiff", ".jp2")
 UNDATED = datetime(1970, 1, 1, tzinfo=UTC)
-"""Time of a side whose names and tags state none."""
+"""Time of an input whose names and tags state none."""
 MAX_REFLECTANCE = 4.0
 """Floating-point values below it are reflectances, not DN."""
 _DATE = re.compile(
@@ -59,7 +59,7 @@ class BandFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairInput:
-    """What a folder or file holds, before any pixel is read.
+    """Content of a folder or file, before any pixel is read.
 
     footprint: lon/lat, the ground that every band covers. dated: False = no name or tag states the day.
     """
@@ -145,7 +145,7 @@ def _files_of_folder(folder: Path, role: str) -> tuple[dict[Band, BandFile], Ban
 
 
 def _is_image(path: Path, folder: Path) -> bool:
-    """None of a product's previews and quality masks."""
+    """Whether a file is neither preview nor quality mask of a product."""
     return not {"QI_DATA", "AUX_DATA"}.intersection(path.relative_to(folder).parts)
 
 
@@ -227,7 +227,7 @@ def _baseline_from_names(names: Sequence[str]) -> str | None:
 
 
 def _offset_from_tags(files: Mapping[Band, BandFile], role: str) -> DeclaredOffset | None:
-    """No offset is left where the tags of the files state it, as they are applied; None where they state none."""
+    """DN offset 0 if the tags of the files state an offset, because it is applied; None otherwise."""
     stated: dict[bool, str] = {}
     for file in files.values():
         with _open_raster(file.path, role) as source:
@@ -239,7 +239,7 @@ def _offset_from_tags(files: Mapping[Band, BandFile], role: str) -> DeclaredOffs
 
 
 def _offset_from_product(path: Path) -> DeclaredOffset | None:
-    """What a product says of its offset; None for a folder that is no whole product."""
+    """Offset that a product declares; None for a folder that is not a complete product."""
     if not path.is_dir() or product_paths(path) != [path]:
         return None
     walk = read_products([path])

@@ -80,7 +80,7 @@ def _parse_json(text: str) -> Any:
 
 
 def _parse_geometry(value: Any) -> Any:
-    """The outline, None where it cannot be read: the item's box stands in for it."""
+    """The footprint, None if it cannot be read; the item's bounding box replaces it."""
     try:
         return mapping(shapely.from_wkb(value)) if isinstance(value, bytes) else value
     except (ShapelyError, ValueError, NotImplementedError):

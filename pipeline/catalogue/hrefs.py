@@ -1,4 +1,4 @@
-"""Where an asset may lie: hrefs are resolved, checked against what their catalogue may point at, and redacted."""
+"""Hrefs of assets: resolved, checked against the allow-list of their catalogue, and redacted for logs."""
 
 import ipaddress
 import os
@@ -25,7 +25,7 @@ FIX = "remove the item from the catalogue, or fix its href"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AllowList:
-    """What the items of one catalogue may point at.
+    """Places that items of one catalogue may refer to.
 
     base: path or URL of the document, hrefs are relative to it. folder: root of a local catalogue, None for a remote
     one. hosts: names that remote assets may lie on; a leading dot stands for any name below it. folders: where assets
@@ -81,7 +81,7 @@ def _resolve_local(href: str, allowed: AllowList, where: str) -> str:
 
 
 def _follow_links(base: str, text: str) -> Path:
-    """Where a local href leads once links and dots are followed."""
+    """Target of a local href after symbolic links and dots are resolved."""
     named = Path(base).parent / text
     target = _real_path(str(named.parent)) / named.name
     if named.name == ".." or os.path.islink(target):  # noqa: PTH114  (is_symlink raises where a name is too long)
@@ -158,7 +158,7 @@ def join_href(base: str, href: str, where: str) -> str:
 
 
 def link_relation(link: Mapping[str, Any]) -> str:
-    """What a link leads to: case says nothing (RFC 8288, 2.1.1)."""
+    """Relation of a link in lower case, because case is not significant (RFC 8288, 2.1.1)."""
     return str(link.get("rel")).lower()
 
 
@@ -172,7 +172,7 @@ def is_local(host: str) -> bool:
 
 
 def _normalise_host(host: str) -> str:
-    """A host as it is asked for: letters of other widths and other full stops are mapped (RFC 3490, 3.1; UTS 46)."""
+    """Host as it is resolved: full-width letters and other full stops are mapped (RFC 3490, 3.1; UTS 46)."""
     try:
         return unicodedata.normalize("NFKC", host).replace("\u3002", ".").encode("idna").decode().lower()
     except UnicodeError:
@@ -194,7 +194,7 @@ def addresses_of(host: str) -> list[str]:
 
 
 def _parse_ip_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """The address that a host spells, as 127.0.0.1, 127.1, 2130706433, 0x7f000001 or ::ffff:127.0.0.1."""
+    """IP address in a host, in forms such as 127.0.0.1, 127.1, 2130706433, 0x7f000001 or ::ffff:127.0.0.1."""
     try:
         return ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
@@ -218,7 +218,7 @@ def _ipv4_within(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None
 
 
 def redact_href(href: str) -> str:
-    """An href fit for logs: user, password and the values of signatures and tokens are left out."""
+    """Href for logs, without user, password and the values of signatures and tokens."""
     try:
         parts = urlsplit(href)
     except ValueError:

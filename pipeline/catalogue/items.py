@@ -235,7 +235,7 @@ def _read_footprint(raw: Mapping[str, Any], where: str) -> BaseGeometry:
 
 
 def _is_blank(geometry: object) -> bool:
-    """Whether a geometry is there in name only: {}, or one without coordinates."""
+    """Whether a geometry is empty: {}, or one without coordinates."""
     return isinstance(geometry, Mapping) and not geometry.get("coordinates") and not geometry.get("geometries")
 
 

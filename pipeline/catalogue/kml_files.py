@@ -1,4 +1,4 @@
-"""KML and KMZ as features: no entities, no network links, and no part of a place lost on the way."""
+"""KML and KMZ as features, without entities and network links; no part of a place is dropped."""
 
 import lzma
 import math

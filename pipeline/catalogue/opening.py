@@ -1,4 +1,4 @@
-"""How an href is opened: signed at the moment of reading, with what its store needs."""
+"""Opening of hrefs: signed when they are read, with the settings of their store."""
 
 import importlib
 import os
@@ -19,7 +19,7 @@ def is_remote(href: str) -> bool:
 
 
 def address_of(href: str, attempt: int) -> str:
-    """What is to be opened: a path, or an address; from the second attempt on with a new signature.
+    """Path or address to open; from the second attempt on with a new signature.
 
     Raises PixelError where a key or a package is missing.
     """

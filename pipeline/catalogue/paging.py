@@ -28,7 +28,7 @@ STALE_PAGES = 10
 SAME_LINK = 3
 """How often one and the same next link is followed, in case the page behind it was empty by mistake."""
 TOO_MUCH = frozenset({413, 500, 502, 504})
-"""Answers that a smaller page may cure."""
+"""HTTP statuses after which a smaller page is requested."""
 NO_POST = frozenset({403, 404, 405, 501})
 """Answers of servers that search by GET only."""
 LEAST = timedelta(seconds=1)
@@ -43,7 +43,7 @@ _paging_servers: set[str] = set()
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What is kept of an item: its name, and when it was acquired."""
+    """Name and acquisition time of an item."""
 
     name: tuple[str, str]
     time: datetime | None
@@ -51,7 +51,7 @@ class _Seen:
 
 @dataclass(slots=True)
 class _Pages:
-    """What one walk over the pages gave. looped: the last next link led back to a page that was there."""
+    """Result of one walk over the pages. looped: the last next link led to a page that was read before."""
 
     items: dict[str, "_Seen"] = field(default_factory=dict)
     matched: int | None = None
@@ -86,7 +86,7 @@ class Search:
     _taken: set[str] = field(default_factory=set)
 
     def run(self, first: datetime, last: datetime) -> None:
-        """Take every item of a period. Raises RefusedError where the search cannot be completed."""
+        """Take every item of a period. Raises FetchError if the search cannot be completed."""
         self._complete(first, last)
 
     def _complete(self, first: datetime, last: datetime) -> dict[str, _Seen]:
@@ -116,7 +116,7 @@ class Search:
         return pages.looped or pages.last >= self.limit
 
     def _may_be_cut(self, whole: _Pages, first: datetime, last: datetime) -> bool:
-        """Whether the end of the pages may be that of the server's patience, not that of the items."""
+        """Whether the server may have stopped paging before the last item."""
         if self._is_cut(whole):
             return True
         if whole.pages > 1 or len(whole.items) < 2 or self.url in _paging_servers:
@@ -243,7 +243,7 @@ def _split_period(items: Mapping[str, _Seen], first: datetime, last: datetime) -
 
 
 def _is_within(pages: _Pages, first: datetime, last: datetime) -> bool:
-    """Whether a server kept to a period."""
+    """Whether all times lie within a period."""
     times = [each.time for each in pages.items.values() if each.time is not None]
     return all(first - LEAST <= time <= last + LEAST for time in times)
 
@@ -257,7 +257,7 @@ def _item_time(raw: Raw) -> datetime | None:
 
 
 def _count_ids(items: Mapping[str, _Seen]) -> int:
-    """How many items there are by name: a server counts one of two versions."""
+    """Number of different item ids; a server counts two versions of an item once."""
     return len({each.name for each in items.values()})
 
 

@@ -38,7 +38,7 @@ GDAL: Mapping[str, str] = {
 THREADS = 8
 """Assets read at once: more is throttled by providers."""
 RETRIES_PER_SCENE = 8
-"""Reads tried again before a scene is given up for this time, all its assets together."""
+"""Retries before a scene is given up for this run, of all its assets together."""
 PAUSE_S = 1.0
 """Seconds before a read is tried again; grows with each try of the asset."""
 MARGIN_M = 120.0
@@ -56,7 +56,7 @@ logging.getLogger("rasterio._env").setLevel(logging.CRITICAL)
 
 @dataclass(slots=True)
 class _Budget:
-    """How many reads of a scene may still be tried again, shared by its threads."""
+    """Number of retries that a scene has left, shared by its threads."""
 
     left: int
     lock: threading.Lock

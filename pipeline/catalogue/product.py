@@ -1,4 +1,4 @@
-"""One product of one tile, parsed: what every reader of catalogues and folders turns its metadata into."""
+"""One product of one tile: the common form of the metadata of all catalogues and folders."""
 
 import re
 from dataclasses import dataclass
@@ -66,7 +66,7 @@ def is_safe_id(text: str) -> bool:
 
 
 def parse_number(value: object, low: float, high: float) -> float | None:
-    """An optional number of somebody's metadata, as number or text; None for anything else and beyond its range."""
+    """Optional number of metadata, as number or text; None for any other value and outside of its range."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:

@@ -1,4 +1,4 @@
-"""The table of providers: which row reads an item, and how its hrefs are opened."""
+"""The table of providers: properties of their items, and how their hrefs are opened."""
 
 import tomllib
 from collections.abc import Mapping
@@ -67,13 +67,13 @@ def _read_accesses() -> tuple[Access, ...]:
 
 
 def access_of(href: str) -> Access:
-    """How to open an href; plainly where no row says more."""
+    """Access rule of an href; the default if no row has its prefix."""
     fitting = [row for row in _read_accesses() if href.startswith(row.prefix)]
     return max(fitting, key=lambda row: len(row.prefix), default=Access(prefix=""))
 
 
 def recognise_provider(collection: str | None, properties: Mapping[str, Any], hosts: frozenset[str]) -> Provider:
-    """The row of an item: by collection and a name or host of its own; by host alone in another's mirror.
+    """Row of an item: by collection and a name or host of its own; by host alone in a mirror.
 
     hosts: where its assets lie. An item that names no collection is known by a provider's flag too; other properties
     are everybody's. The last row fits everything.
@@ -90,7 +90,7 @@ def recognise_provider(collection: str | None, properties: Mapping[str, Any], ho
 
 
 def api_rows(host: str) -> tuple[Provider, ...]:
-    """The rows of an API's host, none for a server of one's own."""
+    """Rows of an API's host, none for a private server."""
     return tuple(row for row in read_providers() if row.api == host)
 
 

@@ -1,4 +1,4 @@
-"""A file behind an address as GDAL reads it: byte ranges over our own HTTP instead of GDAL's.
+"""Remote files for GDAL: byte ranges over this program's HTTP client instead of GDAL's.
 
 rasterio hands GDAL's reads to `RemoteFile`. Whatever goes wrong on the way is kept in `error`, as GDAL itself reports
 only that a read failed.
@@ -32,7 +32,7 @@ TRIES = 4
 PAUSE_S = 1.0
 """Seconds before a range is asked for again; grows with each try."""
 MAX_PAUSE_S = 60.0
-"""Longest pause that a server is granted."""
+"""Longest pause in seconds that a server is granted."""
 CHUNK = 16384
 """Bytes read at once where GDAL asks for a few: all headers of a Sentinel-2 COG lie in the first 16 KiB."""
 MAX_RANGE = 256_000_000
@@ -41,14 +41,14 @@ MAX_TOTAL = 10_000_000_000
 """Largest file, bytes: more than the largest raster that is read has without compression."""
 _BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})
 _LATER = frozenset({429, 503})
-"""Answers of a server as a whole, not of one file."""
+"""HTTP statuses that concern the server, not one file."""
 
 
 class RangeError(OSError):
     """A range that could not be read.
 
-    is_busy: the server may answer the same request a moment later. pause_s: how long it asks to be left alone.
-    is_silent: the server gave no answer, or asked to be left alone.
+    is_busy: the server may answer the same request later. pause_s: pause that the server requests.
+    is_silent: the server gave no answer, or requested a pause.
     """
 
     def __init__(

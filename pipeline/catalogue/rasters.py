@@ -1,4 +1,4 @@
-"""How a raster that somebody else made is opened: as GeoTIFF or JPEG 2000 and as nothing else.
+"""Opening of rasters from other sources: as GeoTIFF or JPEG 2000 only.
 
 GDAL goes by content: a `.tif` may hold a VRT, which names any file and address. So the format is taken from the first
 bytes, and GDAL is given the one driver that reads it. A block is the least that GDAL decodes; its size is checked

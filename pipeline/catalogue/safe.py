@@ -43,7 +43,7 @@ DEPTH = 5
 _UNREADABLE = (
     OSError, KeyError, ElementTree.ParseError, DefusedXmlException, zipfile.BadZipFile, zlib.error, RuntimeError
 )  # fmt: skip
-"""What a damaged product raises; RuntimeError where its zip is encrypted or packed in a way that Python lacks."""
+"""Exceptions of a damaged product; RuntimeError for an encrypted zip or an unsupported compression."""
 _PRODUCT_XML = re.compile(r"^MTD_MSIL(?:1C|2A)\.xml$", re.IGNORECASE)
 _URI = ("PRODUCT_URI", "PRODUCT_URI_2A", "PRODUCT_URI_1C")
 """Sen2Cor up to 2.5.5 names the product that it wrote and the one that it read."""
@@ -55,7 +55,7 @@ _IMAGE = re.compile(r"_(B\d\d|B8A|SCL)(?:_(\d\d)m)?\.(?:jp2|tif)$", re.IGNORECAS
 
 
 class _Files(Protocol):
-    """The files of a product, wherever they are kept: names relative to the .SAFE folder."""
+    """Files of a product in a folder or archive; names are relative to the .SAFE folder."""
 
     @property
     def names(self) -> Sequence[str]:
@@ -291,7 +291,7 @@ def _all_texts(root: Any, name: str) -> list[str]:
 
 
 def _first_text(root: Any, *names: str) -> str | None:
-    """The text of the first of these elements that there is."""
+    """Text of the first of these elements that exists."""
     return next((found[0] for name in names if (found := _all_texts(root, name))), None)
 
 

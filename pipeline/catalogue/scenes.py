@@ -20,7 +20,7 @@ from pipeline.model.site import Site
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundScenes:
-    """Scenes in time order, what was refused before any pixel was read, and what could not be read at all."""
+    """Scenes in time order, rejections before any pixel was read, and errors of items that could not be read."""
 
     scenes: tuple[Scene, ...]
     rejections: tuple[Rejection, ...]
@@ -36,7 +36,7 @@ def search_scenes(
     settings: Settings,
     progress: Progress | None = None,
 ) -> FoundScenes:
-    """Every scene over a site from `start` (or ever) until `until`.
+    """Search all scenes over a site from `start` (None: the first one) until `until`.
 
     source: a static STAC document or folder, the root of a STAC API, or a folder of .SAFE products.
     collection: the only one to take; None: of an API the one of the settings, elsewhere whatever there is.
@@ -100,7 +100,7 @@ def _read_files(source: str, settings: Settings) -> ReadResult:
 def _asked_for(
     products: Sequence[Product], collection: str | None, start: datetime | None, until: datetime
 ) -> list[Product]:
-    """Servers ignore filters: date and collection are judged here, for every source alike.
+    """Filter by date and collection for every source, because servers ignore filters.
 
     Items that name no collection are taken where none names the one asked for.
     """

@@ -31,7 +31,7 @@ from pipeline.model.unexpected_errors import UNEXPECTED_ERRORS
 
 MAX_VERTICES = 100_000
 MAX_NAME = 200
-"""Letters of a name that are kept: names are in every page, mail and feed."""
+"""Largest number of letters of a name, because pages, mails and the feed repeat it."""
 GRID_TO_AOI = 2.0
 """Largest grid relative to the largest AOI: a square on its corner fills half of its grid."""
 _WHOLE = re.compile(r"^\d+\.0*$")
@@ -173,7 +173,7 @@ def _inside_network_error(address: str, where: str) -> SiteError:
 
 
 def _normalise_properties(properties: Mapping[str, Any]) -> dict[str, Any]:
-    """Properties with id and name under the names that we know: programs write Name, or NAME."""
+    """Properties with `id` and `name` in lower case: some programs write Name or NAME."""
     known = dict(properties)
     for own in ("id", "name"):
         alike = [name for name in known if name.lower() == own]
@@ -246,7 +246,7 @@ def _repair_polygon(polygon: Polygon) -> BaseGeometry:
 
 
 def _area_of(geometry: BaseGeometry) -> BaseGeometry:
-    """The polygons of a geometry made valid, without its lines and points."""
+    """Valid polygons of a geometry, without its lines and points."""
     parts = shapely.get_parts(shapely.make_valid(geometry))
     return shapely.union_all([part for part in parts if part.geom_type in ("Polygon", "MultiPolygon")])
 

@@ -1,4 +1,4 @@
-"""STAC APIs through pystac-client: every page, whatever the server does in between, and every item checked again."""
+"""STAC APIs through pystac-client: every page is read, and every item is checked again."""
 
 import json
 import warnings

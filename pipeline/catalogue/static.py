@@ -23,7 +23,7 @@ from pipeline.model.unexpected_errors import UNEXPECTED_ERRORS
 DOCUMENTS = (".json", ".ndjson", ".geojson", ".parquet")
 INDEXES = ("catalog.json", "collection.json")
 MAX_DOCUMENTS = 200_000
-"""Documents read of one catalogue; a catalogue that links to itself in ever new ways ends here."""
+"""Largest number of documents read from one catalogue, for catalogues that link to themselves without end."""
 MAX_BYTES = 512_000_000
 """Largest document read, bytes: a FeatureCollection of 20 000 recorded items."""
 FIX = "fix the file, or remove it from the catalogue"
@@ -98,7 +98,7 @@ def _read_folder(folder: Path, hosts: frozenset[str], folders: tuple[str, ...], 
 
 
 def _follow_links(start: str, allowed: AllowList, result: ReadResult) -> None:
-    """Breadth first over child and item links; each document once, whatever circles the links make."""
+    """Read a catalogue breadth first over child and item links; each document is read once."""
     queue, seen = deque([start]), {start}
     while queue:
         place = queue.popleft()
@@ -152,7 +152,7 @@ def _child_links(document: Mapping[str, Any], allowed: AllowList, result: ReadRe
 
 
 def _resolve_link(href: object, allowed: AllowList) -> str:
-    """Where a link leads: inside the folder of a local catalogue, on the same host for a remote one."""
+    """Target of a link: inside the folder of a local catalogue, or on the host of a remote one."""
     if allowed.folder is not None:
         target = resolve_href(href, allowed, allowed.base)
         if "://" in target or not is_within(target, allowed.folder):

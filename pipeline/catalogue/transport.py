@@ -111,7 +111,7 @@ class _CheckedAdapter(HTTPAdapter):
 
 
 class _Session(requests.Session):
-    """One that does not look at redirects: requests parses them even where it follows none, and fails on odd ones."""
+    """Session that ignores redirects: requests parses them even if it follows none, and fails on invalid ones."""
 
     def resolve_redirects(self, *_: Any, **__: Any) -> Iterator[Any]:  # type: ignore[override]
         return iter(())
@@ -161,7 +161,7 @@ def stated_count(text: str) -> int | None:
 
 
 def wanted_pause(answer: requests.Response, now: datetime) -> float:
-    """Seconds that a server asks to be left alone, given as a number or as a date; 0 where it says neither."""
+    """Pause in seconds that a server requests (Retry-After), as a number or a date; 0 if it states neither."""
     wait = answer.headers.get("Retry-After", "")
     seconds = stated_count(wait)
     if seconds is not None:
@@ -185,7 +185,7 @@ def read_at_most(answer: requests.Response, limit: int) -> bytes:
 
 
 def run_with_deadline(seconds: float, work: Callable[[], T]) -> T:
-    """What `work` returns or raises. Raises DeadlineError where it takes longer.
+    """Result or exception of `work`. Raises DeadlineError if it takes longer.
 
     The timeouts of a socket start again with every byte; this one does not. The work that was given up ends with its
     connection, in a thread that keeps no program alive.

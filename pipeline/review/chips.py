@@ -21,9 +21,9 @@ OUTLINE, INK = (255, 217, 47), (34, 34, 34)
 CORNER_PX = 2.0
 """Distance of the corner marks from the outline, ground pixels: a mark must not cover what it points at."""
 PAIR_PX = 240
-"""Side of each half of a pair picture: what a map tip can show."""
+"""Side of each half of a pair picture in pixels: the size of a map tip."""
 FOOT_PX = 14
-"""Room for the credit below."""
+"""Height of the credit line in pixels."""
 
 Picture = NDArray[np.float32]
 
@@ -62,7 +62,7 @@ def true_colour(look: Look, part: Window) -> Picture:
 def write_pair(
     path: Path, outline: Polygon | MultiPolygon, before: Look, after: Look, tone: Stretch, credit: str
 ) -> None:
-    """Before beside after with their dates and the credit: the picture of map tips, feeds and maps."""
+    """Write the picture of map tips, feeds and maps: before beside after, with dates and credit."""
     part = window_around(outline, before.grid)
     halves = []
     for look in (before, after):

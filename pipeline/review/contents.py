@@ -1,4 +1,4 @@
-"""What a site's review.gpkg holds, read once into values: what reports and exports are made from."""
+"""Content of a site's review.gpkg, the source of reports and exports."""
 
 import json
 import re
@@ -20,7 +20,7 @@ from pipeline.review.schema import ANALYST, MACHINE, NEWS, OBSERVATIONS, PHASES,
 GONE = "withdrawn"
 _WEB = re.compile(r"https?://[^\s\"'<>]+\Z")
 _LOOK, _NEWS = ("change_id", "scene", "time", "seen"), ("as_of", "change_id", "event")
-"""Values without which a row of `observations` or `news` says nothing."""
+"""Columns that a row of `observations` or `news` must have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -76,7 +76,7 @@ class Contents:
         return tuple(c for c in self.changes if c["status"] != GONE and c["verdict"] not in rejected)
 
     def sentence_of(self, change: Change) -> str:
-        """A change as a sentence that may be sent on alone: what is simulated says so first."""
+        """Sentence on a change that is complete by itself; simulated content is stated first."""
         return f"{'[simulated] ' if self.provenance.get('simulated') else ''}{describe_change(change.facts)}"
 
     @property
@@ -97,7 +97,7 @@ class Contents:
 
     @property
     def cautions(self) -> tuple[str, ...]:
-        """Sentences that the reader must know."""
+        """Cautions for the reader, as sentences."""
         try:
             return tuple(map(str, json.loads(self.provenance.get("cautions", "[]"))))
         except (ValueError, TypeError):
@@ -106,7 +106,7 @@ class Contents:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Overview:
-    """What the index needs of a review file. changes: rows of `changes` without outlines."""
+    """Part of a review file for the index. changes: rows of `changes` without outlines."""
 
     name: str
     crs: str
@@ -150,7 +150,7 @@ def _read_frame(db: sqlite3.Connection, path: Path) -> tuple[Mapping[str, Any], 
 
 
 def read_contents(path: Path, wait: float | None = None, *, looks: bool = True) -> Contents:
-    """The contents of a review file; raises ReviewError where there is none, or none of ours.
+    """Read a review file. Raises ReviewError if it does not exist or is not a file of this program.
 
     wait: seconds to wait for a lock of another process; None for `lock_seconds()`. looks: False leaves out the rows
     of `observations`, one per change and look, which take most of the time.
@@ -199,7 +199,7 @@ def _row_as_dict(cursor: Any, values: tuple[Any, ...]) -> dict[str, Any]:
 
 
 def _change_from_row(row: Mapping[str, Any], ours: Collection[str]) -> Change | None:
-    """A row with an outline; what the machine has not written, or not as a whole, is read as drawn by the analyst."""
+    """Change of a row with an outline; a row that the machine has not written completely is the analyst's."""
     facts = clean_row({name: value for name, value in row.items() if name != "geom"})
     try:
         outline = decode_polygons(row["geom"])

@@ -1,4 +1,4 @@
-"""How bright and how green a footprint was in every clear look, and what its own past lets expect."""
+"""Brightness and greenness of a footprint in every clear look, and their expected range from its history."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,9 +15,9 @@ from pipeline.model.indices import near_infrared
 from pipeline.review.chips import window_around
 
 SEASON_DAYS = 30.0
-"""Spread of the days of the year that count as the same season."""
+"""Standard deviation in days of the weights by day of the year."""
 MIN_SEASONAL = 12
-"""Clear looks of history from which the band follows the season; with fewer it is level."""
+"""Smallest number of clear looks for a seasonal band; with fewer it is constant."""
 MIN_HISTORY = 3
 LOW, HIGH = 0.1, 0.9
 Series = NDArray[np.float64]

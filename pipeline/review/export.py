@@ -1,4 +1,4 @@
-"""What is sent on: GeoJSON, GeoParquet, KML with pictures, STAC, CSV, figures, films, or the whole folder as a zip."""
+"""Exports: GeoJSON, GeoParquet, KML with pictures, STAC, CSV, figures, films, or the whole folder as a zip."""
 
 import csv
 import io
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import xarray
 
 GENERATOR = "groundbreak export"
-"""Stands in a file, so that the next export knows it for its own."""
+"""Marks a file as an export of this program, which the next export may replace."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _EPOCH = (2020, 1, 1, 0, 0, 0)
 
@@ -57,7 +57,7 @@ def export_stack(folder: Folder, site: str, kind: str, dataset: "xarray.Dataset"
 
 
 def check_form(kind: str) -> None:
-    """Raise UsageError for a form that there is not."""
+    """Raise UsageError for an unknown format."""
     if kind not in (*KINDS, *STACKS):
         raise UsageError(f"no such form: {kind}", "--format", f"one of {', '.join((*KINDS, *STACKS))}")
 
@@ -72,7 +72,7 @@ def _export_path(folder: Folder, name: str, target: Path | None) -> Path:
 
 
 def feature_collection(contents: Contents) -> dict[str, Any]:
-    """RFC 7946: longitude and latitude, no CRS member, every change that stands with all its columns."""
+    """GeoJSON (RFC 7946): longitude and latitude, every change that is not withdrawn, with all its columns."""
     features = [geojson_feature(change, contents) for change in contents.shown]
     return {
         "type": "FeatureCollection",
@@ -142,7 +142,7 @@ def _typed_value(value: Any, kind: pa.DataType) -> Any:
 
 
 def _write_kmz(folder: Folder, contents: Contents, path: Path) -> None:
-    """A KMZ: the polygons and, inside it, their pictures, so that it is one file to send."""
+    """Write a KMZ: one file with the polygons and their pictures."""
     pictures = {c.id: f for c in contents.shown if not c.drawn and (f := folder.timeline(c.id)).is_file()}
     files = {f"files/{file.name}": file.read_bytes() for file in pictures.values()}
     names: Mapping[str, str] = {key: f"files/{file.name}" for key, file in pictures.items()}
@@ -151,7 +151,7 @@ def _write_kmz(folder: Folder, contents: Contents, path: Path) -> None:
 
 
 def _write_folder_zip(folder: Folder, contents: Contents, path: Path) -> None:
-    """Everything an analyst needs elsewhere; the review file as a consistent copy, even while QGIS has it open."""
+    """Write the whole folder; the review file as a consistent copy, even while QGIS has it open."""
     files = [folder.project, folder.report, folder.before, folder.after, folder.score]
     files += [file.with_suffix(".qml") for file in (folder.before, folder.after, folder.score)]
     pictures = (folder.timeline, folder.pair, folder.strip)
@@ -164,7 +164,7 @@ def _write_folder_zip(folder: Folder, contents: Contents, path: Path) -> None:
 
 
 def _backup_bytes(gpkg: Path) -> bytes:
-    """Through SQLite, never by copying: a saved verdict may still lie in the -wal file."""
+    """Copy made by SQLite, because a saved verdict may still be in the -wal file."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / gpkg.name
         source, target = sqlite3.connect(gpkg), sqlite3.connect(copy)
@@ -207,9 +207,9 @@ KINDS: Mapping[str, tuple[str, Callable[[Folder, Contents, Path], None]]] = {
     "figure": ("-figures", write_figures),
     "film": ("-films", write_films),
 }
-"""Form -> ending of its file and what writes it."""
+"""Format -> file extension and writer."""
 STACKS: Mapping[str, tuple[str, Callable[["xarray.Dataset", Path], None]]] = {
     "netcdf": (".nc", write_netcdf),
     "zarr": (".zarr", write_zarr),
 }
-"""The forms that hold the looks of a site: ending of the file and what writes it."""
+"""Formats of the looks of a site -> file extension and writer."""

@@ -1,4 +1,4 @@
-"""A change as a GeoJSON feature, complete enough to be sent on alone."""
+"""A change as a GeoJSON feature that is complete by itself."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ COLUMNS = (*MACHINE, *ANALYST)
 ITEMS = ("before_item", "after_item")
 """Addresses of the provider's items of the pair; empty where the catalogue is local."""
 CREDIT = ("attribution", "simulated")
-"""Facts of the site that go with each change that is sent on alone."""
+"""Properties of the site that each feature carries."""
 
 
 def geojson_feature(change: Change, contents: Contents) -> dict[str, Any]:

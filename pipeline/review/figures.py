@@ -1,4 +1,4 @@
-"""Figures to publish and films of a change, both made from its strip of clear looks."""
+"""Figures and films of a change, made from its strip of clear looks."""
 
 import io
 import re
@@ -85,7 +85,7 @@ def _credit_line(contents: Contents) -> str:
 
 
 def _escape_mathtext(text: str) -> str:
-    """Text that matplotlib does not read as a formula."""
+    """Text in which matplotlib finds no formula."""
     return text.replace("$", r"\$")
 
 

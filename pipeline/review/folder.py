@@ -1,4 +1,4 @@
-"""The names of everything in out/<site>/, and how files get there: written beside, then renamed."""
+"""Paths in out/<site>/, and atomic replacement: files are written beside, then renamed."""
 
 import os
 import re
@@ -15,7 +15,7 @@ from pipeline.model.errors import ReviewError, UsageError
 GPKG, PROJECT, REPORT = "review.gpkg", "review.qgz", "report.html"
 BEFORE, AFTER, SCORE = "before.tif", "after.tif", "score.tif"
 _STAGE, _BESIDE = ".staging-", ".writing-"
-"""Names of what is being written begin so and end in random letters: a process id is 1 in every container."""
+"""Prefix of temporary names, which end in random letters: a process id is 1 in every container."""
 PICTURES = ("timeline", "pair", "looks")
 _FIX = "free some disk space or fix the permissions, then run again"
 
@@ -58,7 +58,7 @@ class Folder:
 
     @property
     def detection(self) -> Path:
-        """What the site's silence means, as `groundbreak sensitivity` found it."""
+        """Probability of detection of the site, as measured by `groundbreak sensitivity`."""
         return self.path / "sensitivity.json"
 
     @property
@@ -94,7 +94,7 @@ def file_name_of(change_id: str) -> str:
 
 
 def make_folder(path: Path) -> Folder:
-    """The folder, made if need be; ReviewError where nothing can be written."""
+    """Create the folder if it does not exist. Raises ReviewError if it is not writable."""
     try:
         for name in PICTURES:
             (path / name).mkdir(parents=True, exist_ok=True)
@@ -106,7 +106,7 @@ def make_folder(path: Path) -> Folder:
 
 
 def clear_leftovers(path: Path) -> None:
-    """Remove what runs that were killed left in a folder. Only for who alone writes there."""
+    """Remove temporary files of killed runs. The caller must be the only writer of the folder."""
     with suppress(OSError):
         for leftover in (*path.glob(f"{_STAGE}*"), *path.glob(f"{_BESIDE}*")):
             if leftover.is_dir():
@@ -116,19 +116,19 @@ def clear_leftovers(path: Path) -> None:
 
 
 def unused_name(path: Path) -> Path:
-    """A name beside a path that no other process has."""
+    """Unique temporary name beside a path."""
     return path.with_name(f"{_BESIDE}{token_hex(6)}-{path.name}")
 
 
 class Stage:
-    """Files made beside a site's results, that take their places together."""
+    """Files written beside a site's results and renamed together."""
 
     def __init__(self, target: Folder, root: Path) -> None:
         self.files = Folder(root)
         self._target = target
 
     def release(self) -> None:
-        """Rename every staged file to its place; one that says the same as the file there is left alone."""
+        """Rename every staged file to its place, except files with unchanged content."""
         try:
             for staged in sorted(self.files.path.rglob("*")):
                 if staged.is_dir():
@@ -143,7 +143,7 @@ class Stage:
 
 @contextmanager
 def stage_files(folder: Folder) -> Iterator[Stage]:
-    """A stage inside the folder, so on its file system; what was not released is removed."""
+    """Create a stage inside the folder, on its file system; files that were not released are removed."""
     root = folder.path / f"{_STAGE}{token_hex(6)}"
     try:
         for name in PICTURES:
@@ -157,7 +157,7 @@ def stage_files(folder: Folder) -> Iterator[Stage]:
 
 @contextmanager
 def replace_file(path: Path, made_here: Callable[[Path], bool] | None = None) -> Iterator[Path]:
-    """A path beside `path` to write to; renamed over it when all went well, removed when not.
+    """Path beside `path` to write to; it replaces `path` after success and is removed after an error.
 
     made_here: whether this program wrote the file at `path`; None where no other program could have.
     Raises ReviewError where a folder or somebody else's file stands at `path`, or it cannot be written.

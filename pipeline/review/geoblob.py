@@ -14,7 +14,7 @@ from pipeline.formats.geojson import without_empty_rings
 from pipeline.review.arcs import CURVED, code_of, straighten_curves
 
 DECIMALS = 2
-"""Centimetres: beyond them machines with other numbers of cores differ, and no ten-metre pixel knows."""
+"""Decimals of a coordinate in metres: finer digits differ between machines and mean nothing for 10 m pixels."""
 _ENVELOPE_BYTES = (0, 32, 48, 48, 64)
 """Length of the envelope by the header's code (GeoPackage 1.3, 2.1.3)."""
 _FARTHEST = 1e9
@@ -75,7 +75,7 @@ def decode_ground(blob: object) -> BaseGeometry:
 
 
 def covers_ground(blob: object) -> bool:
-    """Whether there is an outline in it."""
+    """Whether a blob has an outline that covers ground."""
     try:
         return bool(decode_ground(blob).area)
     except ValueError:
@@ -99,7 +99,7 @@ def srs_of(blob: object) -> int | None:
 
 
 def register_functions(db: sqlite3.Connection) -> None:
-    """Give a connection the ST_ functions; without them every UPDATE of a spatial table fails, even of text alone."""
+    """Register the ST_ functions on a connection; without them every UPDATE of a spatial table fails."""
     for name, index in (("ST_MinX", 0), ("ST_MinY", 1), ("ST_MaxX", 2), ("ST_MaxY", 3)):
         db.create_function(name, 1, lambda blob, i=index: _envelope_bound(blob, i))
     db.create_function("ST_IsEmpty", 1, _is_empty)
@@ -113,7 +113,7 @@ def _envelope_bound(blob: object, index: int) -> float | None:
 
 
 def _is_empty(blob: object) -> int | None:
-    """Unreadable counts as empty, so that no trigger enters it into an index."""
+    """Whether a geometry is empty; an unreadable one counts as empty, so that no trigger indexes it."""
     try:
         return None if blob is None else int(decode_geometry(blob).is_empty)
     except ValueError:

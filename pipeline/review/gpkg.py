@@ -43,7 +43,7 @@ JUDGED = ("area_m2", "area_error_m2", "lon", "lat")
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ReviewUpdate:
-    """Everything that one run writes into the file. as_of: time of the last look, so that a replay says the same. over:
+    """Rows that one run writes into the file. as_of: time of the last look, so that a replay gives the same. over:
     ids of rows that stay as they are though no alert of the decision is theirs: their change ended. labels: change_id
     -> label, for every row.
     """
@@ -112,7 +112,7 @@ _ROW_COLUMNS = ("fid", "change_id", "label", "status", "verdict", "confidence", 
 
 
 def read_provenance(path: Path) -> dict[str, str]:
-    """What the last run noted of itself; nothing where there is no file yet."""
+    """Provenance of the last run; empty without a file."""
     if not path.exists():
         return {}
     with open_review(path) as db:
@@ -120,7 +120,7 @@ def read_provenance(path: Path) -> dict[str, str]:
 
 
 def write_changes(path: Path, night: ReviewUpdate, styles: Styles, before_commit: Callable[[], None]) -> int:
-    """Bring the file to the decision; returns how many alerts are new or changed.
+    """Write a decision into the file; returns the number of alerts that are new or changed.
 
     `before_commit` is called when all rows are in: what it raises undoes them. Raises ReviewError where the file is
     locked beyond a minute, damaged or not ours; it is then as it was.
@@ -142,7 +142,7 @@ def write_changes(path: Path, night: ReviewUpdate, styles: Styles, before_commit
 
 
 def _move_into_place(beside: Path, path: Path) -> None:
-    """Give a new file its name, unless one has appeared meanwhile: a rename would lose that."""
+    """Rename a new file to its path, unless a file has appeared there meanwhile, which a rename would lose."""
     try:
         os.link(beside, path)
     except FileExistsError:
@@ -257,7 +257,7 @@ _EXTENT = """UPDATE gpkg_contents SET last_change = strftime('%Y-%m-%dT%H:%M:%fZ
 
 Event = tuple[str, str, float | None]
 _DIGITS = {"area_m2": 1, "area_error_m2": 1}
-"""Decimals kept; all other numbers have six."""
+"""Decimals of a number by column; all other numbers have six."""
 
 
 def _machine_values(site: Site, alert: Alert) -> dict[str, Any]:
@@ -270,7 +270,7 @@ def _machine_values(site: Site, alert: Alert) -> dict[str, Any]:
 
 
 def _upsert_alert(db: sqlite3.Connection, alert: Alert, values: Mapping[str, Any], blob: bytes) -> Event | None:
-    """Insert or update one alert; returns what is news about it, "updated" if only numbers moved, None if nothing."""
+    """Insert or update one alert; returns its event, "updated" if only numbers changed, None if nothing did."""
     known = db.execute(f"SELECT {', '.join(MACHINE)}, verdict, geom FROM changes WHERE change_id = ?", [alert.id])
     row = known.fetchone()
     if row is None:
@@ -330,7 +330,7 @@ def _update_table(
     db: sqlite3.Connection, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]], where: str = "",
     values: Sequence[Any] = (),
 ) -> bool:  # fmt: skip
-    """A table of the machine's own brought to `rows`, touching only what differs; True if anything did."""
+    """Update a machine-written table to `rows`, writing only differences; True if there were any."""
     names = ", ".join(quote_name(name) for name in columns)
     stored = db.execute(f"SELECT fid, {names} FROM {table}{where} ORDER BY fid", values).fetchall()
     wanted = dict.fromkeys(rows)
@@ -373,7 +373,7 @@ def _iso_days(*days: date | None) -> tuple[str | None, ...]:
 
 
 def _column_value(value: Any, digits: int = 6) -> Any:
-    """Enums as text; floats short and the same on every machine; NaN as nothing."""
+    """Value of a column: enums as text, floats rounded to be the same on every machine, NaN as NULL."""
     if isinstance(value, str) or value is None:
         return None if value is None else str(value)
     if isinstance(value, int):

@@ -22,7 +22,7 @@ MAX_CARDS = 6
 
 
 def write_index(out: Path) -> Path:
-    """out/index.html over every site folder, newest change first; a folder that cannot be read says so there."""
+    """Write out/index.html over every site folder, newest change first; an unreadable folder is listed as such."""
     rows = [_site_row(folder.path) for folder in Results(out).sites()]
     rows.sort(key=lambda row: str(row["id"]))
     rows.sort(key=lambda row: str(row["newest"]), reverse=True)
@@ -43,7 +43,7 @@ def write_index(out: Path) -> Path:
 
 
 def _site_row(path: Path) -> Mapping[str, Any]:
-    """What the index says about one site."""
+    """Row of one site in the index."""
     empty: dict[str, Any] = {
         "id": path.name, "name": path.name, "error": "", "newest": "", "label": "", "words": "", "picture": None,
         "point": None, "structures": 0, "others": 0, "to_do": 0, "last_look": "", "simulated": "",

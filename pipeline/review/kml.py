@@ -21,7 +21,7 @@ _SHOWN = {
     "last_clear_before": "Last clear look without", "first_seen": "First look with", "confirmed_at": "Persistent since",
     "last_seen": "Last seen", "ended": "Ended", "change_id": "Change",
 }  # fmt: skip
-"""Rows of a balloon. Area and confidence stand in the sentence above them, rounded to what they carry."""
+"""Rows of a balloon. Area and confidence are in the sentence above them, rounded to their accuracy."""
 _ITEMS = {"before_item": "look before at the provider", "after_item": "look after at the provider"}
 
 
@@ -67,7 +67,7 @@ def _placemark_element(change: Change, contents: Contents, picture: str | None) 
 
 
 def _balloon_html(change: Change, contents: Contents, picture: str | None) -> str:
-    """What a balloon shows: HTML of our own making, every value escaped."""
+    """HTML of a balloon, every value escaped."""
     facts, sentence = change.facts, contents.sentence_of(change)
     items = contents.items_of(change)
     links = " ".join(f'<a href="{html.escape(href)}">{_ITEMS[name]}</a>' for name, href in items.items())

@@ -23,14 +23,14 @@ WIDE_DEG, HIGH_DEG = 14.0, 9.0
 """What a locator shows, degrees of latitude; longitudes are stretched by the cosine of the latitude."""
 MAX_LATITUDE = 80.0
 WORLD_TOLERANCE_DEG = 0.35
-"""A quarter of a pixel of the world map on a screen of 1,600 pixels."""
+"""Tolerance of simplified coastlines: a quarter of a pixel of the world map at 1,600 pixels."""
 WORLD_MIN_AREA_DEG2 = 1.0
 MIN_LABEL_SHARE = 0.03
-"""Part of the map that a country takes from which its name is written."""
+"""Smallest share of the map at which a country is named."""
 
 
 LETTER_DEG = 0.26
-"""About the width of a letter: a name that would be cut by the edge of the map is left out."""
+"""Approximate width of a letter; names that the edge of the map would cut are left out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

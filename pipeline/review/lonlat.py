@@ -1,4 +1,4 @@
-"""Outlines as the web wants them: longitude and latitude, counter-clockwise, cut where the date line runs."""
+"""Outlines for GeoJSON: longitude and latitude, counter-clockwise, cut at the antimeridian."""
 
 from collections.abc import Iterator
 

@@ -21,9 +21,9 @@ from pipeline.review.stretch import Stretch
 SCREEN_PX = 1200
 """Longest side of a picture in a page; larger rasters are read from their overviews."""
 PHOTO_PX = 400_000
-"""Pixels from which a picture is stored as JPEG: 4 MB of PNG would be worth nothing on a screen."""
+"""Number of pixels from which a picture is stored as JPEG instead of PNG, which would take 4 MB."""
 EVIDENCE = ((2.0, (255, 255, 178, 110)), (6.0, (253, 141, 60, 200)), (12.0, (189, 0, 38, 235)))
-"""Nats and the colour they are shown in."""
+"""Score and the colour it is shown in."""
 
 LABEL_PART = 1 / 45
 """Height of a label, part of the width of its map."""
@@ -112,7 +112,7 @@ def read_pair(before: Path, after: Path, tone: Stretch, longest_px: int = SCREEN
 
 
 def read_evidence(score: Path, over: Map) -> Map:
-    """The evidence as a veil over a map: nothing where there is none, yellow to red where it is."""
+    """Score as a transparent layer over a map, yellow to red where it is high."""
     (score_plane,), to_pixel = _read_bands(score, (1,), SCREEN_PX)
     steps = [at for at, _ in EVIDENCE]
     colours = np.array([colour for _, colour in EVIDENCE], float)
@@ -124,7 +124,7 @@ def read_evidence(score: Path, over: Map) -> Map:
 
 
 def compact_png(png: Path) -> str:
-    """A picture of ours as a data URI at a third of its size: in a page it is looked at, not measured."""
+    """Picture as a WebP data URI, at a third of the size of its PNG."""
     buffer = io.BytesIO()
     with Image.open(png) as picture:
         picture.convert("RGB").save(buffer, "webp", quality=82, method=2)

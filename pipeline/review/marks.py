@@ -1,4 +1,4 @@
-"""What lets a picture of a change stand alone: place, credit, scale bar and north."""
+"""Map annotations of a picture: place, credit, scale bar and north arrow."""
 
 from dataclasses import dataclass, replace
 
@@ -31,7 +31,7 @@ def site_caption(site: Site) -> Caption:
 
 
 def make_caption(name: str, site_id: str, attribution: str, simulated: str) -> Caption:
-    """A caption from words that anybody may have written."""
+    """Make a caption from texts of untrusted files."""
     known = get_font(findfont(FontProperties(family=["DejaVu Sans"]))).get_charmap()
     drawable = name.isprintable() and all(ord(letter) in known for letter in name)
     shown = name if drawable else site_id
@@ -41,7 +41,7 @@ def make_caption(name: str, site_id: str, attribution: str, simulated: str) -> C
 
 
 def write_caption(sheet: Sheet, words: Caption, change_id: str) -> None:
-    """Place above on the right, credit and what is simulated below."""
+    """Write the place at the upper right, credit and simulated content below."""
     left, right = 0.012 * sheet.width, 0.988 * sheet.width
     sheet.write(right, (13 + ABOVE * 8.5) * PT, words.site, Letters(size=8.5, colour=GREY, across="r"))
     credit = words.attribution[:1].upper() + words.attribution[1:]

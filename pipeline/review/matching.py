@@ -1,4 +1,4 @@
-"""Which alert of tonight is which row of the file: ids for life, outlines of the analyst, rejections that hold."""
+"""Matching of new alerts to rows of the review file: lasting ids, outlines and rejections of the analyst."""
 
 import math
 from collections.abc import Collection, Mapping, Sequence
@@ -15,7 +15,7 @@ MIN_SHARE = 0.3
 INSIDE_SHARE = 0.5
 """Part of an alert inside a rejected or hand-drawn outline from which it is that one again."""
 LATER_DAYS = 200
-"""What began so long after a row's change is rather another one on the same outline: a roof renewed."""
+"""Days after a row's change from which an alert on its outline is another change, such as re-roofing."""
 STRONGER_NATS = 2.0
 STRONGER_AREA = 2.0
 """An alert comes back after a rejection when its log-odds rose by two nats or its area doubled."""
@@ -40,7 +40,7 @@ class Row:
 
     @property
     def is_rejected(self) -> bool:
-        """The analyst looked and said it is nothing of interest."""
+        """Whether the verdict of the analyst is a rejection."""
         return self.verdict in REJECTIONS
 
 
@@ -102,7 +102,7 @@ def match_alerts(rows: Sequence[Row], decision: Decision, reserved: Collection[s
 
 
 def is_stronger(alert: Alert, row: Row) -> bool:
-    """Whether an alert says clearly more than the row said when it was rejected."""
+    """Whether an alert is clearly stronger than the row was when it was rejected."""
     rise = _log_odds(alert.confidence) - _log_odds(row.confidence or 0.0)
     return rise >= STRONGER_NATS or alert.area_m2 >= STRONGER_AREA * (row.area_m2 or math.inf)
 
@@ -120,7 +120,7 @@ class _Pair:
 
 
 def _candidate_pairs(alerts: Sequence[Alert], rows: Sequence[Row]) -> tuple[list[_Pair], frozenset[str]]:
-    """What may belong together, and the ids of rows that were over before an alert on them began."""
+    """Candidate pairs of alert and row, and ids of rows whose change ended before an alert on them began."""
     found: list[_Pair] = []
     over = set()
     tree = STRtree([row.outline for row in rows])

@@ -22,7 +22,7 @@ THUMBNAIL_PX = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Piece:
-    """What one cell adds: its core, and of it before and after (band, row, col) DN and the score (row, col)."""
+    """Part of one cell: its core, with before and after (band, row, col) in DN and the score (row, col)."""
 
     core: GeoBox
     bands: tuple[Band, ...]
@@ -59,7 +59,7 @@ class Mosaic:
         self._stack.close()
 
     def add(self, piece: Piece) -> None:
-        """Lay a piece where it belongs. Cells that have other bands than the first leave a hole in the pictures."""
+        """Write a piece at its place. Cells with other bands than the first leave a gap in the pictures."""
         col, row = (round(value) for value in ~self.grid.affine @ (piece.core.affine.c, piece.core.affine.f))
         place = Window(col, row, piece.core.shape[1], piece.core.shape[0])
         self._files[self.score].write(piece.score[None], window=place)

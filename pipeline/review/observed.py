@@ -1,4 +1,4 @@
-"""What a site's looks could not show: gaps, ground never seen, refused scenes, small buildings."""
+"""Quality of the observation of a site: gaps, unobserved area, rejected scenes, small buildings."""
 
 import json
 from collections import Counter
@@ -35,7 +35,7 @@ class Gap:
 
     @property
     def days(self) -> int:
-        """Its length."""
+        """Length in days."""
         return (date.fromisoformat(self.end) - date.fromisoformat(self.start)).days
 
 

@@ -30,7 +30,7 @@ def render_page(template: str, *, script: str, connects: str = "", **values: Any
 
 
 def page_part(name: str) -> Markup:
-    """A part of the page that is ours and therefore not escaped."""
+    """Part of a page from this package, which is not escaped."""
     loader = _PAGES.loader
     if loader is None:
         raise LookupError(name)

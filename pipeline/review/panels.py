@@ -27,7 +27,7 @@ FRAME, PALE, PAST, BAND = TICKS.colour, "#b8bcc2", "#35618f", "#9db7d5"
 LEFT, RIGHT, BOTTOM, TOP, GAP = 0.055, 0.988, 0.09, 0.6, 0.03
 """Parts of the sheet, from its left and its lower edge."""
 AROUND = 0.05
-"""Room around a curve, part of its reach."""
+"""Margin around a curve, as a share of its range."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -88,7 +88,7 @@ def draw_panels(sheet: Sheet, alert: Alert, seen: Sequence[Observation], curves:
 
 
 def _padded_range(values: Sequence[ArrayLike]) -> tuple[float, float]:
-    """Lowest and highest of what is known, with some room around."""
+    """Lowest and highest known value, with a margin."""
     known = np.concatenate([np.ravel(np.asarray(each, float)) for each in values])
     known = known[np.isfinite(known)]
     low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
@@ -105,7 +105,7 @@ def _noon_of(day: date) -> float:
 
 
 def _bracket_days(alert: Alert) -> list[float]:
-    """The days that every panel marks."""
+    """Days of the bracket, marked in every panel."""
     return [_noon_of(day) for day in (alert.last_clear_before, alert.first_seen, alert.confirmed_at) if day is not None]
 
 
@@ -143,7 +143,7 @@ def _draw_scores(panel: _Panel, known: Sequence[Observation], shown: NDArray[np.
 
 
 def _draw_past(panel: _Panel, curve: Curve) -> None:
-    """What its own past lets expect of a curve."""
+    """Draw the expected range of a curve from its history."""
     if curve.band is None:
         return
     days, low, high = curve.band
@@ -164,7 +164,7 @@ def _draw_curve(panel: _Panel, curve: Curve, alert: Alert) -> None:
 
 
 def _draw_frame(panel: _Panel, name: str, *, last: bool) -> None:
-    """The lines to the left and below with their ticks, and what they count; days only under the last panel."""
+    """Draw the axes with ticks and units; days only under the last panel."""
     sheet, (left, right) = panel.sheet, panel.sides
     long, pad = TICK_PT * PT, 3.5 * PT
     sheet.line([left, left, right], [panel.top, panel.bottom, panel.bottom], FRAME, 0.6)
@@ -202,7 +202,7 @@ def _tick_digits(ticks: Sequence[float]) -> int:
 
 
 def _name_days(panel: _Panel, alert: Alert) -> None:
-    """The days of the alert's life over the uppermost curve."""
+    """Write the dates of the alert above the first panel."""
     words = Letters(size=7, colour=SEEN)
     over = panel.top - 0.01 * (panel.bottom - panel.top) - BELOW * words.size * PT
     first = float(panel.x(_noon_of(alert.first_seen)))

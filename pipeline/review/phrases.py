@@ -1,4 +1,4 @@
-"""Alerts and evenings in words: what reports, feeds and maps say."""
+"""Sentences on alerts and updates, for reports, feeds and maps."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,9 +11,9 @@ MONTHS = (
     "December",
 )  # fmt: skip
 STATES = {"other": "other ground"}
-"""States of the ground whose name alone is no words."""
+"""Names of ground states in sentences, where they differ from the stored name."""
 SURE_STATE = 0.8
-"""Probability of a state from which it is said without doubt."""
+"""Probability of a state from which it is stated without "probably"."""
 
 
 def describe_change(facts: Mapping[str, Any]) -> str:
@@ -26,7 +26,7 @@ def describe_change(facts: Mapping[str, Any]) -> str:
 
 
 def change_heading(facts: Mapping[str, Any]) -> str:
-    """What a change is: the verdict of a person where there is one, else the change type."""
+    """Heading of a change: the verdict if one was given, else the change type."""
     if facts["change_id"] is None:
         return f"Drawn by the analyst: {facts['verdict'] or 'no verdict yet'}"
     if facts["verdict"]:
@@ -54,7 +54,7 @@ def change_details(facts: Mapping[str, Any]) -> str:
 
 
 def describe_phases(phases: Sequence[Mapping[str, Any]]) -> str:
-    """What the ground was and became: "vegetated, bare from November 2017, built since January 2018"; empty if unknown.
+    """States of the ground: "vegetated, bare from November 2017, built since January 2018"; empty if unknown.
 
     A change within one state, such as a hall on a paved yard, reads "built before and after".
     phases: rows of the table `phases` of one change, in time order.
@@ -110,7 +110,7 @@ def format_confidence(confidence: float) -> str:
 
 
 def describe_update(news: Sequence[Mapping[str, Any]]) -> str:
-    """What the last night with news brought, in one sentence; nothing where there never was any."""
+    """Sentence on the last update with news; empty if there never was any."""
     if not news:
         return ""
     counts = Counter(each["event"] for each in news)
@@ -119,11 +119,11 @@ def describe_update(news: Sequence[Mapping[str, Any]]) -> str:
 
 
 def round_area(area: float) -> str:
-    """Two significant figures: the outline does not carry more."""
+    """Area with two significant figures, the accuracy of an outline."""
     step = 10 ** max(len(str(int(area))) - 2, 0)
     return f"{int(round(area / step) * step):,}"
 
 
 def format_position(lon: float, lat: float) -> str:
-    """A point as it is copied into maps: latitude, longitude, six decimals."""
+    """Position as map services take it: latitude, longitude, six decimals."""
     return f"{lat:.6f}, {lon:.6f}"

@@ -1,4 +1,4 @@
-"""Everything in out/<site>/: made beside, matched with what is there, then put in place together."""
+"""Publication of a site: files are written beside, matched with the existing ones, and renamed together."""
 
 import hashlib
 import json
@@ -38,7 +38,7 @@ from pipeline.review.timeline import Pictures, write_pictures
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Published:
-    """What was written. decision: with the ids that its alerts have in the review file.
+    """Result of a publication. decision: with the ids that its alerts have in the review file.
 
     changed: alerts that are new or differ from the night before. notes: sentences for the user.
     """
@@ -121,13 +121,13 @@ def publish_site(
 
 
 def _unwatched_ids(rows: Sequence[Row], site: Site) -> frozenset[str]:
-    """Ids of rows on ground that a changed AOI no longer holds: nothing is known of them, so nothing refutes them."""
+    """Ids of rows outside of a changed AOI: without looks of their ground they are not withdrawn."""
     aoi = Geometry(site.aoi, "EPSG:4326").to_crs(str(site.grid.crs), resolution=0.01).geom
     return frozenset(row.change_id for row in rows if row.change_id and row.outline.distance(aoi) > 2 * PIXEL_M)
 
 
 def _look_times(records: Sequence[SceneRecord]) -> list[datetime]:
-    """When the looks were taken, in order."""
+    """Times of the looks, in order."""
     return sorted(record.time for record in records if record.used)
 
 
@@ -188,7 +188,7 @@ def _tone_curve(decision: Decision, looks: Sequence[Look]) -> Stretch:
 def _provenance(
     site: Site, decision: Decision, looks: Sequence[Look], records: Sequence[SceneRecord], settings: Settings
 ) -> dict[str, str]:
-    """Where all this comes from, as stored in `provenance`."""
+    """Provenance of the results, as stored in the table `provenance`."""
     period = _look_times(records)
     caption = site_caption(site)
     times: Mapping[str, datetime] = {look.scene.id: look.time for look in looks}
@@ -221,7 +221,7 @@ def _item_addresses(looks: Sequence[Look]) -> dict[str, list[str]]:
 
 
 def _matching_notes(matched: Matched) -> Sequence[str]:
-    """What became of alerts that met the analyst's own work."""
+    """Notes on alerts that overlap outlines or rejections of the analyst."""
     said = []
     if matched.drawn:
         said.append(f"{sum(matched.drawn.values())} found again on outlines that the analyst drew")

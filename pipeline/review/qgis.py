@@ -35,7 +35,7 @@ SLENDER, HEADROOM = 1.2, 0.94
 wide, so that their heights decide: they are equal but for the dock's title and tool bar, which take HEADROOM.
 """
 VIEW_MARGIN = 0.04
-"""Seen around the watched area at first, part of its longer side."""
+"""Margin around the AOI at opening, as a share of its longer side."""
 MAX_BOOKMARKS = 200
 
 
@@ -122,7 +122,7 @@ def _project_element(site: Site, decision: Decision, period: tuple[date, date], 
 
 
 def _initial_extent(site: Site) -> tuple[float, float, float, float]:
-    """What is seen at first: the watched area and a little around it; the margin of the grid is not watched."""
+    """Extent at opening: the AOI with a margin; the margin of the grid is not monitored."""
     left, bottom, right, top = Geometry(site.aoi, "EPSG:4326").to_crs(str(site.grid.crs)).geom.bounds
     reach = VIEW_MARGIN * max(right - left, top - bottom)
     return left - reach, bottom - reach, right + reach, top + reach

@@ -13,7 +13,7 @@ PICTURE = "if(\"change_id\" is null, null, 'timeline/' || \"change_id\" || '.png
 NO_PICTURE = "No timeline picture: withdrawn, or not among those drawn for the site"
 FIELDS = ("fid", *MACHINE, *ANALYST, "picture", "no_picture", "sureness")
 TO_DO = '"verdict" is null and "status" is not \'withdrawn\''
-"""What waits for a verdict: a change that the evidence has withdrawn does not."""
+"""Filter of the changes without a verdict; withdrawn ones need none."""
 FILTERS = {
     "to do": TO_DO,
     "to do, likely": f'{TO_DO} and "confidence" >= 0.8',
@@ -71,7 +71,7 @@ _WANTS_NOTE = (
 ORDER = 'if("status" = \'withdrawn\', 0, if("kind" = \'new structure\', 2, 1)) + coalesce("confidence", 1) / 2'
 """Sort key of table and atlas: new structures, other changes, withdrawn ones; the surest first in each."""
 NAME = """coalesce("label", if("change_id" is null, 'D' || "fid", "change_id"))"""
-"""How a change is called: its label; D and the row number where the analyst drew it."""
+"""Name of a change: its label, or D and the row number if the analyst drew it."""
 SURENESS = (
     "if(\"confidence\" >= 0.995, 'above 0.99', if(\"confidence\" < 0.005, 'below 0.01', "
     'format_number("confidence", 2)))'
@@ -157,7 +157,7 @@ def _widget_element(name: str, kind: str, config: Mapping[str, Any]) -> Element:
 
 
 def _note_constraint() -> tuple[Element, Element]:
-    """A rejection wants a note; soft, so that it warns and does not stop."""
+    """Soft constraint: QGIS warns about a rejection without a note, and saves it."""
     strength = {"field": "note", "constraints": 4, "exp_strength": 2, "notnull_strength": 0, "unique_strength": 0}
     rule = {"field": "note", "exp": _WANTS_NOTE, "desc": "a rejection wants a note"}
     return (
@@ -182,7 +182,7 @@ def _attribute_table() -> Element:
 
 
 def _verdict_tab(index: Mapping[str, int]) -> Element:
-    """What is filled in, then the timeline or the words why there is none, then what the looks say."""
+    """First tab: the editable fields, then the timeline or the reason why it is missing, then the facts."""
     lacks = _LACKS.format(folder="timeline")
     return _container_element(
         "Verdict",

@@ -44,7 +44,7 @@ START = "After"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
-    """What every part of a project shares: its reference system, (left, bottom, right, top), bands as in the files.
+    """Common properties of the parts of a project: reference system, (left, bottom, right, top), bands as in the files.
 
     taken: times of the looks before and after. looks: rasters for the time slider, in time order.
     """
@@ -139,7 +139,7 @@ def layer_tree(frame: Frame) -> Element:
 
 
 def _legend_counts() -> Element:
-    """The legend says how many of each verdict there are, and so how many are still to do."""
+    """Legend with the number of changes by verdict, which shows how many have none."""
     return xml_element("customproperties", None, option_element({"showFeatureCount": "1"}))
 
 

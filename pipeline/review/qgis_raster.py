@@ -1,4 +1,4 @@
-"""How the three rasters look in QGIS, in the project and at a double-click."""
+"""Styles of the rasters in QGIS, in the project and beside the files."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ from pipeline.review.stretch import GAMMA, Stretch
 LOW, HIGH = 1.0, 99.0
 """Percentiles of the infrared bands shown from black to white."""
 HEADROOM = 1.3
-"""QGIS has no shoulder: its white lies so far above the one of `Stretch`."""
+"""Factor from the white of `Stretch` to the white in QGIS, which has no shoulder."""
 MIN_SPAN = 400
 RAMP = ((0.0, "#ffffff", 0), (2.0, "#ffffb2", 120), (6.0, "#fd8d3c", 220), (12.0, "#bd0026", 255))
-"""Nats, colour, alpha; nothing at the low end lets the image through."""
+"""Score, colour, alpha; low scores are transparent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

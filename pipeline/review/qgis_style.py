@@ -1,4 +1,4 @@
-"""How the layers of review.gpkg are drawn in QGIS, and the styles stored in the file itself."""
+"""Styles of the layers of review.gpkg in QGIS, stored in the file itself."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -86,7 +86,7 @@ def _by_verdict() -> Element:
 
 
 def _by_news() -> Element:
-    """What the last night brought stands out; the project alone can say it, as it asks another layer."""
+    """Highlight the changes of the last night; only the project can, because the rule reads another layer."""
     return _categorised_renderer(
         _IS_NEWS,
         [_Class("new", "new or changed last night", "#ff2fd0", width=1.1), _Class("known", "known", GONE, width=0.4)],

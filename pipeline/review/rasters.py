@@ -1,4 +1,4 @@
-"""before.tif, after.tif and score.tif: cloud-optimised, with overviews and statistics, right at a double-click."""
+"""before.tif, after.tif and score.tif: cloud-optimised GeoTIFFs with overviews and statistics."""
 
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -41,7 +41,7 @@ def look_dn(look: Look) -> NDArray[np.uint16]:
 
 
 def look_tags(look: Look, caption: Caption) -> dict[str, str]:
-    """What a raster of a look says about itself where it is sent alone.
+    """Tags of a raster of a look.
 
     The scale is a tag of its own: QGIS applies that of a band, and the limits of the styles are in DN.
     """
@@ -50,7 +50,7 @@ def look_tags(look: Look, caption: Caption) -> dict[str, str]:
 
 
 def site_tags(caption: Caption) -> dict[str, str]:
-    """Place, credit, software, and what is simulated, under the names of TIFF where it has one."""
+    """Tags for place, credit, software and simulated content, under the names of TIFF where they exist."""
     tags = {
         "TIFFTAG_IMAGEDESCRIPTION": caption.site,
         "TIFFTAG_COPYRIGHT": caption.attribution,
@@ -61,7 +61,7 @@ def site_tags(caption: Caption) -> dict[str, str]:
 
 
 def write_look(path: Path, look: Look, known: Path | None = None, tags: Mapping[str, str] | None = None) -> None:
-    """A look as a picture; not where the file `known` shows the same already, as reading is a tenth of writing."""
+    """Write a look as a picture, unless the file `known` has the same content."""
     data, names, tags = look_dn(look), look_names(look.bands), tags or {}
     if known is None or not _has_content(known, data, look.grid, names, tags):
         _write_cog(path, data, look.grid, nodata=NODATA_DN, names=names, tags=tags)
@@ -70,7 +70,7 @@ def write_look(path: Path, look: Look, known: Path | None = None, tags: Mapping[
 def _has_content(
     path: Path, data: NDArray[np.uint16], grid: GeoBox, names: Sequence[str], tags: Mapping[str, str]
 ) -> bool:
-    """Whether a file has these very pixels in this place, and says the same about itself."""
+    """Whether a file has these pixels, this grid and these tags."""
     if not path.exists():
         return False
     try:
@@ -84,7 +84,7 @@ def _has_content(
 
 
 def look_names(bands: Sequence[Band]) -> list[str]:
-    """What the bands of a picture are called in its file."""
+    """Band names of a picture."""
     return [f"{band} {band.role}" for band in picture_order(bands)]
 
 
@@ -126,7 +126,7 @@ def describe_bands(file: DatasetWriter, names: Sequence[str]) -> None:
 
 
 def raster_profile(data_type: str, count: int, grid: GeoBox, nodata: float) -> dict[str, Any]:
-    """What a plain GeoTIFF on a grid is made with."""
+    """Creation options of a plain GeoTIFF on a grid."""
     return {
         "driver": "GTiff", "dtype": data_type, "count": count, "height": grid.shape[0], "width": grid.shape[1],
         "crs": str(grid.crs), "transform": grid.affine, "nodata": nodata,

@@ -33,7 +33,7 @@ _CRS, _SRS = "EPSG:32601", 32601
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """One table as this version makes it: columns -> declared type, statement, what hangs on it, registry rows."""
+    """Schema of a table in this version: columns -> declared type, statement, triggers and indexes, registry rows."""
 
     columns: Mapping[str, str]
     statement: str
@@ -105,7 +105,7 @@ def _is_registered(db: sqlite3.Connection, name: str, srs: int, names: Mapping[s
 
 
 def _has_parts(db: sqlite3.Connection, table: _Table) -> bool:
-    """Whether what this program itself hangs on a table is there; GDAL's own triggers differ between versions."""
+    """Whether the triggers and indexes of this program exist; those of GDAL differ between versions."""
     known = dict(db.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL"))
     return all(known.get(name) == sql for name, sql in table.parts.items() if not _is_of_gdal(name))
 
@@ -150,7 +150,7 @@ def _restore_parts(db: sqlite3.Connection, name: str) -> None:
 
 
 def _resolve_duplicates(db: sqlite3.Connection, name: str) -> None:
-    """Let no two rows have one value where it is to be unique; of two changes the later row becomes the analyst's."""
+    """Remove duplicate values of unique columns; of two changes the later row becomes the analyst's."""
     if name == "changes":
         db.execute("DROP TRIGGER IF EXISTS changes_kept")
         db.execute("UPDATE changes SET change_id = NULL WHERE fid NOT IN"
@@ -206,7 +206,7 @@ def _drop_table(db: sqlite3.Connection, name: str) -> None:
 
 
 def _read_rows(db: sqlite3.Connection, name: str, srs: int) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    """What a table holds, as rows of the restored one, and the columns that others have added to it."""
+    """Rows of a table in the restored schema, and the columns that others have added to it."""
     table = _expected_tables()[name]
     kinds = dict(db.execute("SELECT name, type FROM sqlite_master"))
     if kinds.get(name) != "table" or name in ("outlines_written", "layer_styles"):
@@ -258,7 +258,7 @@ def _transform_outline(blob: object, of: Any, srs: int) -> object:
 
 
 def _adopt_rows(db: sqlite3.Connection) -> None:
-    """Take the complete rows for the machine's where the list of them is lost; their outlines stay as they are."""
+    """Treat complete rows as the machine's if the list of them is lost; their outlines stay as they are."""
     names = (*CHANGES,)
     for values in db.execute(f"SELECT {', '.join(names)} FROM changes WHERE change_id IS NOT NULL").fetchall():
         facts = clean_row(dict(zip(names, values, strict=True)))

@@ -49,7 +49,7 @@ class Card:
 
     @property
     def frames(self) -> str:
-        """What the script needs to know of the strip, as JSON."""
+        """Frames of the strip for the script, as JSON."""
         strip = self.strip
         if strip is None:
             return "{}"
@@ -123,7 +123,7 @@ _PHRASES = {
 
 
 def _fresh_ids(contents: Contents) -> set[str]:
-    """Changes that the last news were about; none where all are, as after the first night."""
+    """Ids of changes with news in the last night; empty if all have, as after the first night."""
     fresh = {str(each["change_id"]) for each in contents.news}
     return set() if fresh >= {change.id for change in contents.changes} else fresh
 

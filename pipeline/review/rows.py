@@ -1,4 +1,4 @@
-"""Rows of `changes` as anybody may have left them, read into values that can be relied on.
+"""Rows of `changes`, cleaned: other programs may have altered them.
 
 SQLite stores any value in any column, and other programs rewrite types. A value of another type than its column's is
 read as missing. The next run writes the machine's columns again.
@@ -106,7 +106,7 @@ def clean_time(_name: str, value: Any) -> str | None:
 
 
 def reader_of(kind: pa.DataType) -> Callable[[str, Any], Any]:
-    """What reads a value of a column of this type."""
+    """Function that cleans the values of a column of this type."""
     if pa.types.is_date(kind):
         return _clean_day
     if pa.types.is_timestamp(kind):

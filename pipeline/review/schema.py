@@ -70,7 +70,7 @@ TABLES = (
     "layer_styles",
     "gpkg_contents", "gpkg_geometry_columns", "gpkg_spatial_ref_sys",
 )  # fmt: skip
-"""Names under which a review file has plain tables, and nothing that computes."""
+"""Names that must be plain tables in a review file, without views and computed columns."""
 
 _LAYER_STYLES = """CREATE TABLE layer_styles (id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
  f_table_catalog TEXT(256), f_table_schema TEXT(256), f_table_name TEXT(256), f_geometry_column TEXT(256),

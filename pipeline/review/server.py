@@ -39,7 +39,7 @@ HEADERS = {
 
 
 def review_page(contents: Contents | Overview, token: str) -> str:
-    """The page; its script asks for the changes."""
+    """The page; its script loads the changes."""
     return render_page(
         "review.html.j2", script="review.js", connects="'self'", contents=contents, token=token, verdicts=VERDICTS,
         facts=contents.provenance,
@@ -94,7 +94,7 @@ def make_app(folder: Folder, token: str, port: int, reviewer: str) -> Starlette:
 
 
 def _refuse_request(request: Request, hosts: set[str], token: str) -> Response | None:
-    """Why a request is refused; None for one of our own page."""
+    """Response that refuses a request; None for a request of the program's own page."""
     if request.headers.get("host") not in hosts:
         return JSONResponse({"error": "wrong host"}, 400)
     origin = request.headers.get("origin")

@@ -1,4 +1,4 @@
-"""A white sheet to draw on in pixels, with nothing between the caller and the rasteriser: no axes, no artists."""
+"""Canvas in pixel units on the rasteriser of matplotlib, without its axes and artists."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ PT = DPI / 72
 CASING = "#1b1c1f"
 """A dark edge under light lines and letters: without it they are lost on a bright roof, and in print."""
 CASING_PT = 1.4
-"""What it adds to a line."""
+"""Width that the casing adds to a line, in points."""
 BELOW, ABOVE = 0.21, 0.76
 """Of the size of letters: how far the lowest reaches under the line of writing, the highest over it."""
 PNG_LEVEL = 3
@@ -32,7 +32,7 @@ PNG_LEVEL = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Letters:
-    """How words look. size: points. across: l, m or r, the part of the words that lies at their x."""
+    """Text style. size: points. across: l, m or r, the anchor of the text at its x."""
 
     size: float
     colour: str
@@ -44,7 +44,7 @@ class Letters:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """A line of writing at a place in pixels; upright ones end left of x and have their middle at y."""
+    """A line of text at a position in pixels; upright text ends left of x and is centred at y."""
 
     x: float
     y: float
@@ -114,7 +114,7 @@ class Sheet:
         self.words.append(Words(x, y, text, letters))
 
     def save(self, path: Path, comment: str) -> None:
-        """As a PNG that carries a comment."""
+        """Write a PNG with a comment."""
         image = Image.frombuffer("RGBA", (self.width, self.height), self._agg.buffer_rgba(), "raw", "RGBA", 0, 1)
         image = image.convert("RGB")
         pencil = ImageDraw.Draw(image)

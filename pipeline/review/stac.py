@@ -158,7 +158,7 @@ def _change_item(change: Change, contents: Contents, folder: Folder, scenes: Map
 
 
 def _with_files(catalog: pystac.Catalog) -> None:
-    """Pictures and rasters copied beside the items that speak of them, and named relatively."""
+    """Copy pictures and rasters beside their items and refer to them by relative hrefs."""
     for item in catalog.get_items(recursive=True):
         place = Path(item.self_href).parent
         place.mkdir(parents=True, exist_ok=True)

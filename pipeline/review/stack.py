@@ -92,7 +92,7 @@ def _pixel_variables(site: Site, looks: Sequence[Look], reflectance: Any) -> dic
 
 
 def _by_look(looks: Sequence[Look], records: Sequence[SceneRecord]) -> dict[str, Any]:
-    """What there is one value of for each look, or for each look and band."""
+    """Variables with one value per look, or per look and band."""
     clear = {record.scene: record.clear_share for record in records if record.used}
     notes = {record.scene: record.offset_note for record in records if record.used}
     sun = [look.scene.sun or (np.nan, np.nan) for look in looks]

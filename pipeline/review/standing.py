@@ -1,4 +1,4 @@
-"""What a review file holds before a run: of which place, over which period, and whether it is as it was written."""
+"""State of a review file before a run: its place, its period, and whether it is unchanged."""
 
 import hashlib
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ _ROUNDING = timedelta(seconds=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Standing:
-    """What results rest on already. aoi: in `crs`, None where it cannot be read; looks: ids of the scenes used."""
+    """Basis of existing results. aoi: in `crs`, None if it cannot be read; looks: ids of the scenes used."""
 
     site: str | None
     aoi: BaseGeometry | None
@@ -32,7 +32,7 @@ class Standing:
 
 
 def read_standing(path: Path, wait: float | None = None) -> Standing | None:
-    """What the results in a review file rest on; None where there is no file. Raises ReviewError as `open_review`."""
+    """Basis of the results in a review file; None without a file. Raises ReviewError as `open_review`."""
     if not path.exists():
         return None
     with open_review(path, wait) as db:
@@ -65,7 +65,7 @@ def _parse_utc(text: object) -> datetime | None:
 
 
 def check_place(standing: Standing | None, site: Site, path: Path) -> None:
-    """Raise ReviewError where results are those of another place than the site's."""
+    """Raise ReviewError if the results are of another place than the site."""
     if standing is None:
         return
     if standing.site is not None and standing.site != site.id:
@@ -108,7 +108,7 @@ class Counts:
 
 
 def count_changes(path: Path) -> Counts:
-    """What a review file holds, in numbers; nothing where there is none. Raises ReviewError as `open_review`."""
+    """Count the rows of a review file; zero without a file. Raises ReviewError as `open_review`."""
     if not path.exists():
         return Counts()
     with open_review(path, COUNT_SECONDS) as db:

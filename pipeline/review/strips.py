@@ -1,4 +1,4 @@
-"""The clear looks of an alert as one small picture: what swipes, films, figures and the review page are made from.
+"""Strip of an alert: its clear looks in one small picture, for swipes, films, figures and the review page.
 
 `looks/<change_id>.jpg` contains the chips one below the other, unmarked, at one picture pixel per ground pixel. The
 EXIF description lists them as JSON, so that the file needs no second one.
@@ -23,7 +23,7 @@ from pipeline.review.chips import Window, corner_marks, outline_boxes, true_colo
 from pipeline.review.stretch import Stretch
 
 MAX_FRAMES = 40
-"""Looks in a strip; more of them are thinned out evenly, about 100 kB remain."""
+"""Largest number of looks in a strip, about 100 kB; more are thinned out evenly."""
 QUALITY = 90
 DESCRIPTION = 0x010E
 """EXIF tag ImageDescription."""

@@ -1,4 +1,4 @@
-"""The five sentences at the head of a report: what, since when, how big, how sure, what could not be seen."""
+"""Five sentences at the head of a report: what, since when, how large, how certain, what was not observable."""
 
 import json
 from collections import Counter
@@ -177,7 +177,7 @@ def _sensitivity_sentence(observed: Observed) -> str:
 
 
 def _undetected_sizes(observed: Observed) -> list[str]:
-    """The largest size of which less than nine in ten were found."""
+    """Largest size with a probability of detection below 0.9."""
     curve = observed.curve
     if curve is None or len(curve.within) < 2:
         return []
@@ -193,7 +193,7 @@ def _undetected_sizes(observed: Observed) -> list[str]:
 
 
 def unseen_words(share: float) -> str:
-    """How much of the area no look showed; a small share is never rounded to nothing."""
+    """Text on the share of the area that no look showed; a small share is never rounded to zero."""
     if share == 0:
         return "every part of the area was seen"
     return f"{'less than 1' if share < 0.01 else f'{100 * share:.0f}'} % of the area was never seen"

@@ -68,12 +68,12 @@ def remove_others(folder: Folder, shown: Sequence[Shown]) -> None:
 
 
 def raster_files(folder: Folder) -> list[Path]:
-    """The rasters of looks that a folder has."""
+    """Rasters of looks in a folder."""
     return sorted(folder.looks.glob("*.tif"))
 
 
 def _select_bands(look: Look) -> Look:
-    """The bands of true and false colour: what is looked at, and a third less to store."""
+    """Keep the bands of true and false colour, which takes a third less storage."""
     wanted = (*VISIBLE, Band.B08, Band.B8A)
     near = near_infrared(look.bands)
     places = [look.bands.index(band) for band in look.bands if band in wanted and band in (*VISIBLE, near)]

@@ -1,4 +1,4 @@
-"""The timeline picture of an alert: its clear looks, and the curves that speak for it and against it."""
+"""Timeline picture of an alert: its clear looks, and curves of score, brightness and NDVI."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -31,7 +31,7 @@ FORM = 5
 """Version of the layout of the picture; pictures of another version are drawn again."""
 CHIPS = 10
 SHOWN_SHARE = 0.6
-"""Part of the outline that must be clear for a look to stand in the strip."""
+"""Smallest clear share of the outline for a look in the strip."""
 WIDTH_PX, HEIGHT_PX, LOW_PX = 1392, 672, 288
 """The low one is that of a pair, whose two points make no curve."""
 MARGIN = 0.012
@@ -199,7 +199,7 @@ def _draw_strip(
 
 
 def _mark_corners(sheet: Sheet, alert: Alert, part: Window, corner: tuple[float, float], unit: float) -> None:
-    """Angles around the outline in a chip. unit: pixels of the sheet to one of the chip, whose corner is given."""
+    """Draw corner marks around the outline. unit: sheet pixels per chip pixel; corner: that of the chip."""
     for box in outline_boxes(alert.outline, part):
         for line in corner_marks(*box):
             x, y = np.asarray(line).T
@@ -207,7 +207,7 @@ def _mark_corners(sheet: Sheet, alert: Alert, part: Window, corner: tuple[float,
 
 
 def _look_role(look: Look, alert: Alert) -> str:
-    """What a chip is in the life of the alert."""
+    """Role of a look for the alert, written over its chip; empty for most looks."""
     day = look.time.date()
     if day == alert.last_clear_before:
         return "last without"

@@ -8,7 +8,7 @@ from pipeline.review.schema import VERDICTS
 
 MAX_NOTE = 2000
 WAIT_SECONDS = 5.0
-"""How long a verdict waits for another writer: the person is still there and can give it again."""
+"""Seconds that a verdict waits for another writer; the analyst can give it again."""
 
 
 def give_verdict(path: Path, change_id: str, verdict: str | None, note: str | None, reviewer: str) -> None:

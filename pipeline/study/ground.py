@@ -119,7 +119,7 @@ def _near_infrared(base: Mapping[Band, NDArray[np.float32]]) -> Band:
 
 
 def moved_to(ground: Ground, grid: GeoBox) -> Ground:
-    """The same pixels on the grid of another place, mirrored at their edges where the place is larger."""
+    """The same pixels on another grid, mirrored at their edges where the grid is larger."""
 
     def laid(plane: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
         rows, cols = (_mirrored_index(plane.shape[axis], shape[axis]) for axis in (0, 1))
@@ -171,7 +171,7 @@ def _grid_inside(grid: GeoBox, footprint: BaseGeometry) -> GeoBox:
 
 
 def _clearest_chip(scenes: Sequence[Scene], source: Path) -> tuple[Chip, GeoBox]:
-    """The chip with the most clear ground, of those the darkest in blue (no haze), on the 10 m grid of its granule."""
+    """Chip with the largest clear share, of those the darkest in blue (no haze), on the 10 m grid of its granule."""
     best: tuple[float, float] | None = None
     found: tuple[Chip, GeoBox] | None = None
     for scene in (each for each in scenes if each.time.month in (5, 6, 7, 8, 9)):

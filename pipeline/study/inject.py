@@ -40,7 +40,7 @@ from pipeline.study.truth import to_lonlat_geometry, write_site, write_truth
 DRAWN = "construction drawn by a program into real Sentinel-2 looks; none of it was ever built"
 PIXELS = f"simulated: {DRAWN}"
 SEEN = 0.5
-"""Visible share of the ground of an event from which a look counts as one that could show it."""
+"""Smallest visible share of an event's footprint at which a look counts as clear."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,7 +194,7 @@ def _median_reflectance(items: Sequence[_Item], injection: Injection) -> dict[Ba
 
 
 def _write_item(item: _Item, light: Illumination, injection: Injection, out: Path) -> Path:
-    """The item again, with new pixels where an event is visible, else with its original files."""
+    """Write an item: new pixels if an event is visible, else links to its original files."""
     id = f"{injection.place}-{item.product.time:%Y%m%d}"
     look = injection.looks[str(item.raw["id"])]
     before = {band: _read_reflectance(item, band, look.offset_dn) for band in item.dn}
@@ -224,7 +224,7 @@ def _write_item(item: _Item, light: Illumination, injection: Injection, out: Pat
 def _draw_event(
     planes: dict[Band, NDArray[Any]], event: Event, item: _Item, light: Illumination, look: Measured, crs: str
 ) -> None:
-    """One event as the look would show it: shifted, in its illumination, on the grid of each band."""
+    """Draw one event as the look would show it: shifted, in its illumination, on the grid of each band."""
     grid = light.grid
     row, col = look.shift
     moved = Geometry(affinity.translate(event.outline, 10 * col, -10 * row), crs).to_crs(str(grid.crs)).geom

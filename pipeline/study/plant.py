@@ -28,7 +28,7 @@ from pipeline.study.weather import Chances
 ID = "february-11-plant"
 START, YEARS, REVISIT_DAYS = datetime(2019, 1, 3, tzinfo=UTC), 7, 5.0
 ORBIT, TILE = 3, "52TCK"
-"""The one relative orbit that sees the place, and the one tile."""
+"""The only relative orbit that covers the place, and the only tile."""
 ALWAYS = datetime(2000, 1, 1, tzinfo=UTC)
 BUILDING_A, BUILDING_B = (127.656521, 39.921628), (127.657091, 39.920212)
 HALL_M, NEW_HALL_M = (60.0, 100.0), (50.0, 78.0)
@@ -72,7 +72,7 @@ def plant_story(real: Ground, site: Site, wishes: ScenarioOptions) -> tuple[Grou
 
 
 def coast_weather(_: float, month: int) -> Chances:
-    """The month's weather at the plant: 25 to 35 passes a year show some ground, hardly any in the monsoon."""
+    """Weather of a month at the plant: 25 to 35 passes a year show some ground, few of them in the monsoon."""
     clear, broken, snow = _MONTHS[month - 1]
     return Chances(clear=clear, broken=broken, snow=snow)
 

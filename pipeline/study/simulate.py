@@ -176,7 +176,7 @@ def sun_place(time: datetime, lat: float) -> tuple[float, float]:
 
 
 def _write_pass(ground: Ground, plan: Plan, made: Pass, number: int, out: Path, southern: bool) -> list[Path]:
-    """The item of one pass, or two where the pass was delivered twice."""
+    """Write the item of one pass, or two items if the pass was delivered twice."""
     rng = np.random.default_rng([plan.seed, 4, number])
     planes = render_pass(ground, plan.events, made, plan.seed, southern)
     offset = OFFSET_DN if made.time >= FIRST_OFFSET_DAY else 0

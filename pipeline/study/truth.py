@@ -21,7 +21,7 @@ def write_truth(
     times: Callable[[Event], Sequence[datetime]],
     record: Mapping[str, Any],
 ) -> Path:
-    """Write one feature per event that some look could show.
+    """Write one feature per event that at least one look could show.
 
     crs: of the outlines. times: when an event's ground was looked at, in order. record: what was simulated.
     `begins` is the day of the first of them that shows it changed, `last_clear_without` that of the one before.
@@ -71,7 +71,7 @@ def to_lonlat_geometry(shape: BaseGeometry, crs: str) -> Mapping[str, Any]:
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """JSON that reads well in a diff."""
+    """Write indented JSON, whose differences are readable."""
     path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

@@ -19,7 +19,7 @@ _SCL = {"vegetation": 4, "bare": 5, "water": 6, "unclassified": 7, "medium": 8, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chances:
-    """Of the passes of a month: up to `clear` without a cloud, up to `broken` with some, the rest overcast.
+    """Shares of the passes of a month: up to `clear` without cloud, up to `broken` with some, the rest overcast.
 
     snow: chance that it lies.
     """
