@@ -94,7 +94,9 @@ class RetryingStacIO(StacApiIO):
     def _ask(self, href: str, method: str, headers: dict[str, str] | None, parameters: dict[str, Any] | None) -> str:
         payload = {"json": parameters} if method == "POST" else {"params": parameters}
         try:
-            text = self._fetch_once(href, lambda: self._bytes(href, method, headers=headers, **payload)).decode("utf-8-sig")
+            text = self._fetch_once(href, lambda: self._bytes(href, method, headers=headers, **payload)).decode(
+                "utf-8-sig"
+            )
             json.loads(text)
         except (ValueError, RecursionError) as error:
             raise FetchError(f"the answer is no JSON: {_short_reason(error)}", redact_href(href), FIX) from error

@@ -1,4 +1,4 @@
-"""A site too large to be held whole, cut into cells: each a site of its own, with a halo of its neighbours' ground.
+"""Wide sites, too large for memory, in cells: each is a site of its own, with a halo that overlaps its neighbours.
 
 So the same plain task judges a cell, in any process, and what is remembered of each lets a run that was cut off go on
 where it stood.
@@ -52,7 +52,7 @@ class CellResult:
 
 
 def is_wide(site: Site) -> bool:
-    """Whether a site is judged in cells."""
+    """Whether a site is processed in cells."""
     return int(np.prod(site.grid.shape)) > WHOLE_PX
 
 
@@ -83,7 +83,7 @@ def _result_bytes(site: Site, bands: int) -> int:
 
 
 def process_cell(job: SiteJob, step: Progress) -> CellResult:
-    """Judge one cell. Raises DecisionError where it has too few looks."""
+    """Process one cell. Raises DecisionError if it has too few looks."""
     site, core = job.site, job.core or job.site.grid
     judged = process_site(job, step)
     decision, inside = judged.decision, place_of(core, site.grid)
@@ -124,7 +124,7 @@ def _reaches_ground(scene: Scene, ground: BaseGeometry) -> bool:
 
 
 def _shrink_to_corner(evidence: Evidence) -> Evidence:
-    """One pixel of it, copied: the rest is in the pictures, and a view would hold all that the cell remembers."""
+    """Copy of one pixel: the pictures have the others, and a view would keep the whole array in memory."""
     odds, since = evidence.score[:1, :1].copy(), evidence.since[:1, :1].copy()
     return Evidence(grid=evidence.grid[:1, :1], score=odds, since=since)
 

@@ -47,13 +47,13 @@ class ChipCache:
         return chips
 
     def touch(self, scene: Scene, grid: GeoBox, bands: tuple[Band, ...]) -> None:
-        """A kept chip that is not read again, as what was made of it is known, is in use all the same."""
+        """Mark a cached chip as used when its results are cached and it is not read."""
         with suppress(FileNotFoundError, PermissionError):
             os.utime(self.root / _file_name(source_digest(scene, grid, bands)))
 
 
 def source_digest(scene: Scene, grid: GeoBox, bands: tuple[Band, ...]) -> str:
-    """What a scene's chips are read from: another product, file, grid or band is another digest."""
+    """Digest of the sources of a scene's chips: products, files, grid and bands."""
     facts: list[Any] = [scene.id, str(grid.crs), tuple(grid.affine), tuple(grid.shape), bands]
     for granule in scene.granules:
         hrefs = sorted(href for href in (*granule.assets.values(), granule.scl or ""))

@@ -1,4 +1,4 @@
-"""`detect`: every site asked for, each on its own, so that one that fails stops no other."""
+"""`detect`: process the selected sites independently, so that one failure does not stop the others."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence

@@ -19,7 +19,7 @@ from pipeline.run.serialisation import pack_fields, unpack_fields
 def decide_onwards(
     site: Site, looks: Sequence[Look], keys: Sequence[str], settings: Settings, memory: ResultCache
 ) -> Decision:
-    """What `decide_site` decides, bit for bit; looks that were screened before are not screened again.
+    """Decide on a site with the result of `decide_site`, bit for bit, without screening looks again.
 
     looks: in time order, each once. keys: of each, the digest of all that is in it. Raises DecisionError as
     `decide_site` does.
@@ -56,7 +56,7 @@ def decide_onwards(
 
 
 def _split_work(back: Screening, front: Screening, settled: int, last: int) -> list[tuple[Screening, tuple[int, ...]]]:
-    """What `advance_each` has to screen; the screening of all looks, where it is not there yet, is the last of it."""
+    """Work for `advance_each`; the screening of all looks, if it is not cached, comes last."""
     if back.count == front.count:
         stops = tuple(sorted({stop for stop in (settled, last) if stop > back.count}))
         return [(back, stops)] if stops else []
@@ -64,7 +64,7 @@ def _split_work(back: Screening, front: Screening, settled: int, last: int) -> l
 
 
 def _screening_keys(founded: str, keys: Sequence[str]) -> list[str]:
-    """By the number of looks: the key of their screening."""
+    """Cache key of the screening of the first n looks, by n."""
     chain = [cache_key("screening", founded)]
     for key in keys:
         chain.append(cache_key(chain[-1], key))
@@ -72,7 +72,7 @@ def _screening_keys(founded: str, keys: Sequence[str]) -> list[str]:
 
 
 def _latest_screening(chain: Sequence[str], limit: int, memory: ResultCache) -> Screening | None:
-    """The screening of the longest beginning of these looks, of at most `limit`, that is kept; None where none is."""
+    """Cached screening of the largest number of first looks, at most `limit`; None if none is cached."""
     for count in range(limit, 0, -1):
         packed = memory.find_arrays(chain[count])
         if packed is not None:

@@ -43,7 +43,7 @@ _SITE = ("site", "place", "success", "last_scene", "failures", "failed", "error"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SceneEntry:
-    """One scene of one site as the ledger knows it. outcome: used, rejected or failed."""
+    """Entry of one scene of one site. outcome: used, rejected or failed."""
 
     site: str
     scene: str
@@ -105,7 +105,7 @@ class Ledger:
         return db
 
     def close(self) -> None:
-        """Give the file back."""
+        """Close the file."""
         self._db.close()
 
     @contextmanager
@@ -133,7 +133,7 @@ class Ledger:
         self, site: str, entries: Iterable[SceneEntry], settings_digest: str, until: str, alerts: int,
         outputs: Mapping[str, Output],
     ) -> None:  # fmt: skip
-        """Everything one night learnt of a site, in one transaction; scenes no longer listed are dropped."""
+        """Record the results of a night for a site, in one transaction; scenes no longer listed are dropped."""
         with self._transaction():
             self._db.execute("DELETE FROM scenes WHERE site = ?", [site])
             self._db.executemany(
@@ -164,17 +164,17 @@ class Ledger:
         return self.site(site).place
 
     def site(self, site: str) -> SiteEntry:
-        """How one site fares; an empty entry for a site that was never looked at."""
+        """State of one site; an empty entry for a site that was never processed."""
         row = self._db.execute(f"SELECT {', '.join(_SITE)} FROM sites WHERE site = ?", [site]).fetchone()
         return _site_entry(row) if row else SiteEntry(site=site)
 
     def sites(self) -> dict[str, SiteEntry]:
-        """How every site fares, by id."""
+        """State of every site, by id."""
         rows = self._db.execute(f"SELECT {', '.join(_SITE)} FROM sites ORDER BY site")
         return {row[0]: _site_entry(row) for row in rows}
 
     def note_sites(self, entries: Iterable[SiteEntry]) -> None:
-        """Write down how sites fare, in one transaction."""
+        """Record the state of sites, in one transaction."""
         rows = [[getattr(entry, name) for name in _SITE] for entry in entries]
         if rows:
             with self._transaction():
@@ -193,7 +193,7 @@ class Ledger:
                 self._insert_notified(site, channel, past)
 
     def is_initialised(self, site: str, channel: str) -> bool | None:
-        """Whether a channel's first message on a site is behind it; None where it never looked at that site."""
+        """Whether a channel has been sent its first message on a site; None if it is not registered there."""
         row = self._db.execute("SELECT greeted FROM begun WHERE site = ? AND channel = ?", [site, channel]).fetchone()
         return None if row is None else bool(row[0])
 
@@ -228,7 +228,7 @@ class Ledger:
 
 
 def _site_entry(row: tuple[Any, ...]) -> SiteEntry:
-    """A row as it was written; a value that was altered since is read as none."""
+    """Entry of a row; a value of another type than it was written with counts as missing."""
     facts = dict(zip(_SITE, row, strict=True))
     times = {name: facts[name] if _is_time(facts[name]) else "" for name in ("success", "last_scene", "failed")}
     failures = facts["failures"] if isinstance(facts["failures"], int) else 0
@@ -243,7 +243,7 @@ def _is_time(value: object) -> bool:
 
 
 def _table_columns(db: sqlite3.Connection) -> dict[str, list[str]]:
-    """The columns of the tables of SCHEMA; none of what is a view instead."""
+    """Columns of the tables of SCHEMA, without views of these names."""
     names = [name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
     return {name: [row[1] for row in db.execute(f"PRAGMA table_info({name})")] for name in names if name in _NAMES}
 

@@ -1,4 +1,4 @@
-"""The scenes of a site to looks, each made once: what the result cache has of a scene is not made again."""
+"""Looks of a site from its scenes; cached parts are not computed again."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -105,7 +105,7 @@ class _ResolvedReading:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Corrected:
-    """Looks of all scenes that can be trusted in time order, and the refusals of the others.
+    """Looks of all accepted scenes in time order, and the rejections of the others.
 
     keys:  of each look, the digest of all that it follows from. stored: of each look, the name under which the result
             cache has its reflectance.
@@ -120,9 +120,9 @@ class Corrected:
 def correct_readings(
     site: Site, readings: Sequence[Reading], settings: Settings, step: Progress, memory: ResultCache
 ) -> Corrected:
-    """Looks of all scenes that can be trusted.
+    """Looks of all accepted scenes.
 
-    Raises LostError where a scene's pixels were there once and are wanted again in vain.
+    Raises LostError if a scene was read before and its pixels cannot be read again.
     """
     usable, refused = _usable_readings(site, readings, settings, memory)
     if not usable:
@@ -148,7 +148,7 @@ def correct_readings(
 def correct_chips(
     site: Site, read: Sequence[tuple[Chip, ...]], settings: Settings, step: Progress
 ) -> tuple[tuple[Look, ...], tuple[Rejection, ...]]:
-    """Looks of all chips that can be trusted, and the refusals of the others. read: the chips of each scene."""
+    """Looks of all accepted chips, and the rejections of the others. read: the chips of each scene."""
 
     def on_look(done: int, total: int) -> None:
         step(site.id, done, total, "looks corrected")
@@ -172,7 +172,7 @@ def quantile_facts(reading: Reading) -> list[list[Any]]:
 def _usable_readings(
     site: Site, readings: Sequence[Reading], settings: Settings, memory: ResultCache
 ) -> tuple[list[tuple[_ResolvedReading, float, float]], list[Rejection]]:
-    """Readings with an unregistered image, its clear share and level, and the refusals of the others."""
+    """Readings with an unregistered image, its clear share and level, and the rejections of the others."""
     usable, refused = list[tuple[_ResolvedReading, float, float]](), list[Rejection]()
     for each in _resolve_readings(site, readings, settings, memory):
         facts = memory.cached_fact(each.key, each.facts)
@@ -212,12 +212,12 @@ def _quantiles_of(facts: dict[str, list[float]]) -> DnQuantiles:
 
 
 def _look_inputs(scene: Scene) -> list[Any]:
-    """What a look depends on besides its pixels."""
+    """Inputs of a look besides its pixels."""
     return [scene.id, scene.time.isoformat(), scene.level, scene.sun]
 
 
 class _SiteReference:
-    """What all looks of a site are measured against; the reference is made when the first of them needs it."""
+    """Reference of all looks of a site, built when the first of them needs it."""
 
     def __init__(self, chosen: Sequence[_ResolvedReading], site: Site, settings: Settings, memory: ResultCache) -> None:
         self.site, self.settings, self.memory, self.inside = site, settings, memory, aoi_mask(site)
@@ -240,7 +240,7 @@ class _SiteReference:
 
 
 def _make_look(each: _ResolvedReading, reference: _SiteReference) -> tuple[Look | Rejection, str]:
-    """A look, or why there is none, and the key of all that it follows from."""
+    """Look or rejection, and the cache key of all its inputs."""
 
     def made() -> Packed:
         unregistered = each.unregistered()

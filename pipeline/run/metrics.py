@@ -1,4 +1,4 @@
-"""groundbreak.prom: what a monitoring system wants to know of a night, in Prometheus' text format.
+"""groundbreak.prom: metrics of a night in the text format of Prometheus.
 
 Every series is there every night, with zero where there is nothing: an alert rule cannot distinguish a gap from health.
 """
@@ -97,7 +97,7 @@ def _write_counts(out: Path, ids: Sequence[str], scenes: Gauge, alerts: Gauge) -
 
 
 def _count_alerts(path: Path) -> Counts:
-    """Of a review file; one that cannot be read is reported by its site and counts nothing here."""
+    """Counts of a review file; zero if it cannot be read, which its site reports."""
     try:
         return count_changes(path)
     except GroundbreakError:
@@ -118,7 +118,7 @@ def _to_epoch_seconds(moment: str) -> float:
 
 
 def _value_before(path: Path, name: str) -> float:
-    """What the file of the last night has, 0 where there is none."""
+    """Value in the file of the last night, 0 without one."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
         return float(next(line.split()[1] for line in lines if line.startswith(f"groundbreak_{name} ")))

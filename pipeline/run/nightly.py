@@ -1,6 +1,6 @@
-"""The nightly job: what is new since the last night, site by site, and nothing else.
+"""The nightly job: sites with new scenes since the last night.
 
-A night is reconcile(catalogue, ledger) → judge the sites that something new touches → publish → record. Each step may
+A night is compare_scenes(catalogue, ledger) → process sites with differences → publish → record. Each step may
 be repeated: the next run completes the work after a crash, and a second run the same night has nothing to do.
 """
 
@@ -27,9 +27,9 @@ from pipeline.run.resume import notes_of, resume_site
 from pipeline.run.searches import Searched, search_sites
 
 REVISIT_DAYS = 5.0
-"""Two satellites over one relative orbit."""
+"""Days between passes of two satellites over one relative orbit."""
 QUIET_DAYS = 30.0
-"""Without a new scene for so long, something upstream is broken and the analyst has to know."""
+"""Days without a new scene after which the analyst is warned that the source may be broken."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,7 @@ class SceneDelta:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class NightOutcome:
-    """One site's night: what was new, and what became of it; `outcome` is None where nothing was.
+    """Result of one site in a night; `outcome` is None if there was nothing new.
 
     notes: what was restored or changed in its results. failures: nights in a row that failed, this one included.
     """
@@ -66,12 +66,12 @@ class NightOutcome:
 
     @property
     def error(self) -> GroundbreakError | None:
-        """Why the site was not looked at, or not published; None where all went well."""
+        """Why the site was not processed, published or recorded; None without an error."""
         return self.night_error or (self.outcome.error if self.outcome else None)
 
 
 def scene_digest(scene: Scene | Rejection) -> str:
-    """Changes whenever a scene would be read from other products or files; signed hrefs never get here."""
+    """Digest of the products and files of a scene; signed hrefs are not part of it."""
     if isinstance(scene, Rejection):
         return hashlib.sha256(f"{scene.scene}|{scene.reason}".encode()).hexdigest()[:16]
     facts = [
@@ -82,7 +82,7 @@ def scene_digest(scene: Scene | Rejection) -> str:
 
 
 def compare_scenes(found: FoundScenes, known: dict[str, SceneEntry]) -> SceneDelta:
-    """New, changed (reprocessed or to be tried again) and withdrawn scenes. Pure; the order of nothing matters."""
+    """New, changed (reprocessed or to be retried) and withdrawn scenes, in any order of the inputs."""
     seen = _scene_digests(found)
     again = {
         scene for scene, entry in known.items() if entry.outcome == "failed" or entry.digest != seen.get(scene)
@@ -98,7 +98,7 @@ def run_night(
     jobs: Sequence[SiteJob], out: Path, workers: int, step: Progress, scheduler: str | None = None,
     now: datetime | None = None,
 ) -> Iterator[NightOutcome]:  # fmt: skip
-    """Every site once, those first whose catalogue answers; what fails at one site is that site's outcome.
+    """Process every site once, in the order in which catalogues answer; an error is the outcome of its site.
 
     Catalogues are searched while sites are judged. out/index.html is left to the caller.
     now: when the night is, by default the end of its period.
@@ -111,7 +111,7 @@ def run_night(
             ready: dict[str, _Ready] = {}
             done: list[tuple[NightOutcome, FoundScenes | None]] = []
             for each in batch:
-                looked = _looked_at(each, out, ledger)
+                looked = _prepare_site(each, out, ledger)
                 if isinstance(looked, _Ready):
                     ready[each.job.site.id] = looked
                 else:
@@ -126,7 +126,7 @@ def run_night(
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Ready:
-    """A site that is to be judged."""
+    """A site that is to be processed."""
 
     job: SiteJob
     found: FoundScenes
@@ -134,8 +134,8 @@ class _Ready:
     notes: tuple[str, ...]
 
 
-def _looked_at(each: Searched, out: Path, ledger: Ledger) -> _Ready | NightOutcome:
-    """What is to be done at a site."""
+def _prepare_site(each: Searched, out: Path, ledger: Ledger) -> _Ready | NightOutcome:
+    """Site to be processed, or its outcome if there is nothing to do."""
     job, notes = each.job, tuple[str, ...]()
     try:
         if each.found is None:
@@ -156,7 +156,7 @@ def _looked_at(each: Searched, out: Path, ledger: Ledger) -> _Ready | NightOutco
 
 
 def _record_result(ready: _Ready, outcome: SiteOutcome, ledger: Ledger) -> NightOutcome:
-    """Write down what the night learnt of a site."""
+    """Record the result of a site in the ledger."""
     job, unrecorded = ready.job, None
     try:
         _record_scenes(ledger, job, ready.found, outcome)
@@ -173,7 +173,7 @@ def _record_result(ready: _Ready, outcome: SiteOutcome, ledger: Ledger) -> Night
 def _note_failures(
     outcomes: Sequence[tuple[NightOutcome, FoundScenes | None]], ledger: Ledger, now: datetime | None
 ) -> Iterator[NightOutcome]:
-    """The outcomes with how often in a row their sites have failed; all are written down in one transaction."""
+    """Outcomes with the number of consecutive failures, recorded in one transaction."""
     entries = [_site_entry(outcome, found, ledger, now) for outcome, found in outcomes]
     unrecorded: GroundbreakError | None = None
     try:
@@ -185,7 +185,7 @@ def _note_failures(
 
 
 def _site_entry(outcome: NightOutcome, found: FoundScenes | None, ledger: Ledger, now: datetime | None) -> SiteEntry:
-    """How a site fares after its night."""
+    """State of a site after the night."""
     job, error = outcome.job, outcome.error
     moment = (now or job.until).astimezone(UTC).isoformat(timespec="seconds")
     known = ledger.site(job.site.id)
@@ -199,7 +199,7 @@ def _site_entry(outcome: NightOutcome, found: FoundScenes | None, ledger: Ledger
 
 
 def _find_changes(job: SiteJob, found: FoundScenes, ledger: Ledger, out: Path) -> tuple[SceneDelta, tuple[str, ...]]:
-    """What is new, and sentences on what has changed beside the scenes."""
+    """Differences of the scenes, and notes on other changes."""
     site, folder = job.site, Results(out).site(job.site.id)
     last = ledger.until(site.id)
     if last is not None and job.until.isoformat() < last and _has_newer_scenes(ledger, site.id, job.until):
@@ -225,7 +225,7 @@ def _list_names(names: Sequence[str]) -> str:
 
 
 def place_digest(site: Site) -> str:
-    """Changes with the AOI of a site and with what its entry in the AOI file asks for."""
+    """Digest of the AOI of a site and of its entry in the AOI file."""
     facts = [site.name, site.aoi.wkb_hex, str(site.start), str(site.end), site.collection]
     return hashlib.sha256(json.dumps([*facts, sorted(map(str, site.properties.items()))]).encode()).hexdigest()[:16]
 
@@ -240,7 +240,7 @@ def _scene_digests(found: FoundScenes) -> dict[str, str]:
 
 
 def _record_scenes(ledger: Ledger, job: SiteJob, found: FoundScenes, outcome: SiteOutcome) -> None:
-    """What the night learnt; a site that failed as a whole is asked again in full."""
+    """Record the scenes; a site that failed as a whole is processed in full the next night."""
     if outcome.published is None:
         return
     digests = _scene_digests(found)
@@ -274,7 +274,7 @@ def _scene_outcome(record: SceneRecord | None) -> str:
 
 
 def _silence_warning(job: SiteJob, found: FoundScenes) -> str:
-    """A sentence where the catalogue has gone quiet: no tool may take an empty archive for an empty place."""
+    """Warning if the catalogue has no recent scene: an empty archive must not look like an unchanged site."""
     times = _scene_times(found)
     if not times or job.until - max(times) <= timedelta(days=QUIET_DAYS):
         return ""

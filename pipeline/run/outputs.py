@@ -1,4 +1,4 @@
-"""The files of a site as the last night left them, so that the next one sees what is missing, older or altered."""
+"""Recorded state of a site's files, from which the next night finds missing, older and altered ones."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

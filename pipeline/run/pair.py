@@ -1,4 +1,4 @@
-"""`pair`: two acquisitions from folders or files, judged against each other and published."""
+"""`pair`: comparison of two acquisitions from folders or files."""
 
 import dataclasses
 import time
@@ -31,13 +31,13 @@ from pipeline.review.standing import read_standing
 from pipeline.run.threads import one_thread
 
 MIN_SIDE_PX = 48
-"""Less common ground than this cannot be registered."""
+"""Smallest common area that can be registered."""
 MOST_PICTURES = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PairOutcome:
-    """What `pair` found. notes: what the reader must know about the input."""
+    """Result of `pair`. notes: sentences on the input for the reader."""
 
     site: Site
     decision: Decision
@@ -100,7 +100,7 @@ def _refuse_others(folder: Folder, scenes: tuple[Scene, Scene]) -> None:
 
 
 def _few_pictures(settings: Settings) -> Settings:
-    """Two dates have no curve to draw: pictures for the surest, outlines for all."""
+    """Settings with few pictures: two dates have no curve to draw."""
     most = min(settings.review.max_timelines, MOST_PICTURES)
     return settings.model_copy(update={"review": settings.review.model_copy(update={"max_timelines": most})})
 

@@ -1,4 +1,4 @@
-"""One site from its catalogue to its decision: the straight line, stage by stage."""
+"""Processing of one site, from its catalogue to its decision."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -96,7 +96,7 @@ def with_scenes(job: SiteJob) -> SiteJob:
 
 
 def survey_scenes(job: SiteJob, step: Progress) -> tuple[tuple[SceneRecord, ...], tuple[GroundbreakError, ...]]:
-    """What becomes of every scene, without deciding anything."""
+    """Records of every scene, used or rejected, without a decision."""
     job = with_scenes(job)
     found = find_scenes(job)
     read, refused, errors = read_all(job, found.scenes, step)
@@ -253,7 +253,7 @@ def _reject_scene(scene: Scene, reason: Reason, note: str) -> Rejection:
 
 
 def refusal_record(item: Rejection) -> SceneRecord:
-    """A refusal as a row of `scenes`."""
+    """A rejection as a row of `scenes`."""
     return SceneRecord(
         scene=item.scene,
         time=item.time,

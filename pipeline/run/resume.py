@@ -1,4 +1,4 @@
-"""What a site's results, as they lie on the disk, demand of the next run: before any scene is looked for."""
+"""Preparation of a run from the existing results of a site, before any scene is searched."""
 
 import os
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from pipeline.run.retention import restore_review
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Resumed:
-    """A job on the grid of its results, and what was done to them. error: why the site cannot be processed."""
+    """A job on the grid of its results, and notes on repairs. error: why the site cannot be processed."""
 
     job: SiteJob
     notes: tuple[str, ...] = ()
@@ -54,7 +54,7 @@ def _layer_styles() -> Styles:
 
 
 def _check_period(job: SiteJob, standing: Standing) -> None:
-    """A shorter history would withdraw alerts that it cannot show; verdicts with them."""
+    """Refuse a shorter period: it would withdraw alerts that it cannot show, and their verdicts."""
     fix = "write it into a folder of its own with --out"
     last, first = standing.last, standing.first
     if last is not None and job.until < last:

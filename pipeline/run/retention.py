@@ -1,4 +1,4 @@
-"""What is kept beside the results: copies of review files, and chips for as long as a night may want them.
+"""Retention: copies of review files, and chips for as long as a night may need them.
 
 Verdicts live in review.gpkg alone, so it is copied. Chips can always be read again from their catalogue, so none is
 needed for good; but those of the last nights are, every night, and are never removed to make room.
@@ -24,7 +24,7 @@ _NAME = re.compile(r"\d{8}T\d{6}Z.*\.gpkg")
 """Names of copies: the time at which each was made."""
 WAIT_SECONDS = 5.0
 WANTED = timedelta(days=10)
-"""Two revisits: a site that is judged at all has used its chips within them."""
+"""Days of two revisits: a site that is still processed has used its chips within them."""
 _FIX = "free some disk space or fix the permissions: the next night tries again"
 
 
@@ -112,7 +112,7 @@ def restore_review(out: Path, site: str) -> tuple[str, ...]:
 
 
 def _is_empty(path: Path) -> bool:
-    """Whether a file has no byte, in its log neither, as after a crash of the machine; it then holds no verdict."""
+    """Whether a file and its log are empty, as after a crash of the machine; there is then no verdict to lose."""
     log = path.with_name(f"{path.name}-wal")
     return path.is_file() and path.stat().st_size == 0 and not (log.exists() and log.stat().st_size)
 

@@ -1,4 +1,4 @@
-"""Catalogue searches beside the judging: in threads, a few a host, and a host that does not answer is left alone."""
+"""Concurrent catalogue searches: threads with a limit per host; a host that does not answer is skipped."""
 
 import queue
 import threading
@@ -36,7 +36,7 @@ class PostponedError(CatalogueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Searched:
-    """One site's search: what was found, or why nothing could be."""
+    """Result of one site's search: scenes, or the error."""
 
     job: SiteJob
     found: FoundScenes | None = None
@@ -47,7 +47,7 @@ Search = Callable[[SiteJob], FoundScenes]
 
 
 def search_sites(jobs: Sequence[SiteJob], search: Search) -> Iterator[list[Searched]]:
-    """Every job once, in batches of those that are ready; what is slow or fails delays no other host's sites."""
+    """Search for every job, in batches of results; a slow or failing host does not delay those of others."""
     results: queue.Queue[Searched] = queue.Queue()
     hosts: dict[str, _Host] = {}
     for job in jobs:
@@ -69,7 +69,7 @@ def host_of(source: str) -> str:
 
 
 def _gather_results(results: "queue.Queue[Searched]", hosts: "dict[str, _Host]", left: set[int]) -> list[Searched]:
-    """All that is ready, and what has taken too long; waits until there is something."""
+    """Wait for results; returns those that are ready and the searches that have timed out."""
     batch: list[Searched] = []
     until = 0.0
     while True:

@@ -1,4 +1,4 @@
-"""From names to work: which sites, which catalogue, which period, which settings."""
+"""Selection of sites, catalogue, period and settings from the arguments."""
 
 from collections.abc import Sequence
 from dataclasses import replace

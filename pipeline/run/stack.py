@@ -1,4 +1,4 @@
-"""The looks of a site as an xarray dataset, through the same checked cache as `detect`."""
+"""The looks of a site as an xarray dataset, through the result cache of `detect`."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The answers of a wide site's cells become one, as if it had been judged at once; it is never held whole."""
+"""Results of the cells of a wide site, merged to one; its rasters are never in memory as a whole."""
 
 import heapq
 import pickle
@@ -99,7 +99,7 @@ class _Gathered:
             self._place(heapq.heappop(self._sure)[1]).unlink()
 
     def alerts(self) -> tuple[Alert, ...]:
-        """Each change once; from then on its looks are found by its outline, whatever id it is given."""
+        """Alerts without duplicates; their looks are then found by outline, whatever their id."""
         merged = joined([
             CellAlert(alert=alert, core=cell.piece.core, seen=cell.seen)
             for cell in self.cells for alert in cell.decision.alerts
@@ -184,7 +184,7 @@ def _commonest_scene(scenes: Sequence[Scene]) -> Scene:
 
 
 def _thumbnail_look(scene: Scene, path: Path, mosaic: Mosaic) -> Look:
-    """A mosaic as a small look, for what a project has to know of its colours."""
+    """A mosaic as a small look, from which the project fits its colours."""
     grid, dn = read_thumbnail(path, mosaic.grid)
     known = (dn > 0).all(axis=0)
     order = picture_order(mosaic.bands)
@@ -201,7 +201,7 @@ def _thumbnail_look(scene: Scene, path: Path, mosaic: Mosaic) -> Look:
 
 
 def merged_records(found: FoundScenes, cells: Sequence[CellResult]) -> tuple[SceneRecord, ...]:
-    """What became of each scene in the whole: used where any cell used it, its clear share that of the whole AOI.
+    """Records of the scenes of all cells: used if any cell used it; the clear share is that of the whole AOI.
 
     A scene that only cells without an answer saw is refused for their too short history.
     """

@@ -79,7 +79,7 @@ class _Pool:
 
 
 def _take_result(future: Future[A], task: Task[A], job: SiteJob) -> A:
-    """The answer. A process that was killed takes those beside it along: each is asked once more, by itself."""
+    """Result of a future. A killed process ends its whole pool: each lost job runs once more by itself."""
     try:
         return future.result()
     except BrokenProcessPool:
