@@ -29,10 +29,10 @@ from pipeline.correct.offset import Offset
 from pipeline.decide.alerts import first_times, founding_looks, in_order, times_between
 from pipeline.decide.residuals import build_baseline, residual_of
 from pipeline.decide.screening import advance, begin, leaf_to_soil, natural_steps
-from pipeline.decide.vectorise import outlines
 from pipeline.model.bands import Band
 from pipeline.model.imagery import Look
 from pipeline.model.progress import no_progress
+from pipeline.numerics.vectorise import outlines
 from pipeline.run.looks import correct_chips
 from pipeline.run.process_site import SiteJob, common_bands, find_scenes, read_all, with_scenes
 

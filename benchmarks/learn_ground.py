@@ -1,4 +1,4 @@
-"""Classes of ground for `pipeline.decide.ground`, learned from real city pairs without any label of land cover.
+"""Classes of ground for `pipeline.ground.classes`, learned from real city pairs without any label of land cover.
 
 python -m benchmarks.learn_ground [--check]          needs the city pairs beside the checkout
 
@@ -15,7 +15,7 @@ import numpy as np
 from scipy import ndimage
 
 from benchmarks.semireal import BANDS, BLUE, DEVELOPMENT, GREEN, HELD_OUT, NIR, RED, SWIR1, ndvi, read_pair
-from pipeline.decide import ground
+from pipeline.ground import classes as ground
 from pipeline.model.alert import State
 
 CLASSES = (State.VEGETATED, State.BARE, State.BUILT, State.WATER)
@@ -55,7 +55,7 @@ def main(check: bool) -> None:
         "bands": [band.value for band in BANDS],
         "classes": found,
     }
-    target = Path(ground.__file__).with_name("ground.json")
+    target = Path(ground.__file__).with_name("classes.json")
     target.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     print(f"wrote {target.name}")
 

@@ -21,8 +21,8 @@ from benchmarks.drawing import blank, link
 from benchmarks.pairs import average_precision
 from pipeline.correct.alignment import estimate
 from pipeline.correct.normalise import apply, fit
-from pipeline.decide.pairscore import score
 from pipeline.model.bands import Band
+from pipeline.pair.score import score
 
 CITIES = Path(__file__).resolve().parents[2] / "shared" / "data" / "oscd"
 BANDS = (Band.B02, Band.B03, Band.B04, Band.B08)

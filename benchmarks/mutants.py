@@ -25,7 +25,7 @@ MUTMUT = Path(sys.executable).parent / "mutmut"
 GENERATE = "from mutmut.__main__ import copy_src_dir, create_mutants; copy_src_dir(); create_mutants(1)"
 KILLED = ("killed", "timeout", "segfault", "suspicious")
 EACH, SEED = 12, 1
-PACKAGES = ("decide", "correct", "numerics")
+PACKAGES = ("decide", "pair", "ground", "correct", "numerics")
 RESULT = re.compile(r"^ +(pipeline\.(\w+\.\w+)\.\S+): ([\w ]+)$", re.MULTILINE)
 
 

@@ -17,8 +17,8 @@ LAYERS: tuple[tuple[str, int, int], ...] = (
     ("notify", 330, 34),
     ("catalogue | review", 374, 62),
     ("formats", 446, 34),
-    ("decide (pure)", 490, 62),
-    ("correct (pure)", 562, 62),
+    ("decide | pair (pure)", 490, 62),
+    ("correct | ground (pure)", 562, 62),
     ("model | numerics (pure)", 634, 62),
 )
 """Layers from top to bottom: name, top and height of the band in the figure."""

@@ -23,7 +23,12 @@ def assigns(*names: str) -> Callable[[ast.AST], bool]:
         return (
             isinstance(node, ast.Assign)
             and bool(
-                {each.id for target in node.targets for each in ast.walk(target) if isinstance(each, ast.Name)}
+                {
+                    each.id
+                    for target in node.targets
+                    for each in ast.walk(target)
+                    if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)
+                }
                 & set(names)
             )
             and not isinstance(node.value, ast.Name)
@@ -64,17 +69,17 @@ FACTS: dict[str, tuple[Callable[[ast.AST], bool], str, set[str]]] = {
     "normalised difference": (
         index_of_bands,
         "model/indices.py",
-        {"decide/screening.py", "decide/pairscore.py"},
+        set(),
     ),
     "near infrared": (
         bands_in_turn,
         "model/indices.py",
-        {"decide/pairscore.py"},
+        set(),
     ),
     "MAD to sigma": (
         number(1.4826),
         "numerics/robust.py",
-        {"decide/pairscore.py", "decide/object_series.py", "decide/cover.py"},
+        set(),
     ),
     "BOA offset": (assigns("OFFSET_DN"), "model/imagery.py", set()),
     "first baseline with the offset": (
@@ -107,7 +112,7 @@ FACTS: dict[str, tuple[Callable[[ast.AST], bool], str, set[str]]] = {
     "noise floor": (
         assigns("NOISE", "NOISE_FLOOR"),
         "model/imagery.py",
-        {"decide/pairscore.py"},
+        set(),
     ),
     "clear share of a look": (assigns("CLEAR_SHARE"), "model/alert.py", set()),
 }

@@ -1,1 +1,1 @@
-"""Looks to alerts: history, score, evidence, outline, kind, calibration. Pure."""
+"""Looks to alerts: residuals, steps, objects, outlines, dates, probability. Pure."""

@@ -16,8 +16,8 @@ from pipeline.decide.posterior import level_of, probability
 from pipeline.decide.residuals import SCALES, Residual, build_baseline, residual_of
 from pipeline.decide.screening import advance, begin, leaf_to_soil, natural_steps, times_of
 from pipeline.decide.shapes import Shape
-from pipeline.decide.steps import LEAST_LOOKS, YEAR_DAYS, Times
-from pipeline.model.alert import Alert, Decision, Evidence, GroundPhase, Observation, Status
+from pipeline.decide.steps import YEAR_DAYS, Times
+from pipeline.model.alert import LEAST_LOOKS, Alert, Decision, Evidence, GroundPhase, Observation, Status
 from pipeline.model.errors import DecisionError
 from pipeline.model.grid import PIXEL_M2, aoi_mask
 from pipeline.model.imagery import Look

@@ -7,15 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from pipeline.decide.kinds import kind
 from pipeline.decide.object_series import Candidates, Episode, candidates, episode_of, score_until, window_of
 from pipeline.decide.objects import Stack, StepObject, placed, widened
-from pipeline.decide.phases import Phase, phases_of
 from pipeline.decide.posterior import LEAST_SCORE, features, log_odds
 from pipeline.decide.series import spectra_of, typical_spectrum
 from pipeline.decide.shapes import AROUND_PX, Shape, edges_of, shape_of
-from pipeline.decide.steps import LEAST_LOOKS, YEAR_DAYS, Times
-from pipeline.model.alert import Kind, State
+from pipeline.decide.steps import YEAR_DAYS, Times
+from pipeline.ground.kinds import kind
+from pipeline.ground.phases import Phase, phases_of
+from pipeline.model.alert import LEAST_LOOKS, Kind, State
 from pipeline.model.bands import Band
 from pipeline.model.imagery import Look
 

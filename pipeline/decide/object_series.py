@@ -7,7 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.decide.posterior import LARGE_M2, LEAST_SCORE, features, log_odds
-from pipeline.decide.steps import LEAST_LOOKS, LEAST_WEIGHT, LENGTHS, RIDGE, YEAR_DAYS, Times
+from pipeline.decide.steps import LEAST_WEIGHT, LENGTHS, RIDGE, YEAR_DAYS, Times
+from pipeline.model.alert import LEAST_LOOKS
+from pipeline.numerics.robust import centre_spread
 
 PAST_SHARE = 0.9
 """Quantile of the past along the direction of the step: a field that was bare before is not new when bare."""
@@ -159,7 +161,7 @@ def episode_of(found: Candidates, index: int) -> Episode | None:
     progress, start = found.progress[:, index], found.dated(index)
     clear = np.flatnonzero(np.isfinite(progress))
     past = progress[clear[clear < start]]
-    spread = 1.4826 * float(np.median(np.abs(past - np.median(past))))
+    spread = float(centre_spread(past)[1])
     limit = float(np.clip(max(SEEN_SIGMAS * spread, float(found.past[index])), *SEEN))
     seen = np.nan_to_num(progress, nan=-np.inf) > limit
     detections = clear[(clear >= start) & seen[clear]]

@@ -17,8 +17,9 @@ from pipeline.decide.object_series import Candidates, Episode, candidates, episo
 from pipeline.decide.residuals import SCALES, Baseline, Residual, reflectance_of
 from pipeline.decide.screening import Natural, Screening
 from pipeline.decide.steps import Times, step_of
-from pipeline.decide.vectorise import EIGHT
+from pipeline.model.alert import CLEAR_SHARE
 from pipeline.numerics.smoothing import gaussian
+from pipeline.numerics.vectorise import EIGHT
 
 SEED_SCORE = 1.6
 """Score of a pixel from which an object is grown around it."""
@@ -294,7 +295,7 @@ def _mean_series(
     rows, cols = np.nonzero(where)
     own, known = values[:, :, rows, cols].astype(np.float64), clear[:, rows, cols]
     mean = own.sum(axis=2) / np.maximum(known.sum(axis=1), 1)[:, None]
-    mean[known.mean(axis=1) < 0.5] = np.nan
+    mean[known.mean(axis=1) < CLEAR_SHARE] = np.nan
     return np.asarray(mean)
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.decide.ground import learned
 from pipeline.decide.steps import YEAR_DAYS
+from pipeline.ground.classes import learned
 
 USUAL_RATE = 3.0
 """False confirmed alerts per 100 km2 and year at which the level of `posterior.json` is stated."""
@@ -36,7 +36,7 @@ class _Learned:
 
 @lru_cache(maxsize=1)
 def _learned() -> _Learned:
-    record = learned("posterior.json")
+    record = learned("pipeline.decide", "posterior.json")
     return _Learned(np.array(record["weights"], np.float64), record["level"], record["slope"])
 
 

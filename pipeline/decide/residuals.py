@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.correct.expectation import expect
-from pipeline.decide.cover import kinds
-from pipeline.model.imagery import Look
+from pipeline.model.imagery import NOISE_FLOOR, Look
+from pipeline.numerics.clusters import kinds
 from pipeline.numerics.robust import centre_spread, median, zeroed
 from pipeline.numerics.smoothing import gaussian
 
@@ -29,8 +29,6 @@ CAP_SIGMAS = 30.0
 """Length of a residual, in the look's own robust spread, above which it is shortened: a flash of the sun is no roof."""
 LEAST_SHARE = 0.3
 """Share of a Gaussian's weight that has to be usable."""
-FLOOR = 0.002
-"""Least spread of a look's residuals, reflectance: quantisation and resampling (DESIGN: 0.001 to 0.003)."""
 QUANTUM, MISSING = 5e-5, -32768
 """Reflectance of one count of a stored residual, and the count where nothing was usable."""
 WEIGHTS = (0.2, 2.0)
@@ -84,7 +82,7 @@ def residual_of(look: Look, baseline: Baseline) -> Residual:
         return Residual(pooled=empty, noise=np.full(bands, np.inf, np.float32))
     off = np.where(known, zeroed(look.reflectance) - predicted, 0).astype(np.float32)
     sample = off.reshape(bands, -1)[:, np.flatnonzero(known)[:: max(1, int(known.sum()) // CLUSTER_PIXELS)]]
-    noise = np.maximum(centre_spread(sample, axis=1)[1], FLOOR).astype(np.float32)
+    noise = np.maximum(centre_spread(sample, axis=1)[1], NOISE_FLOOR).astype(np.float32)
     length = np.sqrt(np.mean((off / noise[:, None, None]) ** 2, axis=0))
     off *= np.minimum(1, CAP_SIGMAS / np.maximum(length, 1e-6))
     return Residual(pooled=tuple(_pooled(off, known, *scale) for scale in SCALES), noise=noise)

@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.decide.residuals import CLUSTERS, SCALES, WEIGHTS, Baseline, Residual, reflectance_of
-from pipeline.decide.steps import DURATIONS, LEAST_LOOKS, Sums, Times, windows
+from pipeline.decide.steps import DURATIONS, Sums, Times, windows
+from pipeline.model.alert import LEAST_LOOKS
 from pipeline.model.bands import Band
+from pipeline.model.indices import near_infrared, normalised_difference
 from pipeline.numerics.robust import median
 
 SAMPLE = 1000
@@ -133,14 +135,12 @@ def leaf_to_soil(baseline: Baseline, bands: Sequence[Band]) -> NDArray[np.float6
     """(band,) spectrum of the site's barest ground less that of its greenest, as far as that is green; reflectance."""
     at = {band: plane.ravel() for band, plane in zip(bands, baseline.mean, strict=True)}
     low = at.get(Band.B04, baseline.mean[-1].ravel())
-    high = next((at[band] for band in (Band.B08, Band.B8A, Band.B03) if band in at), baseline.mean[0].ravel())
-    infrared = Band.B08 in at or Band.B8A in at
-    index = (high - low) / np.maximum(high + low, 0.02)
+    near = near_infrared(at)
+    high = at.get(near or Band.B03, baseline.mean[0].ravel())
+    index = normalised_difference(high, low)
     spectra = baseline.mean.reshape(len(bands), -1)
     green, bare = index >= np.quantile(index, 0.9), index <= np.quantile(index, 0.3)
-    contrast = float(np.median(index[green]) - np.median(index[bare])) / (
-        GREEN_CONTRAST if infrared else VISIBLE_CONTRAST
-    )
+    contrast = float(np.median(index[green]) - np.median(index[bare])) / (GREEN_CONTRAST if near else VISIBLE_CONTRAST)
     off = np.median(spectra[:, bare], axis=1) - np.median(spectra[:, green], axis=1)
     return np.asarray(off * min(contrast, 1.0), np.float64)
 

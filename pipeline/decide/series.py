@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.model.alert import CLEAR_SHARE
 from pipeline.model.imagery import Look
 from pipeline.numerics.robust import median
 
@@ -18,7 +19,7 @@ def spectra_of(looks: Sequence[Look], where: NDArray[np.bool_]) -> NDArray[np.fl
     rows, cols = np.nonzero(where)
     for index, look in enumerate(looks):
         clear = look.why[rows, cols] == 0
-        if clear.mean() >= 0.5:
+        if clear.mean() >= CLEAR_SHARE:
             out[index] = median(look.reflectance[:, rows, cols][:, clear], axis=1)
     return out
 

@@ -8,8 +8,8 @@ from odc.geo.geobox import GeoBox
 from scipy import ndimage
 from shapely.geometry import MultiPolygon, Polygon
 
-from pipeline.decide.vectorise import EIGHT, contour
 from pipeline.model.grid import PIXEL_M2
+from pipeline.numerics.vectorise import EIGHT, contour
 
 AROUND_PX = 16
 """Ground around an object on which nothing of its edges or its light depends."""

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.model.alert import LEAST_LOOKS
+
 LENGTHS = (3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96)
 """Looks in a window, by steps of about 1.4: a window at most that much too short loses little."""
-LEAST_LOOKS = 3
-"""Clear looks needed before a step, and after it."""
 YEAR_DAYS = 365
 """All seasons."""
 LEAST_WEIGHT = 0.5

@@ -115,6 +115,8 @@ class Alert:
 
 CLEAR_SHARE = 0.5
 """Least clear share of the ground of an alert, or of a site, from which a look counts as clear there."""
+LEAST_LOOKS = 3
+"""Clear looks that a phase needs, and the ground before a step and after it (Zhu & Woodcock 2014)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,6 @@ from shapely.geometry import box
 from shapely.geometry.base import BaseGeometry
 
 from pipeline.catalogue.scenes import FoundScenes
-from pipeline.decide.seams import touching
 from pipeline.model.alert import Alert, Decision, Evidence, Status
 from pipeline.model.errors import GroundbreakError
 from pipeline.model.grid import aoi_mask, cells
@@ -25,6 +24,7 @@ from pipeline.review.chips import window_around
 from pipeline.review.mosaic import Piece
 from pipeline.review.rasters import look_dn
 from pipeline.run.process_site import SiteJob, common_bands, process_site
+from pipeline.run.seams import touching
 
 WHOLE_PX = 700 * 700
 """Sites of up to 49 km² are held whole: 60 bytes a pixel and look."""

@@ -16,7 +16,6 @@ from pipeline.catalogue.folders import UNDATED, PairInput, find_pair_input, read
 from pipeline.catalogue.sites import read_sites
 from pipeline.correct.look import make_look, make_unregistered
 from pipeline.correct.reference import UnregisteredImage, make_reference
-from pipeline.decide.pair import decide_pair
 from pipeline.model.alert import Decision
 from pipeline.model.bands import ANALYSIS, Band
 from pipeline.model.errors import DecisionError, ReviewError, UsageError
@@ -25,6 +24,7 @@ from pipeline.model.imagery import Alignment, Chip, DeclaredOffset, Look, Reason
 from pipeline.model.progress import Progress, no_progress
 from pipeline.model.settings import Settings
 from pipeline.model.site import Site, slug
+from pipeline.pair.detector import decide_pair
 from pipeline.review.folder import Folder
 from pipeline.review.publish import Published, publish_site
 from pipeline.review.standing import read_standing

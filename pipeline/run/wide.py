@@ -15,7 +15,6 @@ import rasterio
 from rasterio.errors import RasterioError
 
 from pipeline.catalogue.scenes import FoundScenes
-from pipeline.decide.seams import CellAlert, joined
 from pipeline.model.alert import Alert, Evidence
 from pipeline.model.errors import DecisionError, ReviewError
 from pipeline.model.imagery import Alignment, Look, Reason, Rejection, Scene, SceneRecord, Why
@@ -25,6 +24,7 @@ from pipeline.review.publish import Wide
 from pipeline.review.rasters import picture_order
 from pipeline.run.cells import CellResult, cell_jobs, process_cell
 from pipeline.run.process_site import SiteJob, SiteResult, common_bands, find_scenes, refusal_record
+from pipeline.run.seams import CellAlert, joined
 from pipeline.run.workers import JobResults, run_jobs
 
 SCRATCH = "wide-"

@@ -10,10 +10,10 @@ from odc.geo.geobox import GeoBox
 from rasterio.transform import from_origin
 from shapely.geometry import box
 
-from pipeline.decide.vectorise import contour, regions
 from pipeline.model.alert import Kind, Status
 from pipeline.model.errors import DecisionError
 from pipeline.model.imagery import Look, Why
+from pipeline.numerics.vectorise import contour, regions
 from tests.decide.scenes import BUILDING, CRS, FIRST, LEFT, ROOF, SIDE, TOP, decided, painted, site_between, unchanged
 
 BUILDING_BOX = box(LEFT + 330, TOP - 380, LEFT + 410, TOP - 320)

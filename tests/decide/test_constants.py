@@ -1,4 +1,4 @@
-"""The table of constants in docs/decision.md: every number of the package, with the value that the code has."""
+"""The table of constants in docs/decision.md: every number of the packages that decide, with its value in the code."""
 
 import ast
 import re
@@ -45,7 +45,8 @@ def defined(text: str) -> dict[str, list[float]]:
 def test_the_table_of_constants_is_that_of_the_code() -> None:
     code = {
         f"{path.stem}.{name}": values
-        for path in sorted((ROOT / "pipeline" / "decide").glob("*.py"))
+        for package in ("decide", "ground", "pair")
+        for path in sorted((ROOT / "pipeline" / package).glob("*.py"))
         for name, values in defined(path.read_text(encoding="utf-8")).items()
     }
     text = (ROOT / "docs" / "decision.md").read_text(encoding="utf-8")

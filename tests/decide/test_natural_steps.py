@@ -12,7 +12,6 @@ from pipeline.decide.residuals import (
     BASELINE_LOOKS,
     CAP_SIGMAS,
     CLUSTERS,
-    FLOOR,
     MISSING,
     QUANTUM,
     SCALES,
@@ -26,6 +25,7 @@ from pipeline.decide.residuals import (
 from pipeline.decide.screening import _centred, _chunks, _covariance, _quiet, _range, _samples, leaf_to_soil
 from pipeline.decide.steps import Times
 from pipeline.model.bands import Band
+from pipeline.model.imagery import NOISE_FLOOR
 from tests.decide.scenes import BANDS, SIDE, clouded, unchanged
 
 
@@ -162,7 +162,7 @@ def test_counts_are_reflectance_and_zero_where_missing() -> None:
     counts = np.array([[[100, MISSING], [-40, MISSING]]], np.int16)
     values, clear = reflectance_of(counts)
     np.testing.assert_allclose(values, [[[100 * QUANTUM, 0], [-40 * QUANTUM, 0]]])
-    assert clear.tolist() == [[True, False]] and FLOOR > QUANTUM
+    assert clear.tolist() == [[True, False]] and NOISE_FLOOR > QUANTUM
 
 
 def test_windows_are_widened_within_the_grid_and_parts_placed_in_them() -> None:

@@ -9,7 +9,8 @@ from pipeline.decide import posterior
 from pipeline.decide.detections import _judged
 from pipeline.decide.object_series import Candidates, Episode
 from pipeline.decide.posterior import LARGE_M2, LEAST_SCORE, features, level_of, log_odds, probability
-from pipeline.decide.steps import LEAST_LOOKS, Times
+from pipeline.decide.steps import Times
+from pipeline.model.alert import LEAST_LOOKS
 
 LOOKS, DAYS = 20, 30
 """A look every thirty days."""
@@ -55,7 +56,7 @@ def test_a_stricter_rate_asks_for_a_higher_probability() -> None:
 
 
 def test_the_weights_are_those_of_the_file_with_its_features() -> None:
-    record = posterior.learned("posterior.json")
+    record = posterior.learned("pipeline.decide", "posterior.json")
     assert len(record["weights"]) == len(record["features"]) == 5
     assert record["slope"] > 0 and record["made_by"] == "benchmarks/learn_posterior.py"
 

@@ -7,7 +7,6 @@ import pytest
 
 from pipeline.decide.residuals import (
     CAP_SIGMAS,
-    FLOOR,
     MISSING,
     QUANTUM,
     SCALES,
@@ -15,6 +14,7 @@ from pipeline.decide.residuals import (
     reflectance_of,
     residual_of,
 )
+from pipeline.model.imagery import NOISE_FLOOR
 from tests.decide.scenes import BANDS, BUILDING, ROOF, SIDE, clouded, painted, unchanged
 
 BASELINE = build_baseline([unchanged(index) for index in range(8)])
@@ -91,7 +91,7 @@ def test_a_flash_is_cut_to_a_number_of_sigmas() -> None:
 def test_the_noise_of_a_look_is_its_own_spread_and_never_nil() -> None:
     assert residual_of(unchanged(9), BASELINE).noise == pytest.approx(0.004, rel=0.3)
     exact = replace(unchanged(9), reflectance=BASELINE.mean)
-    assert (residual_of(exact, BASELINE).noise >= FLOOR).all()
+    assert (residual_of(exact, BASELINE).noise >= NOISE_FLOOR).all()
 
 
 def test_holes_of_the_baseline_get_the_median_of_their_band() -> None:

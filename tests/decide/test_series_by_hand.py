@@ -23,7 +23,8 @@ from pipeline.decide.object_series import (
     episode_of,
     score_until,
 )
-from pipeline.decide.steps import LEAST_LOOKS, LENGTHS, RIDGE, YEAR_DAYS, Times
+from pipeline.decide.steps import LENGTHS, RIDGE, YEAR_DAYS, Times
+from pipeline.model.alert import LEAST_LOOKS
 
 
 def times(looks: int, every: int = 10) -> Times:

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.decide.steps import DURATIONS, LEAST_LOOKS, LENGTHS, RIDGE, Sums, Times, step_of, windows
+from pipeline.decide.steps import DURATIONS, LENGTHS, RIDGE, Sums, Times, step_of, windows
+from pipeline.model.alert import LEAST_LOOKS
 
 BANDS, PIXELS = 2, 5
 

@@ -39,7 +39,7 @@ def test_a_changed_reader_or_learned_number_gives_other_keys(tmp_path: Path, mon
     monkeypatch.setattr(result_cache, "PACKAGE", tmp_path / "pipeline")
     digests = {code_digest.__wrapped__()}
     for number, name in enumerate(
-        ("catalogue/pixels.py", "decide/ground.json", "run/looks.py", "numerics/robust.py"), 2
+        ("catalogue/pixels.py", "ground/classes.json", "run/looks.py", "numerics/robust.py"), 2
     ):
         path = tmp_path / "pipeline" / name
         path.write_text(path.read_text() + "\n")

@@ -6,8 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from pipeline.decide.cover import PRIOR_PIXELS, SMALLEST, kinds, spread, squared
 from pipeline.model.bands import Band
+from pipeline.model.indices import near_infrared, normalised_difference
+from pipeline.numerics.clusters import PRIOR_PIXELS, SMALLEST, kinds, spread, squared
+from pipeline.numerics.robust import centre_spread
 
 Array = NDArray[Any]
 
@@ -17,7 +19,7 @@ CLUSTERS = 8
 """Kinds of cover whose change from date to date is expected apart; 5 do as well, 24 begin to explain change away."""
 SAMPLE = 40_000
 """Pixels that clusters and covariances are fitted on."""
-NOISE = 0.006
+LEAST_DIFFERENCE = 0.006
 """Least 1-sigma difference of two looks at unchanged ground, reflectance: radiometry and resampling allow no less."""
 CEILING = 20.0
 """Limit of the score in sigmas: a specular roof must not dominate its surroundings."""
@@ -77,15 +79,14 @@ def _within(given: Array, wanted: Array, clusters: int, correlated: bool) -> Arr
         if not correlated:
             covariance = np.diag(np.diag(covariance))
         off = change[members] - centre
-        out[members] = np.sqrt(squared(off, covariance + NOISE**2 * np.eye(given.shape[1])) / given.shape[1])
+        out[members] = np.sqrt(squared(off, covariance + LEAST_DIFFERENCE**2 * np.eye(given.shape[1])) / given.shape[1])
     return out
 
 
 def _standardised(raw: Array, measured: NDArray[np.bool_], bands: int) -> Array:
     """Sigmas above the median of the majority; never finer than what pure noise of that many bands would scatter."""
-    middle = float(np.median(raw[measured]))
-    width = 1.4826 * float(np.median(np.abs(raw[measured] - middle)))
-    return np.asarray((raw - max(middle, LEAST_MIDDLE)) / max(width, np.sqrt(0.5 / bands)))
+    middle, width = centre_spread(raw[measured])
+    return np.asarray((raw - max(float(middle), LEAST_MIDDLE)) / max(float(width), np.sqrt(0.5 / bands)))
 
 
 LEAST_MIDDLE = 0.9
@@ -94,7 +95,7 @@ LEAST_MIDDLE = 0.9
 
 def _witnesses(bands: tuple[Band, ...], before: Array, after: Array) -> Array:
     """0..1, (row, col): small where vegetation stands now, and where there was water and is still."""
-    near = next((band for band in (Band.B08, Band.B8A) if band in bands), None)
+    near = near_infrared(bands)
     if near is None:
         return np.ones(before.shape[1:], np.float32)
     red, green, infrared = (bands.index(band) for band in (Band.B04, Band.B03, near))
@@ -116,7 +117,7 @@ def _texture(bands: tuple[Band, ...], before: Array, after: Array) -> Array:
 
 
 def _index(image: Array, first: int, second: int) -> Array:
-    return np.asarray((image[first] - image[second]) / np.maximum(image[first] + image[second], 0.03))
+    return normalised_difference(image[first], image[second])
 
 
 def _logistic(x: Array) -> Array:

@@ -8,14 +8,14 @@ from odc.geo.geom import Geometry
 from scipy import ndimage
 from shapely.geometry import MultiPolygon, Polygon
 
-from pipeline.decide.ground import STATES, log_posterior
-from pipeline.decide.kinds import kind
-from pipeline.decide.pairscore import score
-from pipeline.decide.vectorise import outlines, regions
+from pipeline.ground.classes import STATES, log_posterior
+from pipeline.ground.kinds import kind
 from pipeline.model.alert import Alert, Decision, Evidence, Observation, Status
 from pipeline.model.grid import PIXEL_M2
 from pipeline.model.imagery import Look, Why
 from pipeline.model.settings import Settings, settings_digest
+from pipeline.numerics.vectorise import outlines, regions
+from pipeline.pair.score import score
 
 THRESHOLD = 3.5
 """Pooled sigmas that an outline must reach; unchanged ground stays below 1. F1 is nearly constant from 2.8 to 3.7."""

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.decide.cover import spread, squared
+from pipeline.numerics.clusters import spread, squared
 
 
 def all_turns(change: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

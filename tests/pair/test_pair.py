@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from shapely.geometry import box
 
-from pipeline.decide import pairscore
-from pipeline.decide.pair import LOW, THRESHOLD, decide_pair
-from pipeline.decide.pairscore import LEAST_MIDDLE, LEAST_TEXTURE, NOISE, _filled, _standardised, _texture, _within
 from pipeline.model.alert import Decision, Kind, Status
 from pipeline.model.bands import Band
 from pipeline.model.imagery import Why
 from pipeline.model.settings import Settings
+from pipeline.pair import score as pairscore
+from pipeline.pair.detector import LOW, THRESHOLD, decide_pair
+from pipeline.pair.score import LEAST_DIFFERENCE, LEAST_MIDDLE, LEAST_TEXTURE, _filled, _standardised, _texture, _within
 from tests.decide.scenes import BANDS, BUILDING, LEFT, SIDE, TOP, clouded, painted, unchanged
 
 BRICK = np.array([0.20, 0.24, 0.30, 0.33, 0.38])
@@ -132,7 +132,7 @@ def test_a_distance_is_the_change_in_spreads_of_the_majority() -> None:
     rng = np.random.default_rng(5)
     given = np.full((4000, 2), 0.2)
     change = rng.normal((0.03, 0), (0.02, 0.05), (4000, 2))
-    change[0] = 0.03 + 10 * np.hypot(0.02, NOISE), 0
+    change[0] = 0.03 + 10 * np.hypot(0.02, LEAST_DIFFERENCE), 0
     found = _within(given, given + change, 1, True)
     # the spread of a normal distribution without its tail is a tenth too small
     assert found[0] == pytest.approx(10 / np.sqrt(2), rel=0.12)

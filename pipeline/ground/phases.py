@@ -11,9 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.decide.ground import STATES, log_posterior
-from pipeline.decide.steps import LEAST_LOOKS
-from pipeline.model.alert import State
+from pipeline.ground.classes import STATES, log_posterior
+from pipeline.model.alert import LEAST_LOOKS, State
 from pipeline.model.bands import Band
 
 INDEPENDENT = 3.0

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from pipeline.decide.ground import STATES, log_likelihood, log_posterior
-from pipeline.decide.phases import phases_of
+from pipeline.ground.classes import STATES, log_likelihood, log_posterior
+from pipeline.ground.phases import phases_of
 from pipeline.model.alert import State
 from pipeline.model.bands import ANALYSIS
 from pipeline.study.materials import CLEARED, ROOFS, WATER, band_levels

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.numerics.robust import median, median_of
+from pipeline.numerics.robust import MAD_TO_SIGMA, median, median_of
 
 Array = NDArray[Any]
 
@@ -24,7 +24,7 @@ def kinds(spectra: Array, count: int, step: int) -> NDArray[np.intp]:
     if count == 1:
         return np.zeros(len(spectra), np.intp)
     middle = np.median(spectra[::step], axis=0)
-    spread = 1.4826 * np.median(np.abs(spectra[::step] - middle), axis=0) + 1e-3
+    spread = MAD_TO_SIGMA * np.median(np.abs(spectra[::step] - middle), axis=0) + 1e-3
     plain = ((spectra - middle) / spread).astype(np.float32)
     sample = plain[::step]
     generator = np.random.default_rng(0)

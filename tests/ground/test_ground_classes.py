@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from pipeline.decide.ground import (
+from pipeline.ground.classes import (
     COLOUR,
     DARKEST,
     OUTLIER,
@@ -18,11 +18,11 @@ from pipeline.decide.ground import (
     log_likelihood,
     log_posterior,
 )
-from pipeline.decide.phases import BOUNDARY, INDEPENDENT, _partition, phases_of
+from pipeline.ground.phases import BOUNDARY, INDEPENDENT, _partition, phases_of
 from pipeline.model.alert import State
 from pipeline.model.bands import ANALYSIS, Band
 
-RECORD = learned("ground.json")
+RECORD = learned("pipeline.ground", "classes.json")
 VEGETATED, BARE, BUILT = (STATES.index(each) for each in (State.VEGETATED, State.BARE, State.BUILT))
 SPECTRA = np.random.default_rng(1).uniform(0.03, 0.4, (20, len(ANALYSIS)))
 LOOSE = 6
@@ -118,7 +118,7 @@ def test_a_boundary_needs_more_evidence_than_it_costs() -> None:
 
 
 def test_the_probability_of_a_phase_rests_on_three_looks_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.decide.phases.log_posterior", lambda bands, spectra: evidence(*[0] * len(spectra)))
+    monkeypatch.setattr("pipeline.ground.phases.log_posterior", lambda bands, spectra: evidence(*[0] * len(spectra)))
     spectra = np.ones((LOOSE + 1, 2))
     spectra[2, 1] = np.nan
 

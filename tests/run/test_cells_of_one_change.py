@@ -6,8 +6,8 @@ from datetime import date, timedelta
 import pytest
 from shapely.geometry import box
 
-from pipeline.decide.seams import LATER_DAYS, CellAlert, joined, touching
 from pipeline.model.alert import Alert
+from pipeline.run.seams import LATER_DAYS, CellAlert, joined, touching
 from tests.review import made
 
 WEST, EAST, WHOLE = made.GRID[:, :30], made.GRID[:, 30:], made.GRID

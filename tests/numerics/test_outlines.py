@@ -7,7 +7,7 @@ from rasterio.transform import from_origin
 from shapely.geometry import MultiPolygon, box
 
 from pipeline.decide.shapes import DIRECTION_ERROR, SHARE_ERROR, _lagged, edges_of, shape_of
-from pipeline.decide.vectorise import contour, outlines, regions
+from pipeline.numerics.vectorise import contour, outlines, regions
 
 GRID = GeoBox((30, 40), from_origin(1000, 5000, 10, 10), "EPSG:32634")
 

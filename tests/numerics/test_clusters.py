@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipeline.decide.cover import kinds, spread, squared
 from pipeline.decide.series import RECENT, spectra_of, typical_spectrum
+from pipeline.numerics.clusters import kinds, spread, squared
 from tests.decide.scenes import BANDS, SIDE, clouded, unchanged
 
 

@@ -1,7 +1,7 @@
 """Classes of ground, and how likely a spectrum is under each.
 
 One Gaussian a class over the logarithm of reflectance (quadratic discriminant analysis): a factor of light moves a
-spectrum, and any subset of the bands has the same model. `ground.json` is learned by benchmarks/learn_ground.py on
+spectrum, and any subset of the bands has the same model. `classes.json` is learned by benchmarks/learn_ground.py on
 unchanged ground of real cities; no class and no spectrum is shared with the simulator.
 """
 
@@ -39,15 +39,15 @@ class _Classes:
     covariance: NDArray[np.float64]
 
 
-def learned(name: str) -> dict[str, Any]:
-    """A file of learned values of this package, with what it was learned from and by which script."""
-    record: dict[str, Any] = json.loads(files("pipeline.decide").joinpath(name).read_text(encoding="utf-8"))
+def learned(package: str, name: str) -> dict[str, Any]:
+    """A file of learned values of a package, with what it was learned from and by which script."""
+    record: dict[str, Any] = json.loads(files(package).joinpath(name).read_text(encoding="utf-8"))
     return record
 
 
 @lru_cache(maxsize=1)
 def _classes() -> _Classes:
-    record = learned("ground.json")
+    record = learned("pipeline.ground", "classes.json")
     each = [record["classes"][state.value] for state in STATES]
     return _Classes(
         bands=tuple(Band(name) for name in record["bands"]),

@@ -1,0 +1,1 @@
+"""Two looks to alerts, without a history. Pure."""
