@@ -16,7 +16,7 @@ from shapely.geometry.base import BaseGeometry
 from pipeline.catalogue.scenes import FoundScenes
 from pipeline.model.alert import Alert, Decision, Evidence, Status
 from pipeline.model.errors import GroundbreakError
-from pipeline.model.grid import aoi_mask, cells
+from pipeline.model.grid import aoi_mask, split_into_cells
 from pipeline.model.imagery import Look, Scene, SceneRecord
 from pipeline.model.progress import Progress
 from pipeline.model.site import Site
@@ -24,7 +24,7 @@ from pipeline.review.chips import window_around
 from pipeline.review.mosaic import Piece
 from pipeline.review.rasters import look_dn
 from pipeline.run.process_site import SiteJob, common_bands, process_site
-from pipeline.run.seams import touching
+from pipeline.run.seams import alerts_touching
 
 WHOLE_PX = 700 * 700
 """Sites of up to 49 km² are held whole: 60 bytes a pixel and look."""
@@ -59,7 +59,7 @@ def is_wide(site: Site) -> bool:
 def cell_jobs(job: SiteJob, found: FoundScenes) -> Iterator[SiteJob]:
     """One job a cell that holds some of the AOI, row by row. found: what the catalogue has for the whole site."""
     site, results = job.site, _result_bytes(job.site, len(common_bands(found.scenes)))
-    for core, seen in cells(site.grid, CELL_PX, HALO_PX):
+    for core, seen in split_into_cells(site.grid, CELL_PX, HALO_PX):
         if not aoi_mask(replace(site, grid=core)).any():
             continue
         rows, cols = place_of(core, site.grid)
@@ -87,7 +87,7 @@ def process_cell(job: SiteJob, step: Progress) -> CellResult:
     site, core = job.site, job.core or job.site.grid
     judged = process_site(job, step)
     decision, inside = judged.decision, place_of(core, site.grid)
-    alerts = touching(decision.alerts, core)
+    alerts = alerts_touching(decision.alerts, core)
     by_id = {look.scene.id: look for look in judged.looks}
     before, after = by_id[decision.before_scene], by_id[decision.after_scene]
     shown = [alert for alert in alerts if alert.status is not Status.WITHDRAWN][: job.settings.review.max_timelines]

@@ -24,7 +24,7 @@ from pipeline.review.publish import Wide
 from pipeline.review.rasters import picture_order
 from pipeline.run.cells import CellResult, cell_jobs, process_cell
 from pipeline.run.process_site import SiteJob, SiteResult, common_bands, find_scenes, refusal_record
-from pipeline.run.seams import CellAlert, joined
+from pipeline.run.seams import CellAlert, merge_alerts
 from pipeline.run.workers import JobResults, run_jobs
 
 SCRATCH = "wide-"
@@ -100,7 +100,7 @@ class _Gathered:
 
     def alerts(self) -> tuple[Alert, ...]:
         """Alerts without duplicates; their looks are then found by outline, whatever their id."""
-        merged = joined([
+        merged = merge_alerts([
             CellAlert(alert=alert, core=cell.piece.core, seen=cell.seen)
             for cell in self.cells for alert in cell.decision.alerts
         ])  # fmt: skip
