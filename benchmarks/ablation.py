@@ -25,7 +25,7 @@ from pipeline.correct import masks
 from pipeline.correct.normalise import Radiometry
 from pipeline.correct.reference import UnregisteredImage
 from pipeline.decide import alerts
-from pipeline.evaluation.measures import Measures, evaluate, pool_measures
+from pipeline.evaluation.measures import Measures, evaluate_review, pool_measures
 from pipeline.evaluation.reviewed import CLEAR_SHARE, Claim, Reviewed, Truth, read_truth
 from pipeline.model.alert import Decision, Status
 from pipeline.model.errors import DecisionError
@@ -36,7 +36,7 @@ from pipeline.model.site import Site
 from pipeline.run.process_site import SiteJob, process_site
 from pipeline.study.ground import moved_to, read_ground
 from pipeline.study.scenarios import ScenarioOptions, build_scenario
-from pipeline.study.simulate import simulate
+from pipeline.study.simulate import simulate_catalogue
 
 GROUNDS, SEED = ("aguasclaras", "cupertino"), 101
 LOOKS, DAYS, SIDE_PX = 32, 18.0, 200
@@ -94,7 +94,7 @@ def measured(idea: Idea, period: Period) -> Measures:
         except DecisionError:
             # too few looks are left without the idea: nothing is told, and all is missed
             decision = None
-    return evaluate(_reviewed(period.site, decision, looks), period.truths)
+    return evaluate_review(_reviewed(period.site, decision, looks), period.truths)
 
 
 def _period(ground: str, nothing: bool, folder: Path) -> Period:
@@ -103,7 +103,7 @@ def _period(ground: str, nothing: bool, folder: Path) -> Period:
     part = moved_to(whole, GeoBox((SIDE_PX, SIDE_PX), whole.grid.affine, whole.grid.crs))
     laid, plan = build_scenario(part, None, wishes)
     folder.mkdir()
-    site = read_sites((simulate(laid, plan, folder, lambda *_: None),)).sites[0]
+    site = read_sites((simulate_catalogue(laid, plan, folder, lambda *_: None),)).sites[0]
     catalogue = str(folder / "catalog.json")
     truths = () if nothing else read_truth(folder / "truth.geojson", str(site.grid.crs))
     site, looks = _corrected(site, catalogue)

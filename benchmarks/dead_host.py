@@ -76,7 +76,7 @@ def measured(sites: int, answer_s: float = ANSWER_S, silence_s: float = SILENCE_
             time.sleep(silence_s)
             raise FetchError("no answer: timed out", job.source, "try again later")
         time.sleep(answer_s)
-        return FoundScenes(scenes=(), rejections=(), faults=())
+        return FoundScenes(scenes=(), rejections=(), errors=())
 
     with tempfile.TemporaryDirectory() as scratch:
         kept, night.find_scenes = night.find_scenes, answer
@@ -84,7 +84,7 @@ def measured(sites: int, answer_s: float = ANSWER_S, silence_s: float = SILENCE_
             began = time.monotonic()
             ends = [
                 (outcome.job.source, time.monotonic() - began)
-                for outcome in night.nightly(_questions(sites), Path(scratch), 1, no_progress, now=UNTIL)
+                for outcome in night.run_night(_questions(sites), Path(scratch), 1, no_progress, now=UNTIL)
             ]
         finally:
             night.find_scenes = kept

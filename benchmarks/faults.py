@@ -1,6 +1,6 @@
 """Faults tried on whole nights, and survived: the tests of `make faults`, counted.
 
-python -m benchmarks.faults     real servers, real kills, a small disk; some ten minutes
+python -m benchmarks.errors     real servers, real kills, a small disk; some ten minutes
 """
 
 import subprocess

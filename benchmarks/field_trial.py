@@ -20,7 +20,7 @@ from shapely.geometry.base import BaseGeometry
 
 from benchmarks.field_events import EVENTS, Event
 from pipeline.catalogue.sites import read_sites
-from pipeline.evaluation.measures import SMART_IOU, Measures, evaluate
+from pipeline.evaluation.measures import SMART_IOU, Measures, evaluate_review
 from pipeline.evaluation.reviewed import CHANGE, Reviewed, Truth, read_review
 from pipeline.model.alert import Alert, Decision, Kind, Status
 from pipeline.model.errors import Exit, GroundbreakError, UsageError
@@ -28,7 +28,7 @@ from pipeline.model.progress import no_progress
 from pipeline.model.settings import Settings
 from pipeline.model.site import Site
 from pipeline.review.layout import Results
-from pipeline.run.detect import SiteOutcome, detect
+from pipeline.run.detect import SiteOutcome, detect_sites
 from pipeline.run.process_site import SiteJob
 
 WATCH = Path(__file__).resolve().parents[1] / "aois" / "watch.geojson"
@@ -71,17 +71,17 @@ def trial(arguments: Sequence[str] | None = None) -> int:
     try:
         sites = _sites(wishes.sites, wishes.site, wishes.smart)
         models = {REGIONS[site.id]: read_models(wishes.smart, REGIONS[site.id]) for site in sites if site.id in REGIONS}
-    except GroundbreakError as fault:
-        print(f"error: {fault}", file=sys.stderr)
-        return int(fault.exit_code)
+    except GroundbreakError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return int(error.exit_code)
     jobs = [_question(site, wishes.catalog, wishes.out) for site in sites]
     answers: list[Answer] = []
     scores: list[tuple[str, ...]] = []
     failed = False
-    for outcome in detect(jobs, wishes.out, wishes.workers, no_progress):
-        for fault in (*outcome.faults, *([outcome.fault] if outcome.fault else [])):
-            print(f"error: {fault}", file=sys.stderr)
-        failed |= outcome.fault is not None
+    for outcome in detect_sites(jobs, wishes.out, wishes.workers, no_progress):
+        for error in (*outcome.errors, *([outcome.error] if outcome.error else [])):
+            print(f"error: {error}", file=sys.stderr)
+        failed |= outcome.error is not None
         answers += [_answer(event, outcome) for event in EVENTS if event.site == outcome.site.id]
         if outcome.site.id in REGIONS and outcome.published is not None:
             region = REGIONS[outcome.site.id]
@@ -121,8 +121,8 @@ def read_models(folder: Path, region: str) -> tuple[tuple[str, Truth], ...]:
                 outline=shape(own["geometry"]), begins=date.fromisoformat(begun) if begun else SMART_PERIOD[0],
             )  # fmt: skip
             ended = date.fromisoformat(facts["end_date"]) if facts["end_date"] else date.max
-        except (OSError, ValueError, KeyError, TypeError) as fault:
-            raise UsageError(f"no site model: {fault}", str(path), "give the published files unchanged") from fault
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UsageError(f"no site model: {error}", str(path), "give the published files unchanged") from error
         # what was finished before the first look, no look can show
         if ended > SMART_PERIOD[0]:
             models.append((str(facts["status"]), truth))
@@ -142,7 +142,7 @@ def score_region(reviewed: Reviewed, models: Sequence[tuple[str, Truth]]) -> Mea
     claims = tuple(
         claim for claim in reviewed.claims if not any(_overlap(claim.outline, other) >= SMART_IOU for other in ignored)
     )
-    return evaluate(replace(reviewed, claims=claims), asked)
+    return evaluate_review(replace(reviewed, claims=claims), asked)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -27,7 +27,7 @@ from shapely.ops import unary_union
 
 from benchmarks import real_series, series
 from benchmarks.peers import PeerMissingError, ask
-from pipeline.evaluation.measures import OVERLAP, Measures, evaluate, pool_measures
+from pipeline.evaluation.measures import OVERLAP, Measures, evaluate_review, pool_measures
 from pipeline.evaluation.reviewed import Claim, Reviewed, Truth
 from pipeline.model.errors import GroundbreakError
 from pipeline.model.grid import aoi_mask
@@ -187,7 +187,7 @@ def score(stacks: Sequence[Watched], claimed: Mapping[int, tuple[Claim, ...]]) -
         if stack.truths is None:
             count, years = count + len(polygons), years + reviewed.km2_years
         else:
-            (busy if stack.truths else still).append(evaluate(reviewed, stack.truths))
+            (busy if stack.truths else still).append(evaluate_review(reviewed, stack.truths))
     return Score(pool_measures(busy), pool_measures(still), 100 * count / years if years else float("nan"))
 
 

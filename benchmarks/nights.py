@@ -16,7 +16,7 @@ from benchmarks.scale import asked, write
 from pipeline.catalogue.pixels import read_chips
 from pipeline.model.progress import no_progress
 from pipeline.model.settings import Settings
-from pipeline.review.publish import publish
+from pipeline.review.publish import publish_site
 from pipeline.run.process_site import SiteJob, SiteResult, find_scenes, process_site
 
 SIDE, HISTORIES, USUAL = 300, (10, 50, 200), 50
@@ -75,7 +75,7 @@ def _night(history: int) -> Night:
         anew, whole = _timed(job)
         assert whole.decision.alerts == answer.decision.alerts and whole.records == answer.records
         began = time.process_time()
-        publish(folder / "out", answer.site, answer.decision, answer.looks, answer.records, Settings())
+        publish_site(folder / "out", answer.site, answer.decision, answer.looks, answer.records, Settings())
         published = time.process_time() - began
         began = time.process_time()
         read_chips(last, answer.site.grid, tuple(last.granules[0].assets))

@@ -20,7 +20,7 @@ from shapely.geometry import box
 from benchmarks.drawing import blank, link
 from pipeline.catalogue.assets import Asset
 from pipeline.catalogue.declared_offsets import declared_offset
-from pipeline.catalogue.providers import providers
+from pipeline.catalogue.providers import read_providers
 from pipeline.correct.offset import Offset, dark_floor, resolve, resolve_jointly, to_reflectance
 from pipeline.model.bands import Band
 from pipeline.model.imagery import Chip, DeclaredOffset, Granule, Level, Raster, Rejection, Scene
@@ -100,7 +100,7 @@ STATES = ("removed", "in", "removed, clipped", "removed, wrapped")
 
 def claims() -> dict[str, tuple[DeclaredOffset, frozenset[str]]]:
     """Every kind of metadata, and the states that such a file can be in by all that has been reported."""
-    rows = {row.name: row for row in providers()}
+    rows = {row.name: row for row in read_providers()}
     cog = {band: Asset(href=f"{band}.tif", is_jp2=False, raw={}) for band in Band}
     jp2 = {band: Asset(href=f"{band}.jp2", is_jp2=True, raw={}) for band in Band}
     removed, kept, either = frozenset(STATES) - {"in"}, frozenset({"in"}), frozenset(STATES)

@@ -18,7 +18,7 @@ from scipy import ndimage
 from skimage.filters import threshold_otsu
 
 from pipeline.model.settings import Settings
-from pipeline.run.pair import pair
+from pipeline.run.pair import compare_pair
 
 CITIES = Path(__file__).resolve().parents[2] / "shared" / "data" / "oscd"
 BANDS = ("B02", "B03", "B04", "B08", "B8A", "B11", "B12")
@@ -46,7 +46,7 @@ def _ours(city: Path) -> tuple[dict[str, tuple[Array, Array]], float]:
         shape, transform, crs = source.shape, source.transform, source.crs
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         began = time.monotonic()
-        pair(city / "before", city / "after", None, Path(folder) / city.name, Settings())
+        compare_pair(city / "before", city / "after", None, Path(folder) / city.name, Settings())
         seconds = time.monotonic() - began
         out = Path(folder) / city.name
         score = np.full(shape, np.nan, np.float32)

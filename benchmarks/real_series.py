@@ -61,8 +61,8 @@ def main() -> str:
             site = catalogue(DATA / name, bands, Path(scratch))
             try:
                 found = process_site(job(site), no_progress)
-            except GroundbreakError as fault:
-                lines.append(f"| {name} | - | {fault.what} | - | - | - | - |")
+            except GroundbreakError as error:
+                lines.append(f"| {name} | - | {error.what} | - | - | - | - |")
                 continue
         row, confirmed, built, years = _row(name, site, found)
         lines.append(row)

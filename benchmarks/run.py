@@ -50,9 +50,9 @@ def main() -> int:
             script = importlib.import_module(f"benchmarks.{name}")
             with threadpool_limits(1):  # CPU seconds of one core: a second thread of linear algebra only waits
                 made[name] = script.main().strip() + "\n\n"
-        except Exception as fault:  # noqa: BLE001  (the other tables are still worth having)
+        except Exception as error:  # noqa: BLE001  (the other tables are still worth having)
             failed.append(name)
-            print(f"error: {name}: {type(fault).__name__}: {fault}", file=sys.stderr)
+            print(f"error: {name}: {type(error).__name__}: {error}", file=sys.stderr)
         else:
             print(f"{name}: {time.monotonic() - began:.0f} s")
     # read now: another run may have written its sections meanwhile

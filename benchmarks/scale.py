@@ -29,7 +29,7 @@ from benchmarks import command
 from pipeline.catalogue.sites import read_sites
 from pipeline.model.progress import no_progress
 from pipeline.model.settings import Settings
-from pipeline.review.publish import publish
+from pipeline.review.publish import publish_site
 from pipeline.run.process_site import SiteJob, process_site
 from pipeline.study.catalogue_writer import write_catalogue, write_item
 
@@ -121,7 +121,7 @@ def cost_of(side: int, looks: int, halls: Sequence[Place] = ()) -> Cost:
             for name, (module, function) in STAGES.items():
                 setattr(module, function, kept[name])
         began = time.process_time()
-        publish(folder / "out", judged.site, judged.decision, judged.looks, judged.records, Settings())
+        publish_site(folder / "out", judged.site, judged.decision, judged.looks, judged.records, Settings())
         spent["publish"] = time.process_time() - began
         alerts_told = judged.decision.alerts
         assert any(alert.confirmed_at for alert in alerts_told), "no hall was found"

@@ -17,15 +17,15 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.catalogue.sites import read_sites
-from pipeline.evaluation.measures import Measures, evaluate, pool_measures, reliability, wilson
+from pipeline.evaluation.measures import Measures, evaluate_review, pool_measures, reliability_bins, wilson_interval
 from pipeline.evaluation.reviewed import Reviewed, Truth, read_review, read_truth
 from pipeline.model.progress import no_progress
 from pipeline.model.settings import Settings
-from pipeline.review.publish import publish
+from pipeline.review.publish import publish_site
 from pipeline.run.process_site import SiteJob, SiteResult, process_site
 from pipeline.study.ground import read_ground
 from pipeline.study.scenarios import ScenarioOptions, build_scenario
-from pipeline.study.simulate import simulate
+from pipeline.study.simulate import simulate_catalogue
 
 CITIES = Path(__file__).resolve().parents[2] / "shared" / "data" / "oscd"
 GROUNDS = ("aguasclaras", "cupertino", "beirut", "paris")
@@ -67,7 +67,7 @@ def main(grounds: Sequence[str] = GROUNDS, seeds: Sequence[int] = SEEDS) -> str:
 
 def _run(ground: str, seed: int, nothing: bool) -> Run:
     year = simulated(ground, seed, nothing)
-    return Run(ground, seed, nothing, evaluate(year.reviewed, year.truths), year.seconds)
+    return Run(ground, seed, nothing, evaluate_review(year.reviewed, year.truths), year.seconds)
 
 
 def simulated(ground: str, seed: int, nothing: bool) -> Year:
@@ -76,7 +76,7 @@ def simulated(ground: str, seed: int, nothing: bool) -> Year:
     laid, plan = build_scenario(read_ground(CITIES / ground / "before"), None, wishes)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        sites = simulate(laid, plan, folder / "sim", lambda *_: None)
+        sites = simulate_catalogue(laid, plan, folder / "sim", lambda *_: None)
         site = read_sites((sites,)).sites[0]
         until = datetime(2030, 1, 1, tzinfo=UTC)
         settings = Settings()
@@ -87,7 +87,7 @@ def simulated(ground: str, seed: int, nothing: bool) -> Year:
         )  # fmt: skip
         seconds = time.monotonic() - began
         lean = settings.model_copy(update={"review": settings.review.model_copy(update={"max_timelines": 0})})
-        publish(folder / "out", found.site, found.decision, found.looks, found.records, lean)
+        publish_site(folder / "out", found.site, found.decision, found.looks, found.records, lean)
         reviewed = read_review(folder / "out" / "review.gpkg")
         truth = folder / "sim" / "truth.geojson"
         return Year(found, reviewed, () if nothing else read_truth(truth, reviewed.crs), seconds)
@@ -112,7 +112,7 @@ def _section(runs: Sequence[Run]) -> list[str]:
     for size in dict.fromkeys(each.size for each in sorted(built, key=lambda each: each.area_m2)):
         group = [each for each in built if each.size == size]
         hits = sum(each.confirmed for each in group)
-        low, high = wilson(hits, len(group))
+        low, high = wilson_interval(hits, len(group))
         goal = f"{GOALS[size]:.2f}" if size in GOALS else "-"
         late = sum(each.found and not each.confirmed and each.sights < 3 for each in group)
         lines.append(
@@ -149,7 +149,7 @@ def _figures(busy: Measures, still: Measures, built: Sequence) -> list[str]:
 
 
 def _reliability(busy: Measures, still: Measures) -> list[str]:
-    rows = reliability((*busy.judged, *still.judged), EDGES)
+    rows = reliability_bins((*busy.judged, *still.judged), EDGES)
     lines = ["| confidence given | right | share |", "|---|---|---|"]
     return [*lines, *(f"| {mean:.2f} | {hits} of {total} | {share:.2f} |" for mean, share, hits, total in rows)]
 

@@ -31,7 +31,7 @@ from pipeline.correct.reference import MAX_IMAGES
 from pipeline.decide import alerts
 from pipeline.model.progress import no_progress
 from pipeline.model.settings import Settings
-from pipeline.review.publish import publish
+from pipeline.review.publish import publish_site
 from pipeline.run.process_site import SiteJob, SiteResult, find_scenes, process_site
 from pipeline.run.result_cache import ResultCache
 
@@ -112,7 +112,7 @@ def _run(job: SiteJob, out: Path, fresh: int) -> Run:
     with clocked() as clock:
         answer = clock.timed(REST, process_site)(job, no_progress)
         told = (answer.site, answer.decision, answer.looks, answer.records, Settings())
-        clock.timed(PUBLISH, publish)(out, *told)
+        clock.timed(PUBLISH, publish_site)(out, *told)
     return Run(clock.spent, _bounds(job, answer, fresh, out))
 
 

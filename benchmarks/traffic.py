@@ -8,7 +8,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from pipeline.cli.main import _run
+from pipeline.cli.main import _run_command
 from tests import world
 from tests.faults.served import items_of
 from tests.peer import range_server, stac_api
@@ -51,7 +51,7 @@ def _night(folder: Path, files: range_server.Ranges, items: list) -> str:
             contextlib.redirect_stdout(nowhere),
             contextlib.redirect_stderr(nowhere),
         ):
-            code = _run(["nightly", "--sites", "sites.geojson", "--workers", "1"])
+            code = _run_command(["nightly", "--sites", "sites.geojson", "--workers", "1"])
         assert code in (0, 4), code
         searches = len(api.asked)
     read = {path for _, path, _ in files.log}

@@ -19,7 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from pipeline.cli.demo import HEADINGS, measure, truth_lines, truth_rows
+from pipeline.cli.demo import HEADINGS, measure_site, truth_lines, truth_rows
 
 HERE = Path(__file__).parent
 TRUTH = HERE.parent / "aois" / "demo" / "plant" / "truth.geojson"
@@ -59,7 +59,7 @@ def main() -> None:
 
 def write_table(review: Path) -> None:
     """Replace the lines between the two marks of README."""
-    measures = measure(review, TRUTH)
+    measures = measure_site(review, TRUTH)
     rows = [HEADINGS, ("---",) * len(HEADINGS), *truth_rows(measures.sought)]
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     text = README.read_text(encoding="utf-8")

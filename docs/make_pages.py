@@ -14,7 +14,7 @@ from typing import Any
 
 from mkdocs.exceptions import PluginError
 
-from pipeline.cli.main import COMMANDS, _run, load
+from pipeline.cli.main import COMMANDS, _run_command, load_command
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -27,7 +27,7 @@ def help_of(*words: str) -> str:
     os.environ["COLUMNS"] = "100"
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
-        _run([*words, "--help"])
+        _run_command([*words, "--help"])
     return out.getvalue().strip()
 
 
@@ -36,7 +36,7 @@ def commands() -> str:
     sections = []
     for name, line in COMMANDS.items():
         sections.append(f"## {name}\n\n{line[0].upper()}{line[1:]}.\n")
-        names = [(name,), *((name, each) for each in getattr(load(name), "commands", {}))]
+        names = [(name,), *((name, each) for each in getattr(load_command(name), "commands", {}))]
         sections += [f"```text\n{help_of(*each)}\n```\n" for each in names]
     return "\n".join(sections)
 

@@ -22,7 +22,7 @@ from pipeline.model.settings import Settings, override_settings
 from pipeline.model.site import Site
 from pipeline.review.folder import Folder
 from pipeline.review.gpkg import PHASE_COLUMNS, read_provenance
-from pipeline.run.detect import detect as detect_sites
+from pipeline.run.detect import detect_sites
 from pipeline.run.lock import output_lock
 from pipeline.run.process_site import SiteJob
 from pipeline.run.selection import read_aois, read_settings, select_sites, site_job
@@ -66,8 +66,8 @@ def sites(files: Files = None) -> geopandas.GeoDataFrame:
     np.float64(0.74)
     """
     read = read_aois((), _aoi_files(files), settings())
-    for fault in read.faults:
-        raise fault
+    for error in read.errors:
+        raise error
     rows = [
         {"id": site.id, "name": site.name, "area_km2": _area_km2(site), "catalog": site.catalog,
          "collection": site.collection, "start": site.start, "end": site.end}
@@ -143,8 +143,8 @@ def detect(
     job = _site_job(site, sites, catalog, start, end, scenes, folder, settings)
     with output_lock(folder):
         for outcome in detect_sites([job], folder, 1, no_progress):
-            if outcome.fault is not None:
-                raise outcome.fault
+            if outcome.error is not None:
+                raise outcome.error
     return changes(folder / site)
 
 
@@ -243,8 +243,8 @@ def _plane(values: ArrayLike, name: str) -> NDArray[Any]:
             raise TypeError
         if not np.issubdtype(array.dtype, np.floating):
             array = array.astype(np.float64)
-    except (TypeError, ValueError) as fault:
-        raise UsageError("not an array of real numbers", name, "give a (row, col) array of numbers") from fault
+    except (TypeError, ValueError) as error:
+        raise UsageError("not an array of real numbers", name, "give a (row, col) array of numbers") from error
     return np.asarray(np.ma.filled(array, np.nan))
 
 
@@ -282,8 +282,8 @@ def _site_job(
     )
 
 
-def _wrong_type(wanted: str, value: object, name: str, mend: str) -> UsageError:
-    return UsageError(f"not {wanted}, but a value of type {type(value).__name__}", name, mend)
+def _wrong_type(wanted: str, value: object, name: str, fix: str) -> UsageError:
+    return UsageError(f"not {wanted}, but a value of type {type(value).__name__}", name, fix)
 
 
 def _address(value: Pathish, name: str) -> Pathish:

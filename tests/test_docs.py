@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cli.main import COMMANDS, load
+from pipeline.cli.main import COMMANDS, load_command
 from pipeline.model.settings import Settings, setting_names
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,7 +27,7 @@ def test_every_command_stands_in_the_readme() -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_help_with_an_example(name: str) -> None:
-    command = load(name)
+    command = load_command(name)
     for each in getattr(command, "commands", {name: command}).values():
         assert "\n\x08\ngroundbreak " in each.help, each.name
 

@@ -1,5 +1,6 @@
 """Prose uses the terms of docs/glossary.md: documents, docstrings, comments, messages and notebooks."""
 
+import ast
 import io
 import json
 import re
@@ -48,11 +49,12 @@ ALLOWED = (
     "superseded by a twin",  # a reason in `scenes`, stored in review files
     r"(?:FROM|INTO|EXISTS|UPDATE) told\b",  # a table of the ledger
     r"(?:SELECT|SET) greeted\b|greeted INTEGER",  # a column of the ledger
-    "what, where, mend",  # the arguments of GroundbreakError
     "make faults|tests/faults",  # a target and a folder
 )
 """Quoted contracts and other meanings, taken out before the words are sought. At most ten."""
 WORDS = re.compile("|".join(rf"\b(?:{word})\b" for word in RETIRED), re.IGNORECASE)
+RETIRED_NAMES = re.compile(r"(?<![a-z])(?:mends?|faults?)(?![a-z])", re.IGNORECASE)
+"""Retired words as a part of an identifier: an error has a `fix`; `fault` is for fault injection in tests alone."""
 CODE = re.compile(
     r"(?<!\{)\{[^{}]*\}|`[^`\n]*`|https?://\S+|\]\([^)]*\)|\b[\w./-]+\.(?:py|md|toml|json|tif)\b|\b\w+_\w+\b|--\w[\w-]*"
 )
@@ -114,8 +116,36 @@ def test_no_retired_word_is_used(path: Path) -> None:
     assert not bad, "\n".join(bad)
 
 
+def names(text: str) -> Iterator[tuple[int, str]]:
+    """The identifiers of Python source, those inside f-strings and call keywords too, with their lines."""
+    for node in ast.walk(ast.parse(text)):
+        for field in ("id", "arg", "attr", "name", "asname"):
+            if isinstance(value := getattr(node, field, None), str):
+                yield getattr(node, "lineno", 0), value
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in files() if path.suffix == ".py"], ids=lambda path: str(path.relative_to(ROOT))
+)
+def test_no_name_has_a_retired_word(path: Path) -> None:
+    bad = [
+        f"{path.name}:{number}: {name}" for number, name in names(path.read_text("utf-8")) if RETIRED_NAMES.search(name)
+    ]
+    assert not bad, "\n".join(bad)
+
+
 def test_the_allowed_phrases_are_few() -> None:
     assert len(ALLOWED) <= 10
+
+
+def test_a_retired_word_is_found_in_a_name() -> None:
+    text = 'try:\n    error.fix, default = MEND, f"{a_fault}"\nexcept E as faults:\n    recommend(mend=1)\n'
+    assert sorted(name for _, name in names(text) if RETIRED_NAMES.search(name)) == [
+        "MEND",
+        "a_fault",
+        "faults",
+        "mend",
+    ]
 
 
 def test_a_retired_word_is_found_in_prose_and_not_in_code() -> None:

@@ -117,13 +117,13 @@ def test_every_public_name_has_a_docstring(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=ids)
-def test_no_fault_is_swallowed(path: Path) -> None:
+def test_no_error_is_swallowed(path: Path) -> None:
     for node in NODES[path]:
         if isinstance(node, ast.ExceptHandler):
             assert node.type is not None, f"{ids(path)}:{node.lineno} bare except"
             silent = all(isinstance(step, ast.Pass | ast.Continue) for step in node.body)
             broad = ast.unparse(node.type) in ("Exception", "BaseException")
-            assert not (silent and broad), f"{ids(path)}:{node.lineno} swallows every fault"
+            assert not (silent and broad), f"{ids(path)}:{node.lineno} swallows every error"
 
 
 def test_broad_excepts_stand_at_the_boundaries_only() -> None:

@@ -1,1 +1,1 @@
-"""The world in: AOI files, catalogues, products, pixels."""
+"""Input: AOI files, catalogues, products and pixels."""

@@ -20,7 +20,7 @@ from pipeline.catalogue.environment import proj_hint
 from pipeline.catalogue.features import MAX_FEATURES, MAX_FILE_BYTES, Feature
 from pipeline.catalogue.kml_files import read_kml, read_kmz
 from pipeline.formats.geojson import read_geometry
-from pipeline.formats.geopackage import Layer, layers, open_geopackage, records
+from pipeline.formats.geopackage import Layer, list_layers, open_geopackage, read_records
 from pipeline.model.errors import SiteError
 
 LONLAT = 4326
@@ -52,31 +52,31 @@ def read_features(path: Path) -> tuple[list[Feature], list[str]]:
         with path.open("rb") as file:
             head = file.read(len(_SQLITE))
         if suffix == ".gpkg" or head == _SQLITE:
-            return _geopackage(path)
+            return _read_geopackage(path)
         if suffix == ".kmz" or (head.startswith(_ZIP) and suffix in READABLE):
             return read_kmz(path)
         text = path.read_bytes()
-    except OSError as fault:
+    except OSError as error:
         raise SiteError(
-            f"cannot be read: {fault.strerror or fault}", where, "fix the file or its permissions"
-        ) from fault
+            f"cannot be read: {error.strerror or error}", where, "fix the file or its permissions"
+        ) from error
     is_utf16 = text.startswith((b"\xff\xfe", b"\xfe\xff"))
     if suffix in UNREADABLE or (b"\0" in text[:512] and not is_utf16):
         raise SiteError("neither GeoJSON, GPKG nor KML", where, CONVERT)
     if suffix == ".kml" or text.lstrip()[:1] == b"<":
         return read_kml(text, where)
-    return _geojson(text, where)
+    return _parse_geojson(text, where)
 
 
-def _geojson(text: bytes, where: str) -> tuple[list[Feature], list[str]]:
+def _parse_geojson(text: bytes, where: str) -> tuple[list[Feature], list[str]]:
     try:
         whole = json.loads(text.decode("utf-8-sig"), parse_constant=_no_constant)
-    except UnicodeDecodeError as fault:
-        raise SiteError(f"not UTF-8 (byte {fault.start})", where, "save it as UTF-8") from fault
-    except (json.JSONDecodeError, ValueError) as fault:
-        raise SiteError(f"not JSON: {fault}", where, "export it as GeoJSON again") from fault
-    except RecursionError as fault:
-        raise SiteError("nested too deeply", where, "export it as GeoJSON again") from fault
+    except UnicodeDecodeError as error:
+        raise SiteError(f"not UTF-8 (byte {error.start})", where, "save it as UTF-8") from error
+    except (json.JSONDecodeError, ValueError) as error:
+        raise SiteError(f"not JSON: {error}", where, "export it as GeoJSON again") from error
+    except RecursionError as error:
+        raise SiteError("nested too deeply", where, "export it as GeoJSON again") from error
     if not isinstance(whole, dict):
         raise SiteError("not GeoJSON: no object at the top", where, "export it as GeoJSON again")
     kind = whole.get("type")
@@ -86,7 +86,7 @@ def _geojson(text: bytes, where: str) -> tuple[list[Feature], list[str]]:
     if len(listed) > MAX_FEATURES:
         raise SiteError(f"{len(listed)} features", where, f"split it: at most {MAX_FEATURES} a file")
     crs, notes = _old_crs(whole, where)
-    return [_feature(one, f"{where}, feature {index}", crs) for index, one in enumerate(listed, 1)], notes
+    return [_parse_feature(one, f"{where}, feature {index}", crs) for index, one in enumerate(listed, 1)], notes
 
 
 def _no_constant(name: str) -> float:
@@ -107,13 +107,13 @@ def _old_crs(whole: Mapping[str, Any], where: str) -> tuple[pyproj.CRS | None, l
         raise SiteError(f"unknown coordinate system {str(stated)[:60]!r}", where, "export it in WGS 84 lon/lat")
     if stated.upper().endswith(("CRS84", "EPSG::4326", "EPSG:4326")):
         return None, []
-    crs = _crs(stated, where)
-    return crs, _converted(where, crs)
+    crs = _parse_crs(stated, where)
+    return crs, _conversion_notes(where, crs)
 
 
-def _feature(one: Any, where: str, crs: pyproj.CRS | None) -> Feature:
+def _parse_feature(one: Any, where: str, crs: pyproj.CRS | None) -> Feature:
     if not isinstance(one, dict):
-        return Feature(where=where, geometry=None, fault="not a feature")
+        return Feature(where=where, geometry=None, error="not a feature")
     is_feature = one.get("type") == "Feature"
     raw = one.get("geometry") if is_feature else one
     properties = one.get("properties") if is_feature else {}
@@ -121,42 +121,42 @@ def _feature(one: Any, where: str, crs: pyproj.CRS | None) -> Feature:
     if is_feature and isinstance(one.get("id"), str | int | float) and "id" not in known:
         known["id"] = one["id"]
     if raw is None:
-        return Feature(where=where, geometry=None, properties=known, fault="no geometry")
+        return Feature(where=where, geometry=None, properties=known, error="no geometry")
     try:
         geometry = read_geometry(raw)
-    except ValueError as fault:
-        return Feature(where=where, geometry=None, properties=known, fault=f"geometry cannot be read: {fault}")
+    except ValueError as error:
+        return Feature(where=where, geometry=None, properties=known, error=f"geometry cannot be read: {error}")
     return Feature(where=where, geometry=_reproject(geometry, crs), properties=known)
 
 
 def _reproject(geometry: BaseGeometry, crs: pyproj.CRS | None) -> BaseGeometry:
     if crs is None or geometry.is_empty:
         return geometry
-    way = _way(crs)
+    way = _lonlat_transformer(crs)
     return shapely.transform(geometry, lambda corners: np.column_stack(way.transform(*corners.T)))
 
 
 @lru_cache(maxsize=8)
-def _way(crs: pyproj.CRS) -> pyproj.Transformer:
+def _lonlat_transformer(crs: pyproj.CRS) -> pyproj.Transformer:
     return pyproj.Transformer.from_crs(crs, LONLAT, always_xy=True)
 
 
-def _geopackage(path: Path) -> tuple[list[Feature], list[str]]:
+def _read_geopackage(path: Path) -> tuple[list[Feature], list[str]]:
     """Every layer that can hold polygons; the others are named in a note."""
     where, found, notes = str(path), list[Feature](), list[str]()
     try:
         with open_geopackage(path) as db:
-            every = layers(db)
+            every = list_layers(db)
             areal = [layer for layer in every if layer.kind not in NOT_AREAL] or every
             if sum(layer.rows for layer in areal) > MAX_FEATURES:
                 total = sum(layer.rows for layer in areal)
                 raise SiteError(f"{total} features", where, f"split it: at most {MAX_FEATURES} a file")
             for layer in areal:
                 place = f"{where}, layer {layer.name}" if len(areal) > 1 else where
-                features, remarks = _layer(db, layer, place)
+                features, remarks = _read_layer(db, layer, place)
                 found, notes = found + features, notes + remarks
-    except (sqlite3.Error, UnicodeDecodeError) as fault:
-        raise SiteError(f"not a GeoPackage that can be read: {fault}", where, "export it again") from fault
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        raise SiteError(f"not a GeoPackage that can be read: {error}", where, "export it again") from error
     if not every:
         raise SiteError("no layer with geometry", where, "draw at least one polygon")
     if not found:
@@ -165,22 +165,22 @@ def _geopackage(path: Path) -> tuple[list[Feature], list[str]]:
     return found, [*notes, *([f"{where}: {', '.join(left)} hold no polygons and were left out"] if left else [])]
 
 
-def _layer(db: sqlite3.Connection, layer: Layer, place: str) -> tuple[list[Feature], list[str]]:
+def _read_layer(db: sqlite3.Connection, layer: Layer, place: str) -> tuple[list[Feature], list[str]]:
     if layer.rows == 0:
         return [], []
     if layer.crs is None:
         raise SiteError("no coordinate system", place, "give the layer its CRS")
-    crs = _crs(layer.crs, place)
+    crs = _parse_crs(layer.crs, place)
     found = []
-    for index, row in enumerate(records(db, layer), 1):
+    for index, row in enumerate(read_records(db, layer), 1):
         known = {name: value.hex() if isinstance(value, bytes) else value for name, value in row.values.items()}
         lack = row.error or ("" if row.geometry is not None else "no geometry")
         geometry = None if row.geometry is None else _reproject(row.geometry, crs)
-        found.append(Feature(where=f"{place}, feature {index}", geometry=geometry, properties=known, fault=lack))
-    return found, _converted(place, crs)
+        found.append(Feature(where=f"{place}, feature {index}", geometry=geometry, properties=known, error=lack))
+    return found, _conversion_notes(place, crs)
 
 
-def _crs(stated: object, where: str) -> pyproj.CRS | None:
+def _parse_crs(stated: object, where: str) -> pyproj.CRS | None:
     """A coordinate system, None for lon/lat. Raises SiteError where it is unknown or has no place on Earth."""
     try:
         with warnings.catch_warnings():
@@ -189,12 +189,12 @@ def _crs(stated: object, where: str) -> pyproj.CRS | None:
             if crs.to_epsg() == LONLAT:
                 return None
             pyproj.Transformer.from_crs(crs, LONLAT)
-    except (pyproj.exceptions.ProjError, ValueError, TypeError) as fault:
+    except (pyproj.exceptions.ProjError, ValueError, TypeError) as error:
         hint = proj_hint()
         what = f"unknown coordinate system {str(stated)[:60]!r}"
-        raise SiteError(what, where, hint or "export it in WGS 84 lon/lat") from fault
+        raise SiteError(what, where, hint or "export it in WGS 84 lon/lat") from error
     return crs
 
 
-def _converted(where: str, crs: pyproj.CRS | None) -> list[str]:
+def _conversion_notes(where: str, crs: pyproj.CRS | None) -> list[str]:
     return [] if crs is None else [f"{where}: converted from {crs.name} to lon/lat"]

@@ -26,7 +26,7 @@ def name_to_band(name: str) -> Band | None:
     if is_scl(name) or re.match(r"^(MSK|QA|TCI|PVI|AOT|WVP)(_|$)|_(TCI|PVI|AOT|WVP|CLD|SNW)(_|$)", name.upper()):
         return None
     text = re.sub(r"(?i)\bband[ _-](?=\d)", "BAND", name)
-    found = [band for part in re.split(r"[^A-Za-z0-9]+", text) if (band := _part(part)) is not None]
+    found = [band for part in re.split(r"[^A-Za-z0-9]+", text) if (band := _band_of_part(part)) is not None]
     return found[-1] if found else None
 
 
@@ -53,7 +53,7 @@ def bands_of_descriptions(descriptions: Sequence[str | None]) -> dict[Band, int]
     return named or None
 
 
-def _part(part: str) -> Band | None:
+def _band_of_part(part: str) -> Band | None:
     match = _NUMBER.match(part.upper())
     if match:
         number = match[1].lstrip("0").upper()

@@ -15,22 +15,22 @@ def declared_offset(
 ) -> DeclaredOffset:
     """The offset that the metadata claim, by the provider's habit; `dn` None where they do not decide."""
     if row.offset == "stated":
-        return _stated(bands, baseline)
+        return _offset_from_assets(bands, baseline)
     sure = row.offset == "kept"  # the flag's providers have been wrong about it in every way there is
     if baseline is not None and baseline < FIRST_WITH_OFFSET:
         return DeclaredOffset(dn=0, reason=f"baseline {baseline} has no offset", certain=sure)
     if row.offset == "flag" and not all(asset.is_jp2 for asset in bands.values()):
-        return _flagged(row, properties, bands, baseline, time)
+        return _offset_from_flag(row, properties, bands, baseline, time)
     if baseline is None:
         return DeclaredOffset(dn=None, reason="processing baseline unknown")
-    stated = _offsets(bands) - {None}
+    stated = _distinct_offsets(bands) - {None}
     if stated and stated != {-OFFSET_DN / 10000}:
         said = ", ".join(f"{offset:g}" for offset in sorted(stated, key=str))
         return DeclaredOffset(dn=None, reason=f"baseline {baseline}, yet offset {said} is stated")
     return DeclaredOffset(dn=OFFSET_DN, reason=f"baseline {baseline}, DN as ESA made them ({row.name})")
 
 
-def _flagged(
+def _offset_from_flag(
     row: Provider, properties: Mapping[str, Any], bands: Mapping[Band, Asset], baseline: str | None, time: datetime
 ) -> DeclaredOffset:
     if any(asset.is_jp2 for asset in bands.values()):
@@ -44,9 +44,9 @@ def _flagged(
     return DeclaredOffset(dn=None, reason=f"{row.flag} is {said} at baseline {baseline or 'unknown'}")
 
 
-def _stated(bands: Mapping[Band, Asset], baseline: str | None) -> DeclaredOffset:
+def _offset_from_assets(bands: Mapping[Band, Asset], baseline: str | None) -> DeclaredOffset:
     """A catalogue without a habit has to state the offset of every band; it must not contradict the baseline."""
-    stated = _offsets(bands)
+    stated = _distinct_offsets(bands)
     if len(stated) != 1:
         return DeclaredOffset(dn=None, reason="bands state different offsets")
     offset = stated.pop()
@@ -62,6 +62,6 @@ def _stated(bands: Mapping[Band, Asset], baseline: str | None) -> DeclaredOffset
     return DeclaredOffset(dn=None, reason=f"offset {offset:g} stated at baseline {baseline or 'unknown'}")
 
 
-def _offsets(bands: Mapping[Band, Asset]) -> set[float | None]:
+def _distinct_offsets(bands: Mapping[Band, Asset]) -> set[float | None]:
     """The offsets of reflectance that assets state, None for one that states none; scales were checked before."""
     return {offset for asset in bands.values() for offset in (*stated_numbers(asset.raw, "offset"),) or (None,)}

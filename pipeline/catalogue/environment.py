@@ -1,4 +1,4 @@
-"""What the environment does to the libraries that read: PROJ's data, certificates, proxies."""
+"""Environment variables that affect the libraries: data of PROJ, certificates, proxies."""
 
 import os
 import ssl
@@ -9,7 +9,7 @@ from rasterio._err import CPLE_BaseError
 from rasterio.errors import CRSError, RasterioError
 from rasterio.warp import transform
 
-from pipeline.catalogue.hrefs import redact
+from pipeline.catalogue.hrefs import redact_href
 from pipeline.model.errors import UsageError
 
 PROJ_VARIABLES = ("PROJ_DATA", "PROJ_LIB")
@@ -33,9 +33,9 @@ def check_proj() -> None:
         return
     try:
         transform("EPSG:32631", "EPSG:4326", [500000.0], [5000000.0])
-    except (RasterioError, CRSError, CPLE_BaseError) as fault:
+    except (RasterioError, CRSError, CPLE_BaseError) as error:
         where = ", ".join(f"{name}={os.environ[name]}" for name in PROJ_VARIABLES if os.environ.get(name))
-        raise UsageError("PROJ knows no coordinate system", where, hint) from fault
+        raise UsageError("PROJ knows no coordinate system", where, hint) from error
 
 
 def check_certificates() -> None:
@@ -50,16 +50,16 @@ def check_certificates() -> None:
                 context.load_verify_locations(capath=bundle)
             else:
                 context.load_verify_locations(cafile=bundle)
-        except (OSError, ValueError) as fault:
-            reason = getattr(fault, "strerror", None) or fault
-            mend = f"name a file of certificates in PEM form, or unset {name}"
-            raise UsageError(f"certificates cannot be read: {reason}", f"{name}={bundle}", mend) from fault
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            fix = f"name a file of certificates in PEM form, or unset {name}"
+            raise UsageError(f"certificates cannot be read: {reason}", f"{name}={bundle}", fix) from error
 
 
 def network_settings() -> str:
-    """The certificates and proxies that are in use, for people; without the password of a proxy."""
+    """Text on the certificates and proxies in use, without the password of a proxy."""
     bundle = next((f"{name}={os.environ[name]}" for name in CERTIFICATE_VARIABLES if os.environ.get(name)), "")
-    proxies = [f"{name}={redact(value)}" for name in PROXY_VARIABLES if (value := os.environ.get(name))]
+    proxies = [f"{name}={redact_href(value)}" for name in PROXY_VARIABLES if (value := os.environ.get(name))]
     return ", ".join(([bundle] if bundle else []) + proxies)
 
 

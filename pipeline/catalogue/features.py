@@ -15,12 +15,12 @@ MAX_FEATURES = 20_000
 class Feature:
     """One feature as the file has it.
 
-    where: file and feature, for messages. geometry: lon/lat, or None with the reason in `fault`. notes: what of it was
+    where: file and feature, for messages. geometry: lon/lat, or None with the reason in `error`. notes: what of it was
     left out.
     """
 
     where: str
     geometry: BaseGeometry | None
     properties: Mapping[str, Any] = field(default_factory=dict)
-    fault: str = ""
+    error: str = ""
     notes: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""One side of a pair: a folder of bands, a .SAFE product or one file of several bands, as a chip."""
+"""Input of `pair`: a folder of bands, a .SAFE product or one file of several bands, as a chip."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -39,14 +39,14 @@ from pipeline.model.imagery import (
 
 SUFFIXES = (".tif", ".tiff", ".jp2")
 UNDATED = datetime(1970, 1, 1, tzinfo=UTC)
-"""Time of a side whose names and tags state none."""
+"""Time of an input whose names and tags state none."""
 MAX_REFLECTANCE = 4.0
 """Floating-point values below it are reflectances, not DN."""
 _DATE = re.compile(
     r"(?<!\d)((?:19|20)\d\d)[-:_]?([01]\d)[-:_]?([0-3]\d)(?:[T ]?([0-2]\d):?([0-5]\d):?([0-5]\d))?(?!\d)"
 )
 _BASELINE = re.compile(r"_N(\d\d)(\d\d)_")
-_MEND = "name the files after their bands, B04.tif or …_red.tif"
+_FIX = "name the files after their bands, B04.tif or …_red.tif"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class BandFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairInput:
-    """What a folder or file holds, before any pixel is read.
+    """Content of a folder or file, before any pixel is read.
 
     footprint: lon/lat, the ground that every band covers. dated: False = no name or tag states the day.
     """
@@ -84,17 +84,19 @@ def find_pair_input(path: Path, role: str) -> PairInput:
     missing = [band for band in VISIBLE if band not in files]
     if missing:
         have = f"found {', '.join(sorted(files))}" if files else "found none"
-        raise UsageError(f"no band {', '.join(missing)} ({have})", f"{role} {path}", _MEND)
-    footprint = _footprint(files, role)
+        raise UsageError(f"no band {', '.join(missing)} ({have})", f"{role} {path}", _FIX)
+    footprint = _common_footprint(files, role)
     names = [path.name, *(sorted({file.path.name for file in files.values()}))]
     names += [parent.name for parent in path.resolve().parents[:2]]
-    time = _time(names, files[Band.B04].path, role)
+    time = _acquisition_time(names, files[Band.B04].path, role)
     granule = Granule(
-        id=_id(path),
+        id=_scene_id(path),
         tile=None,
-        baseline=_baseline(names),
+        baseline=_baseline_from_names(names),
         generated=None,
-        declared_offset=_tagged(files, role) or _stated(path) or _claim(names, time),
+        declared_offset=_offset_from_tags(files, role)
+        or _offset_from_product(path)
+        or _offset_from_baseline(names, time),
         assets={band: str(file.path) for band, file in files.items()},
         scl=None if scl is None else str(scl.path),
         crs=None,
@@ -118,8 +120,8 @@ def read_pair_input(side: PairInput, scene: Scene, grid: GeoBox, bands: Sequence
 
     scene: the side's own, or that with another id or time. Raises PixelError naming band and file.
     """
-    dn = {band: _read(side.files[band], grid, np.uint16, band.value) for band in bands}
-    scl = None if side.scl is None else _read(side.scl, grid, np.uint8, "SCL")
+    dn = {band: _read_raster(side.files[band], grid, np.uint16, band.value) for band in bands}
+    scl = None if side.scl is None else _read_raster(side.scl, grid, np.uint8, "SCL")
     return Chip(scene=scene, granule=scene.granules[0], dn=dn, scl=scl)
 
 
@@ -129,7 +131,7 @@ def _files_of_folder(folder: Path, role: str) -> tuple[dict[Band, BandFile], Ban
         each for each in files_below(folder) if each.suffix.lower() in SUFFIXES and _is_image(each, folder)
     )
     if not rasters:
-        raise UsageError("no .tif or .jp2 file", f"{role} {folder}", _MEND)
+        raise UsageError("no .tif or .jp2 file", f"{role} {folder}", _FIX)
     found: dict[Band, list[Path]] = {}
     classes = [each for each in rasters if is_scl(each.stem)]
     for each in rasters:
@@ -138,19 +140,19 @@ def _files_of_folder(folder: Path, role: str) -> tuple[dict[Band, BandFile], Ban
             found.setdefault(band, []).append(each)
     if not found and len(rasters) == 1:
         return _bands_of_file(rasters[0], role)
-    chosen = {band: BandFile(_finest(paths, band.value, role), 1) for band, paths in found.items()}
-    return chosen, BandFile(_finest(classes, "SCL", role), 1) if classes else None
+    chosen = {band: BandFile(_finest_file(paths, band.value, role), 1) for band, paths in found.items()}
+    return chosen, BandFile(_finest_file(classes, "SCL", role), 1) if classes else None
 
 
 def _is_image(path: Path, folder: Path) -> bool:
-    """None of a product's previews and quality masks."""
+    """Whether a file is neither preview nor quality mask of a product."""
     return not {"QI_DATA", "AUX_DATA"}.intersection(path.relative_to(folder).parts)
 
 
-def _finest(paths: Sequence[Path], name: str, role: str) -> Path:
+def _finest_file(paths: Sequence[Path], name: str, role: str) -> Path:
     sizes = {}
     for path in paths:
-        with _open(path, role) as source:
+        with _open_raster(path, role) as source:
             sizes[path] = abs(source.transform.a)
     finest = min(sizes.values())
     best = [path for path, size in sizes.items() if size == finest]
@@ -164,7 +166,7 @@ def _finest(paths: Sequence[Path], name: str, role: str) -> Path:
 
 
 def _bands_of_file(path: Path, role: str) -> tuple[dict[Band, BandFile], None]:
-    with _open(path, role) as source:
+    with _open_raster(path, role) as source:
         named = bands_of_descriptions(source.descriptions)
     if named is None:
         raise UsageError(
@@ -176,21 +178,21 @@ def _bands_of_file(path: Path, role: str) -> tuple[dict[Band, BandFile], None]:
 
 
 @contextmanager
-def _open(path: Path, role: str) -> Iterator[DatasetReader]:
+def _open_raster(path: Path, role: str) -> Iterator[DatasetReader]:
     try:
         with open_raster(str(path)) as source:
             yield source
-    except RasterioError as fault:
+    except RasterioError as error:
         raise UsageError(
-            f"not a raster that can be read: {fault}", f"{role} {path}", "give GeoTIFF or JPEG 2000"
-        ) from fault
+            f"not a raster that can be read: {error}", f"{role} {path}", "give GeoTIFF or JPEG 2000"
+        ) from error
 
 
-def _footprint(files: Mapping[Band, BandFile], role: str) -> Polygon:
+def _common_footprint(files: Mapping[Band, BandFile], role: str) -> Polygon:
     """Lon/lat extent that every file covers; refuses files without a place on earth."""
     common: Any = box(-180, -90, 180, 90)
     for path in sorted({file.path for file in files.values()}):
-        with _open(path, role) as source:
+        with _open_raster(path, role) as source:
             t = source.transform
             if source.crs is None or t.is_identity:
                 raise UsageError("no georeference", f"{role} {path}", "give files with a CRS and a transform")
@@ -204,9 +206,9 @@ def _footprint(files: Mapping[Band, BandFile], role: str) -> Polygon:
     return common
 
 
-def _time(names: Sequence[str], path: Path, role: str) -> datetime | None:
+def _acquisition_time(names: Sequence[str], path: Path, role: str) -> datetime | None:
     """The first date in the names, then in the file's tags."""
-    with _open(path, role) as source:
+    with _open_raster(path, role) as source:
         tags = source.tags()
     texts: Iterator[str] = iter([*names, tags.get("ACQUISITION_DATE", ""), tags.get("TIFFTAG_DATETIME", "")])
     for text in texts:
@@ -219,33 +221,33 @@ def _time(names: Sequence[str], path: Path, role: str) -> datetime | None:
     return None
 
 
-def _baseline(names: Sequence[str]) -> str | None:
+def _baseline_from_names(names: Sequence[str]) -> str | None:
     match = next((found for name in names if (found := _BASELINE.search(name))), None)
     return normal_baseline(f"{match[1]}.{match[2]}") if match else None
 
 
-def _tagged(files: Mapping[Band, BandFile], role: str) -> DeclaredOffset | None:
-    """No offset is left where the tags of the files state it, as they are applied; None where they state none."""
+def _offset_from_tags(files: Mapping[Band, BandFile], role: str) -> DeclaredOffset | None:
+    """DN offset 0 if the tags of the files state an offset, because it is applied; None otherwise."""
     stated: dict[bool, str] = {}
     for file in files.values():
-        with _open(file.path, role) as source:
+        with _open_raster(file.path, role) as source:
             stated[source.offsets[file.index - 1] != 0] = file.path.name
     if len(stated) > 1:
-        mend = "give files that all state an offset in their tags, or none"
-        raise UsageError(f"{stated[True]} states an offset and {stated[False]} does not", role, mend)
+        fix = "give files that all state an offset in their tags, or none"
+        raise UsageError(f"{stated[True]} states an offset and {stated[False]} does not", role, fix)
     return DeclaredOffset(dn=0, reason="the offset in the tags of the files is applied") if True in stated else None
 
 
-def _stated(path: Path) -> DeclaredOffset | None:
-    """What a product says of its offset; None for a folder that is no whole product."""
+def _offset_from_product(path: Path) -> DeclaredOffset | None:
+    """Offset that a product declares; None for a folder that is not a complete product."""
     if not path.is_dir() or product_paths(path) != [path]:
         return None
     walk = read_products([path])
     return walk.products[0].granule.declared_offset if walk.products else None
 
 
-def _claim(names: Sequence[str], time: datetime | None) -> DeclaredOffset:
-    baseline = _baseline(names)
+def _offset_from_baseline(names: Sequence[str], time: datetime | None) -> DeclaredOffset:
+    baseline = _baseline_from_names(names)
     if baseline is None and any(_BASELINE.search(name) for name in names):
         return DeclaredOffset(dn=None, reason="made by a user, whose baseline number says nothing of the offset")
     if baseline is not None:
@@ -257,29 +259,29 @@ def _claim(names: Sequence[str], time: datetime | None) -> DeclaredOffset:
     return DeclaredOffset(dn=None, reason="the names state no processing baseline")
 
 
-def _id(path: Path) -> str:
+def _scene_id(path: Path) -> str:
     """Folder and name: informative for `before`, `paris/before` and a product name alike."""
     stem = path.resolve().stem if path.is_file() else path.resolve().name
     return re.sub(r"[^A-Za-z0-9._+-]+", "-", f"{path.resolve().parent.name}-{stem}").strip("-.")[-100:] or "scene"
 
 
-def _read(file: BandFile, grid: GeoBox, dtype: type, name: str) -> Raster:
+def _read_raster(file: BandFile, grid: GeoBox, dtype: type, name: str) -> Raster:
     """Whole native pixels over the grid and its margin, 0 beyond the file and where it has no data."""
     try:
         with open_raster(str(file.path)) as source:
-            window = _window(source, grid)
+            window = _window_over_grid(source, grid)
             part = source.read(file.index, window=window)
             tags = source.scales[file.index - 1], source.offsets[file.index - 1]
             data = _as_dn(part, source.nodata, tags) if dtype is np.uint16 else part.astype(dtype)
             return Raster(grid=GeoBox(data.shape, source.window_transform(window), str(source.crs)), data=data)
-    except RasterioError as fault:
-        reason = " ".join(str(fault.__cause__ or fault).split())[:160]
+    except RasterioError as error:
+        reason = " ".join(str(error.__cause__ or error).split())[:160]
         raise PixelError(
             f"cannot read {name}: {reason}", str(file.path), "the file is damaged: fetch it again"
-        ) from fault
+        ) from error
 
 
-def _window(source: DatasetReader, grid: GeoBox) -> Window:
+def _window_over_grid(source: DatasetReader, grid: GeoBox) -> Window:
     left, bottom, right, top = transform_bounds(str(grid.crs), source.crs, *grid.extent.boundingbox.bbox)
     reach = MARGIN_M if source.crs.is_projected else MARGIN_M / 111_320 * 2
     exact = from_bounds(left - reach, bottom - reach, right + reach, top + reach, source.transform)

@@ -1,4 +1,4 @@
-"""KML and KMZ as features: no entities, no network links, and no part of a place lost on the way."""
+"""KML and KMZ as features, without entities and network links; no part of a place is dropped."""
 
 import lzma
 import math
@@ -29,12 +29,12 @@ _COMMA = re.compile(r"\s*,\s*")
 def read_kmz(path: Path) -> tuple[list[Feature], list[str]]:
     """The features of every KML in an archive. Raises SiteError."""
     found: list[Feature] = []
-    for name, text in _unzipped(path):
+    for name, text in _read_kmz_documents(path):
         found += read_kml(text, f"{path}/{name}" if name != ROOT else str(path))[0]
     return found, []
 
 
-def _unzipped(path: Path) -> list[tuple[str, bytes]]:
+def _read_kmz_documents(path: Path) -> list[tuple[str, bytes]]:
     where = str(path)
     try:
         with zipfile.ZipFile(path) as archive:
@@ -46,49 +46,49 @@ def _unzipped(path: Path) -> list[tuple[str, bytes]]:
             if size > MAX_FILE_BYTES or size > MAX_RATIO * max(packed, 1):
                 raise SiteError(f"unpacks to {size / 1e6:.0f} MB", where, "give the KML itself, under 64 MB")
             return [(info.filename, archive.read(info)) for info in sorted(inside, key=lambda info: info.filename)]
-    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, EOFError) as fault:
-        raise SiteError(f"not a KMZ: {fault}", where, "export it from the map program again") from fault
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, EOFError) as error:
+        raise SiteError(f"not a KMZ: {error}", where, "export it from the map program again") from error
 
 
 def read_kml(text: bytes, where: str) -> tuple[list[Feature], list[str]]:
     """The features of a KML. Raises SiteError."""
     try:
         root = fromstring(text, forbid_dtd=True)
-    except DefusedXmlException as fault:
-        raise SiteError("XML with entities or a DTD is not read", where, "export it from the map program") from fault
-    except (ParseError, UnicodeDecodeError, LookupError, ValueError) as fault:
-        raise SiteError(f"not KML: {fault}", where, "export it from the map program again") from fault
-    if any(_tag(element) == "NetworkLink" for element in root.iter()):
+    except DefusedXmlException as error:
+        raise SiteError("XML with entities or a DTD is not read", where, "export it from the map program") from error
+    except (ParseError, UnicodeDecodeError, LookupError, ValueError) as error:
+        raise SiteError(f"not KML: {error}", where, "export it from the map program again") from error
+    if any(_local_tag(element) == "NetworkLink" for element in root.iter()):
         raise SiteError("a network link", where, "save what it points to as a KML of its own")
-    marks = [element for element in root.iter() if _tag(element) == "Placemark"]
+    marks = [element for element in root.iter() if _local_tag(element) == "Placemark"]
     if not marks:
         raise SiteError("no features", where, "draw at least one polygon")
     if len(marks) > MAX_FEATURES:
         raise SiteError(f"{len(marks)} features", where, f"split it: at most {MAX_FEATURES} a file")
-    return [_placemark(mark, f"{where}, placemark {index}") for index, mark in enumerate(marks, 1)], []
+    return [_parse_placemark(mark, f"{where}, placemark {index}") for index, mark in enumerate(marks, 1)], []
 
 
-def _placemark(mark: Element, where: str) -> Feature:
+def _parse_placemark(mark: Element, where: str) -> Feature:
     known: dict[str, Any] = {}
     for element in mark.iter():
-        tag = _tag(element)
+        tag = _local_tag(element)
         if tag in ("name", "description") and element.text and tag not in known:
             known[tag] = element.text.strip()
         elif tag == "SimpleData" and element.get("name"):
             known[str(element.get("name"))] = (element.text or "").strip()
         elif tag == "Data" and element.get("name"):
-            value = next((child.text for child in element if _tag(child) == "value"), "")
+            value = next((child.text for child in element if _local_tag(child) == "value"), "")
             known[str(element.get("name"))] = (value or "").strip()
-    drawn = [each for each in mark.iter() if _tag(each) == "Polygon"]
+    drawn = [each for each in mark.iter() if _local_tag(each) == "Polygon"]
     try:
         polygons = [_kml_polygon(element) for element in drawn]
-    except (ValueError, ShapelyError) as fault:
-        return Feature(where=where, geometry=None, properties=known, fault=f"geometry cannot be read: {fault}")
+    except (ValueError, ShapelyError) as error:
+        return Feature(where=where, geometry=None, properties=known, error=f"geometry cannot be read: {error}")
     rings = {id(each) for polygon in drawn for each in polygon.iter()}
-    others = sorted({_tag(each) for each in mark.iter() if _tag(each) in OTHERS and id(each) not in rings})
+    others = sorted({_local_tag(each) for each in mark.iter() if _local_tag(each) in OTHERS and id(each) not in rings})
     if not polygons:
         what = f"{others[0] if others else 'nothing'} instead of a polygon"
-        return Feature(where=where, geometry=None, properties=known, fault=what)
+        return Feature(where=where, geometry=None, properties=known, error=what)
     notes = (f"{where}: {', '.join(others)} beside its polygon left out",) if others else ()
     geometry = polygons[0] if len(polygons) == 1 else shapely.MultiPolygon(polygons)
     return Feature(where=where, geometry=geometry, properties=known, notes=notes)
@@ -98,21 +98,23 @@ def _kml_polygon(element: Element) -> Polygon:
     """A polygon with all its rings. Raises ValueError if it is no polygon, or if a part of it would be lost."""
     rings: dict[str, list[list[tuple[float, float]]]] = {"outerBoundaryIs": [], "innerBoundaryIs": []}
     for side in element:
-        if _tag(side) in rings:
-            texts = [node.text or "" for node in side.iter() if _tag(node) == "coordinates"]
-            rings[_tag(side)] += [_corners(text) for text in texts]
+        if _local_tag(side) in rings:
+            texts = [node.text or "" for node in side.iter() if _local_tag(node) == "coordinates"]
+            rings[_local_tag(side)] += [_parse_coordinates(text) for text in texts]
     if len(rings["outerBoundaryIs"]) != 1:
         raise ValueError(f"a polygon with {len(rings['outerBoundaryIs'])} outer rings")
     return Polygon(rings["outerBoundaryIs"][0], rings["innerBoundaryIs"])
 
 
-def _corners(text: str) -> list[tuple[float, float]]:
+def _parse_coordinates(text: str) -> list[tuple[float, float]]:
     """The corners of a ring, however programs set blanks and commas; none is ever left out.
 
     By the standard a blank stands between corners and a comma inside them. Some programs write blanks after the commas,
     some a comma between corners too. Raises ValueError if the numbers are ambiguous.
     """
-    runs = [[_number(part) for part in run.split(",")] for run in _COMMA.sub(",", text.strip().strip(",")).split()]
+    runs = [
+        [_parse_number(part) for part in run.split(",")] for run in _COMMA.sub(",", text.strip().strip(",")).split()
+    ]
     if any(len(run) < 2 for run in runs):
         raise ValueError("a corner with one number")
     if all(len(run) <= 3 for run in runs):
@@ -129,12 +131,12 @@ def _corners(text: str) -> list[tuple[float, float]]:
     return fitting[0]
 
 
-def _number(text: str) -> float:
+def _parse_number(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
         raise ValueError(f"{text} is no coordinate")
     return value
 
 
-def _tag(element: Element) -> str:
+def _local_tag(element: Element) -> str:
     return str(element.tag).rsplit("}", 1)[-1]

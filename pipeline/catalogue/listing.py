@@ -1,4 +1,4 @@
-"""What a folder or an archive holds for a reader: without what editors, file managers and systems leave beside it."""
+"""Files of a folder or archive, without hidden files of editors, file managers and operating systems."""
 
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath

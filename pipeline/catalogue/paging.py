@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pipeline.catalogue.fetch import MEND, FetchError, RetryingStacIO
-from pipeline.catalogue.hrefs import host_of, join_href, redact, relation
+from pipeline.catalogue.fetch import FIX, FetchError, RetryingStacIO
+from pipeline.catalogue.hrefs import host_of, join_href, link_relation, redact_href
 from pipeline.catalogue.product import parse_time
 
 MAX_PAGES = 2000
@@ -28,7 +28,7 @@ STALE_PAGES = 10
 SAME_LINK = 3
 """How often one and the same next link is followed, in case the page behind it was empty by mistake."""
 TOO_MUCH = frozenset({413, 500, 502, 504})
-"""Answers that a smaller page may cure."""
+"""HTTP statuses after which a smaller page is requested."""
 NO_POST = frozenset({403, 404, 405, 501})
 """Answers of servers that search by GET only."""
 LEAST = timedelta(seconds=1)
@@ -43,7 +43,7 @@ _paging_servers: set[str] = set()
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What is kept of an item: its name, and when it was acquired."""
+    """Name and acquisition time of an item."""
 
     name: tuple[str, str]
     time: datetime | None
@@ -51,7 +51,7 @@ class _Seen:
 
 @dataclass(slots=True)
 class _Pages:
-    """What one walk over the pages gave. looped: the last next link led back to a page that was there."""
+    """Result of one walk over the pages. looped: the last next link led to a page that was read before."""
 
     items: dict[str, "_Seen"] = field(default_factory=dict)
     matched: int | None = None
@@ -62,7 +62,7 @@ class _Pages:
     @property
     def is_short(self) -> bool:
         """Whether the server counted more items than it gave."""
-        return self.matched is not None and _named(self.items) < self.matched
+        return self.matched is not None and _count_ids(self.items) < self.matched
 
 
 @dataclass(slots=True)
@@ -86,7 +86,7 @@ class Search:
     _taken: set[str] = field(default_factory=set)
 
     def run(self, first: datetime, last: datetime) -> None:
-        """Take every item of a period. Raises RefusedError where the search cannot be completed."""
+        """Take every item of a period. Raises FetchError if the search cannot be completed."""
         self._complete(first, last)
 
     def _complete(self, first: datetime, last: datetime) -> dict[str, _Seen]:
@@ -100,7 +100,7 @@ class Search:
     def _checked(self, whole: _Pages, first: datetime, last: datetime) -> dict[str, _Seen]:
         """The items of a period whose count is higher: those of its parts if they have more; else it was estimated."""
         found, agree = dict(whole.items), True
-        parts = [part for part in _parts(whole.items, first, last) if part != (first, last)]
+        parts = [part for part in _split_period(whole.items, first, last) if part != (first, last)]
         for part in parts:
             piece = self._walk(*part)
             found |= piece.items
@@ -109,21 +109,21 @@ class Search:
             for part in parts:
                 found |= self._complete(*part)
         elif self._is_cut(whole) and not agree:
-            raise FetchError(f"{_named(found)} of {whole.matched} items came", redact(self.url), MEND)
+            raise FetchError(f"{_count_ids(found)} of {whole.matched} items came", redact_href(self.url), FIX)
         return found
 
     def _is_cut(self, pages: _Pages) -> bool:
         return pages.looped or pages.last >= self.limit
 
     def _may_be_cut(self, whole: _Pages, first: datetime, last: datetime) -> bool:
-        """Whether the end of the pages may be that of the server's patience, not that of the items."""
+        """Whether the server may have stopped paging before the last item."""
         if self._is_cut(whole):
             return True
         if whole.pages > 1 or len(whole.items) < 2 or self.url in _paging_servers:
             return False
         # does it name a next page where there must be one?
         page = self._page(self.url, self.method, self._parameters(first, last, 1))
-        if next_link(page) is not None or _matched(page) is not None:
+        if next_link(page) is not None or _matched_count(page) is not None:
             _paging_servers.add(self.url)
             return False
         return True
@@ -131,7 +131,7 @@ class Search:
     def _split(self, whole: _Pages, first: datetime, last: datetime, most: int) -> dict[str, _Seen]:
         """The items of a period by its parts, as long as a part has as many items as the largest page seen."""
         found = dict(whole.items)
-        for part in _parts(whole.items, first, last):
+        for part in _split_period(whole.items, first, last):
             piece = whole if part == (first, last) else self._walk(*part)
             most = max(most, len(piece.items))
             found |= piece.items
@@ -142,7 +142,7 @@ class Search:
             elif self._is_cut(piece):
                 # one instant, or a server to which a period says nothing
                 what = f"a page of {piece.last} items names no next one"
-                raise FetchError(what, redact(self.url), "name another catalogue: this one gives no pages")
+                raise FetchError(what, redact_href(self.url), "name another catalogue: this one gives no pages")
         return found
 
     def _parameters(self, first: datetime, last: datetime, limit: int) -> dict[str, Any]:
@@ -158,10 +158,10 @@ class Search:
         while True:
             try:
                 return self._follow(first, last)
-            except FetchError as fault:
-                if fault.status in NO_POST and self.method == "POST":
+            except FetchError as error:
+                if error.status in NO_POST and self.method == "POST":
                     self.method = "GET"
-                elif fault.status in TOO_MUCH and self.limit > 1:
+                elif error.status in TOO_MUCH and self.limit > 1:
                     self.limit //= 2
                 else:
                     raise
@@ -176,7 +176,7 @@ class Search:
             before = len(found.items)
             found.items |= dict(map(self._seen, page["features"]))
             found.pages, found.last = found.pages + 1, len(page["features"])
-            found.matched = _matched(page) if _matched(page) is not None else found.matched
+            found.matched = _matched_count(page) if _matched_count(page) is not None else found.matched
             link = next_link(page)
             key = json.dumps(link, sort_keys=True)
             if link is None:
@@ -186,7 +186,7 @@ class Search:
                 found.looped = True
                 return found
             if stale >= STALE_PAGES:
-                raise FetchError(f"{stale} pages in a row without a new item", redact(self.url), MEND)
+                raise FetchError(f"{stale} pages in a row without a new item", redact_href(self.url), FIX)
             asked[key] += 1
             url, method, parameters = self._onward(link, url, original)
 
@@ -196,27 +196,27 @@ class Search:
             self._taken.add(key)
             self.take(raw)
         fields = raw if isinstance(raw, Mapping) else {}
-        return key, _Seen((str(fields.get("collection")), str(fields.get("id"))), _time(fields))
+        return key, _Seen((str(fields.get("collection")), str(fields.get("id"))), _item_time(fields))
 
     def _page(self, url: str, method: str, parameters: dict[str, Any] | None) -> Raw:
         text = self.line.request(url, method=method, parameters=parameters)
         page: object = json.loads(text)
         features = page.get("features") if isinstance(page, Mapping) else None
         if not isinstance(page, Mapping) or not isinstance(features, list):
-            raise FetchError("a page of the search has no features", redact(self.url), MEND)
+            raise FetchError("a page of the search has no features", redact_href(self.url), FIX)
         self._pages += 1
         self._bytes, self._items = self._bytes + len(text), self._items + len(features)
         if self._bytes > MAX_BYTES or self._items > MAX_ITEMS or self._pages > MAX_PAGES:
             what = f"the search goes beyond {MAX_PAGES} pages, {MAX_ITEMS} items or {MAX_BYTES / 1e6:.0f} MB"
-            raise FetchError(what, redact(self.url), SHORTER)
+            raise FetchError(what, redact_href(self.url), SHORTER)
         return page
 
     def _onward(self, link: Raw, base: str, original: dict[str, Any]) -> tuple[str, str, dict[str, Any] | None]:
         """Address, method and parameters of a next link, which may be relative to its page."""
-        url = join_href(base, link["href"], redact(self.url))
+        url = join_href(base, link["href"], redact_href(self.url))
         if host_of(url) not in self.hosts or not url.lower().startswith(("http://", "https://")):
-            mend = "if you trust it, add the host to search.asset_hosts in groundbreak.toml"
-            raise FetchError(f"the next page lies on {host_of(url) or 'no host'}", redact(self.url), mend)
+            fix = "if you trust it, add the host to search.asset_hosts in groundbreak.toml"
+            raise FetchError(f"the next page lies on {host_of(url) or 'no host'}", redact_href(self.url), fix)
         if str(link.get("method", "GET")).upper() != "POST":
             return url, "GET", None
         body = link.get("body")
@@ -224,7 +224,7 @@ class Search:
         return url, "POST", {**original, **body} if link.get("merge") else body
 
 
-def _parts(items: Mapping[str, _Seen], first: datetime, last: datetime) -> Iterator[Period]:
+def _split_period(items: Mapping[str, _Seen], first: datetime, last: datetime) -> Iterator[Period]:
     """A period split where its items are: at the middle one, or around the one instant that all have."""
     times = sorted(each.time for each in items.values() if each.time is not None and first <= each.time <= last)
     if last - first <= LEAST:
@@ -243,12 +243,12 @@ def _parts(items: Mapping[str, _Seen], first: datetime, last: datetime) -> Itera
 
 
 def _is_within(pages: _Pages, first: datetime, last: datetime) -> bool:
-    """Whether a server kept to a period."""
+    """Whether all times lie within a period."""
     times = [each.time for each in pages.items.values() if each.time is not None]
     return all(first - LEAST <= time <= last + LEAST for time in times)
 
 
-def _time(raw: Raw) -> datetime | None:
+def _item_time(raw: Raw) -> datetime | None:
     properties = raw.get("properties")
     try:
         return parse_time(str(properties["datetime"])) if isinstance(properties, Mapping) else None
@@ -256,12 +256,12 @@ def _time(raw: Raw) -> datetime | None:
         return None
 
 
-def _named(items: Mapping[str, _Seen]) -> int:
-    """How many items there are by name: a server counts one of two versions."""
+def _count_ids(items: Mapping[str, _Seen]) -> int:
+    """Number of different item ids; a server counts two versions of an item once."""
     return len({each.name for each in items.values()})
 
 
-def _matched(page: Raw) -> int | None:
+def _matched_count(page: Raw) -> int | None:
     context = page.get("context")
     stated = page.get("numberMatched", context.get("matched") if isinstance(context, Mapping) else None)
     return stated if isinstance(stated, int) and not isinstance(stated, bool) else None
@@ -271,6 +271,6 @@ def next_link(page: Raw) -> Raw | None:
     """The link of a page to the next one, None where it names none."""
     links: object = page.get("links")
     for link in links if isinstance(links, Sequence) else []:
-        if isinstance(link, Mapping) and relation(link) == "next" and isinstance(link.get("href"), str):
+        if isinstance(link, Mapping) and link_relation(link) == "next" and isinstance(link.get("href"), str):
             return link
     return None

@@ -21,7 +21,7 @@ from rasterio.warp import transform_bounds
 from rasterio.windows import Window, from_bounds
 
 from pipeline.catalogue.assets import SCALE
-from pipeline.catalogue.hrefs import redact
+from pipeline.catalogue.hrefs import redact_href
 from pipeline.catalogue.opening import address_of, is_remote
 from pipeline.catalogue.ranges import RangeError
 from pipeline.catalogue.rasters import open_raster
@@ -38,7 +38,7 @@ GDAL: Mapping[str, str] = {
 THREADS = 8
 """Assets read at once: more is throttled by providers."""
 RETRIES_PER_SCENE = 8
-"""Reads tried again before a scene is given up for this time, all its assets together."""
+"""Retries before a scene is given up for this run, of all its assets together."""
 PAUSE_S = 1.0
 """Seconds before a read is tried again; grows with each try of the asset."""
 MARGIN_M = 120.0
@@ -56,7 +56,7 @@ logging.getLogger("rasterio._env").setLevel(logging.CRITICAL)
 
 @dataclass(slots=True)
 class _Budget:
-    """How many reads of a scene may still be tried again, shared by its threads."""
+    """Number of retries that a scene has left, shared by its threads."""
 
     left: int
     lock: threading.Lock
@@ -122,9 +122,9 @@ def read_chips(scene: Scene, grid: GeoBox, bands: Sequence[Band]) -> tuple[Chip,
 def _read_all(reads: Sequence[_Read]) -> list[Raster | None]:
     """Every asset of a scene. Raises PixelError for the first that cannot be read."""
     budget = _Budget(RETRIES_PER_SCENE, threading.Lock())
-    out = [_readers().submit(_with_retries, read, budget) for read in reads]
+    out = [_reader_pool().submit(_with_retries, read, budget) for read in reads]
     try:
-        return [_copied(each.result()) for each in out]
+        return [_copy_raster(each.result()) for each in out]
     finally:
         # after an error no other read of the scene starts, and none runs on during the next scene
         for each in out:
@@ -133,14 +133,14 @@ def _read_all(reads: Sequence[_Read]) -> list[Raster | None]:
 
 
 @cache
-def _readers() -> ThreadPoolExecutor:
+def _reader_pool() -> ThreadPoolExecutor:
     """The threads that read, for the life of the process: one that is new opens a PROJ database of its own, which takes
     twice the time of reading a local asset.
     """
     return ThreadPoolExecutor(THREADS, "reader")
 
 
-def _copied(raster: Raster | None) -> Raster | None:
+def _copy_raster(raster: Raster | None) -> Raster | None:
     """In memory that the caller allocated: what a thread did goes back to the heap of that thread when it is freed."""
     return None if raster is None else replace(raster, data=raster.data.copy())
 
@@ -149,83 +149,83 @@ def _with_retries(read: _Read, budget: _Budget) -> Raster | None:
     """Read; repeat after an error, with a new signature, within the budget of the scene."""
     attempt = 0
     while True:
-        target = _address(read, attempt)
+        target = _signed_address(read, attempt)
         try:
             with rasterio.Env(**GDAL):
-                return _read(read, target)
-        except (RasterioError, RangeError) as fault:
+                return _read_raster(read, target)
+        except (RasterioError, RangeError) as error:
             attempt += 1
             if not is_remote(read.href) or not budget.take():
-                if isinstance(fault, RangeError) and budget.is_first():
-                    SILENT.note([read.href], answered=not fault.is_silent)
-                raise _unreadable(read, fault) from fault
+                if isinstance(error, RangeError) and budget.is_first():
+                    SILENT.note([read.href], answered=not error.is_silent)
+                raise _unreadable_error(read, error) from error
             time.sleep(PAUSE_S * attempt)
 
 
-def _address(read: _Read, attempt: int) -> str:
+def _signed_address(read: _Read, attempt: int) -> str:
     try:
         return address_of(read.href, attempt)
-    except PixelError as fault:
-        raise PixelError(
-            f"cannot read {read.name}: {fault.what}", f"{read.scene}, {fault.where}", fault.mend
-        ) from fault
+    except PixelError as error:
+        raise PixelError(f"cannot read {read.name}: {error.what}", f"{read.scene}, {error.where}", error.fix) from error
 
 
-def _unreadable(read: _Read, fault: Exception) -> PixelError:
-    text = " ".join(str(fault.__cause__ or fault).replace(read.href, "the file").split())
-    reason = str(fault) if isinstance(fault, RangeError) else _QUERY.sub("", text)[:160]
-    gone = isinstance(fault, RangeError) and fault.is_missing
-    mend = "withdrawn by its provider, or moved" if gone else "it is asked for again next time"
-    return PixelError(f"cannot read {read.name}: {reason}", f"{read.scene}, {redact(read.href)}", mend)
+def _unreadable_error(read: _Read, error: Exception) -> PixelError:
+    text = " ".join(str(error.__cause__ or error).replace(read.href, "the file").split())
+    reason = str(error) if isinstance(error, RangeError) else _QUERY.sub("", text)[:160]
+    gone = isinstance(error, RangeError) and error.is_missing
+    fix = "withdrawn by its provider, or moved" if gone else "it is asked for again next time"
+    return PixelError(f"cannot read {read.name}: {reason}", f"{read.scene}, {redact_href(read.href)}", fix)
 
 
-def _read(read: _Read, target: str) -> Raster | None:
+def _read_raster(read: _Read, target: str) -> Raster | None:
     with open_raster(target) as source:
-        crs = _crs(source, read)
-        _check(source, read)
+        crs = _agreed_crs(source, read)
+        _check_raster(source, read)
         _check_scale(source, read)
-        window = _window(source, crs, read.grid)
-        data = _boundless(source, window, read)
+        window = _window_over_grid(source, crs, read.grid)
+        data = _read_boundless(source, window, read)
         if data is None:
             return None
         transform = source.window_transform(window)
         return Raster(grid=GeoBox(data.shape, transform, str(crs)), data=data)
 
 
-def _crs(source: DatasetReader, read: _Read) -> CRS:
+def _agreed_crs(source: DatasetReader, read: _Read) -> CRS:
     """The file's CRS, the item's where the file has none; both must agree."""
     try:
         stated = CRS.from_user_input(read.crs) if read.crs else None
-    except CRSError as fault:
-        raise _wrong(read, f"its item states CRS {read.crs}, which is not a CRS") from fault
+    except CRSError as error:
+        raise _wrong_raster_error(read, f"its item states CRS {read.crs}, which is not a CRS") from error
     if source.crs is None:
         if stated is None:
-            raise _wrong(read, "neither the file nor its item says in which CRS it lies")
+            raise _wrong_raster_error(read, "neither the file nor its item says in which CRS it lies")
         return stated
     if stated is not None and source.crs != stated:
-        raise _wrong(read, f"the file lies in {source.crs.to_string()[:40]}, its item says {read.crs}")
+        raise _wrong_raster_error(read, f"the file lies in {source.crs.to_string()[:40]}, its item says {read.crs}")
     return source.crs
 
 
-def _check(source: DatasetReader, read: _Read) -> None:
+def _check_raster(source: DatasetReader, read: _Read) -> None:
     t = source.transform
     if max(source.shape) > MAX_SIDE:
-        raise _wrong(read, f"{source.height} x {source.width} pixels")
+        raise _wrong_raster_error(read, f"{source.height} x {source.width} pixels")
     if t.is_identity or t.b or t.d or t.a <= 0 or t.e >= 0:
-        raise _wrong(read, "its grid is not north-up or not georeferenced")
+        raise _wrong_raster_error(read, "its grid is not north-up or not georeferenced")
     if source.count != 1 or source.dtypes[0] not in ("uint16", "uint8", "int16"):
-        raise _wrong(read, f"{source.count} bands of {source.dtypes[0]} where one of {read.kind} is needed")
+        raise _wrong_raster_error(
+            read, f"{source.count} bands of {source.dtypes[0]} where one of {read.kind} is needed"
+        )
 
 
 def _check_scale(source: DatasetReader, read: _Read) -> None:
     if read.kind == "uint16" and source.scales[0] != 1 and abs(source.scales[0] - SCALE) > 1e-9:
-        raise _wrong(read, f"its tags state a scale of {source.scales[0]:g}, {SCALE:g} is read")
+        raise _wrong_raster_error(read, f"its tags state a scale of {source.scales[0]:g}, {SCALE:g} is read")
 
 
-def _window(source: DatasetReader, crs: CRS, grid: GeoBox) -> Window:
+def _window_over_grid(source: DatasetReader, crs: CRS, grid: GeoBox) -> Window:
     """Whole native pixels that cover the grid and its margin; may reach beyond the file."""
-    left, bottom, right, top = _bounds(str(grid.crs), str(crs), tuple(grid.boundingbox.bbox))
-    reach = MARGIN_M / _metres(crs) + MARGIN_PX * max(source.res)
+    left, bottom, right, top = _transform_bounds(str(grid.crs), str(crs), tuple(grid.boundingbox.bbox))
+    reach = MARGIN_M / _metres_per_unit(crs) + MARGIN_PX * max(source.res)
     exact = from_bounds(left - reach, bottom - reach, right + reach, top + reach, source.transform)
     row, col = int(np.floor(exact.row_off)), int(np.floor(exact.col_off))
     rows = int(np.ceil(exact.row_off + exact.height)) - row
@@ -234,20 +234,22 @@ def _window(source: DatasetReader, crs: CRS, grid: GeoBox) -> Window:
 
 
 @lru_cache
-def _bounds(grid_crs: str, crs: str, bbox: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+def _transform_bounds(
+    grid_crs: str, crs: str, bbox: tuple[float, float, float, float]
+) -> tuple[float, float, float, float]:
     """The box in a file's CRS: the same for all assets of a site, and three quarters of what a local read takes."""
     left, bottom, right, top = transform_bounds(grid_crs, crs, *bbox, densify_pts=21)
     return left, bottom, right, top
 
 
-def _metres(crs: CRS) -> float:
+def _metres_per_unit(crs: CRS) -> float:
     return 1.0 if crs.is_projected else 111_320.0
 
 
-def _boundless(source: DatasetReader, window: Window, read: _Read) -> NDArray[Any] | None:
+def _read_boundless(source: DatasetReader, window: Window, read: _Read) -> NDArray[Any] | None:
     """The window's pixels, 0 beyond the file; None where the file does not reach it at all."""
     if window.width * window.height > MAX_PIXELS:
-        raise _wrong(read, f"{window.height} x {window.width} pixels over the site")
+        raise _wrong_raster_error(read, f"{window.height} x {window.width} pixels over the site")
     row0, col0 = max(window.row_off, 0), max(window.col_off, 0)
     row1 = min(window.row_off + window.height, source.height)
     col1 = min(window.col_off + window.width, source.width)
@@ -259,11 +261,11 @@ def _boundless(source: DatasetReader, window: Window, read: _Read) -> NDArray[An
     if part.dtype.kind == "i":
         part = np.maximum(part, 0)
     if read.kind == "uint8" and part.max() > MAX_CLASS:
-        raise _wrong(read, f"a class {part.max()} in a scene classification, whose last is {MAX_CLASS}")
+        raise _wrong_raster_error(read, f"a class {part.max()} in a scene classification, whose last is {MAX_CLASS}")
     data = np.zeros((window.height, window.width), read.kind)
     data[row0 - window.row_off : row1 - window.row_off, col0 - window.col_off : col1 - window.col_off] = part
     return data
 
 
-def _wrong(read: _Read, what: str) -> PixelError:
-    return PixelError(f"{read.name}: {what}", f"{read.scene}, {redact(read.href)}", "the product is not usable")
+def _wrong_raster_error(read: _Read, what: str) -> PixelError:
+    return PixelError(f"{read.name}: {what}", f"{read.scene}, {redact_href(read.href)}", "the product is not usable")

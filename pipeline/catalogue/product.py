@@ -1,4 +1,4 @@
-"""One product of one tile, parsed: what every reader of catalogues and folders turns its metadata into."""
+"""One product of one tile: the common form of the metadata of all catalogues and folders."""
 
 import re
 from dataclasses import dataclass
@@ -65,8 +65,8 @@ def is_safe_id(text: str) -> bool:
     return 0 < len(text) <= MAX_ID and text.isprintable() and not text.startswith(".") and not _PATH.search(text)
 
 
-def number(value: object, low: float, high: float) -> float | None:
-    """An optional number of somebody's metadata, as number or text; None for anything else and beyond its range."""
+def parse_number(value: object, low: float, high: float) -> float | None:
+    """Optional number of metadata, as number or text; None for any other value and outside of its range."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:

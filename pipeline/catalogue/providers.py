@@ -1,4 +1,4 @@
-"""The table of providers: which row reads an item, and how its hrefs are opened."""
+"""The table of providers: properties of their items, and how their hrefs are opened."""
 
 import tomllib
 from collections.abc import Mapping
@@ -34,11 +34,11 @@ class Provider(BaseModel):
 
     def names(self, band: Band) -> tuple[str, ...]:
         """Asset keys under which this provider may file a band, best first."""
-        return _spelt(self.keys, band)
+        return _spell_keys(self.keys, band)
 
 
 @cache
-def _spelt(keys: tuple[str, ...], band: Band) -> tuple[str, ...]:
+def _spell_keys(keys: tuple[str, ...], band: Band) -> tuple[str, ...]:
     return tuple(key.format(band=band.value, role=band.role, native=band.native_m) for key in keys)
 
 
@@ -56,48 +56,48 @@ class Access(BaseModel):
 
 
 @cache
-def providers() -> tuple[Provider, ...]:
+def read_providers() -> tuple[Provider, ...]:
     """All rows, in the order of the table."""
-    return tuple(Provider.model_validate(row) for row in _table()["provider"])
+    return tuple(Provider.model_validate(row) for row in _read_table()["provider"])
 
 
 @cache
-def _accesses() -> tuple[Access, ...]:
-    return tuple(Access.model_validate(row) for row in _table()["access"])
+def _read_accesses() -> tuple[Access, ...]:
+    return tuple(Access.model_validate(row) for row in _read_table()["access"])
 
 
 def access_of(href: str) -> Access:
-    """How to open an href; plainly where no row says more."""
-    fitting = [row for row in _accesses() if href.startswith(row.prefix)]
+    """Access rule of an href; the default if no row has its prefix."""
+    fitting = [row for row in _read_accesses() if href.startswith(row.prefix)]
     return max(fitting, key=lambda row: len(row.prefix), default=Access(prefix=""))
 
 
-def recognise(collection: str | None, properties: Mapping[str, Any], hosts: frozenset[str]) -> Provider:
-    """The row of an item: by collection and a name or host of its own; by host alone in another's mirror.
+def recognise_provider(collection: str | None, properties: Mapping[str, Any], hosts: frozenset[str]) -> Provider:
+    """Row of an item: by collection and a name or host of its own; by host alone in a mirror.
 
     hosts: where its assets lie. An item that names no collection is known by a provider's flag too; other properties
     are everybody's. The last row fits everything.
     """
-    for row in providers():
+    for row in read_providers():
         marked = any(name.startswith(row.marks) for name in properties) if row.marks else not row.collections
         if (not row.collections or collection in row.collections) and (marked or not hosts.isdisjoint(row.hosts)):
             break
         if collection is None and row.flag is not None and marked:
             break
     if not row.collections:
-        return next((each for each in providers() if not hosts.isdisjoint(each.hosts)), row)
+        return next((each for each in read_providers() if not hosts.isdisjoint(each.hosts)), row)
     return row
 
 
 def api_rows(host: str) -> tuple[Provider, ...]:
-    """The rows of an API's host, none for a server of one's own."""
-    return tuple(row for row in providers() if row.api == host)
+    """Rows of an API's host, none for a private server."""
+    return tuple(row for row in read_providers() if row.api == host)
 
 
 def known_hosts() -> frozenset[str]:
     """Every host that some provider keeps assets on."""
-    return frozenset(host for row in providers() for host in row.hosts)
+    return frozenset(host for row in read_providers() for host in row.hosts)
 
 
-def _table() -> dict[str, Any]:
+def _read_table() -> dict[str, Any]:
     return tomllib.loads(files("pipeline.catalogue").joinpath("providers.toml").read_text(encoding="utf-8"))

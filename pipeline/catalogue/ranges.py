@@ -1,6 +1,6 @@
-"""A file behind an address as GDAL reads it: byte ranges over our own HTTP instead of GDAL's.
+"""Remote files for GDAL: byte ranges over this program's HTTP client instead of GDAL's.
 
-rasterio hands GDAL's reads to `RemoteFile`. Whatever goes wrong on the way is kept in `fault`, as GDAL itself reports
+rasterio hands GDAL's reads to `RemoteFile`. Whatever goes wrong on the way is kept in `error`, as GDAL itself reports
 only that a read failed.
 """
 
@@ -18,7 +18,7 @@ from pipeline.catalogue.transport import (
     new_session,
     read_at_most,
     run_with_deadline,
-    send,
+    send_request,
     stated_count,
     wanted_pause,
 )
@@ -32,7 +32,7 @@ TRIES = 4
 PAUSE_S = 1.0
 """Seconds before a range is asked for again; grows with each try."""
 MAX_PAUSE_S = 60.0
-"""Longest pause that a server is granted."""
+"""Longest pause in seconds that a server is granted."""
 CHUNK = 16384
 """Bytes read at once where GDAL asks for a few: all headers of a Sentinel-2 COG lie in the first 16 KiB."""
 MAX_RANGE = 256_000_000
@@ -41,14 +41,14 @@ MAX_TOTAL = 10_000_000_000
 """Largest file, bytes: more than the largest raster that is read has without compression."""
 _BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})
 _LATER = frozenset({429, 503})
-"""Answers of a server as a whole, not of one file."""
+"""HTTP statuses that concern the server, not one file."""
 
 
 class RangeError(OSError):
     """A range that could not be read.
 
-    is_busy: the server may answer the same request a moment later. pause_s: how long it asks to be left alone.
-    is_silent: the server gave no answer, or asked to be left alone.
+    is_busy: the server may answer the same request later. pause_s: pause that the server requests.
+    is_silent: the server gave no answer, or requested a pause.
     """
 
     def __init__(
@@ -60,11 +60,11 @@ class RangeError(OSError):
 
 
 class RemoteFile(MultiByteRangeResourceContainer):  # type: ignore[misc]
-    """One file at one address, in the form of rasterio's openers. `fault`: why the last read failed, or None."""
+    """One file at one address, in the form of rasterio's openers. `error`: why the last read failed, or None."""
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.fault: RangeError | None = None
+        self.error: RangeError | None = None
         self._line = new_session()
         self._chunks: dict[int, bytes] = {}
         self._facts: tuple[int, str] | None = None
@@ -83,8 +83,8 @@ class RemoteFile(MultiByteRangeResourceContainer):  # type: ignore[misc]
                     self._fetch_chunks(0, 0)
                 count = max(min(count, self.total - start), 0)
                 return self._cached(start, count) if count else b""
-            except RangeError as fault:
-                self.fault = fault
+            except RangeError as error:
+                self.error = error
                 raise
 
     @property
@@ -121,29 +121,29 @@ class RemoteFile(MultiByteRangeResourceContainer):  # type: ignore[misc]
         for attempt in range(1, TRIES + 1):
             try:
                 return self._ask(start, count)
-            except RangeError as fault:
-                if not fault.is_busy or attempt == TRIES:
+            except RangeError as error:
+                if not error.is_busy or attempt == TRIES:
                     raise
-                time.sleep(min(max(PAUSE_S * attempt, fault.pause_s), MAX_PAUSE_S))
+                time.sleep(min(max(PAUSE_S * attempt, error.pause_s), MAX_PAUSE_S))
         raise AssertionError("unreachable")
 
     def _ask(self, start: int, count: int) -> bytes:
         try:
             return run_with_deadline(DEADLINE_S, lambda: self._answer(start, count))
-        except (RedirectError, InsideError) as fault:
-            raise RangeError(str(fault)) from fault
-        except requests.Timeout as fault:
-            raise RangeError("no answer in time", is_silent=True) from fault
-        except (requests.RequestException, OSError) as fault:
-            if isinstance(fault, RangeError):
+        except (RedirectError, InsideError) as error:
+            raise RangeError(str(error)) from error
+        except requests.Timeout as error:
+            raise RangeError("no answer in time", is_silent=True) from error
+        except (requests.RequestException, OSError) as error:
+            if isinstance(error, RangeError):
                 raise
-            kind = "certificate" if isinstance(fault, requests.exceptions.SSLError) else "connection"
-            silent = isinstance(fault, requests.ConnectionError)  # not: an answer that breaks off
-            raise RangeError(f"no {kind} that holds", is_busy=True, is_silent=silent) from fault
+            kind = "certificate" if isinstance(error, requests.exceptions.SSLError) else "connection"
+            silent = isinstance(error, requests.ConnectionError)  # not: an answer that breaks off
+            raise RangeError(f"no {kind} that holds", is_busy=True, is_silent=silent) from error
 
     def _answer(self, start: int, count: int) -> bytes:
         headers = {"Range": f"bytes={start}-{start + count - 1}", "Accept-Encoding": "identity"}
-        with send(self._line, "GET", self.url, headers=headers, timeout=TIMEOUT_S) as answer:
+        with send_request(self._line, "GET", self.url, headers=headers, timeout=TIMEOUT_S) as answer:
             code = answer.status_code
             if code not in (200, 206):
                 pause = wanted_pause(answer, datetime.now(UTC))
@@ -155,7 +155,7 @@ class RemoteFile(MultiByteRangeResourceContainer):  # type: ignore[misc]
                 raise RangeError("a web page instead of the file")
             if code == 200:
                 return self._take_whole(answer)[start : start + count]
-            total = _total(answer, start)
+            total = _total_size(answer, start)
             self._check_same(total, answer.headers.get("ETag", ""))
             wanted = min(count, total - start)
             data = read_at_most(answer, wanted)
@@ -240,7 +240,7 @@ class _Reading:
         try:
             data = self._file.bytes_at(self._position, wanted)
         except RangeError:
-            return b""  # kept in `fault`
+            return b""  # kept in `error`
         self._position += len(data)
         return data
 
@@ -248,7 +248,7 @@ class _Reading:
         """Several ranges; those that touch are one request. Empty bytes after an error, as in `read`."""
         found = []
         try:
-            for start, parts in _runs(offsets, sizes):
+            for start, parts in _contiguous_ranges(offsets, sizes):
                 data = self._file.bytes_at(start, sum(parts))
                 for size in parts:
                     found.append(data[:size])
@@ -261,7 +261,7 @@ class _Reading:
         """Nothing is held by a handle."""
 
 
-def _runs(offsets: Sequence[int], sizes: Sequence[int]) -> list[tuple[int, list[int]]]:
+def _contiguous_ranges(offsets: Sequence[int], sizes: Sequence[int]) -> list[tuple[int, list[int]]]:
     """(start, sizes) of ranges that follow one another without a gap."""
     runs: list[tuple[int, list[int]]] = []
     for start, size in zip(offsets, sizes, strict=True):
@@ -272,7 +272,7 @@ def _runs(offsets: Sequence[int], sizes: Sequence[int]) -> list[tuple[int, list[
     return runs
 
 
-def _total(answer: requests.Response, start: int) -> int:
+def _total_size(answer: requests.Response, start: int) -> int:
     """Size of the whole file, by an answer that must begin where it was asked to."""
     place, _, size = answer.headers.get("Content-Range", "").removeprefix("bytes ").partition("/")
     total = stated_count(size)

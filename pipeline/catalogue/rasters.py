@@ -1,4 +1,4 @@
-"""How a raster that somebody else made is opened: as GeoTIFF or JPEG 2000 and as nothing else.
+"""Opening of rasters from other sources: as GeoTIFF or JPEG 2000 only.
 
 GDAL goes by content: a `.tif` may hold a VRT, which names any file and address. So the format is taken from the first
 bytes, and GDAL is given the one driver that reads it. A block is the least that GDAL decodes; its size is checked
@@ -43,32 +43,32 @@ def open_raster(target: str) -> Iterator[DatasetReader]:
     if target.startswith(("https://", "http://")):
         remote = RemoteFile(target)
         try:
-            driver = _driver(remote.head(_HEAD))
+            driver = _driver_for(remote.head(_HEAD))
             with rasterio.open(f"asset.{driver}", opener=remote, driver=driver) as source:
-                _check(source)
+                _check_size(source)
                 yield source
-            if remote.fault is not None:
-                raise remote.fault  # GDAL may have read on; what it has is not believed
-        except RasterioError as fault:
-            if remote.fault is not None:
-                raise remote.fault from fault
+            if remote.error is not None:
+                raise remote.error  # GDAL may have read on; what it has is not believed
+        except RasterioError as error:
+            if remote.error is not None:
+                raise remote.error from error
             raise
         finally:
             remote.close()
         return
     with rasterio.open(target, driver=_driver_of_file(target)) as source:
-        _check(source)
+        _check_size(source)
         yield source
 
 
 def _driver_of_file(target: str) -> str:
     try:
-        return _driver(_head(target))
-    except (OSError, zipfile.BadZipFile, zlib.error, KeyError, RuntimeError) as fault:
-        raise NotRasterError(f"cannot be read: {getattr(fault, 'strerror', None) or fault}") from fault
+        return _driver_for(_read_header(target))
+    except (OSError, zipfile.BadZipFile, zlib.error, KeyError, RuntimeError) as error:
+        raise NotRasterError(f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
-def _head(target: str) -> bytes:
+def _read_header(target: str) -> bytes:
     if target.startswith("zip://"):
         archive, _, member = target.removeprefix("zip://").partition("!/")
         with zipfile.ZipFile(archive) as packed, packed.open(member) as file:
@@ -81,7 +81,7 @@ def _head(target: str) -> bytes:
         return file.read(_HEAD)
 
 
-def _driver(head: bytes) -> str:
+def _driver_for(head: bytes) -> str:
     if head.startswith(_TIFF):
         return "GTiff"
     if head.startswith(_JPEG2000):
@@ -89,7 +89,7 @@ def _driver(head: bytes) -> str:
     raise NotRasterError("neither GeoTIFF nor JPEG 2000")
 
 
-def _check(source: DatasetReader) -> None:
+def _check_size(source: DatasetReader) -> None:
     if not 1 <= source.count <= MAX_BANDS:
         raise NotRasterError(f"{source.count} bands")
     rows, cols = source.block_shapes[0]

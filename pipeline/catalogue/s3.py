@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from urllib.parse import quote, urlsplit
 
-from pipeline.catalogue.hrefs import redact
+from pipeline.catalogue.hrefs import redact_href
 from pipeline.catalogue.providers import Access
 from pipeline.model.errors import PixelError
 
@@ -29,7 +29,7 @@ def address_of(href: str, access: Access, environment: Mapping[str, str], now: d
     """
     bucket, _, key = href.removeprefix("s3://").partition("/")
     if not _BUCKET.fullmatch(bucket) or not key:
-        raise PixelError("names no object of a bucket", redact(href), "drop the item from the catalogue")
+        raise PixelError("names no object of a bucket", redact_href(href), "drop the item from the catalogue")
     region = access.region or environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION") or DEFAULT_REGION
     endpoint = access.endpoint or environment.get("AWS_S3_ENDPOINT", "")
     if endpoint:
@@ -44,10 +44,10 @@ def address_of(href: str, access: Access, environment: Mapping[str, str], now: d
         return address
     more = {"x-amz-request-payer": "requester"} if access.is_requester_pays else {}
     token = environment.get("AWS_SESSION_TOKEN")
-    return signed(address, region, keys, now, {**more, **({"X-Amz-Security-Token": token} if token else {})})
+    return sign_address(address, region, keys, now, {**more, **({"X-Amz-Security-Token": token} if token else {})})
 
 
-def signed(
+def sign_address(
     address: str,
     region: str,
     keys: tuple[str, str],

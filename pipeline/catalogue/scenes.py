@@ -9,7 +9,7 @@ from pipeline.catalogue.duplicate_products import merge_duplicates
 from pipeline.catalogue.hrefs import local_or_remote
 from pipeline.catalogue.product import Product
 from pipeline.catalogue.safe import product_paths, read_products
-from pipeline.catalogue.stac import is_api, search
+from pipeline.catalogue.stac import is_api, search_stac
 from pipeline.catalogue.static import DOCUMENTS, ReadResult, read_static
 from pipeline.model.errors import CatalogueError, GroundbreakError
 from pipeline.model.imagery import Reason, Rejection, Scene
@@ -20,11 +20,11 @@ from pipeline.model.site import Site
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundScenes:
-    """Scenes in time order, what was refused before any pixel was read, and what could not be read at all."""
+    """Scenes in time order, rejections before any pixel was read, and errors of items that could not be read."""
 
     scenes: tuple[Scene, ...]
     rejections: tuple[Rejection, ...]
-    faults: tuple[GroundbreakError, ...]
+    errors: tuple[GroundbreakError, ...]
 
 
 def search_scenes(
@@ -36,16 +36,16 @@ def search_scenes(
     settings: Settings,
     progress: Progress | None = None,
 ) -> FoundScenes:
-    """Every scene over a site from `start` (or ever) until `until`.
+    """Search all scenes over a site from `start` (None: the first one) until `until`.
 
     source: a static STAC document or folder, the root of a STAC API, or a folder of .SAFE products.
     collection: the only one to take; None: of an API the one of the settings, elsewhere whatever there is.
-    Raises CatalogueError where the source as a whole cannot be read; an item that cannot is one of `faults`.
+    Raises CatalogueError where the source as a whole cannot be read; an item that cannot is one of `errors`.
     """
     source = local_or_remote(source)
     if _is_searched(source):
         collection = collection or settings.search.collection
-        result = search(site, source, collection, start, until, settings.search.asset_hosts)
+        result = search_stac(site, source, collection, start, until, settings.search.asset_hosts)
     else:
         result = _read_files(source, settings)
     wanted = _asked_for(result.products, collection, start, until)
@@ -62,7 +62,7 @@ def search_scenes(
     return FoundScenes(
         scenes=tuple(scene for scene in merged.scenes if scene not in clouded),
         rejections=tuple(sorted((*merged.rejections, *too_cloudy), key=lambda each: (each.time, each.scene))),
-        faults=tuple(sorted(set(result.faults), key=str)),
+        errors=tuple(sorted(set(result.errors), key=str)),
     )
 
 
@@ -74,8 +74,8 @@ def read_named_scenes(site: Site, references: Sequence[str], settings: Settings)
     products: list[Product] = []
     for ref in references:
         result = _read_files(ref, settings)
-        if result.faults:
-            raise result.faults[0]
+        if result.errors:
+            raise result.errors[0]
         alone = merge_duplicates(site, result.products).scenes
         if len(alone) != 1:
             what = "holds several acquisitions" if alone else "its footprint does not touch the AOI"
@@ -100,7 +100,7 @@ def _read_files(source: str, settings: Settings) -> ReadResult:
 def _asked_for(
     products: Sequence[Product], collection: str | None, start: datetime | None, until: datetime
 ) -> list[Product]:
-    """Servers ignore filters: date and collection are judged here, for every source alike.
+    """Filter by date and collection for every source, because servers ignore filters.
 
     Items that name no collection are taken where none names the one asked for.
     """

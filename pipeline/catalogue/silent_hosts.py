@@ -1,4 +1,4 @@
-"""Servers of pixels that do not answer are left alone for a while: each scene would wait for half a minute in vain."""
+"""Servers that do not answer are skipped for a while: each scene would wait for half a minute."""
 
 import threading
 import time
@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 SILENT_AFTER = 5
-"""Scenes in a row without an answer, after which a server is left alone."""
+"""Consecutive scenes without an answer, after which a server is skipped."""
 ALONE_SECONDS = 600.0
-"""How long it is left alone; the first scene after that tries again."""
+"""Seconds for which it is skipped; the first scene after that tries again."""
 
 
 @dataclass(slots=True)
 class SilentHosts:
-    """The servers that a process has read from, by name and port."""
+    """Servers that a process has read from, by name and port, with their failures."""
 
     clock: Callable[[], float] = time.monotonic
     _silent: dict[str, int] = field(default_factory=dict)
@@ -22,12 +22,12 @@ class SilentHosts:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def find_silent(self, hrefs: Collection[str]) -> str:
-        """The server of one of these addresses that is left alone at present; empty if none is."""
+        """Server among these addresses that is skipped at present; empty if all are read."""
         with self._lock:
             return next((host for host in hosts_of(hrefs) if self._until.get(host, 0.0) > self.clock()), "")
 
     def note(self, hrefs: Collection[str], *, answered: bool) -> None:
-        """Note how the servers of these addresses behaved for one scene."""
+        """Record whether the servers of these addresses answered for one scene."""
         with self._lock:
             for host in hosts_of(hrefs):
                 self._silent[host] = 0 if answered else self._silent.get(host, 0) + 1
@@ -43,4 +43,4 @@ def hosts_of(hrefs: Collection[str]) -> list[str]:
 
 
 SILENT = SilentHosts()
-"""Those of this process."""
+"""The silent hosts of this process."""

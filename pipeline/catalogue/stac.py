@@ -1,4 +1,4 @@
-"""STAC APIs through pystac-client: every page, whatever the server does in between, and every item checked again."""
+"""STAC APIs through pystac-client: every page is read, and every item is checked again."""
 
 import json
 import warnings
@@ -13,7 +13,7 @@ from pystac_client.exceptions import APIError
 from shapely.geometry import box, mapping
 
 from pipeline.catalogue.fetch import FetchError, RetryingStacIO
-from pipeline.catalogue.hrefs import AllowList, host_of, join_href, redact, relation
+from pipeline.catalogue.hrefs import AllowList, host_of, join_href, link_relation, redact_href
 from pipeline.catalogue.paging import Search, next_link
 from pipeline.catalogue.product import FIRST_SCENE
 from pipeline.catalogue.providers import Provider, api_rows, known_hosts
@@ -30,7 +30,7 @@ MAX_VERTICES = 200
 """Outlines with more vertices are asked for by their box; what lies beside them is dropped afterwards."""
 
 
-def search(
+def search_stac(
     site: Site,
     root: str,
     collection: str,
@@ -49,13 +49,18 @@ def search(
     result, own = ReadResult(), frozenset({host, *trusted})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # conformance is a hint: servers sort and filter without saying so
-        client = _open(root)
-        line, url = _line(client), _search_url(client, root, own)
+        client = _open_client(root)
+        line, url = _retrying_io(client), _search_url(client, root, own)
         row = next((each for each in rows if collection in each.collections), None)
         pages = Search(
-            line, url, _question(site, collection), row.page if row else PAGE, own, lambda raw: result.add(raw, allowed)
+            line,
+            url,
+            _search_parameters(site, collection),
+            row.page if row else PAGE,
+            own,
+            lambda raw: result.add(raw, allowed),
         )
-        for first, last in _windows(start or FIRST_SCENE, until, row):
+        for first, last in _split_period(start or FIRST_SCENE, until, row):
             pages.run(first, last)
         if not any(product.collection == collection for product in result.products):
             _check_collection(line, root, collection)
@@ -64,10 +69,10 @@ def search(
 
 def _search_url(client: Client, root: str, hosts: frozenset[str]) -> str:
     """Where the API is searched. Raises CatalogueError where that is another host."""
-    url = join_href(root, client.search(max_items=1).url, redact(root))
+    url = join_href(root, client.search(max_items=1).url, redact_href(root))
     if host_of(url) not in hosts:
-        mend = "if you trust it, add the host to search.asset_hosts in groundbreak.toml"
-        raise CatalogueError(f"its search lies on {host_of(url) or 'no host'}", redact(root), mend)
+        fix = "if you trust it, add the host to search.asset_hosts in groundbreak.toml"
+        raise CatalogueError(f"its search lies on {host_of(url) or 'no host'}", redact_href(root), fix)
     return url
 
 
@@ -75,15 +80,15 @@ def is_api(root: str) -> bool:
     """Whether an address is the root of an API: it links to a search. Raises CatalogueError if it cannot be read."""
     document = json.loads(RetryingStacIO().request(root))
     links = document.get("links") if isinstance(document, Mapping) else None
-    return any(isinstance(link, Mapping) and relation(link) == "search" for link in links or [])
+    return any(isinstance(link, Mapping) and link_relation(link) == "search" for link in links or [])
 
 
-def _open(root: str) -> Client:
+def _open_client(root: str) -> Client:
     try:
         return Client.open(root, stac_io=RetryingStacIO())
-    except (STACError, STACTypeError, APIError, KeyError, TypeError, AttributeError, ValueError) as fault:
-        mend = "name the root of a STAC API, or a catalog.json"
-        raise CatalogueError(f"no STAC catalogue: {str(fault)[:80]}", redact(root), mend) from fault
+    except (STACError, STACTypeError, APIError, KeyError, TypeError, AttributeError, ValueError) as error:
+        fix = "name the root of a STAC API, or a catalog.json"
+        raise CatalogueError(f"no STAC catalogue: {str(error)[:80]}", redact_href(root), fix) from error
 
 
 def _check_collection(line: RetryingStacIO, root: str, wanted: str) -> None:
@@ -91,33 +96,33 @@ def _check_collection(line: RetryingStacIO, root: str, wanted: str) -> None:
     base = f"{root.partition('?')[0].rstrip('/')}/collections"
     try:
         line.request(f"{base}/{quote(wanted, safe='')}")
-    except FetchError as fault:
-        known = _collections(line, base)
+    except FetchError as error:
+        known = _list_collections(line, base)
         if not known or wanted in known:
             return
-        mend = f"set `collection` at the site or in groundbreak.toml to one of: {', '.join(sorted(known)[:8])}"
-        raise CatalogueError(f"no collection {wanted!r}", redact(root), mend) from fault
+        fix = f"set `collection` at the site or in groundbreak.toml to one of: {', '.join(sorted(known)[:8])}"
+        raise CatalogueError(f"no collection {wanted!r}", redact_href(root), fix) from error
 
 
-def _collections(line: RetryingStacIO, url: str) -> set[str]:
+def _list_collections(line: RetryingStacIO, url: str) -> set[str]:
     """The ids of all collections, over as many pages as they are listed on; none where a server has no list."""
     known, seen, host = set[str](), set[str](), host_of(url)
     while url not in seen and len(seen) < MAX_LISTS and host_of(url) == host:
         seen.add(url)
         try:
             answer = json.loads(line.request(url))
-        except FetchError as fault:
-            if fault.status in NO_LIST:
+        except FetchError as error:
+            if error.status in NO_LIST:
                 break
             raise
         listed = answer.get("collections") if isinstance(answer, Mapping) else None
         known |= {str(each.get("id")) for each in listed or [] if isinstance(each, Mapping)}
         link = next_link(answer) if isinstance(answer, Mapping) else None
-        url = join_href(url, link["href"], redact(url)) if link else url
+        url = join_href(url, link["href"], redact_href(url)) if link else url
     return known
 
 
-def _windows(start: datetime, until: datetime, row: Provider | None) -> Iterator[tuple[datetime, datetime]]:
+def _split_period(start: datetime, until: datetime, row: Provider | None) -> Iterator[tuple[datetime, datetime]]:
     """The period, in pieces where a provider gives up on long ones; neighbours share an instant."""
     span = timedelta(days=row.window_days) if row and row.window_days else max(until - start, timedelta(0))
     first = start
@@ -128,13 +133,13 @@ def _windows(start: datetime, until: datetime, row: Provider | None) -> Iterator
             return
 
 
-def _question(site: Site, collection: str) -> dict[str, Any]:
+def _search_parameters(site: Site, collection: str) -> dict[str, Any]:
     vertices = sum(len(part.exterior.coords) for part in getattr(site.aoi, "geoms", [site.aoi]))
     shape = site.aoi if vertices <= MAX_VERTICES else box(*site.aoi.bounds)
     return {"collections": [collection], "intersects": mapping(shape)}
 
 
-def _line(client: Client) -> RetryingStacIO:
+def _retrying_io(client: Client) -> RetryingStacIO:
     io = client._stac_io
     if not isinstance(io, RetryingStacIO):
         raise TypeError("the client was opened with another IO")

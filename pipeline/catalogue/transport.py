@@ -50,10 +50,10 @@ def require_public(address: str) -> None:
     """Refuse connections of this process to the host of an address wherever its name resolves into this network."""
     with suppress(requests.RequestException):  # an address that cannot be sent to
         sent_to = requests.Request("GET", address).prepare().url
-        _public.add(_spelt(urlsplit(str(sent_to)).hostname or ""))
+        _public.add(_spell_host(urlsplit(str(sent_to)).hostname or ""))
 
 
-def _spelt(name: str) -> str:
+def _spell_host(name: str) -> str:
     return name.lower().rstrip(".")
 
 
@@ -69,7 +69,7 @@ class _CheckedConnection(HTTPConnection):
         if self.proxy is not None or is_local(name):
             return super()._new_conn()  # a proxy resolves the name; an address was checked where it was read
         failure: HTTPError | None = None
-        for address in _checked(name, self):
+        for address in _checked_addresses(name, self):
             try:
                 self.host = address
                 return super()._new_conn()
@@ -84,14 +84,14 @@ class _CheckedTlsConnection(_CheckedConnection, HTTPSConnection):
     """The same with TLS: the certificate is that of the name."""
 
 
-def _checked(name: str, connection: HTTPConnection) -> list[str]:
+def _checked_addresses(name: str, connection: HTTPConnection) -> list[str]:
     try:
         addresses = addresses_of(name)
     except (OSError, UnicodeError) as error:
         raise NewConnectionError(connection, f"{name} cannot be resolved: {error}") from error
     if not any(map(is_local, addresses)):
-        _public.add(_spelt(name))
-    elif _spelt(name) in _public:
+        _public.add(_spell_host(name))
+    elif _spell_host(name) in _public:
         raise _InsideError(f"{name} resolves to this machine or its network")
     return addresses
 
@@ -111,7 +111,7 @@ class _CheckedAdapter(HTTPAdapter):
 
 
 class _Session(requests.Session):
-    """One that does not look at redirects: requests parses them even where it follows none, and fails on odd ones."""
+    """Session that ignores redirects: requests parses them even if it follows none, and fails on invalid ones."""
 
     def resolve_redirects(self, *_: Any, **__: Any) -> Iterator[Any]:  # type: ignore[override]
         return iter(())
@@ -125,7 +125,7 @@ def new_session() -> requests.Session:
     return made
 
 
-def send(line: requests.Session, method: str, url: str, **options: Any) -> requests.Response:
+def send_request(line: requests.Session, method: str, url: str, **options: Any) -> requests.Response:
     """The answer to a request; a redirect is followed within the same host, and never from https to http.
 
     Raises RedirectError for any other, InsideError for a name that leads inside, requests' own errors for the rest.
@@ -139,17 +139,17 @@ def send(line: requests.Session, method: str, url: str, **options: Any) -> reque
         if answer.status_code not in _REDIRECTS or target is None:
             return answer
         answer.close()
-        url = _onward(url, target)
+        url = _redirect_target(url, target)
     raise RedirectError("itself, in a circle")
 
 
-def _onward(url: str, target: str) -> str:
+def _redirect_target(url: str, target: str) -> str:
     try:
         onward = urljoin(url, target)
         before, after = urlsplit(url), urlsplit(onward)
         same = after.hostname == before.hostname and after.scheme in (before.scheme, "https")
-    except ValueError as fault:
-        raise RedirectError("an invalid address") from fault
+    except ValueError as error:
+        raise RedirectError("an invalid address") from error
     if not same:
         raise RedirectError(after.hostname if after.hostname not in (None, before.hostname) else f"{after.scheme}:")
     return onward
@@ -161,7 +161,7 @@ def stated_count(text: str) -> int | None:
 
 
 def wanted_pause(answer: requests.Response, now: datetime) -> float:
-    """Seconds that a server asks to be left alone, given as a number or as a date; 0 where it says neither."""
+    """Pause in seconds that a server requests (Retry-After), as a number or a date; 0 if it states neither."""
     wait = answer.headers.get("Retry-After", "")
     seconds = stated_count(wait)
     if seconds is not None:
@@ -185,7 +185,7 @@ def read_at_most(answer: requests.Response, limit: int) -> bytes:
 
 
 def run_with_deadline(seconds: float, work: Callable[[], T]) -> T:
-    """What `work` returns or raises. Raises DeadlineError where it takes longer.
+    """Result or exception of `work`. Raises DeadlineError if it takes longer.
 
     The timeouts of a socket start again with every byte; this one does not. The work that was given up ends with its
     connection, in a thread that keeps no program alive.
@@ -196,8 +196,8 @@ def run_with_deadline(seconds: float, work: Callable[[], T]) -> T:
     def run() -> None:
         try:
             outcome.append(work())
-        except BaseException as fault:  # noqa: BLE001  (raised again in the thread that asked)
-            errors.append(fault)
+        except BaseException as error:  # noqa: BLE001  (raised again in the thread that asked)
+            errors.append(error)
 
     worker = threading.Thread(target=run, daemon=True)
     worker.start()

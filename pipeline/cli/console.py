@@ -49,7 +49,7 @@ TOLD_EVERY_S, SPEED_OF_S = 300.0, 300.0
 """
 
 
-def narrow(title: str, *headings: str, numbers: Sequence[str] = ()) -> Table:
+def narrow_table(title: str, *headings: str, numbers: Sequence[str] = ()) -> Table:
     """An empty table whose rows fit 80 columns: no lines between the columns, `numbers` set to the right.
 
     The first column is a name to be copied, so it is not folded.
@@ -82,23 +82,23 @@ def close_streams() -> None:
             os.close(nowhere)
 
 
-def say(text: str) -> None:
+def print_line(text: str) -> None:
     """A line of the answer, left whole however narrow the terminal is: paths and commands are there to be copied."""
     out.print(text, markup=False, soft_wrap=True)
 
 
-def summarise(*parts: str | Table) -> None:
+def print_summary(*parts: str | Table) -> None:
     """Lines and tables at the end of a piece of work; none of them with --quiet."""
     if general.quiet:
         return
     for part in parts:
         if isinstance(part, str):
-            say(part)
+            print_line(part)
         else:
             out.print(part)
 
 
-def detail(text: str) -> None:
+def print_detail(text: str) -> None:
     """A line on stderr that only --verbose shows."""
     if general.verbose:
         _err.print(" ".join(text.split()), markup=False)
@@ -106,7 +106,7 @@ def detail(text: str) -> None:
 
 def as_text(value: Any) -> str:
     """JSON in ASCII, so that it survives any encoding; NaN becomes null."""
-    return json.dumps(_plain(value), indent=1, default=str, allow_nan=False)
+    return json.dumps(_json_value(value), indent=1, default=str, allow_nan=False)
 
 
 def write_json(value: Any) -> None:
@@ -114,18 +114,18 @@ def write_json(value: Any) -> None:
     print(as_text(value))  # noqa: T201
 
 
-def _plain(value: Any) -> Any:
+def _json_value(value: Any) -> Any:
     """A value in the types of JSON: dates as ISO text, NaN and infinities as None."""
     if hasattr(value, "tolist"):  # numbers and arrays of NumPy
-        return _plain(value.tolist())
+        return _json_value(value.tolist())
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {str(key): _plain(each) for key, each in value.items()}
+        return {str(key): _json_value(each) for key, each in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [_plain(each) for each in value]
+        return [_json_value(each) for each in value]
     return value
 
 
@@ -148,17 +148,17 @@ def is_terminal() -> bool:
     return _err.is_terminal
 
 
-def error(fault: Exception | str) -> None:
-    """One line, `error: WHAT (WHERE): MEND`; with --debug the traceback above it."""
-    if general.debug and isinstance(fault, Exception):
-        sys.stderr.write(printable("".join(traceback.format_exception(fault))))
+def print_error(error: Exception | str) -> None:
+    """One line, `error: WHAT (WHERE): FIX`; with --debug the traceback above it."""
+    if general.debug and isinstance(error, Exception):
+        sys.stderr.write(printable("".join(traceback.format_exception(error))))
     elif general.debug and sys.exc_info()[1] is not None:
         sys.stderr.write(printable(traceback.format_exc()))
-    line = " ".join(str(fault).split())
+    line = " ".join(str(error).split())
     _err.print(f"error: {line}", markup=False, style="red" if _err.is_terminal else None)
 
 
-def note(text: str) -> None:
+def print_note(text: str) -> None:
     """Print a note, which is not an error, on stderr."""
     _err.print(f"note: {' '.join(text.split())}", markup=False, style="yellow" if _err.is_terminal else None)
 
@@ -179,7 +179,7 @@ class Pace:
 
 
 @contextmanager
-def progress() -> Iterator[Step]:
+def show_progress() -> Iterator[Step]:
     """A bar a site while the work lasts; where there is no terminal one line a stage, and one in five minutes."""
     bar = Progress(
         TextColumn("{task.description}", markup=False),

@@ -10,10 +10,10 @@ from pathlib import Path
 import typer
 from rich.table import Table
 
-from pipeline.cli.console import narrow, note, summarise
+from pipeline.cli.console import narrow_table, print_note, print_summary
 from pipeline.cli.detect import exit_code, run_sites
 from pipeline.cli.site_selection import choose_sites
-from pipeline.evaluation.measures import Measures, TrueChange, evaluate
+from pipeline.evaluation.measures import Measures, TrueChange, evaluate_review
 from pipeline.evaluation.reviewed import read_review, read_scope, read_truth
 from pipeline.model.alert import Kind, Status
 from pipeline.review.layout import Results
@@ -48,48 +48,48 @@ def demo(
     outcomes.sort(key=lambda outcome: order.index(outcome.site.id))
     if any(outcome.published for outcome in outcomes):
         for number, outcome in enumerate(outcomes, 1):
-            _tell(number, outcome, folder)
-        _files(outcomes, folder)
-        summarise(FURTHER.format(program=program()))
-    return exit_code(outcomes, asked.faults)
+            _print_site(number, outcome, folder)
+        _print_files(outcomes, folder)
+        print_summary(FURTHER.format(program=program_name()))
+    return exit_code(outcomes, asked.errors)
 
 
-def _tell(number: int, outcome: SiteOutcome, folder: Path) -> None:
+def _print_site(number: int, outcome: SiteOutcome, folder: Path) -> None:
     """What one site shows, in a few lines; where its truth is known, beside what was found."""
-    summarise(f"\n{number}. {outcome.site.name}")
+    print_summary(f"\n{number}. {outcome.site.name}")
     if outcome.decision is None:
-        summarise("   failed, see above")
+        print_summary("   failed, see above")
         return
     used = [record for record in outcome.records if record.used]
     years = (used[-1].time - used[0].time).days / 365.25 if used else 0
     count = f"{len(used)} of {len(outcome.records)} scenes used"
-    summarise(f"   {years:.1f} years, {count}; the rest too cloudy or not reliable\n")
+    print_summary(f"   {years:.1f} years, {count}; the rest too cloudy or not reliable\n")
     kinds = Counter(alert.kind for alert in outcome.decision.alerts if alert.status is not Status.WITHDRAWN)
     truth = outcome.site.properties.get("truth")
     if truth is not None and any(kinds.values()):
-        measures = measure(Results(folder).site(outcome.site.id).gpkg, packaged_aois() / str(truth))
-        summarise(truth_table(measures), *(f"   {line}" for line in truth_lines(measures)))
+        measures = measure_site(Results(folder).site(outcome.site.id).gpkg, packaged_aois() / str(truth))
+        print_summary(truth_table(measures), *(f"   {line}" for line in truth_lines(measures)))
     elif not kinds:
-        summarise("   No alert, and nothing was built here: silence is an answer too.")
+        print_summary("   No alert, and nothing was built here: silence is an answer too.")
     else:
-        summarise(
-            f"   {_counted(Kind.NEW_STRUCTURE, kinds.pop(Kind.NEW_STRUCTURE, 0))}. Folded in the report: "
-            + (", ".join(_counted(kind, count) for kind, count in kinds.most_common()) or "nothing")
+        print_summary(
+            f"   {_count_kind(Kind.NEW_STRUCTURE, kinds.pop(Kind.NEW_STRUCTURE, 0))}. Folded in the report: "
+            + (", ".join(_count_kind(kind, count) for kind, count in kinds.most_common()) or "nothing")
         )
     for caution in outcome.decision.cautions:
-        note(f"{outcome.site.id}: {caution}")
+        print_note(f"{outcome.site.id}: {caution}")
     for remark in outcome.published.notes if outcome.published else ():
-        note(f"{outcome.site.id}: {remark}")
+        print_note(f"{outcome.site.id}: {remark}")
 
 
-def _counted(kind: Kind, count: int) -> str:
+def _count_kind(kind: Kind, count: int) -> str:
     return f"{count} {(SINGULARS if count == 1 else PLURALS)[kind.value]}"
 
 
-def measure(review: Path, truth: Path) -> Measures:
+def measure_site(review: Path, truth: Path) -> Measures:
     """The results of a demonstration site against its truth."""
     reviewed = read_review(review)
-    return evaluate(reviewed, read_truth(truth, reviewed.crs), read_scope(truth, reviewed.crs))
+    return evaluate_review(reviewed, read_truth(truth, reviewed.crs), read_scope(truth, reviewed.crs))
 
 
 def truth_rows(sought: Sequence[TrueChange]) -> list[tuple[str, ...]]:
@@ -106,7 +106,7 @@ HEADINGS = ("drawn", "size", "visible from", "found as", "IoU", "first seen")
 
 def truth_table(measures: Measures) -> Table:
     """Truth beside found."""
-    table = narrow("Drawn by the program, and found", *HEADINGS)
+    table = narrow_table("Drawn by the program, and found", *HEADINGS)
     for row in truth_rows(measures.sought):
         table.add_row(*row)
     return table
@@ -124,19 +124,19 @@ def truth_lines(measures: Measures) -> list[str]:
     return [f"{line}." for line in lines]
 
 
-def _files(outcomes: Sequence[SiteOutcome], folder: Path) -> None:
-    summarise("\nTo open:")
-    summarise(f"  {Results(folder).index}  all three, in a browser")
+def _print_files(outcomes: Sequence[SiteOutcome], folder: Path) -> None:
+    print_summary("\nTo open:")
+    print_summary(f"  {Results(folder).index}  all three, in a browser")
     for outcome in outcomes:
         if outcome.published:
-            summarise(f"  {Results(folder).site(outcome.site.id).report}")
-    summarise(f"  {Results(folder).site(outcomes[0].site.id).project}  in QGIS")
-    summarise("\nTo give verdicts by single keys, in a browser:")
+            print_summary(f"  {Results(folder).site(outcome.site.id).report}")
+    print_summary(f"  {Results(folder).site(outcomes[0].site.id).project}  in QGIS")
+    print_summary("\nTo give verdicts by single keys, in a browser:")
     elsewhere = "" if folder == Path("out") else f" --out {folder}"
-    summarise(f"  {program()} review {outcomes[0].site.id}{elsewhere}")
+    print_summary(f"  {program_name()} review {outcomes[0].site.id}{elsewhere}")
 
 
-def program() -> str:
+def program_name() -> str:
     """What to type for `groundbreak` here: its path where the shell would not find it."""
     if shutil.which("groundbreak"):
         return "groundbreak"

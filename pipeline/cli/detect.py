@@ -9,13 +9,20 @@ from typing import Any
 
 import typer
 
-from pipeline.cli.console import detail, error, narrow, note, progress, summarise, write_json
+from pipeline.cli.console import (
+    narrow_table,
+    print_detail,
+    print_error,
+    print_note,
+    print_summary,
+    show_progress,
+    write_json,
+)
 from pipeline.cli.site_selection import choose_sites
 from pipeline.model.alert import Status
 from pipeline.model.errors import Exit, GroundbreakError
 from pipeline.review.layout import Results
-from pipeline.run.detect import SiteOutcome
-from pipeline.run.detect import detect as detect_sites
+from pipeline.run.detect import SiteOutcome, detect_sites
 from pipeline.run.lock import output_lock
 from pipeline.run.process_site import SiteJob
 from pipeline.run.selection import parse_day, site_job
@@ -41,47 +48,49 @@ def detect(
     groundbreak detect february-11-plant --scene S2B_MSIL2A_20260527T….SAFE
     """
     asked = choose_sites(site or (), sites or ())
-    for fault in asked.faults:
-        error(fault)
+    for error in asked.errors:
+        print_error(error)
     parse_day(start, "--start"), parse_day(end, "--end", last=True)  # wrong for one site is wrong for all: said once
-    jobs, faults = [], list(asked.faults)
+    jobs, errors = [], list(asked.errors)
     for place in asked.sites:
         try:
             jobs.append(
                 site_job(place, asked.settings, catalog=catalog, start=start, end=end, scenes=scene or (), out=folder)
             )
-        except GroundbreakError as fault:
-            error(fault)
-            faults.append(fault)  # type: ignore[arg-type]
+        except GroundbreakError as error:
+            print_error(error)
+            errors.append(error)  # type: ignore[arg-type]
     outcomes = run_sites(jobs, folder, workers or os.cpu_count() or 1, scheduler)
     if as_json:
-        write_json({"sites": [_facts(each, folder) for each in outcomes], "errors": [str(fault) for fault in faults]})
+        write_json(
+            {"sites": [_json_fields(each, folder) for each in outcomes], "errors": [str(error) for error in errors]}
+        )
     elif any(outcome.published for outcome in outcomes):
-        show(outcomes, folder)
-    return exit_code(outcomes, faults)
+        print_outcomes(outcomes, folder)
+    return exit_code(outcomes, errors)
 
 
 def run_sites(jobs: Sequence[SiteJob], folder: Path, workers: int, scheduler: str | None = None) -> list[SiteOutcome]:
     """Judge and publish the sites with a progress bar; errors are printed as they occur."""
     outcomes: list[SiteOutcome] = []
-    with output_lock(folder), progress() as step:
+    with output_lock(folder), show_progress() as step:
         for outcome in detect_sites(jobs, folder, workers, step, scheduler):
             outcomes.append(outcome)
-            for lost in (*outcome.faults, *((outcome.fault,) if outcome.fault else ())):
-                error(lost)
+            for lost in (*outcome.errors, *((outcome.error,) if outcome.error else ())):
+                print_error(lost)
             reasons = Counter(record.reason for record in outcome.records if not record.used)
             split = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common()) or "none"
-            detail(f"{outcome.site.id}: {outcome.seconds:.1f} s; scenes rejected: {split}")
+            print_detail(f"{outcome.site.id}: {outcome.seconds:.1f} s; scenes rejected: {split}")
     return outcomes
 
 
-def _facts(outcome: SiteOutcome, folder: Path) -> dict[str, Any]:
+def _json_fields(outcome: SiteOutcome, folder: Path) -> dict[str, Any]:
     """What --json gives for one site."""
     facts: dict[str, Any] = {
         "site": outcome.site.id,
         "name": outcome.site.name,
-        "error": str(outcome.fault) if outcome.fault else None,
-        "warnings": [str(fault) for fault in outcome.faults],
+        "error": str(outcome.error) if outcome.error else None,
+        "warnings": [str(error) for error in outcome.errors],
         "scenes": len(outcome.records),
         "scenes_used": sum(record.used for record in outcome.records),
         "folder": str(folder / outcome.site.id) if outcome.published else None,
@@ -96,21 +105,21 @@ def _facts(outcome: SiteOutcome, folder: Path) -> dict[str, Any]:
     return facts
 
 
-def exit_code(outcomes: Sequence[SiteOutcome], faults: Sequence[GroundbreakError]) -> int:
+def exit_code(outcomes: Sequence[SiteOutcome], errors: Sequence[GroundbreakError]) -> int:
     """0 all done; 3 some or all of the judged sites failed; 2 nothing could be tried because of the input."""
-    failed = [outcome.fault for outcome in outcomes if outcome.fault]
+    failed = [outcome.error for outcome in outcomes if outcome.error]
     if not outcomes:
-        return max((int(fault.exit_code) for fault in faults), default=int(Exit.NOTHING_NEW))
-    if not failed and not faults:
+        return max((int(error.exit_code) for error in errors), default=int(Exit.NOTHING_NEW))
+    if not failed and not errors:
         return Exit.DONE
-    if len(failed) == len(outcomes) == 1 and not faults:
+    if len(failed) == len(outcomes) == 1 and not errors:
         return int(failed[0].exit_code)
     return Exit.SOME_FAILED
 
 
-def show(outcomes: Sequence[SiteOutcome], folder: Path) -> None:
+def print_outcomes(outcomes: Sequence[SiteOutcome], folder: Path) -> None:
     """The closing table, cautions, and the files to open."""
-    table = narrow("What was found", "site", "used", "alerts", "kinds", numbers=("used",))
+    table = narrow_table("What was found", "site", "used", "alerts", "kinds", numbers=("used",))
     for outcome in outcomes:
         if outcome.decision is None:
             table.add_row(outcome.site.id, "-", "failed, see above", "")
@@ -120,23 +129,23 @@ def show(outcomes: Sequence[SiteOutcome], folder: Path) -> None:
         table.add_row(
             outcome.site.id,
             f"{used} of {len(outcome.records)}",
-            _counted(alert.status.value for alert in outcome.decision.alerts),
-            _counted(alert.kind.value for alert in shown),
+            _count_words(alert.status.value for alert in outcome.decision.alerts),
+            _count_words(alert.kind.value for alert in shown),
         )
-    summarise(table)
+    print_summary(table)
     for outcome in outcomes:
         for caution in outcome.decision.cautions if outcome.decision else ():
-            note(f"{outcome.site.id}: {caution}")
+            print_note(f"{outcome.site.id}: {caution}")
         for remark in outcome.published.notes if outcome.published else ():
-            note(f"{outcome.site.id}: {remark}")
-    summarise("\nTo open:")
+            print_note(f"{outcome.site.id}: {remark}")
+    print_summary("\nTo open:")
     for outcome in outcomes:
         if outcome.published:
-            summarise(f"  {Results(folder).site(outcome.site.id).project}   in QGIS")
-            summarise(f"  {Results(folder).site(outcome.site.id).report}  in a browser")
-    summarise("\nWhat became of each scene: groundbreak scenes SITE")
+            print_summary(f"  {Results(folder).site(outcome.site.id).project}   in QGIS")
+            print_summary(f"  {Results(folder).site(outcome.site.id).report}  in a browser")
+    print_summary("\nWhat became of each scene: groundbreak scenes SITE")
 
 
-def _counted(words: Iterable[str]) -> str:
+def _count_words(words: Iterable[str]) -> str:
     counts = Counter(words)
     return "\n".join(f"{count} {word}" for word, count in sorted(counts.items())) or "none"

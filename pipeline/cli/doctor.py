@@ -13,7 +13,7 @@ from pipeline.model.text import printable
 from pipeline.run.doctor import Check, Health, run_checks
 from pipeline.run.selection import AOIS, SETTINGS_FILE
 
-STYLE = {Health.OK: "green", Health.WARNING: "yellow", Health.FAULT: "bold red"}
+STYLE = {Health.OK: "green", Health.WARNING: "yellow", Health.ERROR: "bold red"}
 
 
 def doctor(
@@ -29,13 +29,17 @@ def doctor(
     for check in run_checks(folder, general.config or SETTINGS_FILE, AOIS, datetime.now(UTC)):
         done.append(check)
         if not as_json:
-            _print(check)
+            _print_check(check)
     if as_json:
-        names = ("name", "health", "found", "mend")
-        write_json({"checks": [{name: getattr(check, name) for name in names} for check in done]})
-    return Exit.INPUT if any(check.health is Health.FAULT for check in done) else Exit.DONE
+        write_json({"checks": [_json_fields(check) for check in done]})
+    return Exit.INPUT if any(check.health is Health.ERROR for check in done) else Exit.DONE
 
 
-def _print(check: Check) -> None:
-    words = printable(f"{check.name}: {check.found}" + (f": {check.mend}" if check.mend else ""))
+def _json_fields(check: Check) -> dict[str, str]:
+    """Fields of a check in the JSON answer, whose keys are part of the interface."""
+    return {"name": check.name, "health": check.health, "found": check.found, "mend": check.fix}
+
+
+def _print_check(check: Check) -> None:
+    words = printable(f"{check.name}: {check.found}" + (f": {check.fix}" if check.fix else ""))
     out.print(Text(f"{check.health.value:8}", style=STYLE[check.health]).append(words, "none"), soft_wrap=True)

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import typer
 
-from pipeline.cli.console import as_text, narrow, note, out, write_json
-from pipeline.evaluation.measures import MISSED, Measures, TrueChange, reliability, wilson
-from pipeline.evaluation.measures import evaluate as measure
+from pipeline.cli.console import as_text, narrow_table, out, print_note, write_json
+from pipeline.evaluation.measures import MISSED, Measures, TrueChange, reliability_bins, wilson_interval
+from pipeline.evaluation.measures import evaluate_review as measure
 from pipeline.evaluation.reviewed import Scope, read_review, read_scope, read_truth
-from pipeline.evaluation.verdicts import EDGES, precision
+from pipeline.evaluation.verdicts import EDGES, precision_of_verdicts
 from pipeline.model.errors import Exit, UsageError
-from pipeline.review.folder import begins_with, refuse_foreign, replacing
+from pipeline.review.folder import begins_with, refuse_foreign, replace_file
 
 
 def evaluate(
@@ -41,23 +41,23 @@ def evaluate(
         refuse_foreign(file, _IS_OURS)
     reviewed = read_review(review)
     if verdicts:
-        return _verdicts(review, (*reviewed.claims, *reviewed.withdrawn), as_json)
+        return _print_precision(review, (*reviewed.claims, *reviewed.withdrawn), as_json)
     truths, scope = read_truth(truth, reviewed.crs), read_scope(truth, reviewed.crs)
     measures = measure(reviewed, truths, scope)
     if as_json and file is None:
-        write_json(_figures(measures))
+        write_json(_measures_document(measures))
         return Exit.DONE
-    _each(measures.sought)
+    _print_changes(measures.sought)
     _by_size(measures.sought)
     _by_kind(measures)
-    _summary(measures, scope)
+    _print_measures(measures, scope)
     if file is not None:
-        _write(file, measures)
+        _write_measures(file, measures)
     return Exit.DONE
 
 
-def _each(sought: Sequence[TrueChange]) -> None:
-    table = narrow("What happened", "change", "found as", "IoU", "area m2", "first seen", "late by")
+def _print_changes(sought: Sequence[TrueChange]) -> None:
+    table = narrow_table("What happened", "change", "found as", "IoU", "area m2", "first seen", "late by")
     for each in sought:
         said = ("MISSED", "-", "-", "-", "-")
         if each.found:
@@ -69,12 +69,12 @@ def _each(sought: Sequence[TrueChange]) -> None:
 
 
 def _by_size(sought: Sequence[TrueChange]) -> None:
-    table = narrow("Recall by kind and size", "kind", "size", "confirmed", "share", "95 %", "provisional")
+    table = narrow_table("Recall by kind and size", "kind", "size", "confirmed", "share", "95 %", "provisional")
     area = {(each.kind, each.size): each.area_m2 for each in sought}
     for kind, size in sorted(area, key=lambda group: (group[0], area[group])):
         group = [each for each in sought if (each.kind, each.size) == (kind, size)]
         hits = sum(each.confirmed for each in group)
-        low, high = wilson(hits, len(group))
+        low, high = wilson_interval(hits, len(group))
         waiting = sum(each.found and not each.confirmed for each in group)
         table.add_row(
             kind, size, f"{hits} of {len(group)}", f"{hits / len(group):.2f}", f"{low:.2f}-{high:.2f}", str(waiting)
@@ -84,13 +84,13 @@ def _by_size(sought: Sequence[TrueChange]) -> None:
 
 def _by_kind(measures: Measures) -> None:
     called = sorted({name for row in measures.kinds.values() for name in row} - {MISSED})
-    table = narrow("What it was called", "what happened", *called, MISSED)
+    table = narrow_table("What it was called", "what happened", *called, MISSED)
     for kind, row in sorted(measures.kinds.items()):
         table.add_row(kind, *(str(row.get(name, 0)) for name in (*called, MISSED)))
     out.print(table)
 
 
-def _summary(measures: Measures, scope: Scope) -> None:
+def _print_measures(measures: Measures, scope: Scope) -> None:
     hits = [each for each in measures.sought if each.confirmed]
     split = ", ".join(
         f"{count} on {what}" for what, count in Counter(each.hits for each in measures.wrong).most_common()
@@ -122,39 +122,39 @@ def _summary(measures: Measures, scope: Scope) -> None:
             f" F1 {measures.smart_f1:.2f}",
             markup=False,
         )
-    _bins(reliability(measures.judged, EDGES))
+    _print_reliability(reliability_bins(measures.judged, EDGES))
 
 
-def _bins(rows: Sequence[tuple[float, float, int, int]]) -> None:
-    table = narrow("Reliability", "confidence given", "right", "share", "95 %")
+def _print_reliability(rows: Sequence[tuple[float, float, int, int]]) -> None:
+    table = narrow_table("Reliability", "confidence given", "right", "share", "95 %")
     for mean, share, hits, total in rows:
-        low, high = wilson(hits, total)
+        low, high = wilson_interval(hits, total)
         table.add_row(f"{mean:.2f}", f"{hits} of {total}", f"{share:.2f}", f"{low:.2f}-{high:.2f}")
     out.print(table)
 
 
-def _verdicts(review: Path, claims: Any, as_json: bool) -> int:
-    found = precision(claims)
+def _print_precision(review: Path, claims: Any, as_json: bool) -> int:
+    found = precision_of_verdicts(claims)
     if not found.verdicts:
         raise UsageError("no verdict in it yet", str(review), "open review.qgz in QGIS and give some")
     if as_json:
         rows = [dict(zip(("confidence", "share", "right", "verdicts"), row, strict=True)) for row in found.rows]
         write_json({**dataclasses.asdict(found), "rows": rows, "drift": found.drift, "drifts": found.drifts})
         return Exit.DONE
-    _bins(found.rows)
+    _print_reliability(found.rows)
     out.print(
         f"{found.verdicts} verdicts ({found.uncertain} uncertain left out): {found.given} right,"
         f" {found.expected:.1f} expected by confidence", markup=False,
     )  # fmt: skip
     if found.drifts:
-        note(
+        print_note(
             f"verdicts and confidence differ by {found.drift:+.1f} sigmas: confidence is too"
             f" {'low' if found.drift > 0 else 'high'} at this site"
         )
     return Exit.DONE
 
 
-def _figures(measures: Measures) -> dict[str, Any]:
+def _measures_document(measures: Measures) -> dict[str, Any]:
     rates = {"false_rate": measures.false_rate, "smart_f1": measures.smart_f1}
     return {"generator": _GENERATOR} | dataclasses.asdict(measures) | {"kinds": measures.kinds} | rates
 
@@ -163,6 +163,6 @@ _GENERATOR = "groundbreak evaluate"
 _IS_OURS = begins_with(f'"generator": "{_GENERATOR}"'.encode())
 
 
-def _write(path: Path, measures: Measures) -> None:
-    with replacing(path, _IS_OURS) as beside:
-        beside.write_text(as_text(_figures(measures)) + "\n", encoding="utf-8")
+def _write_measures(path: Path, measures: Measures) -> None:
+    with replace_file(path, _IS_OURS) as beside:
+        beside.write_text(as_text(_measures_document(measures)) + "\n", encoding="utf-8")

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import typer
 
-from pipeline.cli.console import error, progress, summarise
+from pipeline.cli.console import print_error, print_summary, show_progress
 from pipeline.cli.report import site_folder
 from pipeline.cli.site_selection import choose_sites
 from pipeline.model.errors import Exit, ReviewError
 from pipeline.review.export import KINDS, STACKS, check_form, export_stack
-from pipeline.review.export import export as write_export
+from pipeline.review.export import export_site as write_export
 from pipeline.review.folder import Folder
 from pipeline.run.lock import output_lock
 from pipeline.run.process_site import SiteJob
@@ -44,21 +44,21 @@ def export(
     else:
         asked = choose_sites([site], sites or ())
         wanted = site_job(asked.sites[0], asked.settings, catalog=catalog, start=start, end=end, out=folder)
-        path = _looks(wanted, form, to, folder)
-    summarise(str(path))
+        path = _write_looks(wanted, form, to, folder)
+    print_summary(str(path))
     return Exit.DONE
 
 
-def _looks(wanted: SiteJob, form: str, to: Path | None, out: Path) -> Path:
+def _write_looks(wanted: SiteJob, form: str, to: Path | None, out: Path) -> Path:
     """Write the looks of a site; scenes and assets that were lost on the way are named."""
     place = Folder(out / wanted.site.id)
-    with output_lock(out), progress() as step:
+    with output_lock(out), show_progress() as step:
         dataset = open_stack(wanted, step)
         try:
             place.path.mkdir(parents=True, exist_ok=True)
-        except OSError as fault:
-            raise ReviewError(f"cannot be written: {fault.strerror}", str(place.path), "fix the permissions") from fault
+        except OSError as error:
+            raise ReviewError(f"cannot be written: {error.strerror}", str(place.path), "fix the permissions") from error
         path = export_stack(place, wanted.site.id, form, dataset, to)
     for line in filter(None, str(dataset.attrs["warnings"]).splitlines()):
-        error(line)
+        print_error(line)
     return path

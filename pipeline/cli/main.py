@@ -11,8 +11,8 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from pipeline.cli.console import close_streams, error, open_streams, write_what_the_terminal_can
-from pipeline.cli.general import reset, shared
+from pipeline.cli.console import close_streams, open_streams, print_error, write_what_the_terminal_can
+from pipeline.cli.general import reset_options, shared_parameters
 from pipeline.model.errors import Exit, GroundbreakError
 
 HELP = """Detect new construction in areas of interest on Sentinel-2 imagery.
@@ -62,7 +62,7 @@ class _Commands(Mapping[str, Any]):
         if name not in COMMANDS:
             raise KeyError(name)
         if name not in self._loaded:
-            self._loaded[name] = load(name)
+            self._loaded[name] = load_command(name)
         return self._loaded[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -89,13 +89,13 @@ class LazyGroup(TyperGroup):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-def load(name: str) -> Any:
+def load_command(name: str) -> Any:
     """A command, imported, with the general options added."""
     import_module("pipeline.catalogue.environment").share_network_settings()
     module = import_module(f"pipeline.cli.{name}")
     application = getattr(module, "app", None)
     if application is None:
-        application = _typer()
+        application = _typer_application()
         application.command(name)(getattr(module, name))
     for each in application.registered_commands:
         # docstrings are raw, so the sign that keeps the lines of an example apart stands in them as two letters
@@ -103,7 +103,7 @@ def load(name: str) -> Any:
     command: Any = typer.main.get_command(application)
     command.name = name
     for each in getattr(command, "commands", {"": command}).values():
-        each.params += shared()
+        each.params += shared_parameters()
         _name_values(each)
     return command
 
@@ -115,7 +115,7 @@ def _name_values(command: Any) -> None:
             parameter.metavar = METAVARS[parameter.name] + many
 
 
-def _typer(**settings: Any) -> typer.Typer:
+def _typer_application(**settings: Any) -> typer.Typer:
     return typer.Typer(
         add_completion=False,
         pretty_exceptions_enable=False,
@@ -136,7 +136,7 @@ app = typer.Typer(
 
 
 @app.callback(invoke_without_command=True)
-def _options(
+def _root_options(
     context: typer.Context,
     version: bool = typer.Option(False, "--version", "-V", help="print the version and stop", is_eager=True),
 ) -> None:
@@ -150,10 +150,10 @@ def _options(
         raise typer.Exit
 
 
-def root() -> Any:
+def root_command() -> Any:
     """The whole command, with the general options before a command's name too."""
     command: Any = typer.main.get_command(app)
-    command.params += shared()
+    command.params += shared_parameters()
     _name_values(command)
     return command
 
@@ -167,32 +167,32 @@ def run(arguments: list[str] | None = None) -> None:
         signal.signal(hangup, signal.default_int_handler)
     open_streams()
     write_what_the_terminal_can()
-    code = _run(sys.argv[1:] if arguments is None else arguments)
+    code = _run_command(sys.argv[1:] if arguments is None else arguments)
     close_streams()
     sys.exit(code)
 
 
-def _run(arguments: list[str]) -> int:
-    reset()
+def _run_command(arguments: list[str]) -> int:
+    reset_options()
     try:
-        result = root().main(arguments, prog_name="groundbreak", standalone_mode=False)
+        result = root_command().main(arguments, prog_name="groundbreak", standalone_mode=False)
         return int(result) if isinstance(result, int) else Exit.DONE
-    except GroundbreakError as fault:
-        error(fault)
-        return int(fault.exit_code)
+    except GroundbreakError as error:
+        print_error(error)
+        return int(error.exit_code)
     except typer.Exit as leave:
         return leave.exit_code
     except ClickException as wrong:
         place = getattr(getattr(wrong, "ctx", None), "command_path", "groundbreak")
-        error(f"{wrong.format_message().rstrip('.')}: see `{place} --help`")
+        print_error(f"{wrong.format_message().rstrip('.')}: see `{place} --help`")
         return Exit.INPUT
     except BrokenPipeError:
         # the reader of a pipe has gone (`groundbreak sites list | head`): what is left unprinted is not wanted
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.DONE
     except (KeyboardInterrupt, typer.Abort):
-        error("interrupted: nothing half-written was left; the same command goes on")
+        print_error("interrupted: nothing half-written was left; the same command goes on")
         return Exit.INTERRUPTED
-    except Exception as fault:  # noqa: BLE001  (the last of the few places where anything may be caught)
-        error(f"unexpected {type(fault).__name__}: {fault}: run again with `groundbreak --debug …` and report it")
-        return Exit.FAULT
+    except Exception as error:  # noqa: BLE001  (the last of the few places where anything may be caught)
+        print_error(f"unexpected {type(error).__name__}: {error}: run again with `groundbreak --debug …` and report it")
+        return Exit.ERROR

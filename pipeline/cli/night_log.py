@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from secrets import token_hex
 
-from pipeline.cli.console import error, is_terminal, note, say
+from pipeline.cli.console import is_terminal, print_error, print_line, print_note
 from pipeline.model.alert import Status
 from pipeline.model.errors import GroundbreakError
 from pipeline.run.nightly import NightOutcome
@@ -26,27 +26,27 @@ class NightLog:
     def site(self, night: NightOutcome) -> None:
         """What became of a site."""
         site = night.job.site.id
-        lost = night.outcome.faults if night.outcome else ()
-        for fault in (*lost, *((night.fault,) if night.fault else ())):
-            self._error(site, fault)
+        lost = night.outcome.errors if night.outcome else ()
+        for error in (*lost, *((night.error,) if night.error else ())):
+            self._print_site_error(site, error)
         for remark in night.notes:
-            note(remark)
+            print_note(remark)
         if night.warning:
-            note(f"{site}: {night.warning}")
+            print_note(f"{site}: {night.warning}")
         if not is_terminal():
-            self._line(_level(night), _facts(night))
+            self._print_json_line(_log_level(night), _log_fields(night))
         elif night.outcome is not None and night.outcome.published is not None:
-            say(f"{site}: {len(night.night.new)} new scenes, {night.outcome.published.changed} alerts changed")
+            print_line(f"{site}: {len(night.night.new)} new scenes, {night.outcome.published.changed} alerts changed")
 
     def end(self, nights: Sequence[NightOutcome], seconds: float) -> None:
         """The errors that several sites have, and a last line with the sums."""
         for host, sites in self._put_off.items():
-            where = f"{len(sites)} site{'s' * (len(sites) != 1)}: {_listed(sites)}"
-            error(GroundbreakError(f"{host} does not answer", where, "put off; the next night searches them"))
-        for (what, where, mend), sites in self._same.items():
+            where = f"{len(sites)} site{'s' * (len(sites) != 1)}: {_list_sites(sites)}"
+            print_error(GroundbreakError(f"{host} does not answer", where, "put off; the next night searches them"))
+        for (what, where, fix), sites in self._same.items():
             if len(sites) > 1:
-                more = f"{where}; {len(sites) - 1} more sites: {_listed(sites[1:])}"
-                error(GroundbreakError(what, more, mend))
+                more = f"{where}; {len(sites) - 1} more sites: {_list_sites(sites[1:])}"
+                print_error(GroundbreakError(what, more, fix))
         if not is_terminal():
             sums = {
                 "new": sum(len(night.night.new) for night in nights),
@@ -54,47 +54,47 @@ class NightLog:
                 "withdrawn": sum(len(night.night.withdrawn) for night in nights),
                 "alerts_changed": sum(_alerts_changed(night) for night in nights),
             }
-            failed = sum(night.fault is not None for night in nights)
-            judged = sum(night.outcome is not None and night.fault is None for night in nights)
+            failed = sum(night.error is not None for night in nights)
+            judged = sum(night.outcome is not None and night.error is None for night in nights)
             counts = {"sites": len(nights), "judged": judged, "failed": failed}
             level = "error" if failed else "info"
-            self._line(level, {"event": "night ended", **counts, **sums, "seconds": round(seconds, 1)})
+            self._print_json_line(level, {"event": "night ended", **counts, **sums, "seconds": round(seconds, 1)})
 
-    def _error(self, site: str, fault: GroundbreakError) -> None:
-        if isinstance(fault, PostponedError):
-            self._put_off.setdefault(fault.host, []).append(site)
+    def _print_site_error(self, site: str, error: GroundbreakError) -> None:
+        if isinstance(error, PostponedError):
+            self._put_off.setdefault(error.host, []).append(site)
             return
-        sites = self._same.setdefault((fault.what, fault.where, fault.mend), [])
+        sites = self._same.setdefault((error.what, error.where, error.fix), [])
         sites.append(site)
         if len(sites) == 1:
-            error(_named(site, fault))
+            print_error(_with_site(site, error))
 
-    def _line(self, level: str, facts: dict[str, object]) -> None:
+    def _print_json_line(self, level: str, facts: dict[str, object]) -> None:
         time = datetime.now(UTC).isoformat(timespec="milliseconds")
-        say(json.dumps({"time": time, "level": level, "run": self.run, **facts}))
+        print_line(json.dumps({"time": time, "level": level, "run": self.run, **facts}))
 
 
 def failure_line(night: NightOutcome) -> str:
     """A site that failed, in one line for a message."""
     nights = f"{night.failures} nights in a row" if night.failures > 1 else "tonight"
-    return f"{night.job.site.id}: {night.fault}; failed {nights}"
+    return f"{night.job.site.id}: {night.error}; failed {nights}"
 
 
-def _named(site: str, fault: GroundbreakError) -> GroundbreakError:
+def _with_site(site: str, error: GroundbreakError) -> GroundbreakError:
     """The error with its site."""
-    if site in fault.what or site in fault.where:
-        return fault
-    named = GroundbreakError(fault.what, f"{site}, {fault.where}", fault.mend)
-    named.__cause__ = fault
+    if site in error.what or site in error.where:
+        return error
+    named = GroundbreakError(error.what, f"{site}, {error.where}", error.fix)
+    named.__cause__ = error
     return named
 
 
-def _listed(sites: Sequence[str]) -> str:
+def _list_sites(sites: Sequence[str]) -> str:
     return ", ".join(sites[:NAMED]) + (", …" if len(sites) > NAMED else "")
 
 
-def _level(night: NightOutcome) -> str:
-    if night.fault:
+def _log_level(night: NightOutcome) -> str:
+    if night.error:
         return "error"
     return "warning" if night.warning or night.notes else "info"
 
@@ -103,7 +103,7 @@ def _alerts_changed(night: NightOutcome) -> int:
     return night.outcome.published.changed if night.outcome and night.outcome.published else 0
 
 
-def _facts(night: NightOutcome) -> dict[str, object]:
+def _log_fields(night: NightOutcome) -> dict[str, object]:
     outcome = night.outcome
     records = outcome.records if outcome else ()
     alerts = outcome.decision.alerts if outcome and outcome.decision else ()
@@ -119,7 +119,7 @@ def _facts(night: NightOutcome) -> dict[str, object]:
         "scenes_refused": sum(not record.used for record in records),
         "seconds": round(outcome.seconds, 1) if outcome else 0.0,
         "failures": night.failures,
-        "fault": str(night.fault) if night.fault else None,
+        "fault": str(night.error) if night.error else None,
         "warning": night.warning or None,
         "notes": list(night.notes),
     }

@@ -8,18 +8,17 @@ from pathlib import Path
 
 import typer
 
-from pipeline.cli.console import error, note, progress
+from pipeline.cli.console import print_error, print_note, show_progress
 from pipeline.cli.night_log import NightLog, failure_line
 from pipeline.cli.site_selection import choose_sites
 from pipeline.model.errors import Exit, GroundbreakError
 from pipeline.notify.channels import ping_monitor, read_secrets
 from pipeline.review.index import write_index
 from pipeline.run.absences import note_absences
-from pipeline.run.escalation import escalate
+from pipeline.run.escalation import escalate_failures
 from pipeline.run.lock import output_lock
 from pipeline.run.metrics import write_metrics
-from pipeline.run.nightly import NightOutcome
-from pipeline.run.nightly import nightly as work
+from pipeline.run.nightly import NightOutcome, run_night
 from pipeline.run.notifications import notify
 from pipeline.run.retention import apply_retention
 from pipeline.run.selection import parse_day, site_job
@@ -45,74 +44,74 @@ def nightly(
     """
     began = time.monotonic()
     asked = choose_sites((), sites or ())
-    faults: list[GroundbreakError] = list(asked.faults)
+    errors: list[GroundbreakError] = list(asked.errors)
     parse_day(until, "--until", last=True)  # wrong for one site is wrong for all: said once
     jobs, unasked = [], dict[str, GroundbreakError]()
     for place in asked.sites:
         try:
             source = place.catalog or catalog
             jobs.append(site_job(place, asked.settings, catalog=source, start=None, end=until, out=folder))
-        except GroundbreakError as fault:
-            faults.append(fault)
-            unasked[place.id] = fault
-    for each in faults:
-        error(each)
+        except GroundbreakError as error:
+            errors.append(error)
+            unasked[place.id] = error
+    for each in errors:
+        print_error(each)
     nights: list[NightOutcome] = []
     log = NightLog()
-    with output_lock(folder), progress() as step:
-        for night in work(jobs, folder, workers or os.cpu_count() or 1, step, scheduler, datetime.now(UTC)):
+    with output_lock(folder), show_progress() as step:
+        for night in run_night(jobs, folder, workers or os.cpu_count() or 1, step, scheduler, datetime.now(UTC)):
             nights.append(night)
             log.site(night)
-        _index(folder, nights)
+        _write_index(folder, nights)
         now = datetime.now(UTC)
-        absent = note_absences(folder, unasked, {place.id for place in asked.sites}, now, is_complete=not asked.faults)
+        absent = note_absences(folder, unasked, {place.id for place in asked.sites}, now, is_complete=not asked.errors)
         ids = [*(each.site.id for each in jobs), *absent]
         unkept = apply_retention(folder, ids, asked.settings.keep, now)
-        failures = [failure_line(night) for night in nights if night.fault]
-        failures += [f"{site}: {fault}" for site, fault in absent.items()]
-        told = notify(folder, ids, asked.settings.notify, now, send=until is None, failures=failures)
-        unsaid = escalate(folder, ids, asked.settings.notify) if until is None else ()
-        printed = {str(night.fault) for night in nights}
-        for missed in dict.fromkeys(map(str, (*unkept, *told.faults, *unsaid))):
+        failures = [failure_line(night) for night in nights if night.error]
+        failures += [f"{site}: {error}" for site, error in absent.items()]
+        notified = notify(folder, ids, asked.settings.notify, now, send=until is None, failures=failures)
+        unsaid = escalate_failures(folder, ids, asked.settings.notify) if until is None else ()
+        printed = {str(night.error) for night in nights}
+        for missed in dict.fromkeys(map(str, (*unkept, *notified.errors, *unsaid))):
             if missed not in printed:
-                note(missed)
-        share = (sum(night.fault is not None for night in nights) + len(absent)) / max(len(nights) + len(absent), 1)
+                print_note(missed)
+        share = (sum(night.error is not None for night in nights) + len(absent)) / max(len(nights) + len(absent), 1)
         went_well = bool(nights) and share <= asked.settings.notify.ping_failed_share
         seconds = time.monotonic() - began
         log.end(nights, seconds)
         try:
-            write_metrics(folder, nights, tuple(absent), told, datetime.now(UTC), seconds, went_well=went_well)
-        except GroundbreakError as fault:
-            note(str(fault))
-    code = _exit_code(nights, faults)
+            write_metrics(folder, nights, tuple(absent), notified, datetime.now(UTC), seconds, went_well=went_well)
+        except GroundbreakError as error:
+            print_note(str(error))
+    code = _exit_code(nights, errors)
     if until is None and went_well:
-        _alive()
+        _ping_monitor()
     return code
 
 
-def _index(folder: Path, nights: Sequence[NightOutcome]) -> None:
+def _write_index(folder: Path, nights: Sequence[NightOutcome]) -> None:
     """out/index.html, if there is anything new to say; where it cannot be written, the night goes on."""
     if any(night.outcome and night.outcome.published for night in nights):
         try:
             write_index(folder)
-        except GroundbreakError as fault:
-            error(fault)
+        except GroundbreakError as error:
+            print_error(error)
 
 
-def _alive() -> None:
+def _ping_monitor() -> None:
     """A monitor that hears nothing raises the alarm: it hears of nights that ended with few sites failing."""
     try:
         url = read_secrets().ping_url
         if url:
             ping_monitor(url)
-    except GroundbreakError as fault:
-        note(str(fault))
+    except GroundbreakError as error:
+        print_note(str(error))
 
 
-def _exit_code(nights: Sequence[NightOutcome], faults: Sequence[GroundbreakError]) -> int:
-    failed = [night for night in nights if night.fault]
-    if not nights and faults:
+def _exit_code(nights: Sequence[NightOutcome], errors: Sequence[GroundbreakError]) -> int:
+    failed = [night for night in nights if night.error]
+    if not nights and errors:
         return Exit.INPUT
-    if failed or faults:
+    if failed or errors:
         return Exit.SOME_FAILED
     return Exit.DONE if any(night.outcome for night in nights) else Exit.NOTHING_NEW

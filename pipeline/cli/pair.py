@@ -5,11 +5,11 @@ from pathlib import Path
 
 import typer
 
-from pipeline.cli.console import note, progress, summarise
+from pipeline.cli.console import print_note, print_summary, show_progress
 from pipeline.cli.site_selection import read_settings
 from pipeline.model.errors import Exit
 from pipeline.review.folder import Folder
-from pipeline.run.pair import pair as compare
+from pipeline.run.pair import compare_pair as compare
 
 
 def pair(
@@ -24,16 +24,16 @@ def pair(
     groundbreak pair 2021-06-03/ 2024-06-12/ --aoi plant.geojson --out out/plant-pair
     groundbreak pair S2A_MSIL2A_20210603T….SAFE S2B_MSIL2A_20240612T….SAFE
     """
-    with progress() as step:
+    with show_progress() as step:
         outcome = compare(before, after, aoi, folder, read_settings(), step)
     for remark in outcome.notes:
-        note(remark)
+        print_note(remark)
     kinds = Counter(alert.kind.value for alert in outcome.decision.alerts)
     found = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "nothing"
     row, col = outcome.records[-1].shift or (0.0, 0.0)
-    summarise(f"{outcome.site.id}: {found} ({outcome.seconds:.1f} s)")
-    summarise(f"AFTER lay {row:+.2f} rows and {col:+.2f} columns of 10 m off BEFORE: corrected")
-    summarise("\nTo open:")
-    summarise(f"  {Folder(folder).project}   in QGIS")
-    summarise(f"  {Folder(folder).report}  in a browser")
+    print_summary(f"{outcome.site.id}: {found} ({outcome.seconds:.1f} s)")
+    print_summary(f"AFTER lay {row:+.2f} rows and {col:+.2f} columns of 10 m off BEFORE: corrected")
+    print_summary("\nTo open:")
+    print_summary(f"  {Folder(folder).project}   in QGIS")
+    print_summary(f"  {Folder(folder).report}  in a browser")
     return Exit.DONE

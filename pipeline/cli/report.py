@@ -5,7 +5,7 @@ from pathlib import Path
 
 import typer
 
-from pipeline.cli.console import error, summarise
+from pipeline.cli.console import print_error, print_summary
 from pipeline.model.errors import Exit, GroundbreakError, UsageError
 from pipeline.review.folder import Folder
 from pipeline.review.index import write_index
@@ -22,19 +22,19 @@ def report(
     \b
     groundbreak report february-11-plant
     """
-    faults: list[GroundbreakError] = []
+    errors: list[GroundbreakError] = []
     for name in dict.fromkeys(site):
         try:
             write_report(site_folder(folder, name))
-            summarise(str(Results(folder).site(name).report))
-        except GroundbreakError as fault:
-            error(fault)
-            faults.append(fault)
+            print_summary(str(Results(folder).site(name).report))
+        except GroundbreakError as error:
+            print_error(error)
+            errors.append(error)
     if folder.is_dir():
         write_index(folder)
-    if faults and len(faults) == len(set(site)):
-        return int(faults[0].exit_code)
-    return Exit.SOME_FAILED if faults else Exit.DONE
+    if errors and len(errors) == len(set(site)):
+        return int(errors[0].exit_code)
+    return Exit.SOME_FAILED if errors else Exit.DONE
 
 
 def site_folder(out_folder: Path, name: str) -> Folder:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import typer
 
-from pipeline.cli.console import say
+from pipeline.cli.console import print_line
 from pipeline.cli.report import site_folder
 from pipeline.model.errors import Exit, UsageError
 from pipeline.review.report import write_report
@@ -41,11 +41,11 @@ def review(
     with socket.socket() as door:
         try:
             door.bind(("127.0.0.1", port))
-        except OSError as fault:
-            raise UsageError(f"cannot listen: {fault.strerror}", f"port {port}", "give another --port") from fault
+        except OSError as error:
+            raise UsageError(f"cannot listen: {error.strerror}", f"port {port}", "give another --port") from error
         port = door.getsockname()[1]
         address = f"http://127.0.0.1:{port}/?token={token}"
-        say(f"{address}\nCtrl+C ends the review")
+        print_line(f"{address}\nCtrl+C ends the review")
         app = make_app(place, token, port, getpass.getuser())
         if browser:
             webbrowser.open(address)
@@ -53,6 +53,6 @@ def review(
         try:
             server.run(sockets=[door])
         except KeyboardInterrupt:
-            say("ended; every verdict is stored")
+            print_line("ended; every verdict is stored")
     write_report(place)
     return Exit.DONE

@@ -8,12 +8,12 @@ from pathlib import Path
 import typer
 from rich.table import Table
 
-from pipeline.cli.console import out, progress, summarise
+from pipeline.cli.console import out, print_summary, show_progress
 from pipeline.cli.site_selection import choose_sites
 from pipeline.evaluation.sensitivity import SIZES, WITHIN, Trial, measure_sensitivity, share_within, summarise_trials
 from pipeline.model.errors import Exit
 from pipeline.review.detection import draw_detection
-from pipeline.review.folder import Folder, make, replacing
+from pipeline.review.folder import Folder, make_folder, replace_file
 from pipeline.run.selection import require_whole, site_job
 from pipeline.study.materials import ROOFS
 
@@ -40,18 +40,18 @@ def sensitivity(
     asked = choose_sites([site], sites or ())
     require_whole(asked.sites[0])
     wanted = site_job(asked.sites[0], asked.settings, catalog=catalog, start=start, end=end, out=folder)
-    with progress() as step:
+    with show_progress() as step:
         trials = measure_sensitivity(wanted, rounds, seed, step)
     words = summarise_trials(trials, wanted.settings.decide.false_alarms_per_100km2_year)
-    _print(trials)
+    _print_trials(trials)
     out.print(words, markup=False)
-    place = make(folder / wanted.site.id)
-    _write(place, trials, words)
-    summarise(f"\nWritten: {place.detection}, {place.detection_picture}; `groundbreak report` shows it")
+    place = make_folder(folder / wanted.site.id)
+    _write_trials(place, trials, words)
+    print_summary(f"\nWritten: {place.detection}, {place.detection_picture}; `groundbreak report` shows it")
     return Exit.DONE
 
 
-def _print(trials: Sequence[Trial]) -> None:
+def _print_trials(trials: Sequence[Trial]) -> None:
     table = Table(title="Share confirmed, by number of clear looks", title_justify="left")
     for column in ("", *(f"{count} looks" for count in WITHIN), "95 % at 5"):
         table.add_column(column)
@@ -65,13 +65,13 @@ def _print(trials: Sequence[Trial]) -> None:
     out.print(table)
 
 
-def _write(place: Folder, trials: Sequence[Trial], words: str) -> None:
+def _write_trials(place: Folder, trials: Sequence[Trial], words: str) -> None:
     groups = {size: [share_within([t for t in trials if t.size == size], count) for count in WITHIN] for size in SIZES}
     rows = {size: [(each.value, *each.interval) for each in shares] for size, shares in groups.items()}
     # JSON has no NaN: a share of no trial is null
     known = {size: [[v if v == v else None for v in share] for share in shares] for size, shares in rows.items()}
     tried = [dataclasses.asdict(trial) for trial in trials]
     record = {"sentence": words, "within": WITHIN, "rows": known, "trials": tried}
-    with replacing(place.detection) as beside:
+    with replace_file(place.detection) as beside:
         beside.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     draw_detection(place.detection_picture, WITHIN, rows)

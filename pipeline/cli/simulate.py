@@ -4,7 +4,7 @@ from pathlib import Path
 
 import typer
 
-from pipeline.cli.console import progress, summarise
+from pipeline.cli.console import print_summary, show_progress
 from pipeline.cli.site_selection import choose_sites
 from pipeline.model.errors import Exit, UsageError
 from pipeline.run.selection import packaged_aois, parse_day
@@ -12,7 +12,7 @@ from pipeline.study import plant
 from pipeline.study.events import CHANGE, DISTRACTOR
 from pipeline.study.ground import read_ground
 from pipeline.study.scenarios import ScenarioOptions, build_scenario
-from pipeline.study.simulate import simulate as write_looks
+from pipeline.study.simulate import simulate_catalogue as write_looks
 
 
 def simulate(
@@ -42,7 +42,7 @@ def simulate(
     first = parse_day(start, "--start")
     if first is not None and not 1900 <= first.year <= 2100:
         raise UsageError(f"no Sentinel-2 in the year {first.year}", "--start", "write a day of this age, 2020-01-05")
-    _make(folder)
+    _make_folder(folder)
     wishes = ScenarioOptions(
         seed=seed,
         start=first,
@@ -52,26 +52,28 @@ def simulate(
         distractors=distractors,
     )
     place = None if site is None else choose_sites([site], sites or ()).sites[0]
-    with progress() as step:
+    with show_progress() as step:
         step("ground", 0, 1, "being read")
         real = read_ground(ground or packaged_aois() / "demo" / "archive")
         laid, plan = (
-            plant.story(real, place, wishes) if place and place.id == plant.ID else build_scenario(real, place, wishes)
+            plant.plant_story(real, place, wishes)
+            if place and place.id == plant.ID
+            else build_scenario(real, place, wishes)
         )
         file = write_looks(laid, plan, folder, step)
     count = {role: sum(event.role == role for event in plan.events) for role in (CHANGE, DISTRACTOR)}
-    summarise(f"{folder}: simulated looks, {count[CHANGE]} changes to find, {count[DISTRACTOR]} to let be")
-    summarise("\nNext:")
-    summarise(f"  groundbreak detect --sites {file}")
-    summarise(f"  groundbreak evaluate out/{plan.place}/review.gpkg {folder}/truth.geojson")
+    print_summary(f"{folder}: simulated looks, {count[CHANGE]} changes to find, {count[DISTRACTOR]} to let be")
+    print_summary("\nNext:")
+    print_summary(f"  groundbreak detect --sites {file}")
+    print_summary(f"  groundbreak evaluate out/{plan.place}/review.gpkg {folder}/truth.geojson")
     return Exit.DONE
 
 
-def _make(folder: Path) -> None:
+def _make_folder(folder: Path) -> None:
     """An empty folder; raises UsageError where there is none and none can be made."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
             raise UsageError("not empty", str(folder), "name a new folder")
-    except OSError as fault:
-        raise UsageError(f"no folder can be made: {fault.strerror}", str(folder), "name another place") from fault
+    except OSError as error:
+        raise UsageError(f"no folder can be made: {error.strerror}", str(folder), "name another place") from error

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.catalogue.environment import check_certificates, check_proj
-from pipeline.cli.console import error, note
+from pipeline.cli.console import print_error, print_note
 from pipeline.cli.general import general
 from pipeline.model.errors import SiteError, UsageError
 from pipeline.model.settings import Settings
@@ -19,7 +19,7 @@ class SelectedSites:
 
     sites: tuple[Site, ...]
     settings: Settings
-    faults: tuple[SiteError, ...]
+    errors: tuple[SiteError, ...]
 
 
 def choose_sites(ids: Sequence[str], files: Sequence[Path]) -> SelectedSites:
@@ -32,18 +32,18 @@ def choose_sites(ids: Sequence[str], files: Sequence[Path]) -> SelectedSites:
     settings = read_settings()
     read = selection.read_aois(ids, files, settings)
     for remark in read.notes:
-        note(remark)
+        print_note(remark)
     try:
         sites = selection.select_sites(ids, files, read)
     except UsageError:
-        for fault in read.faults[:1]:
-            error(fault)
+        for error in read.errors[:1]:
+            print_error(error)
         raise
     except SiteError:
-        for fault in read.faults[:-1]:
-            error(fault)
+        for error in read.errors[:-1]:
+            print_error(error)
         raise
-    return SelectedSites(sites=sites, settings=settings, faults=() if ids else read.faults)
+    return SelectedSites(sites=sites, settings=settings, errors=() if ids else read.errors)
 
 
 def read_settings() -> Settings:

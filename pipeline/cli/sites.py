@@ -9,12 +9,12 @@ from odc.geo.geom import Geometry
 from shapely.geometry import Point, mapping
 
 from pipeline.catalogue.sites import SitesRead, read_sites
-from pipeline.cli.console import error, narrow, note, out, say, summarise, write_json
+from pipeline.cli.console import narrow_table, out, print_error, print_line, print_note, print_summary, write_json
 from pipeline.cli.site_selection import read_settings
 from pipeline.model.errors import Exit, SiteError, UsageError
 from pipeline.model.grid import utm_epsg
 from pipeline.model.site import Site, slug
-from pipeline.review.folder import replacing
+from pipeline.review.folder import replace_file
 from pipeline.run.lock import file_lock
 from pipeline.run.selection import AOIS, read_aois
 
@@ -43,12 +43,12 @@ def check(files: list[Path] = typer.Argument(None, help="AOI files or folders; d
     \b
     groundbreak sites check my-places.kml
     """
-    read = _read(files)
+    read = _read_sites(files)
     for site in read.sites:
         rows, cols = site.grid.shape
-        say(f"ok  {site.id}: {_area_km2(site):.2f} km2, grid {cols} x {rows} px, {site.grid.crs}")
-    say(f"{len(read.sites)} good, {len(read.faults)} not")
-    return Exit.INPUT if read.faults else Exit.DONE
+        print_line(f"ok  {site.id}: {_area_km2(site):.2f} km2, grid {cols} x {rows} px, {site.grid.crs}")
+    print_line(f"{len(read.sites)} good, {len(read.errors)} not")
+    return Exit.INPUT if read.errors else Exit.DONE
 
 
 @app.command("list")
@@ -61,12 +61,12 @@ def list_sites(
     \b
     groundbreak sites list
     """
-    read = _read(files)
-    rows = [_facts(site) for site in read.sites]
+    read = _read_sites(files)
+    rows = [_json_fields(site) for site in read.sites]
     if as_json:
-        write_json({"sites": rows, "errors": [str(fault) for fault in read.faults]})
+        write_json({"sites": rows, "errors": [str(error) for error in read.errors]})
     else:
-        table = narrow("Sites", "id", "km2", "lat, lon", "name", numbers=("km2",))
+        table = narrow_table("Sites", "id", "km2", "lat, lon", "name", numbers=("km2",))
         for column in table.columns:
             # a row is a line: what does not fit is the end of the name, and --json has it whole
             column.no_wrap, column.overflow = True, "ellipsis"
@@ -75,7 +75,7 @@ def list_sites(
             where = f"{row['lat']:.4f}, {row['lon']:.4f}"
             table.add_row(row["id"], f"{row['area_km2']:.2f}", where, row["name"])
         out.print(table)
-    return Exit.INPUT if read.faults and not read.sites else Exit.DONE
+    return Exit.INPUT if read.errors and not read.sites else Exit.DONE
 
 
 @app.command()
@@ -98,26 +98,26 @@ def add(
     target = to or AOIS / OWN_FILE
     if file is not None:
         read = read_sites([file], read_settings())
-        if read.faults:
-            raise read.faults[0]
-        new = [_feature(site) for site in read.sites]
+        if read.errors:
+            raise read.errors[0]
+        new = [_site_feature(site) for site in read.sites]
     elif lon is not None and lat is not None and name:
-        new = [_square(lon, lat, radius_m, name, identity)]
+        new = [_square_feature(lon, lat, radius_m, name, identity)]
     else:
         raise UsageError("no place given", "sites add", "give a file, or --lon, --lat and --name")
     if catalog is not None:
         for each in new:
             # a path in an AOI file is relative to that file, here it is relative to the working folder
             each["properties"]["catalog"] = catalog if "://" in catalog else str(Path(catalog).resolve())
-    _write(target, new, is_default=to is None)
+    _write_features(target, new, is_default=to is None)
     own = target.resolve().parent == AOIS.resolve()
     for each in new:
         added = each["properties"]["id"]
-        summarise(f"added {added} to {target}: groundbreak detect {added}{'' if own else f' --sites {target}'}")
+        print_summary(f"added {added} to {target}: groundbreak detect {added}{'' if own else f' --sites {target}'}")
     return Exit.DONE
 
 
-def _facts(site: Site) -> dict[str, Any]:
+def _json_fields(site: Site) -> dict[str, Any]:
     """What is listed of a site."""
     point = site.aoi.centroid
     return {
@@ -136,36 +136,36 @@ def _facts(site: Site) -> dict[str, Any]:
     }
 
 
-def _write(target: Path, new: list[dict[str, Any]], *, is_default: bool) -> None:
+def _write_features(target: Path, new: list[dict[str, Any]], *, is_default: bool) -> None:
     """The file with these features added, or as it was.
 
     Raises SiteError if one of them, or the content of the file, is not a valid site, UsageError if there is no such
     folder, ReviewError where it cannot be written.
     """
     if is_default:
-        _make(target.parent)
+        _make_folder(target.parent)
     if not target.parent.is_dir():
         raise UsageError(
             "no such folder", str(target.parent), "make it, or choose a file in an existing folder with --to"
         )
     with file_lock(target.parent):
-        whole = _standing(target)
-        with replacing(target) as beside:
+        whole = _existing_collection(target)
+        with replace_file(target) as beside:
             beside.write_text(json.dumps({**whole, "features": [*whole["features"], *new]}, indent=1) + "\n")
-            for fault in read_sites([beside], read_settings()).faults:
-                raise SiteError(fault.what, fault.where.replace(str(beside), str(target)), fault.mend)
+            for error in read_sites([beside], read_settings()).errors:
+                raise SiteError(error.what, error.where.replace(str(beside), str(target)), error.fix)
 
 
-def _make(folder: Path) -> None:
+def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(exist_ok=True)
-    except OSError as fault:
+    except OSError as error:
         raise UsageError(
-            f"no folder can be made: {fault.strerror}", str(folder), "choose another file with --to"
-        ) from fault
+            f"no folder can be made: {error.strerror}", str(folder), "choose another file with --to"
+        ) from error
 
 
-def _standing(target: Path) -> dict[str, Any]:
+def _existing_collection(target: Path) -> dict[str, Any]:
     """The FeatureCollection of a file, or an empty one if the file is missing. Raises SiteError for other content."""
     what = f"{target.name} is not a GeoJSON FeatureCollection"
     refused = SiteError(what, str(target), "fix the file, or choose another one with --to")
@@ -173,8 +173,8 @@ def _standing(target: Path) -> dict[str, Any]:
         whole = json.loads(target.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         return {"type": "FeatureCollection", "features": []}
-    except (OSError, ValueError, RecursionError) as fault:
-        raise refused from fault
+    except (OSError, ValueError, RecursionError) as error:
+        raise refused from error
     if isinstance(whole, dict) and whole.get("type") == "Feature":
         return {"type": "FeatureCollection", "features": [whole]}
     if not (isinstance(whole, dict) and isinstance(whole.get("features"), list)):
@@ -182,16 +182,16 @@ def _standing(target: Path) -> dict[str, Any]:
     return whole
 
 
-def _read(files: list[Path] | None) -> SitesRead:
+def _read_sites(files: list[Path] | None) -> SitesRead:
     read = read_aois((), files or (), read_settings())
-    for fault in read.faults:
-        error(fault)
+    for error in read.errors:
+        print_error(error)
     for remark in read.notes:
-        note(remark)
+        print_note(remark)
     return read
 
 
-def _feature(site: Site) -> dict[str, Any]:
+def _site_feature(site: Site) -> dict[str, Any]:
     """A site as an AOI file has it; its `false_alarms` are among its settings by now."""
     wishes: dict[str, Any] = {
         "catalog": site.catalog,
@@ -204,7 +204,7 @@ def _feature(site: Site) -> dict[str, Any]:
     return {"type": "Feature", "properties": own, "geometry": mapping(site.aoi)}
 
 
-def _square(lon: float, lat: float, radius_m: float, name: str, identity: str | None) -> dict[str, Any]:
+def _square_feature(lon: float, lat: float, radius_m: float, name: str, identity: str | None) -> dict[str, Any]:
     """A square in metres around a point, written in lon/lat. Raises UsageError where no id can be made of the name."""
     if not (identity or slug(name)):
         raise UsageError("no id can be made of it", f"--name {name}", "give one of a to z and digits with --id")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import typer
 
-from pipeline.cli.console import narrow, out, write_json
+from pipeline.cli.console import narrow_table, out, write_json
 from pipeline.model.errors import Exit, UsageError
 from pipeline.review.layout import Results
 from pipeline.run.ledger import Ledger
@@ -38,7 +38,7 @@ def status(
             ]
         )
         return Exit.DONE
-    table = narrow("Sites", "site", "last success", "last scene", "failed", "why", numbers=("failed",))
+    table = narrow_table("Sites", "site", "last success", "last scene", "failed", "why", numbers=("failed",))
     for entry in sorted(entries, key=lambda each: (-each.failures, each.site)):
         success, scene = (moment[:10] or "never" for moment in (entry.success, entry.last_scene))
         failed = str(entry.failures) if entry.failures else ""

@@ -60,8 +60,8 @@ def founding_looks(site: Site, count: int, settings: Settings) -> int:
     """
     need = settings.decide.min_history
     if count <= need:
-        what, mend = f"{count} usable looks, {need + 1} needed", "give a longer period, or lower decide.min_history"
-        raise DecisionError(what, site.id, mend)
+        what, fix = f"{count} usable looks, {need + 1} needed", "give a longer period, or lower decide.min_history"
+        raise DecisionError(what, site.id, fix)
     rung = ALL_KNOWN
     while rung + rung // 4 <= count:
         rung += rung // 4

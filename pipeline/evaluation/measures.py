@@ -101,7 +101,7 @@ class Measures:
         return 2 * found / (2 * found + wrong + missed) if any(self.smart) else float("nan")
 
 
-def evaluate(reviewed: Reviewed, truths: Sequence[Truth], scope: Scope | None = None) -> Measures:
+def evaluate_review(reviewed: Reviewed, truths: Sequence[Truth], scope: Scope | None = None) -> Measures:
     """Score a review file. True changes that leave the AOI, or begin too late to be confirmed, are not scored.
 
     scope: what the truth covers, None = everything; a claim outside it on no change is not counted. A claim on a true
@@ -115,19 +115,19 @@ def evaluate(reviewed: Reviewed, truths: Sequence[Truth], scope: Scope | None = 
         truth for truth in changes
         if truth.outline.within(reviewed.aoi.buffer(1)) and truth.begins <= last - timedelta(days=GRACE_DAYS)
     ]  # fmt: skip
-    right = {claim.id for claim in reviewed.claims if any(_touches(claim, truth) for truth in changes)}
+    right = {claim.id for claim in reviewed.claims if any(_is_on_change(claim, truth) for truth in changes)}
     claims = tuple(claim for claim in reviewed.claims if claim.id in right or scope.covers(claim))
     wrong = [
-        FalseAlert(id=claim.id, kind=claim.kind, confidence=claim.confidence, hits=_hit(claim, truths))
+        FalseAlert(id=claim.id, kind=claim.kind, confidence=claim.confidence, hits=_hit_by(claim, truths))
         for claim in claims
         if claim.confirmed_at is not None and claim.id not in right
     ]
     return Measures(
-        sought=tuple(_sought(truth, reviewed, changes) for truth in asked),
+        sought=tuple(_score_change(truth, reviewed, changes) for truth in asked),
         wrong=tuple(wrong),
         judged=tuple((claim.confidence, claim.id in right) for claim in claims),
         km2_years=reviewed.covered_km2_years(scope),
-        smart=_smart(claims, asked),
+        smart=_smart_counts(claims, asked),
         outside=len(reviewed.claims) - len(claims),
     )
 
@@ -145,7 +145,7 @@ def pool_measures(parts: Sequence[Measures]) -> Measures:
     )  # fmt: skip
 
 
-def wilson(hits: int, total: int) -> tuple[float, float]:
+def wilson_interval(hits: int, total: int) -> tuple[float, float]:
     """95 % interval of a share (Wilson 1927); (0, 1) of nothing."""
     if total == 0:
         return 0.0, 1.0
@@ -155,7 +155,9 @@ def wilson(hits: int, total: int) -> tuple[float, float]:
     return float(max(middle - half, 0)), float(min(middle + half, 1))
 
 
-def reliability(judged: Sequence[tuple[float, bool]], edges: Sequence[float]) -> list[tuple[float, float, int, int]]:
+def reliability_bins(
+    judged: Sequence[tuple[float, bool]], edges: Sequence[float]
+) -> list[tuple[float, float, int, int]]:
     """(mean confidence, share right, right, all) of every bin between edges that holds a claim."""
     rows = []
     for low, high in pairwise(edges):
@@ -167,24 +169,25 @@ def reliability(judged: Sequence[tuple[float, bool]], edges: Sequence[float]) ->
     return rows
 
 
-def _iou(claim: Claim, truth: Truth) -> float:
+def _intersection_over_union(claim: Claim, truth: Truth) -> float:
     common = claim.outline.intersection(truth.outline).area
     return float(common / claim.outline.union(truth.outline).area)
 
 
-def _hits(claim: Claim, truth: Truth) -> bool:
+def _is_hit(claim: Claim, truth: Truth) -> bool:
     if (truth.begins - claim.first_seen).days > EARLY_DAYS or not claim.outline.intersects(truth.outline):
         return False
     return (
-        claim.outline.intersection(truth.outline).area >= COVERED * truth.outline.area or _iou(claim, truth) >= OVERLAP
+        claim.outline.intersection(truth.outline).area >= COVERED * truth.outline.area
+        or _intersection_over_union(claim, truth) >= OVERLAP
     )
 
 
-def _touches(claim: Claim, truth: Truth) -> bool:
+def _is_on_change(claim: Claim, truth: Truth) -> bool:
     """Right: it hits the change, or lies on it for the most part (a piece of a road is no false claim)."""
     if not claim.outline.intersects(truth.outline):
         return False
-    return _hits(claim, truth) or claim.outline.intersection(truth.outline).area >= 0.5 * claim.outline.area
+    return _is_hit(claim, truth) or claim.outline.intersection(truth.outline).area >= 0.5 * claim.outline.area
 
 
 def _is_meant(claim: Claim, truth: Truth, truths: Sequence[Truth]) -> bool:
@@ -193,33 +196,41 @@ def _is_meant(claim: Claim, truth: Truth, truths: Sequence[Truth]) -> bool:
     return not any(
         abs((claim.first_seen - other.begins).days) < off
         and other.outline.intersection(truth.outline).area >= SAME_PLACE * truth.outline.area
-        and _hits(claim, other)
+        and _is_hit(claim, other)
         for other in truths
     )
 
 
-def _sought(truth: Truth, reviewed: Reviewed, truths: Sequence[Truth]) -> TrueChange:
-    hits = [claim for claim in reviewed.claims if _hits(claim, truth) and _is_meant(claim, truth, truths)]
+def _score_change(truth: Truth, reviewed: Reviewed, truths: Sequence[Truth]) -> TrueChange:
+    hits = [claim for claim in reviewed.claims if _is_hit(claim, truth) and _is_meant(claim, truth, truths)]
     common = {"id": truth.id, "kind": truth.kind, "size": truth.size, "area_m2": float(truth.outline.area),
               "begins": truth.begins}  # fmt: skip
     if not hits:
         return TrueChange(found=False, confirmed=False, **common)  # type: ignore[arg-type]
-    best = max(hits, key=lambda claim: (claim.confirmed_at is not None, _iou(claim, truth)))
+    best = max(hits, key=lambda claim: (claim.confirmed_at is not None, _intersection_over_union(claim, truth)))
     days = looks = None
     if best.confirmed_at is not None:
         days = (best.confirmed_at - truth.begins).days
         looks = sum(truth.begins <= day <= best.confirmed_at for day in best.clear)
     return TrueChange(
-        found=True, confirmed=best.confirmed_at is not None, claim=best.id, claims=len(hits), called=best.kind,
+        found=True,
+        confirmed=best.confirmed_at is not None,
+        claim=best.id,
+        claims=len(hits),
+        called=best.kind,
         status=best.status,
-        iou=_iou(best, truth), claimed_m2=best.area_m2, first_seen=best.first_seen, delay_days=days, delay_looks=looks,
+        iou=_intersection_over_union(best, truth),
+        claimed_m2=best.area_m2,
+        first_seen=best.first_seen,
+        delay_days=days,
+        delay_looks=looks,
         seen_days=(best.first_seen - truth.begins).days,
         sights=sum(day >= truth.begins for day in best.clear),
         **common,  # type: ignore[arg-type]
-    )  # fmt: skip
+    )
 
 
-def _hit(claim: Claim, truths: Sequence[Truth]) -> str:
+def _hit_by(claim: Claim, truths: Sequence[Truth]) -> str:
     for truth in truths:
         if truth.role != CHANGE and claim.outline.distance(truth.outline) <= NEAR_M / 2:
             return truth.kind
@@ -227,7 +238,7 @@ def _hit(claim: Claim, truths: Sequence[Truth]) -> str:
     return "near a change" if near else "nothing"
 
 
-def _smart(counted: Sequence[Claim], truths: Sequence[Truth]) -> tuple[int, int, int]:
+def _smart_counts(counted: Sequence[Claim], truths: Sequence[Truth]) -> tuple[int, int, int]:
     """(found, wrong, missed): a site's polygon stays the same here, so that half its polygons are one overlap.
 
     Sites and claims are matched one to one, so that the sum of their IoU is the largest (Kuhn 1955).
@@ -235,7 +246,9 @@ def _smart(counted: Sequence[Claim], truths: Sequence[Truth]) -> tuple[int, int,
     built = [truth for truth in truths if truth.kind == Kind.NEW_STRUCTURE.value]
     large = [truth for truth in built if truth.outline.area >= SMART_SMALL_M2]
     claims = [claim for claim in counted if claim.confirmed_at is not None and claim.kind not in SAME_SPOT]
-    overlap = np.array([[_iou(claim, truth) for claim in claims] for truth in large]).reshape(len(large), len(claims))
+    overlap = np.array([[_intersection_over_union(claim, truth) for claim in claims] for truth in large]).reshape(
+        len(large), len(claims)
+    )
     overlap[overlap < SMART_IOU] = 0
     pairs = zip(*linear_sum_assignment(overlap, maximize=True), strict=True)
     taken = {claims[column].id for row, column in pairs if overlap[row, column] > 0}
@@ -243,6 +256,6 @@ def _smart(counted: Sequence[Claim], truths: Sequence[Truth]) -> tuple[int, int,
     wrong = [
         claim for claim in claims
         if claim.id not in taken and claim.outline.area >= SMART_SMALL_M2
-        and not any(_iou(claim, truth) >= SMART_IOU for truth in small)
+        and not any(_intersection_over_union(claim, truth) >= SMART_IOU for truth in small)
     ]  # fmt: skip
     return len(taken), len(wrong), len(large) - len(taken)

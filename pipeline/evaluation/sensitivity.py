@@ -14,7 +14,7 @@ from shapely.geometry import Point
 from shapely.geometry.base import BaseGeometry
 
 from pipeline.decide.alerts import decide_site
-from pipeline.evaluation.measures import wilson
+from pipeline.evaluation.measures import wilson_interval
 from pipeline.model.alert import CLEAR_SHARE, Decision
 from pipeline.model.bands import Band
 from pipeline.model.errors import DecisionError
@@ -24,10 +24,10 @@ from pipeline.model.settings import Settings
 from pipeline.model.site import Site
 from pipeline.run.looks import correct_chips
 from pipeline.run.process_site import SiteJob, find_scenes, read_all, with_scenes
-from pipeline.study.events import Event, building
+from pipeline.study.events import Event, make_building
 from pipeline.study.materials import ROOFS
-from pipeline.study.shapes import coverage, footprint
-from pipeline.study.simulate import draw, sun_place
+from pipeline.study.shapes import make_footprint, pixel_coverage
+from pipeline.study.simulate import draw_event, sun_place
 
 SIZES = ("10x10 m", "20x20 m", "20x40 m", "30x60 m", "60x100 m")
 APART_M = 200.0
@@ -66,7 +66,7 @@ class Share:
     @property
     def interval(self) -> tuple[float, float]:
         """95 %."""
-        return wilson(self.hits, self.total)
+        return wilson_interval(self.hits, self.total)
 
 
 def measure_sensitivity(job: SiteJob, rounds: int, seed: int, step: Progress) -> tuple[Trial, ...]:
@@ -103,7 +103,7 @@ def plan_buildings(site: Site, looks: Sequence[Look], rng: np.random.Generator) 
     """
     times = sorted(look.time for look in looks)
     first, last = int(np.ceil(HISTORY_SHARE * len(times))), len(times) - LEAST_AFTER
-    spots = _spots(site, rng)
+    spots = _lattice_centres(site, rng)
     if last <= first or not spots:
         what = f"{len(times)} usable looks" if spots else "no room for a building"
         raise DecisionError(what, site.id, f"give at least {2 * LEAST_AFTER + 3} looks and an AOI of 300 m")
@@ -111,9 +111,9 @@ def plan_buildings(site: Site, looks: Sequence[Look], rng: np.random.Generator) 
     for number, spot in enumerate(spots):
         size = SIZES[(number + int(rng.integers(len(SIZES)))) % len(SIZES)]
         material = list(ROOFS)[int(rng.integers(len(ROOFS)))]
-        outline = footprint(size, spot, float(rng.uniform(0, 180)))
+        outline = make_footprint(size, spot, float(rng.uniform(0, 180)))
         start = times[int(rng.integers(first, last + 1))] - timedelta(hours=1)
-        events.append(building(f"trial-{number}", size, outline, start, material, rng))
+        events.append(make_building(f"trial-{number}", size, outline, start, material, rng))
     return tuple(events)
 
 
@@ -127,14 +127,16 @@ def draw_events(
     """
     known = {look.scene.id: look for look in looks}
     return [
-        tuple(_drawn(chip, known[chip.scene.id], events) for chip in chips) if chips[0].scene.id in known else chips
+        tuple(_draw_events(chip, known[chip.scene.id], events) for chip in chips)
+        if chips[0].scene.id in known
+        else chips
         for chips in read
     ]
 
 
 def judge_events(events: Sequence[Event], looks: Sequence[Look], decision: Decision) -> tuple[Trial, ...]:
     """The outcome of every event."""
-    return tuple(_trial(event, looks, decision) for event in events)
+    return tuple(_make_trial(event, looks, decision) for event in events)
 
 
 def share_within(trials: Sequence[Trial], count: int) -> Share:
@@ -157,7 +159,7 @@ def summarise_trials(trials: Sequence[Trial], false_alarms: float, count: int = 
     )
 
 
-def _spots(site: Site, rng: np.random.Generator) -> list[tuple[float, float]]:
+def _lattice_centres(site: Site, rng: np.random.Generator) -> list[tuple[float, float]]:
     """Centres on a jittered lattice inside the AOI, a footprint's reach from its edge."""
     outline = Geometry(site.aoi, "EPSG:4326").to_crs(str(site.grid.crs)).geom.buffer(-60)
     if outline.is_empty:
@@ -169,8 +171,8 @@ def _spots(site: Site, rng: np.random.Generator) -> list[tuple[float, float]]:
     return inside or [(outline.representative_point().x, outline.representative_point().y)]
 
 
-def _drawn(chip: Chip, look: Look, events: Sequence[Event]) -> Chip:
-    standing = [event for event in events if event.begins <= look.time and not _hidden(event.outline, look)]
+def _draw_events(chip: Chip, look: Look, events: Sequence[Event]) -> Chip:
+    standing = [event for event in events if event.begins <= look.time and not _is_hidden(event.outline, look)]
     if not standing:
         return chip
     dn = {band: raster.data.astype(np.float64) for band, raster in chip.dn.items()}
@@ -182,7 +184,7 @@ def _drawn(chip: Chip, look: Look, events: Sequence[Event]) -> Chip:
         for crs in {str(raster.grid.crs) for raster in chip.dn.values()}:
             own = replace(event, outline=Geometry(moved, str(look.grid.crs)).to_crs(crs).geom)
             bands = tuple(band for band, raster in chip.dn.items() if str(raster.grid.crs) == crs)
-            _lay(planes, bands, chip, _in_its_light(own, look), look.time, sun)
+            _lay_event(planes, bands, chip, _in_its_light(own, look), look.time, sun)
     rasters: dict[Band, Raster] = {}
     for band, raster in chip.dn.items():
         value = np.clip(np.round(planes[band] * 10000 + look.boa_offset_dn), 1, 65535).astype(np.uint16)
@@ -190,7 +192,7 @@ def _drawn(chip: Chip, look: Look, events: Sequence[Event]) -> Chip:
     return replace(chip, dn=rasters)
 
 
-def _lay(
+def _lay_event(
     planes: Mapping[Band, NDArray[np.float64]], bands: tuple[Band, ...], chip: Chip, event: Event, time: datetime,
     sun: tuple[float, float],
 ) -> None:  # fmt: skip
@@ -199,7 +201,7 @@ def _lay(
     def grid(band: Band) -> GeoBox:
         return chip.dn[band].grid
 
-    draw(some, bands, grid, event, time, sun, (0.0, 0.0), np.random.default_rng(zlib.crc32(event.id.encode())))
+    draw_event(some, bands, grid, event, time, sun, (0.0, 0.0), np.random.default_rng(zlib.crc32(event.id.encode())))
 
 
 def _in_its_light(event: Event, look: Look) -> Event:
@@ -219,9 +221,9 @@ def _in_its_light(event: Event, look: Look) -> Event:
     return replace(event, phases=phases)
 
 
-def _hidden(outline: BaseGeometry, look: Look) -> bool:
+def _is_hidden(outline: BaseGeometry, look: Look) -> bool:
     """Whether cloud or nodata covers most of an outline in a look."""
-    found = coverage(outline, look.grid)
+    found = pixel_coverage(outline, look.grid)
     if found is None:
         return True
     window, share = found
@@ -229,8 +231,8 @@ def _hidden(outline: BaseGeometry, look: Look) -> bool:
     return bool((share * blocked).sum() > 0.5 * share.sum())
 
 
-def _trial(event: Event, looks: Sequence[Look], decision: Decision) -> Trial:
-    after = [look for look in looks if look.time >= event.begins and _clear(event.outline, look)]
+def _make_trial(event: Event, looks: Sequence[Look], decision: Decision) -> Trial:
+    after = [look for look in looks if look.time >= event.begins and _is_clear(event.outline, look)]
     hits = [
         alert.confirmed_at
         for alert in decision.alerts
@@ -242,6 +244,6 @@ def _trial(event: Event, looks: Sequence[Look], decision: Decision) -> Trial:
     return Trial(size=event.size, material=event.material, clear=len(after), needed=needed)
 
 
-def _clear(outline: BaseGeometry, look: Look) -> bool:
-    found = coverage(outline, look.grid)
+def _is_clear(outline: BaseGeometry, look: Look) -> bool:
+    found = pixel_coverage(outline, look.grid)
     return found is not None and bool((found[1] * look.usable[found[0]]).sum() > CLEAR_SHARE * found[1].sum())

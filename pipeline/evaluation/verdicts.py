@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.evaluation.measures import reliability
+from pipeline.evaluation.measures import reliability_bins
 from pipeline.evaluation.reviewed import Claim
 
 RIGHT, WRONG = ("construction", "other change"), ("no change",)
@@ -34,14 +34,14 @@ class Precision:
         return abs(self.drift) > DRIFT_SIGMAS
 
 
-def precision(claims: Sequence[Claim]) -> Precision:
+def precision_of_verdicts(claims: Sequence[Claim]) -> Precision:
     """Precision by confidence. Construction and other change are right, no change is wrong, uncertain is left out."""
     judged = [(claim.confidence, claim.verdict in RIGHT) for claim in claims if claim.verdict in (*RIGHT, *WRONG)]
     sure = np.array([each for each, _ in judged], float)
     given, expected = sum(right for _, right in judged), float(sure.sum())
     spread = float(np.sqrt(max((sure * (1 - sure)).sum(), 0.25)))
     return Precision(
-        rows=tuple(reliability(judged, EDGES)),
+        rows=tuple(reliability_bins(judged, EDGES)),
         verdicts=len(judged),
         uncertain=sum(claim.verdict == "uncertain" for claim in claims),
         given=given,

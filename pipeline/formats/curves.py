@@ -19,15 +19,15 @@ _CURVED = (_CIRCULAR, _COMPOUND, _CURVE_POLYGON, 11, _MULTI_SURFACE)
 Point = tuple[float, float]
 
 
-def flat(wkb: bytes) -> BaseGeometry:
+def flatten_curves(wkb: bytes) -> BaseGeometry:
     """The geometry of a WKB, 2-D, with arcs as chords. Raises ValueError or shapely's errors if it is damaged."""
     try:
         return shapely.force_2d(shapely.from_wkb(wkb))
     except NotImplementedError:
         try:
-            return _read(_Bytes(wkb), 0)
-        except (ArithmeticError, struct.error) as fault:
-            raise ValueError("corners beyond any place") from fault
+            return _read_geometry(_Bytes(wkb), 0)
+        except (ArithmeticError, struct.error) as error:
+            raise ValueError("corners beyond any place") from error
 
 
 class _Bytes:
@@ -72,21 +72,21 @@ class _Bytes:
         return [(each[0], each[1]) for each in values]
 
 
-def _read(source: _Bytes, depth: int) -> BaseGeometry:
+def _read_geometry(source: _Bytes, depth: int) -> BaseGeometry:
     if depth > MAX_DEPTH:
         raise ValueError("nested too deeply")
     kind, size = source.header()
     if kind == _POLYGON:
-        return _polygon([source.points(size) for _ in range(source.count(4))])
+        return _make_polygon([source.points(size) for _ in range(source.count(4))])
     if kind == _CURVE_POLYGON:
-        return _polygon([_ring(source, depth) for _ in range(source.count(9))])
+        return _make_polygon([_read_ring(source, depth) for _ in range(source.count(9))])
     if kind in (_MULTI_SURFACE, _COLLECTION, 6):
-        parts = [_read(source, depth + 1) for _ in range(source.count(9))]
+        parts = [_read_geometry(source, depth + 1) for _ in range(source.count(9))]
         return MultiPolygon([part for each in parts for part in shapely.get_parts(each)])
     raise ValueError("a curve instead of a polygon")
 
 
-def _ring(source: _Bytes, depth: int) -> list[Point]:
+def _read_ring(source: _Bytes, depth: int) -> list[Point]:
     """The corners of a line, an arc string or a chain of both."""
     if depth > MAX_DEPTH:
         raise ValueError("nested too deeply")
@@ -94,25 +94,25 @@ def _ring(source: _Bytes, depth: int) -> list[Point]:
     if kind == _LINE:
         return source.points(size)
     if kind == _CIRCULAR:
-        return list(_arcs(source.points(size)))
+        return list(_arc_chords(source.points(size)))
     if kind == _COMPOUND:
         ring: list[Point] = []
         for _ in range(source.count(9)):
-            part = _ring(source, depth + 1)
+            part = _read_ring(source, depth + 1)
             ring += part[1:] if ring and part and part[0] == ring[-1] else part
         return ring
     raise ValueError(f"a ring of WKB type {kind}")
 
 
-def _arcs(points: list[Point]) -> Iterator[Point]:
+def _arc_chords(points: list[Point]) -> Iterator[Point]:
     if len(points) < 3 or len(points) % 2 == 0:
         raise ValueError("an arc with too few points")
     yield points[0]
     for index in range(0, len(points) - 2, 2):
-        yield from _arc(*points[index : index + 3])
+        yield from _chord_points(*points[index : index + 3])
 
 
-def _arc(start: Point, through: Point, end: Point) -> Iterator[Point]:
+def _chord_points(start: Point, through: Point, end: Point) -> Iterator[Point]:
     """Points after the start, along the circle through three points; the first and the last alike are a full circle."""
     (ax, ay), (bx, by), (cx, cy) = start, through, end
     if start == end:
@@ -127,7 +127,7 @@ def _arc(start: Point, through: Point, end: Point) -> Iterator[Point]:
             (a * (by - cy) + b * (cy - ay) + c * (ay - by)) / d,
             (a * (cx - bx) + b * (ax - cx) + c * (bx - ax)) / d,
         )
-        turn = _turn(centre, start, end, forward=(bx - ax) * (cy - ay) - (by - ay) * (cx - ax) > 0)
+        turn = _turn_angle(centre, start, end, forward=(bx - ax) * (cy - ay) - (by - ay) * (cx - ax) > 0)
     first, radius = math.atan2(ay - centre[1], ax - centre[0]), math.hypot(ax - centre[0], ay - centre[1])
     chords = max(2, math.ceil(abs(turn) / CHORD_RAD))
     for step in range(1, chords):
@@ -136,11 +136,11 @@ def _arc(start: Point, through: Point, end: Point) -> Iterator[Point]:
     yield end
 
 
-def _turn(centre: Point, start: Point, end: Point, *, forward: bool) -> float:
+def _turn_angle(centre: Point, start: Point, end: Point, *, forward: bool) -> float:
     """Angle from start to end, counter-clockwise where `forward`."""
     angle = math.atan2(end[1] - centre[1], end[0] - centre[0]) - math.atan2(start[1] - centre[1], start[0] - centre[0])
     return angle % math.tau if forward else -(-angle % math.tau)
 
 
-def _polygon(rings: list[list[Point]]) -> Polygon:
+def _make_polygon(rings: list[list[Point]]) -> Polygon:
     return Polygon(rings[0], rings[1:]) if rings and rings[0] else Polygon()

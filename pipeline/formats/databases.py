@@ -36,31 +36,31 @@ class _Budget:
 
 
 @contextmanager
-def connected(path: Path, *, write: bool, wait: float) -> Iterator[sqlite3.Connection]:
+def open_database(path: Path, *, write: bool, wait: float) -> Iterator[sqlite3.Connection]:
     """A connection to a file that is there, within limits; closed, and rolled back, at the end of the block.
 
     wait: seconds to wait for a program that holds the file. Raises sqlite3.Error.
     """
-    with _text_faults():
-        db = _connect(path, write, wait)
-        with _limited(db, write):
+    with _text_errors():
+        db = _connect_file(path, write, wait)
+        with _limit_connection(db, write):
             yield db
 
 
 @contextmanager
-def _text_faults() -> Iterator[None]:
+def _text_errors() -> Iterator[None]:
     """Names and messages of a damaged file that are no UTF-8, as errors of the database: Python raises its own."""
     try:
         yield
-    except UnicodeDecodeError as fault:
-        raise sqlite3.DatabaseError(f"it holds a name that is no text ({fault.reason})") from fault
+    except UnicodeDecodeError as error:
+        raise sqlite3.DatabaseError(f"it holds a name that is no text ({error.reason})") from error
 
 
 @contextmanager
-def _limited(db: sqlite3.Connection, write: bool) -> Iterator[None]:
+def _limit_connection(db: sqlite3.Connection, write: bool) -> Iterator[None]:
     """The limits of a connection, which is closed at the end of the block."""
     budget = _Budget()
-    db.text_factory = _text
+    db.text_factory = _decode_text
     try:
         db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
         db.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
@@ -75,12 +75,12 @@ def _limited(db: sqlite3.Connection, write: bool) -> Iterator[None]:
             # functions that a schema names are not called; GDAL's own triggers need theirs when a file is written
             db.execute("PRAGMA trusted_schema = OFF")
         yield
-    except sqlite3.OperationalError as fault:
+    except sqlite3.OperationalError as error:
         if budget.left < 0:
-            raise UntrustedError("it asks for more work than any file of its kind") from fault
-        if str(fault) == "interrupted":
+            raise UntrustedError("it asks for more work than any file of its kind") from error
+        if str(error) == "interrupted":
             # a signal came while the budget was looked at, and SQLite dropped the exception that it raised
-            raise KeyboardInterrupt from fault
+            raise KeyboardInterrupt from error
         raise
     finally:
         db.set_progress_handler(None, 0)
@@ -89,20 +89,20 @@ def _limited(db: sqlite3.Connection, write: bool) -> Iterator[None]:
         db.close()
 
 
-def _text(stored: bytes) -> str:
+def _decode_text(stored: bytes) -> str:
     """A text as it is shown: bytes that are no UTF-8, from a program with another encoding, end no file."""
     return stored.decode("utf-8", "replace")
 
 
-def _connect(path: Path, write: bool, wait: float) -> sqlite3.Connection:
+def _connect_file(path: Path, write: bool, wait: float) -> sqlite3.Connection:
     """Without making a file; a file in a folder that cannot be written is read all the same."""
     address = path.absolute().as_uri()
     db = sqlite3.connect(f"{address}?mode={'rw' if write else 'ro'}", uri=True, timeout=wait, isolation_level=None)
     try:
         db.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone()
-    except sqlite3.OperationalError as fault:
+    except sqlite3.OperationalError as error:
         db.close()
-        if write or "unable to open" not in str(fault) or path.with_name(f"{path.name}-wal").exists():
+        if write or "unable to open" not in str(error) or path.with_name(f"{path.name}-wal").exists():
             raise
         return sqlite3.connect(f"{address}?immutable=1", uri=True, timeout=wait, isolation_level=None)
     except (sqlite3.Error, UnicodeDecodeError):
@@ -125,6 +125,6 @@ def require_tables(db: sqlite3.Connection, names: Iterable[str]) -> None:
             raise UntrustedError(f"{name}.{hidden[0]} is computed, not stored")
 
 
-def quoted(name: str) -> str:
+def quote_name(name: str) -> str:
     """A name as SQL has it, whatever is in it."""
     return '"' + name.replace('"', '""') + '"'

@@ -19,11 +19,11 @@ def read_geometry(raw: object) -> BaseGeometry:
     A position may have more numbers than two (RFC 7946, 3.1.1), and not every one as many.
     """
     try:
-        return without_empty_rings(shape(_plane(raw)))
-    except ShapelyError as fault:
-        raise ValueError(str(fault)) from fault
-    except (TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as fault:
-        raise ValueError("it is not that of GeoJSON") from fault
+        return without_empty_rings(shape(_to_2d(raw)))
+    except ShapelyError as error:
+        raise ValueError(str(error)) from error
+    except (TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
+        raise ValueError("it is not that of GeoJSON") from error
 
 
 def without_empty_rings(geometry: BaseGeometry) -> BaseGeometry:
@@ -38,28 +38,28 @@ def without_empty_rings(geometry: BaseGeometry) -> BaseGeometry:
     return parts[0] if len(parts) == 1 and geometry.geom_type == "Polygon" else MultiPolygon(parts)
 
 
-def _plane(raw: object) -> object:
+def _to_2d(raw: object) -> object:
     """The same with two numbers a position."""
     if not isinstance(raw, Mapping):
         return raw
     kind = raw.get("type")
     if kind == "GeometryCollection":
-        return {"type": kind, "geometries": [each for part in raw["geometries"] for each in _members(part)]}
+        return {"type": kind, "geometries": [each for part in raw["geometries"] for each in _collection_members(part)]}
     level = _LEVELS.get(str(kind))
     if level is None:
         return raw
     parts = raw["coordinates"]
     if kind == "MultiPolygon":
         parts = [part for part in parts if part and part[0]]
-    return {"type": kind, "coordinates": _cut(parts, level)}
+    return {"type": kind, "coordinates": _cut_positions(parts, level)}
 
 
-def _members(part: Any) -> list[object]:
+def _collection_members(part: Any) -> list[object]:
     """The geometries of a collection, those of collections inside it too."""
     if part["type"] == "GeometryCollection":
-        return [each for inner in part["geometries"] for each in _members(inner)]
-    return [_plane(part)]
+        return [each for inner in part["geometries"] for each in _collection_members(inner)]
+    return [_to_2d(part)]
 
 
-def _cut(value: Any, level: int) -> Any:
-    return value[:2] if level == 0 else [_cut(each, level - 1) for each in value]
+def _cut_positions(value: Any, level: int) -> Any:
+    return value[:2] if level == 0 else [_cut_positions(each, level - 1) for each in value]

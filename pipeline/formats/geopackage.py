@@ -10,8 +10,8 @@ from typing import Any
 from shapely.errors import ShapelyError
 from shapely.geometry.base import BaseGeometry
 
-from pipeline.formats.curves import flat
-from pipeline.formats.databases import UntrustedError, connected, quoted, require_tables
+from pipeline.formats.curves import flatten_curves
+from pipeline.formats.databases import UntrustedError, open_database, quote_name, require_tables
 
 WAIT_SECONDS = 10.0
 ENVELOPE_BYTES = (0, 32, 48, 48, 64)
@@ -41,12 +41,12 @@ class Record:
 @contextmanager
 def open_geopackage(path: Path) -> Iterator[sqlite3.Connection]:
     """A GeoPackage to read from. Raises sqlite3.Error."""
-    with connected(path, write=False, wait=WAIT_SECONDS) as db:
+    with open_database(path, write=False, wait=WAIT_SECONDS) as db:
         require_tables(db, _CATALOGUE)
         yield db
 
 
-def layers(db: sqlite3.Connection) -> list[Layer]:
+def list_layers(db: sqlite3.Connection) -> list[Layer]:
     """Its feature tables, in the order in which it lists them. Raises sqlite3.Error."""
     rows = db.execute(
         "SELECT c.table_name, g.column_name, upper(g.geometry_type_name), s.organization,"
@@ -59,23 +59,23 @@ def layers(db: sqlite3.Connection) -> list[Layer]:
         if not (isinstance(name, str) and isinstance(column, str)):
             raise UntrustedError("a layer without a name")
         require_tables(db, [name])
-        count = db.execute(f"SELECT count(*) FROM {quoted(name)}").fetchone()[0]
-        crs = _crs(str(organization or ""), code, str(definition or ""))
+        count = db.execute(f"SELECT count(*) FROM {quote_name(name)}").fetchone()[0]
+        crs = _crs_name(str(organization or ""), code, str(definition or ""))
         found.append(Layer(name=name, column=column, kind=str(kind), crs=crs, rows=count))
     return found
 
 
-def _crs(organization: str, code: object, definition: str) -> str | None:
+def _crs_name(organization: str, code: object, definition: str) -> str | None:
     if organization.upper() == "EPSG" and isinstance(code, int) and code > 0:
         return f"EPSG:{code}"
     return definition if definition.strip().lower() not in ("", "undefined") else None
 
 
-def records(db: sqlite3.Connection, layer: Layer) -> Iterator[Record]:
+def read_records(db: sqlite3.Connection, layer: Layer) -> Iterator[Record]:
     """The rows of a layer in their order; values as they are stored, without the row number and those that are NULL."""
-    rows = db.execute(f"SELECT * FROM {quoted(layer.name)} ORDER BY rowid")
+    rows = db.execute(f"SELECT * FROM {quote_name(layer.name)} ORDER BY rowid")
     names = [column[0] for column in rows.description]
-    keys = {name for _, name, *_, key in db.execute(f"PRAGMA table_info({quoted(layer.name)})") if key}
+    keys = {name for _, name, *_, key in db.execute(f"PRAGMA table_info({quote_name(layer.name)})") if key}
     place = next((index for index, name in enumerate(names) if name.lower() == layer.column.lower()), None)
     for row in rows:
         values = {
@@ -85,24 +85,24 @@ def records(db: sqlite3.Connection, layer: Layer) -> Iterator[Record]:
         }
         blob = None if place is None else row[place]
         try:
-            yield Record(values=values, geometry=None if blob is None else decode(blob))
-        except (ValueError, ShapelyError) as fault:
-            yield Record(values=values, geometry=None, error=f"geometry cannot be read: {str(fault)[:80]}")
+            yield Record(values=values, geometry=None if blob is None else decode_blob(blob))
+        except (ValueError, ShapelyError) as error:
+            yield Record(values=values, geometry=None, error=f"geometry cannot be read: {str(error)[:80]}")
 
 
-def decode(blob: object) -> BaseGeometry:
+def decode_blob(blob: object) -> BaseGeometry:
     """The geometry of a GeoPackage blob, 2-D and with straight lines. Raises ValueError or ShapelyError."""
     if not isinstance(blob, bytes) or len(blob) < 8 or blob[:2] != b"GP":
         raise ValueError("no geometry of a GeoPackage")
     envelope = (blob[3] >> 1) & 7
     if envelope >= len(ENVELOPE_BYTES):
         raise ValueError("no geometry of a GeoPackage")
-    return flat(blob[8 + ENVELOPE_BYTES[envelope] :])
+    return flatten_curves(blob[8 + ENVELOPE_BYTES[envelope] :])
 
 
-def table(db: sqlite3.Connection, name: str) -> list[dict[str, Any]]:
+def read_table(db: sqlite3.Connection, name: str) -> list[dict[str, Any]]:
     """All rows of a plain table, by column. Raises sqlite3.Error."""
     require_tables(db, [name])
-    rows = db.execute(f"SELECT * FROM {quoted(name)} ORDER BY rowid")
+    rows = db.execute(f"SELECT * FROM {quote_name(name)} ORDER BY rowid")
     names = [column[0] for column in rows.description]
     return [dict(zip(names, row, strict=True)) for row in rows]

@@ -1,6 +1,6 @@
 """The error family: each error prints as one line.
 
-    GroundbreakError(what, where, mend)   exit 1
+    GroundbreakError(what, where, fix)    exit 1
     ├── UsageError        exit 2          an argument: the caller fixes it
     ├── SettingsError     exit 2          groundbreak.toml or a site's own settings
     ├── SiteError         exit 2          an AOI file or feature
@@ -22,7 +22,7 @@ class Exit(IntEnum):
     """Exit codes of the command."""
 
     DONE = 0
-    FAULT = 1
+    ERROR = 1
     INPUT = 2
     SOME_FAILED = 3
     NOTHING_NEW = 4
@@ -32,14 +32,14 @@ class Exit(IntEnum):
 class GroundbreakError(Exception):
     """An error with what happened, where, and how to fix it; `str()` is the line that the user reads."""
 
-    exit_code = Exit.FAULT
+    exit_code = Exit.ERROR
 
-    def __init__(self, what: str, where: str, mend: str) -> None:
-        super().__init__(what, where, mend)
-        self.what, self.where, self.mend = (printable(" ".join(str(part).split())) for part in (what, where, mend))
+    def __init__(self, what: str, where: str, fix: str) -> None:
+        super().__init__(what, where, fix)
+        self.what, self.where, self.fix = (printable(" ".join(str(part).split())) for part in (what, where, fix))
 
     def __str__(self) -> str:
-        return f"{self.what} ({self.where}): {self.mend}"
+        return f"{self.what} ({self.where}): {self.fix}"
 
 
 class UsageError(GroundbreakError):

@@ -50,8 +50,8 @@ def site_grid(aoi: Polygon | MultiPolygon, margin_m: float | None = None, crs: s
     centre = aoi.centroid
     crs = crs or f"EPSG:{utm_epsg(centre.x, centre.y)}"
     left, bottom, right, top = Geometry(aoi, "EPSG:4326").to_crs(crs, resolution=0.01).boundingbox.bbox
-    west, east = _padded(*_snapped(left - margin, right + margin), least)
-    south, north = _padded(*_snapped(bottom - margin, top + margin), least)
+    west, east = _pad_interval(*_snap_interval(left - margin, right + margin), least)
+    south, north = _pad_interval(*_snap_interval(bottom - margin, top + margin), least)
     return _lattice_box(crs, west, south, east, north)
 
 
@@ -79,17 +79,17 @@ def covered_grid(site: Site, footprints: Iterable[BaseGeometry]) -> GeoBox:
     boxes.append(Geometry(site.aoi, "EPSG:4326").to_crs(crs, resolution=0.01).boundingbox.bbox)
     lefts, bottoms, rights, tops = zip(*boxes, strict=True)
     bounds = grid.boundingbox
-    west, east = _snapped(max(min(lefts), bounds.left), min(max(rights), bounds.right), ROUNDING_M)
-    south, north = _snapped(max(min(bottoms), bounds.bottom), min(max(tops), bounds.top), ROUNDING_M)
+    west, east = _snap_interval(max(min(lefts), bounds.left), min(max(rights), bounds.right), ROUNDING_M)
+    south, north = _snap_interval(max(min(bottoms), bounds.bottom), min(max(tops), bounds.top), ROUNDING_M)
     return _lattice_box(crs, west, south, east, north)
 
 
-def _snapped(low: float, high: float, slack_m: float = 0.0) -> tuple[int, int]:
+def _snap_interval(low: float, high: float, slack_m: float = 0.0) -> tuple[int, int]:
     """First and last lattice line around an interval, in pixels from the origin of the CRS."""
     return math.floor((low + slack_m) / PIXEL_M), math.ceil((high - slack_m) / PIXEL_M)
 
 
-def _padded(low: int, high: int, least: int) -> tuple[int, int]:
+def _pad_interval(low: int, high: int, least: int) -> tuple[int, int]:
     missing = max(least - (high - low), 0)
     return low - missing // 2, high + missing - missing // 2
 
@@ -106,7 +106,7 @@ def aoi_mask(site: Site) -> NDArray[np.bool_]:
     return np.asarray(geometry_mask([outline.geom], shape, site.grid.affine, all_touched=True, invert=True))
 
 
-def cells(grid: GeoBox, size_px: int, halo_px: int) -> Iterator[tuple[GeoBox, GeoBox]]:
+def split_into_cells(grid: GeoBox, size_px: int, halo_px: int) -> Iterator[tuple[GeoBox, GeoBox]]:
     """A large grid in pieces: (core, core with halo), the cores tiling the grid without overlap."""
     rows, cols = grid.shape
     for row in range(0, rows, size_px):

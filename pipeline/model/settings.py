@@ -126,9 +126,9 @@ def parse_settings(text: str, where: str = "groundbreak.toml") -> Settings:
     """Settings from TOML text. Raises SettingsError naming the key, the error and the nearest known name."""
     try:
         tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as fault:
-        raise SettingsError(f"not TOML: {fault}", where, "write one `key = value` a line under [section]") from fault
-    return _validated(tables, where)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"not TOML: {error}", where, "write one `key = value` a line under [section]") from error
+    return _validate_tables(tables, where)
 
 
 def override_settings(base: Settings, changes: Mapping[str, object], where: str) -> Settings:
@@ -137,14 +137,14 @@ def override_settings(base: Settings, changes: Mapping[str, object], where: str)
     for dotted, value in changes.items():
         section, _, key = dotted.partition(".")
         if dotted in tables:
-            mend = f'name single keys, with a dot: "{section}.{next(iter(tables[section]))}"'
-            raise SettingsError(f"{dotted} is a section of settings", where, mend)
+            fix = f'name single keys, with a dot: "{section}.{next(iter(tables[section]))}"'
+            raise SettingsError(f"{dotted} is a section of settings", where, fix)
         if not key or section not in tables or key not in tables[section]:
-            raise _unknown(dotted, where)
+            raise _unknown_key_error(dotted, where)
         if section in WHOLE:
             raise SettingsError(f"{dotted} cannot be set for one site", where, "set it in groundbreak.toml")
         tables[section][key] = value
-    return _validated(tables, where)
+    return _validate_tables(tables, where)
 
 
 def setting_names() -> tuple[str, ...]:
@@ -158,22 +158,22 @@ def settings_digest(settings: Settings) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _validated(tables: Mapping[str, Any], where: str) -> Settings:
+def _validate_tables(tables: Mapping[str, Any], where: str) -> Settings:
     try:
         return Settings.model_validate(tables)
-    except ValidationError as fault:
-        first = fault.errors()[0]
+    except ValidationError as error:
+        first = error.errors()[0]
         dotted = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
-            raise _unknown(dotted, where) from fault
+            raise _unknown_key_error(dotted, where) from error
         raise SettingsError(
             f"{dotted} = {first['input']!r}: {first['msg'].lower()}", where, "see docs/settings.md for its range"
-        ) from fault
+        ) from error
 
 
-def _unknown(dotted: str, where: str) -> SettingsError:
+def _unknown_key_error(dotted: str, where: str) -> SettingsError:
     sections = tuple(Settings.model_fields)
     known = setting_names() if "." in dotted else sections
     near = difflib.get_close_matches(dotted, known, n=1, cutoff=0.5)
-    mend = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
-    return SettingsError(f"unknown setting {dotted}", where, mend)
+    fix = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+    return SettingsError(f"unknown setting {dotted}", where, fix)

@@ -30,14 +30,14 @@ TIMEOUT_S = 20.0
 """Seconds between two pieces of an answer."""
 DEADLINE_S = 120.0
 """Seconds for one message as a whole: a server that sends a byte now and then must not keep the night open."""
-MEND = "it is tried again the next night"
+FIX = "it is tried again the next night"
 
 
 class UndeliveredError(GroundbreakError):
     """A message that a channel did not take. down: the channel itself fails, so no other message would pass."""
 
     def __init__(self, what: str, where: str, *, down: bool) -> None:
-        super().__init__(what, where, MEND)
+        super().__init__(what, where, FIX)
         self.down = down
 
 
@@ -89,8 +89,8 @@ def open_channels(settings: Notify, secrets: Secrets) -> tuple[tuple[Channel, ..
     if settings.mail_to:
         local = settings.smtp_host in ("localhost", "127.0.0.1", "::1")
         if settings.smtp_user and settings.smtp_security == "none" and not local:
-            mend = 'set notify.smtp_security to "starttls" or "tls"'
-            errors.append(SettingsError("the password would travel in the open", "notify.smtp_security", mend))
+            fix = 'set notify.smtp_security to "starttls" or "tls"'
+            errors.append(SettingsError("the password would travel in the open", "notify.smtp_security", fix))
         else:
             made.append(Mail(settings, secrets.smtp_password))
     return tuple(made), tuple(errors)
@@ -120,7 +120,7 @@ class Webhook:
     def _post(self, document: Mapping[str, object], key: str) -> None:
         body = json.dumps(document, ensure_ascii=False).encode()
         headers = {"Content-Type": "application/json; charset=utf-8", "Idempotency-Key": key}
-        _request(self.name, self._url, body, headers)
+        _post_body(self.name, self._url, body, headers)
 
 
 class Mail:
@@ -134,13 +134,13 @@ class Mail:
 
     def send(self, bulletin: Bulletin) -> None:
         """Raises UndeliveredError unless the server took the letter for at least one address."""
-        self._deliver(partial(_letter, bulletin, self._settings))
+        self._deliver(partial(_bulletin_mail, bulletin, self._settings))
 
     def alarm(self, subject: str, lines: Sequence[str], key: str) -> None:
         """Raises UndeliveredError unless the server took the letter for at least one address."""
 
         def written() -> EmailMessage:
-            letter = _addressed(subject, key, self._settings)
+            letter = _make_mail(subject, key, self._settings)
             letter.set_content("\n".join([*lines, ""]))
             return letter
 
@@ -150,13 +150,13 @@ class Mail:
         try:
             letter = write()
             run_with_deadline(DEADLINE_S, lambda: self._hand_over(letter))
-        except (smtplib.SMTPDataError, smtplib.SMTPRecipientsRefused, smtplib.SMTPSenderRefused) as fault:
-            raise UndeliveredError(f"the mail was refused: {_short(fault)}", self.name, down=False) from None
-        except OSError as fault:
+        except (smtplib.SMTPDataError, smtplib.SMTPRecipientsRefused, smtplib.SMTPSenderRefused) as error:
+            raise UndeliveredError(f"the mail was refused: {_error_type(error)}", self.name, down=False) from None
+        except OSError as error:
             # all exceptions of smtplib and ssl are OSErrors; one about a certificate is a ValueError too
-            raise UndeliveredError(f"the mail server fails: {_short(fault)}", self.name, down=True) from None
-        except ValueError as fault:
-            raise UndeliveredError(f"the mail cannot be written: {_short(fault)}", self.name, down=False) from None
+            raise UndeliveredError(f"the mail server fails: {_error_type(error)}", self.name, down=True) from None
+        except ValueError as error:
+            raise UndeliveredError(f"the mail cannot be written: {_error_type(error)}", self.name, down=False) from None
 
     def _hand_over(self, letter: EmailMessage) -> None:
         server = self._connected()
@@ -190,10 +190,10 @@ class Mail:
 
 def ping_monitor(url: str) -> None:
     """Ping the dead-man's switch after a successful night. Raises UndeliveredError."""
-    _request("ping", url, None, {})
+    _post_body("ping", url, None, {})
 
 
-def _addressed(subject: str, key: str, settings: Notify) -> EmailMessage:
+def _make_mail(subject: str, key: str, settings: Notify) -> EmailMessage:
     letter = EmailMessage()
     letter["Subject"] = " ".join(subject.split())
     letter["From"], letter["To"] = settings.mail_from, ", ".join(settings.mail_to)
@@ -203,8 +203,8 @@ def _addressed(subject: str, key: str, settings: Notify) -> EmailMessage:
     return letter
 
 
-def _letter(bulletin: Bulletin, settings: Notify) -> EmailMessage:
-    letter = _addressed(write_subject(bulletin), bulletin.key, settings)
+def _bulletin_mail(bulletin: Bulletin, settings: Notify) -> EmailMessage:
+    letter = _make_mail(write_subject(bulletin), bulletin.key, settings)
     letter.set_content(as_text(bulletin, settings.base_url))
     files = collect_pictures(bulletin)
     letter.add_alternative(as_html(bulletin, settings.base_url, frozenset(files)), subtype="html")
@@ -224,30 +224,30 @@ class _Straight(urllib.request.HTTPRedirectHandler):
         return None
 
 
-def _request(name: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> None:
+def _post_body(name: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> None:
     request = urllib.request.Request(url, body, {"User-Agent": "groundbreak", **headers})
     try:
-        run_with_deadline(DEADLINE_S, lambda: _open(request))
-    except urllib.error.HTTPError as fault:
-        fault.close()
-        raise UndeliveredError(f"answered {fault.code}", name, down=fault.code not in (400, 413, 422)) from None
-    except (OSError, HTTPException, ValueError) as fault:
+        run_with_deadline(DEADLINE_S, lambda: _open_request(request))
+    except urllib.error.HTTPError as error:
+        error.close()
+        raise UndeliveredError(f"answered {error.code}", name, down=error.code not in (400, 413, 422)) from None
+    except (OSError, HTTPException, ValueError) as error:
         # neither the address nor the whole reason is said: both may hold the secret
-        raise UndeliveredError(f"does not answer: {_short(fault)}", name, down=True) from None
+        raise UndeliveredError(f"does not answer: {_error_type(error)}", name, down=True) from None
 
 
-def _open(request: urllib.request.Request) -> None:
+def _open_request(request: urllib.request.Request) -> None:
     with urllib.request.build_opener(_Straight).open(request, timeout=TIMEOUT_S):
         return
 
 
-def _short(fault: Exception) -> str:
+def _error_type(error: Exception) -> str:
     """Type of the error, without text of the server."""
-    inner = getattr(fault, "reason", None)
-    reason = inner if isinstance(inner, Exception) else fault
-    code = getattr(fault, "smtp_code", None)
+    inner = getattr(error, "reason", None)
+    reason = inner if isinstance(inner, Exception) else error
+    code = getattr(error, "smtp_code", None)
     if code is not None:
-        return f"{type(fault).__name__} {code}"
+        return f"{type(error).__name__} {code}"
     number = reason.errno if isinstance(reason, OSError) and not isinstance(reason, ssl.SSLError) else None
     return os.strerror(number) if number and number > 0 else type(reason).__name__
 

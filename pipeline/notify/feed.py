@@ -10,7 +10,7 @@ from pathlib import Path
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from pipeline.review.folder import begins_with, replacing
+from pipeline.review.folder import begins_with, replace_file
 from pipeline.review.layout import FEED, INDEX
 
 ATOM = "http://www.w3.org/2005/Atom"
@@ -45,23 +45,23 @@ def entry_id(site: str, change_id: str, status: str) -> str:
 def write_feed(path: Path, entries: Sequence[Entry], base_url: str) -> None:
     """Write the feed, newest first, each id once; beside, then renamed. Raises ReviewError where it cannot."""
     kept = sorted({each.id: each for each in reversed(entries)}.values(), key=lambda e: (e.updated, e.id), reverse=True)
-    text = document(kept[:MAX_ENTRIES], base_url)
-    with replacing(path, begins_with(b"<feed")) as beside:
+    text = feed_document(kept[:MAX_ENTRIES], base_url)
+    with replace_file(path, begins_with(b"<feed")) as beside:
         beside.write_bytes(text)
 
 
-def document(entries: Sequence[Entry], base_url: str) -> bytes:
+def feed_document(entries: Sequence[Entry], base_url: str) -> bytes:
     """The feed's text. Links are whole where `base_url` is known, else relative to the feed."""
     base = base_url.rstrip("/") + "/" if base_url else ""
     ET.register_namespace("", ATOM)
     ET.register_namespace("georss", GEORSS)
     root = ET.Element(f"{{{ATOM}}}feed", {BASE: base} if base else {})
-    _text(root, "id", uuid.uuid5(_SPACE, base or "feed").urn)
-    _text(root, "title", "groundbreak: what was built")
-    _text(root, "updated", max((entry.updated for entry in entries), default="1970-01-01T00:00:00Z"))
-    _text(ET.SubElement(root, f"{{{ATOM}}}author"), "name", "groundbreak")
-    _link(root, rel="self", type="application/atom+xml", href=f"{base}{FEED}")
-    _link(root, rel="alternate", type="text/html", href=f"{base}{INDEX}")
+    _add_text(root, "id", uuid.uuid5(_SPACE, base or "feed").urn)
+    _add_text(root, "title", "groundbreak: what was built")
+    _add_text(root, "updated", max((entry.updated for entry in entries), default="1970-01-01T00:00:00Z"))
+    _add_text(ET.SubElement(root, f"{{{ATOM}}}author"), "name", "groundbreak")
+    _add_link(root, rel="self", type="application/atom+xml", href=f"{base}{FEED}")
+    _add_link(root, rel="alternate", type="text/html", href=f"{base}{INDEX}")
     for entry in entries:
         _write_entry(root, entry, base)
     ET.indent(root)
@@ -83,14 +83,14 @@ def read_feed(path: Path) -> tuple[Entry, ...] | None:
 
 def _write_entry(root: ET.Element, entry: Entry, base: str) -> None:
     element = ET.SubElement(root, f"{{{ATOM}}}entry")
-    _text(element, "id", entry.id)
-    _text(element, "title", entry.title)
-    _text(element, "updated", entry.updated)
-    _text(element, "summary", entry.summary)
+    _add_text(element, "id", entry.id)
+    _add_text(element, "title", entry.title)
+    _add_text(element, "updated", entry.updated)
+    _add_text(element, "summary", entry.summary)
     ET.SubElement(element, f"{{{ATOM}}}category", {"term": entry.status})
-    _link(element, rel="alternate", type="text/html", href=base + entry.page)
+    _add_link(element, rel="alternate", type="text/html", href=base + entry.page)
     if entry.picture:
-        _link(element, rel="enclosure", type="image/png", href=base + entry.picture, length=str(entry.size))
+        _add_link(element, rel="enclosure", type="image/png", href=base + entry.picture, length=str(entry.size))
     ET.SubElement(element, f"{{{GEORSS}}}point").text = entry.point
 
 
@@ -107,9 +107,9 @@ def _read_entry(element: ET.Element, base: str) -> Entry:
     )
 
 
-def _text(parent: ET.Element, name: str, text: str) -> None:
+def _add_text(parent: ET.Element, name: str, text: str) -> None:
     ET.SubElement(parent, f"{{{ATOM}}}{name}").text = _UNWRITABLE.sub("", text)
 
 
-def _link(parent: ET.Element, **attributes: str) -> None:
+def _add_link(parent: ET.Element, **attributes: str) -> None:
     ET.SubElement(parent, f"{{{ATOM}}}link", attributes)

@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pipeline.notify.messages import CORRECTIONS, MAX_LISTED, Item, Message, count_unlisted, link_to
 from pipeline.review.folder import REPORT
-from pipeline.review.phrases import place
+from pipeline.review.phrases import format_position
 
 NEW_STRUCTURE = "new structure"
 MAX_PICTURES = 8
@@ -63,7 +63,11 @@ def write_subject(bulletin: Bulletin) -> str:
     new = sum(_is_new_structure(item) for item in items)
     corrected = sum(item.is_correction for item in items)
     other = len(items) - new - corrected
-    counts = (_number(new, "new structure"), _number(other, "other change"), _number(corrected, "correction"))
+    counts = (
+        _count_noun(new, "new structure"),
+        _count_noun(other, "other change"),
+        _count_noun(corrected, "correction"),
+    )
     where = messages[0].name if len(messages) == 1 else f"{len(messages)} sites"
     simulated = "[simulated] " if all(message.simulated for message in messages) else ""
     first = "from the history: " if all(message.first for message in messages) else ""
@@ -120,10 +124,12 @@ def build_sections(bulletin: Bulletin, base_url: str) -> Sequence[Section]:
     new.sort(key=lambda pair: pair[0].first)
     corrected = [(message, item) for message, item in pairs if item.is_correction]
     found = [
-        _listed("New structures", new, base_url),
-        _listed("Corrections of earlier messages", corrected, base_url),
-        Section(title="Other changes", notes=tuple(_counts(bulletin.messages, base_url))),
-        Section(title="Sites that failed tonight", notes=(*bulletin.failures[:MAX_LISTED], *_more(bulletin.failures))),
+        _list_section("New structures", new, base_url),
+        _list_section("Corrections of earlier messages", corrected, base_url),
+        Section(title="Other changes", notes=tuple(_count_other_changes(bulletin.messages, base_url))),
+        Section(
+            title="Sites that failed tonight", notes=(*bulletin.failures[:MAX_LISTED], *_more_sites(bulletin.failures))
+        ),
     ]
     return [section for section in found if section.lines or section.notes]
 
@@ -133,12 +139,12 @@ def collect_attributions(bulletin: Bulletin) -> Sequence[str]:
     return tuple(dict.fromkeys(message.attribution for message in bulletin.messages if message.attribution))
 
 
-def _listed(title: str, pairs: Sequence[tuple[Message, Item]], base_url: str) -> Section:
-    lines = [_line(message, item, base_url) for message, item in pairs[:MAX_LISTED]]
+def _list_section(title: str, pairs: Sequence[tuple[Message, Item]], base_url: str) -> Section:
+    lines = [_make_line(message, item, base_url) for message, item in pairs[:MAX_LISTED]]
     return Section(title=title, lines=tuple(lines), notes=tuple(count_unlisted(len(pairs))))
 
 
-def _line(message: Message, item: Item, base_url: str) -> Line:
+def _make_line(message: Message, item: Item, base_url: str) -> Line:
     simulated = "[simulated] " if message.simulated else ""
     stood = " (from the history)" if message.first else ""
     last = f"; last seen on {item.facts['last_seen']}" if item.status == "ended" else ""
@@ -146,13 +152,13 @@ def _line(message: Message, item: Item, base_url: str) -> Line:
         item=item,
         title=f"{simulated}{_STATUS.get(item.status, item.status).capitalize()} at {message.name}{stood}",
         words=f"{item.words}{last}",
-        place=place(item.facts["lon"], item.facts["lat"]),
+        place=format_position(item.facts["lon"], item.facts["lat"]),
         page=link_to(item.page, base_url),
         picture=link_to(item.picture, base_url) if item.picture else "",
     )
 
 
-def _counts(messages: Sequence[Message], base_url: str) -> list[str]:
+def _count_other_changes(messages: Sequence[Message], base_url: str) -> list[str]:
     """Alerts of other change types by site, the sites with most of them first."""
     lines = []
     for message in messages:
@@ -166,10 +172,10 @@ def _counts(messages: Sequence[Message], base_url: str) -> list[str]:
             lines.append((-kinds.total(), f"{simulated}{message.name}: {what} ({report})"))
     lines.sort()
     texts = [text for _, text in lines]
-    return [*texts[:MAX_LISTED], *_more(texts)]
+    return [*texts[:MAX_LISTED], *_more_sites(texts)]
 
 
-def _more(texts: Sequence[str]) -> tuple[str, ...]:
+def _more_sites(texts: Sequence[str]) -> tuple[str, ...]:
     return (f"and {len(texts) - MAX_LISTED} more sites",) if len(texts) > MAX_LISTED else ()
 
 
@@ -177,5 +183,5 @@ def _is_new_structure(item: Item) -> bool:
     return item.facts["kind"] == NEW_STRUCTURE and item.status not in CORRECTIONS
 
 
-def _number(count: int, noun: str) -> str:
+def _count_noun(count: int, noun: str) -> str:
     return f"{count} {noun}{'s' * (count != 1)}" if count else ""

@@ -11,7 +11,7 @@ from pipeline.notify.feed import entry_id
 from pipeline.review.contents import GONE, Change, Contents
 from pipeline.review.folder import Folder
 from pipeline.review.matching import REJECTIONS
-from pipeline.review.phrases import words
+from pipeline.review.phrases import describe_change
 
 RANKS = {"provisional": 0, "confirmed": 1, "finished": 2}
 """Statuses that are notified, in the order of a life; a return to an earlier one is not."""
@@ -77,7 +77,7 @@ def build_message(folder: Folder, contents: Contents) -> Message:
     site = folder.path.name
     items = []
     for change in contents.changes:
-        status = _status(change)
+        status = _notified_status(change)
         if not status:
             continue
         file = folder.timeline(change.id)
@@ -86,7 +86,7 @@ def build_message(folder: Folder, contents: Contents) -> Message:
                 key=entry_id(site, change.id, status),
                 change_id=change.id,
                 status=status,
-                words=words(change.facts),
+                words=describe_change(change.facts),
                 facts={name: change[name] for name in _COLUMNS},
                 page=f"{site}/{folder.report.name}#c-{change.id}",
                 picture=f"{site}/timeline/{file.name}" if file.is_file() else "",
@@ -104,7 +104,7 @@ def build_message(folder: Folder, contents: Contents) -> Message:
     )
 
 
-def _status(change: Change) -> str:
+def _notified_status(change: Change) -> str:
     """The status as it is notified; empty for an outline of the analyst and for what a person has confirmed against
     the machine.
     """
@@ -119,7 +119,7 @@ def _status(change: Change) -> str:
     return "ended" if change["ended"] else str(change["status"])
 
 
-def pending(message: Message, notified: Iterable[tuple[str, str]], settings: Notify | None = None) -> Message:
+def pending_part(message: Message, notified: Iterable[tuple[str, str]], settings: Notify | None = None) -> Message:
     """The part of a message that a channel has not been sent.
 
     An alert is pending in a higher status than the one notified, if it passes the thresholds of `settings`. A
@@ -136,14 +136,14 @@ def _is_pending(item: Item, known: set[str], settings: Notify | None) -> bool:
     corrected = not known.isdisjoint(CORRECTIONS)
     if item.is_correction:
         return not corrected and not known.isdisjoint(RANKS)
-    if settings is not None and not _passes(item, settings):
+    if settings is not None and not _passes_settings(item, settings):
         return False
     if corrected:
         return RANKS[item.status] >= RANKS["confirmed"]
     return RANKS[item.status] > max((RANKS.get(status, 0) for status in known), default=-1)
 
 
-def _passes(item: Item, settings: Notify) -> bool:
+def _passes_settings(item: Item, settings: Notify) -> bool:
     return item.facts["kind"] in settings.kinds and (item.facts["confidence"] or 0.0) >= settings.min_confidence
 
 

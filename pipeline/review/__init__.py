@@ -1,1 +1,1 @@
-"""The world out: review files, pictures, reports, exports."""
+"""Output: review files, pictures, reports and exports."""

@@ -23,7 +23,7 @@ def code_of(wkb: bytes) -> int:
     return _Reader(wkb).head()[0]
 
 
-def straighten(wkb: bytes) -> MultiPolygon:
+def straighten_curves(wkb: bytes) -> MultiPolygon:
     """The polygons of a curved geometry, 2-D. Raises ValueError for a damaged one, or one without polygons."""
     try:
         polygons = [Polygon(rings[0], rings[1:]) for rings in _Reader(wkb).surfaces(0) if rings]
@@ -68,7 +68,7 @@ class _Reader:
         if code == 2:
             return self._points(width)
         if code == CIRCULAR:
-            return _arcs(self._points(width))
+            return _straighten_arcs(self._points(width))
         if code == COMPOUND:
             whole: list[Point] = []
             for _ in range(self._count()):
@@ -95,14 +95,14 @@ class _Reader:
         return [(numbers[i], numbers[i + 1]) for i in range(0, len(numbers), width)]
 
 
-def _arcs(points: Sequence[Point]) -> list[Point]:
+def _straighten_arcs(points: Sequence[Point]) -> list[Point]:
     line = list(points[:1])
     for i in range(0, len(points) - 2, 2):
-        line += _arc(points[i], points[i + 1], points[i + 2])
+        line += _arc_points(points[i], points[i + 1], points[i + 2])
     return line
 
 
-def _arc(start: Point, middle: Point, end: Point) -> list[Point]:
+def _arc_points(start: Point, middle: Point, end: Point) -> list[Point]:
     """The points after `start` of an arc through three points; of a full circle where start and end are one."""
     (ax, ay), (bx, by), (cx, cy) = start, middle, end
     if start == end:

@@ -11,7 +11,7 @@ from shapely.geometry import MultiPolygon, Polygon
 
 from pipeline.model.bands import VISIBLE
 from pipeline.model.imagery import Look
-from pipeline.review.sheet import CASING, font
+from pipeline.review.sheet import CASING, load_font
 from pipeline.review.stretch import Stretch
 
 CONTEXT_PX = 12
@@ -21,9 +21,9 @@ OUTLINE, INK = (255, 217, 47), (34, 34, 34)
 CORNER_PX = 2.0
 """Distance of the corner marks from the outline, ground pixels: a mark must not cover what it points at."""
 PAIR_PX = 240
-"""Side of each half of a pair picture: what a map tip can show."""
+"""Side of each half of a pair picture in pixels: the size of a map tip."""
 FOOT_PX = 14
-"""Room for the credit below."""
+"""Height of the credit line in pixels."""
 
 Picture = NDArray[np.float32]
 
@@ -37,7 +37,7 @@ class Window:
     grid: GeoBox
 
 
-def window(outline: Polygon | MultiPolygon, grid: GeoBox) -> Window:
+def window_around(outline: Polygon | MultiPolygon, grid: GeoBox) -> Window:
     """The part of the grid that shows an outline with its surroundings, cut at the edges of the grid."""
     left, bottom, right, top = outline.bounds
     inverse = ~grid.affine
@@ -62,34 +62,34 @@ def true_colour(look: Look, part: Window) -> Picture:
 def write_pair(
     path: Path, outline: Polygon | MultiPolygon, before: Look, after: Look, tone: Stretch, credit: str
 ) -> None:
-    """Before beside after with their dates and the credit: the picture of map tips, feeds and maps."""
-    part = window(outline, before.grid)
+    """Write the picture of map tips, feeds and maps: before beside after, with dates and credit."""
+    part = window_around(outline, before.grid)
     halves = []
     for look in (before, after):
-        half = _enlarged(tone.rendered(true_colour(look, part)))
+        half = _enlarge(tone.rendered(true_colour(look, part)))
         image = Image.fromarray(half)
         pencil = ImageDraw.Draw(image)
         times = half.shape[1] / part.grid.shape[1]
-        for box in boxes(outline, part):
-            for line in corners(*box):
+        for box in outline_boxes(outline, part):
+            for line in corner_marks(*box):
                 points = [(x * times, y * times) for x, y in line]
                 pencil.line(points, CASING, 4)
                 pencil.line(points, OUTLINE, 2)
-        pencil.text((5, 4), f"{look.time:%Y-%m-%d}", "white", font(8), stroke_width=2, stroke_fill=CASING)
+        pencil.text((5, 4), f"{look.time:%Y-%m-%d}", "white", load_font(8), stroke_width=2, stroke_fill=CASING)
         halves.append(np.asarray(image))
     gap = np.full((halves[0].shape[0], 6, 3), 255, np.uint8)
     pair = np.concatenate([halves[0], gap, halves[1]], axis=1)
     image = Image.fromarray(np.pad(pair, ((0, FOOT_PX), (0, 0), (0, 0)), constant_values=255))
-    ImageDraw.Draw(image).text((3, pair.shape[0] + 2), credit, INK, font(5.5))
+    ImageDraw.Draw(image).text((3, pair.shape[0] + 2), credit, INK, load_font(5.5))
     image.save(path, "png")
 
 
-def _enlarged(shown: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _enlarge(shown: NDArray[np.uint8]) -> NDArray[np.uint8]:
     times = max(1, round(PAIR_PX / max(shown.shape[:2])))
     return np.repeat(np.repeat(shown, times, axis=0), times, axis=1)
 
 
-def boxes(outline: Polygon | MultiPolygon, part: Window) -> list[tuple[float, float, float, float]]:
+def outline_boxes(outline: Polygon | MultiPolygon, part: Window) -> list[tuple[float, float, float, float]]:
     """(left, top, right, bottom) around each part of an outline, in pixels of a chip and inside it."""
     rows, cols = part.grid.shape
     found = []
@@ -104,7 +104,7 @@ def boxes(outline: Polygon | MultiPolygon, part: Window) -> list[tuple[float, fl
     return found
 
 
-def corners(left: float, top: float, right: float, bottom: float) -> list[list[tuple[float, float]]]:
+def corner_marks(left: float, top: float, right: float, bottom: float) -> list[list[tuple[float, float]]]:
     """Four open angles at the corners of a box."""
     reach = min(max(0.25 * min(right - left, bottom - top), 1.0), 5.0)
     return [

@@ -1,4 +1,4 @@
-"""What a site's review.gpkg holds, read once into values: what reports and exports are made from."""
+"""Content of a site's review.gpkg, the source of reports and exports."""
 
 import json
 import re
@@ -11,16 +11,16 @@ from typing import Any
 from shapely.geometry.base import BaseGeometry
 
 from pipeline.model.errors import ReviewError
-from pipeline.review.geoblob import polygons
-from pipeline.review.gpkg import opened
-from pipeline.review.phrases import label_of, words
-from pipeline.review.rows import clean, clean_table, is_complete
+from pipeline.review.geoblob import decode_polygons
+from pipeline.review.gpkg import open_review
+from pipeline.review.phrases import describe_change, label_of
+from pipeline.review.rows import clean_row, clean_table, is_complete
 from pipeline.review.schema import ANALYST, MACHINE, NEWS, OBSERVATIONS, PHASES, SCENES, has_column
 
 GONE = "withdrawn"
 _WEB = re.compile(r"https?://[^\s\"'<>]+\Z")
 _LOOK, _NEWS = ("change_id", "scene", "time", "seen"), ("as_of", "change_id", "event")
-"""Values without which a row of `observations` or `news` says nothing."""
+"""Columns that a row of `observations` or `news` must have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -75,9 +75,9 @@ class Contents:
         rejected = ("no change", "other change")
         return tuple(c for c in self.changes if c["status"] != GONE and c["verdict"] not in rejected)
 
-    def told(self, change: Change) -> str:
-        """A change as a sentence that may be sent on alone: what is simulated says so first."""
-        return f"{'[simulated] ' if self.provenance.get('simulated') else ''}{words(change.facts)}"
+    def sentence_of(self, change: Change) -> str:
+        """Sentence on a change that is complete by itself; simulated content is stated first."""
+        return f"{'[simulated] ' if self.provenance.get('simulated') else ''}{describe_change(change.facts)}"
 
     @property
     def sources(self) -> Mapping[str, tuple[str, ...]]:
@@ -97,7 +97,7 @@ class Contents:
 
     @property
     def cautions(self) -> tuple[str, ...]:
-        """Sentences that the reader must know."""
+        """Cautions for the reader, as sentences."""
         try:
             return tuple(map(str, json.loads(self.provenance.get("cautions", "[]"))))
         except (ValueError, TypeError):
@@ -106,7 +106,7 @@ class Contents:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Overview:
-    """What the index needs of a review file. changes: rows of `changes` without outlines."""
+    """Part of a review file for the index. changes: rows of `changes` without outlines."""
 
     name: str
     crs: str
@@ -117,29 +117,29 @@ class Overview:
 
 
 def read_overview(path: Path, wait: float | None = None) -> Overview:
-    """The overview of a review file, without its observations and outlines; raises ReviewError like `read`."""
-    with opened(path, wait) as db:
+    """The overview of a review file, without its observations and outlines; raises ReviewError like `read_contents`."""
+    with open_review(path, wait) as db:
         db.execute("BEGIN")
-        columns = ", ".join(("fid", *_machine(db), *ANALYST))
+        columns = ", ".join(("fid", *_machine_columns(db), *ANALYST))
         last = db.execute("SELECT max(time) FROM scenes WHERE used").fetchone()[0]
         ours = {change_id for (change_id,) in db.execute("SELECT change_id FROM outlines_written")}
-        db.row_factory = _row
-        changes = [clean(row) for row in db.execute(f"SELECT {columns} FROM changes WHERE geom IS NOT NULL")]
-        aoi, crs, provenance = _frame(db, path)
+        db.row_factory = _row_as_dict
+        changes = [clean_row(row) for row in db.execute(f"SELECT {columns} FROM changes WHERE geom IS NOT NULL")]
+        aoi, crs, provenance = _read_frame(db, path)
         db.execute("COMMIT")
     known = [row if row["change_id"] in ours and is_complete(row) else {**row, "change_id": None} for row in changes]
     return Overview(
-        name=str(aoi["name"]), crs=crs, aoi=_aoi(aoi["geom"], path), changes=tuple(known),
+        name=str(aoi["name"]), crs=crs, aoi=_read_aoi(aoi["geom"], path), changes=tuple(known),
         last_look=str(last or "")[:10], provenance=provenance,
     )  # fmt: skip
 
 
-def _machine(db: sqlite3.Connection) -> list[str]:
+def _machine_columns(db: sqlite3.Connection) -> list[str]:
     """The machine's columns for a SELECT; one that an older file lacks is NULL."""
     return [name if has_column(db, name) else f"NULL AS {name}" for name in MACHINE]
 
 
-def _frame(db: sqlite3.Connection, path: Path) -> tuple[Mapping[str, Any], str, dict[str, str]]:
+def _read_frame(db: sqlite3.Connection, path: Path) -> tuple[Mapping[str, Any], str, dict[str, str]]:
     """The row of the AOI, the reference system and the provenance."""
     aoi = db.execute("SELECT id, name, geom FROM aoi").fetchone()
     srs = db.execute("SELECT srs_id FROM gpkg_contents WHERE table_name = 'changes'").fetchone()
@@ -149,38 +149,38 @@ def _frame(db: sqlite3.Connection, path: Path) -> tuple[Mapping[str, Any], str, 
     return aoi, f"EPSG:{srs['srs_id']}", provenance
 
 
-def read(path: Path, wait: float | None = None, *, looks: bool = True) -> Contents:
-    """The contents of a review file; raises ReviewError where there is none, or none of ours.
+def read_contents(path: Path, wait: float | None = None, *, looks: bool = True) -> Contents:
+    """Read a review file. Raises ReviewError if it does not exist or is not a file of this program.
 
     wait: seconds to wait for a lock of another process; None for `lock_seconds()`. looks: False leaves out the rows
     of `observations`, one per change and look, which take most of the time.
     """
     if not path.exists():
         raise ReviewError("no review file", str(path), "run `groundbreak detect` for this site first")
-    with opened(path, wait) as db:
+    with open_review(path, wait) as db:
         # one transaction, so that all tables are of the same moment
         db.execute("BEGIN")
-        columns = ", ".join(("fid", *_machine(db), *ANALYST, "geom"))
-        db.row_factory = _row
+        columns = ", ".join(("fid", *_machine_columns(db), *ANALYST, "geom"))
+        db.row_factory = _row_as_dict
         ours = {row["change_id"] for row in db.execute("SELECT change_id FROM outlines_written")}
         rows = db.execute(f"SELECT {columns} FROM changes").fetchall()
         observed = db.execute("SELECT * FROM observations ORDER BY time, scene") if looks else ()
         seen = clean_table(observed, OBSERVATIONS, _LOOK)
         scenes = clean_table(db.execute("SELECT * FROM scenes ORDER BY time, scene"), SCENES, ("scene", "time", "used"))
         news = clean_table(db.execute("SELECT * FROM news WHERE latest ORDER BY fid"), NEWS, _NEWS)
-        phases = _phases(db)
-        aoi, crs, provenance = _frame(db, path)
+        phases = _read_phases(db)
+        aoi, crs, provenance = _read_frame(db, path)
         db.execute("COMMIT")
-    changes = [change for row in rows if (change := _change(row, ours)) is not None]
+    changes = [change for row in rows if (change := _change_from_row(row, ours)) is not None]
     changes.sort(key=lambda c: (c["status"] == GONE, -(c["confidence"] or 0.0), c.id))
     return Contents(
-        path=path, crs=crs, site=str(aoi["id"]), name=str(aoi["name"]), aoi=_aoi(aoi["geom"], path),
+        path=path, crs=crs, site=str(aoi["id"]), name=str(aoi["name"]), aoi=_read_aoi(aoi["geom"], path),
         changes=tuple(changes), looks=_by_change(seen), phases=_by_change(phases), scenes=tuple(scenes),
         news=tuple(news), provenance=provenance,
     )  # fmt: skip
 
 
-def _phases(db: sqlite3.Connection) -> list[dict[str, Any]]:
+def _read_phases(db: sqlite3.Connection) -> list[dict[str, Any]]:
     """The rows of `phases`, in time order; none in an older file."""
     if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'phases' AND type = 'table'").fetchone() is None:
         return []
@@ -194,15 +194,15 @@ def _by_change(rows: Iterable[Mapping[str, Any]]) -> dict[str, tuple[Mapping[str
     return {change_id: tuple(own) for change_id, own in found.items()}
 
 
-def _row(cursor: Any, values: tuple[Any, ...]) -> dict[str, Any]:
+def _row_as_dict(cursor: Any, values: tuple[Any, ...]) -> dict[str, Any]:
     return {column[0]: value for column, value in zip(cursor.description, values, strict=True)}
 
 
-def _change(row: Mapping[str, Any], ours: Collection[str]) -> Change | None:
-    """A row with an outline; what the machine has not written, or not as a whole, is read as drawn by the analyst."""
-    facts = clean({name: value for name, value in row.items() if name != "geom"})
+def _change_from_row(row: Mapping[str, Any], ours: Collection[str]) -> Change | None:
+    """Change of a row with an outline; a row that the machine has not written completely is the analyst's."""
+    facts = clean_row({name: value for name, value in row.items() if name != "geom"})
     try:
-        outline = polygons(row["geom"])
+        outline = decode_polygons(row["geom"])
     except ValueError:
         return None
     change_id = facts["change_id"]
@@ -211,9 +211,9 @@ def _change(row: Mapping[str, Any], ours: Collection[str]) -> Change | None:
     return Change(facts={**facts, "change_id": None}, outline=outline, drawn=True, own_id=change_id)
 
 
-def _aoi(blob: object, path: Path) -> BaseGeometry:
+def _read_aoi(blob: object, path: Path) -> BaseGeometry:
     try:
-        return polygons(blob)
+        return decode_polygons(blob)
     except ValueError as error:
-        mend = "run `groundbreak nightly`: it is written again"
-        raise ReviewError(f"the site's outline cannot be read: {error}", str(path), mend) from error
+        fix = "run `groundbreak nightly`: it is written again"
+        raise ReviewError(f"the site's outline cannot be read: {error}", str(path), fix) from error

@@ -1,4 +1,4 @@
-"""How bright and how green a footprint was in every clear look, and what its own past lets expect."""
+"""Brightness and greenness of a footprint in every clear look, and their expected range from its history."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,12 +12,12 @@ from pipeline.model.alert import Alert
 from pipeline.model.bands import VISIBLE, Band
 from pipeline.model.imagery import Look
 from pipeline.model.indices import near_infrared
-from pipeline.review.chips import window
+from pipeline.review.chips import window_around
 
 SEASON_DAYS = 30.0
-"""Spread of the days of the year that count as the same season."""
+"""Standard deviation in days of the weights by day of the year."""
 MIN_SEASONAL = 12
-"""Clear looks of history from which the band follows the season; with fewer it is level."""
+"""Smallest number of clear looks for a seasonal band; with fewer it is constant."""
 MIN_HISTORY = 3
 LOW, HIGH = 0.1, 0.9
 Series = NDArray[np.float64]
@@ -34,24 +34,24 @@ class Curve:
     note: str
 
 
-def curves(alert: Alert, looks: Sequence[Look]) -> tuple[Curve, ...]:
+def compute_curves(alert: Alert, looks: Sequence[Look]) -> tuple[Curve, ...]:
     """Visible reflectance and, where there is a near infrared band, NDVI. looks: clear ones in time order."""
     bands = looks[0].bands
     visible = [band for band in VISIBLE if band in bands] or [bands[0]]
     near = near_infrared(bands)
-    means = _means(alert, looks)
+    means = _footprint_means(alert, looks)
     found = [("brightness", np.mean([means[band] for band in visible], axis=0))]
     if near is not None and Band.B04 in bands:
         total = np.maximum(means[near] + means[Band.B04], 1e-3)
         found.append(("NDVI", (means[near] - means[Band.B04]) / total))
-    made = [_curve(name, values, alert, looks) for name, values in found]
+    made = [_make_curve(name, values, alert, looks) for name, values in found]
     # said once: both bands come from the same looks
     return (made[0], *(replace(curve, note="") for curve in made[1:]))
 
 
-def _means(alert: Alert, looks: Sequence[Look]) -> dict[Band, Series]:
+def _footprint_means(alert: Alert, looks: Sequence[Look]) -> dict[Band, Series]:
     """Mean reflectance of the footprint in every look over its usable pixels, NaN where there are none."""
-    part = window(alert.outline, looks[0].grid)
+    part = window_around(alert.outline, looks[0].grid)
     shape, transform = tuple(part.grid.shape), part.grid.affine
     inside = geometry_mask([alert.outline], shape, transform, invert=True)
     if not inside.any():
@@ -65,18 +65,18 @@ def _means(alert: Alert, looks: Sequence[Look]) -> dict[Band, Series]:
     return {band: table[:, index] for index, band in enumerate(looks[0].bands)}
 
 
-def _curve(name: str, values: Series, alert: Alert, looks: Sequence[Look]) -> Curve:
+def _make_curve(name: str, values: Series, alert: Alert, looks: Sequence[Look]) -> Curve:
     times = [look.time for look in looks]
     past = [i for i, time in enumerate(times) if time.date() < alert.first_seen and np.isfinite(values[i])]
     band, note = None, ""
     if len(past) >= MIN_HISTORY:
         seasonal = len(past) >= MIN_SEASONAL
-        band = _history([times[i] for i in past], values[past], times[0], times[-1], seasonal)
+        band = _history_quantiles([times[i] for i in past], values[past], times[0], times[-1], seasonal)
         note = f"shaded: 10 to 90 % of its own past{', same season' if seasonal else ''} ({len(past)} looks)"
     return Curve(name=name, times=times, values=values, band=band, note=note)
 
 
-def _history(
+def _history_quantiles(
     times: Sequence[datetime], values: Series, first: datetime, last: datetime, seasonal: bool
 ) -> tuple[Sequence[datetime], Series, Series]:
     """Weighted quantiles of the past over a line of days, looks of the same season counting most."""

@@ -1,4 +1,4 @@
-"""The picture of what would have been seen: probability of detection by size and clear looks, with intervals."""
+"""Picture of the probability of detection by size and number of clear looks, with intervals."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The probability of detection of a site where it was not measured: that of looks that scatter as much."""
+"""Default probability of detection, for sites where it was not measured: that of looks with similar noise."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What is sent on: GeoJSON, GeoParquet, KML with pictures, STAC, CSV, figures, films, or the whole folder as a zip."""
+"""Exports: GeoJSON, GeoParquet, KML with pictures, STAC, CSV, figures, films, or the whole folder as a zip."""
 
 import csv
 import io
@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from pipeline.model.errors import UsageError
-from pipeline.review.contents import Contents, read
+from pipeline.review.contents import Contents, read_contents
 from pipeline.review.features import COLUMNS, CREDIT, ITEMS, geojson_feature
 from pipeline.review.figures import write_figures, write_films
-from pipeline.review.folder import Folder, begins_with, replacing
-from pipeline.review.kml import document
+from pipeline.review.folder import Folder, begins_with, replace_file
+from pipeline.review.kml import kml_document
 from pipeline.review.lonlat import to_lonlat
 from pipeline.review.schema import CHANGES
 from pipeline.review.stac import write_stac
@@ -29,40 +29,40 @@ if TYPE_CHECKING:
     import xarray
 
 GENERATOR = "groundbreak export"
-"""Stands in a file, so that the next export knows it for its own."""
+"""Marks a file as an export of this program, which the next export may replace."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _EPOCH = (2020, 1, 1, 0, 0, 0)
 
 
-def export(folder: Folder, kind: str, target: Path | None = None) -> Path:
+def export_site(folder: Folder, kind: str, target: Path | None = None) -> Path:
     """Write one form of a site's results; returns the path, by default one beside the folder's other files.
 
     Raises UsageError for an unknown kind and for a target that no export of this kind has written, ReviewError where
     the review file cannot be read or the target written.
     """
     check_form(kind)
-    contents = read(folder.gpkg)
+    contents = read_contents(folder.gpkg)
     ending, make = KINDS[kind]
-    path = _target(folder, f"{contents.site}{ending}", target)
+    path = _export_path(folder, f"{contents.site}{ending}", target)
     make(folder, contents, path)
     return path
 
 
 def export_stack(folder: Folder, site: str, kind: str, dataset: "xarray.Dataset", target: Path | None = None) -> Path:
-    """Write the looks of a site; returns the path. Raises like `export`."""
+    """Write the looks of a site; returns the path. Raises like `export_site`."""
     ending, make = STACKS[kind]
-    path = _target(folder, f"{site}{ending}", target)
+    path = _export_path(folder, f"{site}{ending}", target)
     make(dataset, path)
     return path
 
 
 def check_form(kind: str) -> None:
-    """Raise UsageError for a form that there is not."""
+    """Raise UsageError for an unknown format."""
     if kind not in (*KINDS, *STACKS):
         raise UsageError(f"no such form: {kind}", "--format", f"one of {', '.join((*KINDS, *STACKS))}")
 
 
-def _target(folder: Folder, name: str, target: Path | None) -> Path:
+def _export_path(folder: Folder, name: str, target: Path | None) -> Path:
     """The path to write; raises UsageError where it is one of the site's own files."""
     usual = folder.path / name
     path = target or usual
@@ -71,8 +71,8 @@ def _target(folder: Folder, name: str, target: Path | None) -> Path:
     return path
 
 
-def geojson(contents: Contents) -> dict[str, Any]:
-    """RFC 7946: longitude and latitude, no CRS member, every change that stands with all its columns."""
+def feature_collection(contents: Contents) -> dict[str, Any]:
+    """GeoJSON (RFC 7946): longitude and latitude, every change that is not withdrawn, with all its columns."""
     features = [geojson_feature(change, contents) for change in contents.shown]
     return {
         "type": "FeatureCollection",
@@ -83,32 +83,34 @@ def geojson(contents: Contents) -> dict[str, Any]:
     }
 
 
-def _geojson(_folder: Folder, contents: Contents, path: Path) -> None:
-    with replacing(path, begins_with(f'"generator": "{GENERATOR}"'.encode())) as beside:
-        beside.write_text(json.dumps(geojson(contents), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+def _write_geojson(_folder: Folder, contents: Contents, path: Path) -> None:
+    with replace_file(path, begins_with(f'"generator": "{GENERATOR}"'.encode())) as beside:
+        beside.write_text(
+            json.dumps(feature_collection(contents), ensure_ascii=False, indent=1) + "\n", encoding="utf-8"
+        )
 
 
-def _csv(_folder: Folder, contents: Contents, path: Path) -> None:
+def _write_csv(_folder: Folder, contents: Contents, path: Path) -> None:
     """One line a change, outlines as WKT; texts that a spreadsheet would run as a formula are made plain."""
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer, lineterminator="\r\n")
     writer.writerow((*COLUMNS, "outline_wkt", *ITEMS, *CREDIT))
-    credit = [_plain(contents.provenance.get(name, "")) for name in CREDIT]
+    credit = [_spreadsheet_value(contents.provenance.get(name, "")) for name in CREDIT]
     for change in contents.changes:
-        row = [_plain(change.label if name == "label" else change[name]) for name in COLUMNS]
+        row = [_spreadsheet_value(change.label if name == "label" else change[name]) for name in COLUMNS]
         items = contents.items_of(change)
         links = [items.get(name) for name in ITEMS]
         writer.writerow((*row, to_lonlat(change.outline, contents.crs).wkt, *links, *credit))
-    with replacing(path, begins_with(",".join(COLUMNS).encode())) as beside:
+    with replace_file(path, begins_with(",".join(COLUMNS).encode())) as beside:
         # spreadsheets recognise UTF-8 by the byte order mark
         beside.write_text(buffer.getvalue(), encoding="utf-8-sig", newline="")
 
 
-def _plain(value: Any) -> Any:
+def _spreadsheet_value(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
-def _geoparquet(_folder: Folder, contents: Contents, path: Path) -> None:
+def _write_geoparquet(_folder: Folder, contents: Contents, path: Path) -> None:
     """GeoParquet 1.1 in lon/lat, every change with the types of the review file, boxes for spatial filters."""
     # heavy, and needed for this form alone
     import geopandas
@@ -117,7 +119,7 @@ def _geoparquet(_folder: Folder, contents: Contents, path: Path) -> None:
     columns = {}
     for name in COLUMNS:
         kind = CHANGES[name]
-        values = [_typed(change[name], kind) for change in contents.changes]
+        values = [_typed_value(change[name], kind) for change in contents.changes]
         columns[name] = pd.Series(pd.array(values, dtype=pd.ArrowDtype(kind)))
     columns["label"] = pd.Series(pd.array([c.label for c in contents.changes], dtype=pd.ArrowDtype(pa.string())))
     further = {name: [contents.items_of(change).get(name) for change in contents.changes] for name in ITEMS}
@@ -126,11 +128,11 @@ def _geoparquet(_folder: Folder, contents: Contents, path: Path) -> None:
         columns[name] = pd.Series(pd.array(values, dtype=pd.ArrowDtype(pa.string())))
     shapes = [to_lonlat(change.outline, contents.crs) for change in contents.changes]
     frame = geopandas.GeoDataFrame(columns, geometry=shapes, crs="OGC:CRS84")
-    with replacing(path) as beside:
+    with replace_file(path) as beside:
         frame.to_parquet(beside, index=False, schema_version="1.1.0", write_covering_bbox=True, compression="zstd")
 
 
-def _typed(value: Any, kind: pa.DataType) -> Any:
+def _typed_value(value: Any, kind: pa.DataType) -> Any:
     """A value of the review file, which keeps dates and times as text, in the type of its column."""
     if not isinstance(value, str):
         return value
@@ -139,30 +141,30 @@ def _typed(value: Any, kind: pa.DataType) -> Any:
     return datetime.fromisoformat(value.replace("Z", "+00:00")) if pa.types.is_timestamp(kind) else value
 
 
-def _kml(folder: Folder, contents: Contents, path: Path) -> None:
-    """A KMZ: the polygons and, inside it, their pictures, so that it is one file to send."""
+def _write_kmz(folder: Folder, contents: Contents, path: Path) -> None:
+    """Write a KMZ: one file with the polygons and their pictures."""
     pictures = {c.id: f for c in contents.shown if not c.drawn and (f := folder.timeline(c.id)).is_file()}
     files = {f"files/{file.name}": file.read_bytes() for file in pictures.values()}
     names: Mapping[str, str] = {key: f"files/{file.name}" for key, file in pictures.items()}
-    with replacing(path, _is_our_zip) as beside:
-        _write_zip(beside, {"doc.kml": document(contents, names), **files})
+    with replace_file(path, _is_our_zip) as beside:
+        _write_zip(beside, {"doc.kml": kml_document(contents, names), **files})
 
 
-def _zip(folder: Folder, contents: Contents, path: Path) -> None:
-    """Everything an analyst needs elsewhere; the review file as a consistent copy, even while QGIS has it open."""
+def _write_folder_zip(folder: Folder, contents: Contents, path: Path) -> None:
+    """Write the whole folder; the review file as a consistent copy, even while QGIS has it open."""
     files = [folder.project, folder.report, folder.before, folder.after, folder.score]
     files += [file.with_suffix(".qml") for file in (folder.before, folder.after, folder.score)]
     pictures = (folder.timeline, folder.pair, folder.strip)
     files += [picture(change.id) for change in contents.changes for picture in pictures]
     files += raster_files(folder)
     members = {str(file.relative_to(folder.path)): file.read_bytes() for file in files if file.is_file()}
-    members[folder.gpkg.name] = _backup(folder.gpkg)
-    with replacing(path, _is_our_zip) as beside:
+    members[folder.gpkg.name] = _backup_bytes(folder.gpkg)
+    with replace_file(path, _is_our_zip) as beside:
         _write_zip(beside, {f"{contents.site}/{name}": content for name, content in members.items()})
 
 
-def _backup(gpkg: Path) -> bytes:
-    """Through SQLite, never by copying: a saved verdict may still lie in the -wal file."""
+def _backup_bytes(gpkg: Path) -> bytes:
+    """Copy made by SQLite, because a saved verdict may still be in the -wal file."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / gpkg.name
         source, target = sqlite3.connect(gpkg), sqlite3.connect(copy)
@@ -191,23 +193,23 @@ def _is_our_zip(path: Path) -> bool:
         return path.is_file() and not path.stat().st_size
 
 
-def _stac(folder: Folder, contents: Contents, path: Path) -> None:
+def _write_stac(folder: Folder, contents: Contents, path: Path) -> None:
     write_stac(folder, contents, path)
 
 
 KINDS: Mapping[str, tuple[str, Callable[[Folder, Contents, Path], None]]] = {
-    "geojson": (".geojson", _geojson),
-    "geoparquet": (".parquet", _geoparquet),
-    "kml": (".kmz", _kml),
-    "stac": ("-stac", _stac),
-    "csv": (".csv", _csv),
-    "zip": (".zip", _zip),
+    "geojson": (".geojson", _write_geojson),
+    "geoparquet": (".parquet", _write_geoparquet),
+    "kml": (".kmz", _write_kmz),
+    "stac": ("-stac", _write_stac),
+    "csv": (".csv", _write_csv),
+    "zip": (".zip", _write_folder_zip),
     "figure": ("-figures", write_figures),
     "film": ("-films", write_films),
 }
-"""Form -> ending of its file and what writes it."""
+"""Format -> file extension and writer."""
 STACKS: Mapping[str, tuple[str, Callable[["xarray.Dataset", Path], None]]] = {
     "netcdf": (".nc", write_netcdf),
     "zarr": (".zarr", write_zarr),
 }
-"""The forms that hold the looks of a site: ending of the file and what writes it."""
+"""Formats of the looks of a site -> file extension and writer."""

@@ -1,18 +1,18 @@
-"""A change as a GeoJSON feature, complete enough to be sent on alone."""
+"""A change as a GeoJSON feature that is complete by itself."""
 
 from typing import Any
 
 from shapely.geometry import mapping
 
 from pipeline.review.contents import Change, Contents
-from pipeline.review.lonlat import bounds, to_lonlat
+from pipeline.review.lonlat import lonlat_bounds, to_lonlat
 from pipeline.review.schema import ANALYST, MACHINE
 
 COLUMNS = (*MACHINE, *ANALYST)
 ITEMS = ("before_item", "after_item")
 """Addresses of the provider's items of the pair; empty where the catalogue is local."""
 CREDIT = ("attribution", "simulated")
-"""Facts of the site that go with each change that is sent on alone."""
+"""Properties of the site that each feature carries."""
 
 
 def geojson_feature(change: Change, contents: Contents) -> dict[str, Any]:
@@ -21,12 +21,12 @@ def geojson_feature(change: Change, contents: Contents) -> dict[str, Any]:
     return {
         "type": "Feature",
         "id": change.id,
-        **({} if shape.is_empty else {"bbox": list(bounds(shape))}),
+        **({} if shape.is_empty else {"bbox": list(lonlat_bounds(shape))}),
         "geometry": mapping(shape),
         "properties": {
             **{name: change[name] for name in COLUMNS},
             "label": change.label,
-            "description": contents.told(change),
+            "description": contents.sentence_of(change),
             **dict.fromkeys(ITEMS),
             **contents.items_of(change),
             "attribution": contents.provenance.get("attribution", ""),

@@ -1,4 +1,4 @@
-"""Figures to publish and films of a change, both made from its strip of clear looks."""
+"""Figures and films of a change, made from its strip of clear looks."""
 
 import io
 import re
@@ -15,10 +15,10 @@ from PIL import Image, ImageDraw
 
 from pipeline.model.errors import UsageError
 from pipeline.review.contents import Change, Contents
-from pipeline.review.folder import Folder, replacing, safe
+from pipeline.review.folder import Folder, file_name_of, replace_file
 from pipeline.review.marks import scale_bar
-from pipeline.review.phrases import details, heading, place
-from pipeline.review.sheet import CASING, font
+from pipeline.review.phrases import change_details, change_heading, format_position
+from pipeline.review.sheet import CASING, load_font
 from pipeline.review.strips import Strip, read_strip
 
 YELLOW, GREY = "#ffd92f", "#53565d"
@@ -38,13 +38,13 @@ def write_figures(folder: Folder, contents: Contents, path: Path) -> None:
     """A folder with `A17.png` and `A17.svg` of every change that has a strip."""
     _check_place(path)
     for change, strip in _with_strips(folder, contents):
-        figure = _figure(change, strip, contents)
+        figure = _draw_figure(change, strip, contents)
         for ending in ("png", "svg"):
             buffer = io.BytesIO()
             # without a date and with fixed ids the same facts give the same bytes
             with matplotlib.rc_context({"svg.hashsalt": change.id}):
                 figure.savefig(buffer, format=ending, dpi=DPI, metadata={"Date": None} if ending == "svg" else None)
-            _write(path / f"{safe(change.label)}.{ending}", buffer.getvalue())
+            _write_image(path / f"{file_name_of(change.label)}.{ending}", buffer.getvalue())
 
 
 def write_films(folder: Folder, contents: Contents, path: Path) -> None:
@@ -52,12 +52,12 @@ def write_films(folder: Folder, contents: Contents, path: Path) -> None:
     _check_place(path)
     for change, strip in _with_strips(folder, contents):
         looks = enumerate(strip.pixels())
-        frames = [_frame(change, strip, contents, index, pixels) for index, pixels in looks]
+        frames = [_draw_frame(change, strip, contents, index, pixels) for index, pixels in looks]
         pauses = [*[FRAME_MS] * (len(frames) - 1), LAST_MS]
         for ending, options in FILMS.items():
             buffer = io.BytesIO()
             frames[0].save(buffer, ending, save_all=True, append_images=frames[1:], duration=pauses, loop=0, **options)
-            _write(path / f"{safe(change.label)}.{ending}", buffer.getvalue())
+            _write_image(path / f"{file_name_of(change.label)}.{ending}", buffer.getvalue())
 
 
 def _with_strips(folder: Folder, contents: Contents) -> list[tuple[Change, Strip]]:
@@ -72,24 +72,24 @@ def _check_place(path: Path) -> None:
         raise UsageError("something else stands there", str(path), "give --to a folder that is new or empty")
 
 
-def _write(path: Path, content: bytes) -> None:
-    with replacing(path) as beside:
+def _write_image(path: Path, content: bytes) -> None:
+    with replace_file(path) as beside:
         path.parent.mkdir(parents=True, exist_ok=True)
         beside.write_bytes(content)
 
 
-def _credit(contents: Contents) -> str:
+def _credit_line(contents: Contents) -> str:
     credit = contents.provenance.get("attribution", "")
     simulated = contents.provenance.get("simulated", "")
     return f"{credit[:1].upper()}{credit[1:]}.{f' Simulated: {simulated}.' if simulated else ''}"
 
 
-def _plain(text: str) -> str:
-    """Text that matplotlib does not read as a formula."""
+def _escape_mathtext(text: str) -> str:
+    """Text in which matplotlib finds no formula."""
     return text.replace("$", r"\$")
 
 
-def _figure(change: Change, strip: Strip, contents: Contents) -> Figure:
+def _draw_figure(change: Change, strip: Strip, contents: Contents) -> Figure:
     """Both looks with date, marks, scale, north, coordinates, credit."""
     tall = strip.height / strip.width
     panel = (WIDTH_IN - 0.3) / 2
@@ -102,7 +102,7 @@ def _figure(change: Change, strip: Strip, contents: Contents) -> Figure:
         axis.set_axis_off()
         axis.imshow(pixels[index], extent=(0, strip.width, strip.height, 0), interpolation="nearest", aspect="auto")
         axis.set(xlim=(0, strip.width), ylim=(strip.height, 0))
-        for x, y in _lines(strip.corners):
+        for x, y in _parse_svg_path(strip.corners):
             axis.plot(x, y, color=CASING, linewidth=2.6)
             axis.plot(x, y, color=YELLOW, linewidth=1.4)
         axis.text(0.03, 0.97, strip.frames[index].day, transform=axis.transAxes, va="top", color="white", fontsize=10,
@@ -113,7 +113,7 @@ def _figure(change: Change, strip: Strip, contents: Contents) -> Figure:
     bar.set(xlim=(0, 1), ylim=(0, 1))
     bar.plot([0.002, share], [0.5, 0.5], color="black", linewidth=2.5, solid_capstyle="butt")
     bar.text(share + 0.03, 0.5, f"{length}    ↑ grid north", va="center", fontsize=8)
-    where = place(change["lon"], change["lat"]) if change["lon"] is not None else ""
+    where = format_position(change["lon"], change["lat"]) if change["lon"] is not None else ""
     right = (0.2 + panel) / WIDTH_IN
     figure.text(right, 0.52 / height, f"{where} (latitude, longitude)", va="center", fontsize=8)
     _write_around(figure, height, change, contents)
@@ -122,22 +122,28 @@ def _figure(change: Change, strip: Strip, contents: Contents) -> Figure:
 
 def _write_around(figure: Figure, height: float, change: Change, contents: Contents) -> None:
     """Title and sentence above the pictures, the credit below."""
-    sentence = re.sub("^, about", "About", details(change.facts))
+    sentence = re.sub("^, about", "About", change_details(change.facts))
     left = 0.1 / WIDTH_IN
-    figure.text(left, 1 - 0.12 / height, _plain(f"{change.label}: {heading(change.facts)}"), va="top", fontsize=11,
-                fontweight="bold")  # fmt: skip
-    above = _wrapped(f"{contents.name}. {sentence}", WRAP_FIGURE)
-    figure.text(left, 1 - 0.38 / height, _plain(above), va="top", fontsize=7.2, color=GREY)
-    below = _wrapped(_credit(contents), WRAP_FIGURE)
-    figure.text(left, 0.3 / height, _plain(below), va="top", fontsize=7, color=GREY)
+    figure.text(
+        left,
+        1 - 0.12 / height,
+        _escape_mathtext(f"{change.label}: {change_heading(change.facts)}"),
+        va="top",
+        fontsize=11,
+        fontweight="bold",
+    )
+    above = _wrap_text(f"{contents.name}. {sentence}", WRAP_FIGURE)
+    figure.text(left, 1 - 0.38 / height, _escape_mathtext(above), va="top", fontsize=7.2, color=GREY)
+    below = _wrap_text(_credit_line(contents), WRAP_FIGURE)
+    figure.text(left, 0.3 / height, _escape_mathtext(below), va="top", fontsize=7, color=GREY)
 
 
-def _wrapped(text: str, width: int, lines: int = 2) -> str:
+def _wrap_text(text: str, width: int, lines: int = 2) -> str:
     """Text on a limited number of lines, each with a limited number of letters."""
     return "\n".join(textwrap.wrap(text, width, max_lines=lines, placeholder=" …"))
 
 
-def _lines(path: str) -> list[tuple[list[float], list[float]]]:
+def _parse_svg_path(path: str) -> list[tuple[list[float], list[float]]]:
     """The polylines of an SVG path that has only M and L."""
     lines = []
     for part in path.split("M")[1:]:
@@ -146,7 +152,7 @@ def _lines(path: str) -> list[tuple[list[float], list[float]]]:
     return lines
 
 
-def _frame(change: Change, strip: Strip, contents: Contents, index: int, pixels: NDArray[np.uint8]) -> Image.Image:
+def _draw_frame(change: Change, strip: Strip, contents: Contents, index: int, pixels: NDArray[np.uint8]) -> Image.Image:
     """One look of a film, with the label, the date, a line of the time passed, the scale and the credit."""
     times = max(1, round(FILM_PX / max(strip.width, strip.height)))
     shown = np.repeat(np.repeat(pixels, times, axis=0), times, axis=1)
@@ -155,21 +161,23 @@ def _frame(change: Change, strip: Strip, contents: Contents, index: int, pixels:
     image.paste(Image.fromarray(shown), (0, HEAD_PX))
     pencil = ImageDraw.Draw(image)
     frame = strip.frames[index]
-    pencil.text((6, 6), f"{change.label}   {frame.day}", CASING, font(10, bold=True))
+    pencil.text((6, 6), f"{change.label}   {frame.day}", CASING, load_font(10, bold=True))
     if frame.seen:
-        pencil.text((width - 6, 6), "change seen", "#c2261c", font(9, bold=True), anchor="ra")
-    for x, y in _lines(strip.corners):
+        pencil.text((width - 6, 6), "change seen", "#c2261c", load_font(9, bold=True), anchor="ra")
+    for x, y in _parse_svg_path(strip.corners):
         points = [(a * times, b * times + HEAD_PX) for a, b in zip(x, y, strict=True)]
         pencil.line(points, YELLOW, 2)
-    _ruler(pencil, strip, times, height + HEAD_PX, width * (index + 1) / len(strip.frames))
-    pencil.text((6, height + HEAD_PX + 12), _wrapped(_credit(contents), WRAP_FILM, 3), GREY, font(5.5), spacing=3)
+    _draw_ruler(pencil, strip, times, height + HEAD_PX, width * (index + 1) / len(strip.frames))
+    pencil.text(
+        (6, height + HEAD_PX + 12), _wrap_text(_credit_line(contents), WRAP_FILM, 3), GREY, load_font(5.5), spacing=3
+    )
     return image
 
 
-def _ruler(pencil: ImageDraw.ImageDraw, strip: Strip, times: int, top: int, passed: float) -> None:
+def _draw_ruler(pencil: ImageDraw.ImageDraw, strip: Strip, times: int, top: int, passed: float) -> None:
     share, length = scale_bar(strip.width * strip.pixel_m)
     ends: Sequence[tuple[float, float]] = [(10, top - 12), (10 + share * strip.width * times, top - 12)]
     pencil.line(ends, CASING, 6)
     pencil.line(ends, "white", 3)
-    pencil.text((10, top - 30), f"{length}  N↑", "white", font(7), stroke_width=2, stroke_fill=CASING)
+    pencil.text((10, top - 30), f"{length}  N↑", "white", load_font(7), stroke_width=2, stroke_fill=CASING)
     pencil.rectangle((0, top, passed, top + 5), fill="#0a4f9e")

@@ -1,4 +1,4 @@
-"""The names of everything in out/<site>/, and how files get there: written beside, then renamed."""
+"""Paths in out/<site>/, and atomic replacement: files are written beside, then renamed."""
 
 import os
 import re
@@ -15,9 +15,9 @@ from pipeline.model.errors import ReviewError, UsageError
 GPKG, PROJECT, REPORT = "review.gpkg", "review.qgz", "report.html"
 BEFORE, AFTER, SCORE = "before.tif", "after.tif", "score.tif"
 _STAGE, _BESIDE = ".staging-", ".writing-"
-"""Names of what is being written begin so and end in random letters: a process id is 1 in every container."""
+"""Prefix of temporary names, which end in random letters: a process id is 1 in every container."""
 PICTURES = ("timeline", "pair", "looks")
-_MEND = "free some disk space or fix the permissions, then run again"
+_FIX = "free some disk space or fix the permissions, then run again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Folder:
 
     @property
     def detection(self) -> Path:
-        """What the site's silence means, as `groundbreak sensitivity` found it."""
+        """Probability of detection of the site, as measured by `groundbreak sensitivity`."""
         return self.path / "sensitivity.json"
 
     @property
@@ -68,11 +68,11 @@ class Folder:
 
     def timeline(self, change_id: str) -> Path:
         """The picture of one alert: every clear look that matters, and its curves."""
-        return self.path / "timeline" / f"{safe(change_id)}.png"
+        return self.path / "timeline" / f"{file_name_of(change_id)}.png"
 
     def pair(self, change_id: str) -> Path:
         """The small picture of one alert: before beside after."""
-        return self.path / "pair" / f"{safe(change_id)}.png"
+        return self.path / "pair" / f"{file_name_of(change_id)}.png"
 
     @property
     def looks(self) -> Path:
@@ -81,32 +81,32 @@ class Folder:
 
     def look(self, day: str, scene: str) -> Path:
         """The COG of one look: review/through_time.py."""
-        return self.looks / f"{day}-{safe(scene)}.tif"
+        return self.looks / f"{day}-{file_name_of(scene)}.tif"
 
     def strip(self, change_id: str) -> Path:
         """The clear looks of one alert, one below the other: review/strips.py."""
-        return self.path / "looks" / f"{safe(change_id)}.jpg"
+        return self.path / "looks" / f"{file_name_of(change_id)}.jpg"
 
 
-def safe(change_id: str) -> str:
+def file_name_of(change_id: str) -> str:
     """An id as a file name; the machine's own ids pass unchanged."""
     return re.sub(r"[^A-Za-z0-9_-]", "_", change_id)[:80] or "_"
 
 
-def make(path: Path) -> Folder:
-    """The folder, made if need be; ReviewError where nothing can be written."""
+def make_folder(path: Path) -> Folder:
+    """Create the folder if it does not exist. Raises ReviewError if it is not writable."""
     try:
         for name in PICTURES:
             (path / name).mkdir(parents=True, exist_ok=True)
         Path(mkdtemp(prefix=_STAGE, dir=path)).rmdir()
-    except OSError as fault:
-        mend = "fix the permissions, or give another folder with --out"
-        raise ReviewError(f"cannot be written: {fault.strerror or fault}", str(path), mend) from fault
+    except OSError as error:
+        fix = "fix the permissions, or give another folder with --out"
+        raise ReviewError(f"cannot be written: {error.strerror or error}", str(path), fix) from error
     return Folder(path)
 
 
 def clear_leftovers(path: Path) -> None:
-    """Remove what runs that were killed left in a folder. Only for who alone writes there."""
+    """Remove temporary files of killed runs. The caller must be the only writer of the folder."""
     with suppress(OSError):
         for leftover in (*path.glob(f"{_STAGE}*"), *path.glob(f"{_BESIDE}*")):
             if leftover.is_dir():
@@ -115,20 +115,20 @@ def clear_leftovers(path: Path) -> None:
                 leftover.unlink(missing_ok=True)
 
 
-def unused(path: Path) -> Path:
-    """A name beside a path that no other process has."""
+def unused_name(path: Path) -> Path:
+    """Unique temporary name beside a path."""
     return path.with_name(f"{_BESIDE}{token_hex(6)}-{path.name}")
 
 
 class Stage:
-    """Files made beside a site's results, that take their places together."""
+    """Files written beside a site's results and renamed together."""
 
     def __init__(self, target: Folder, root: Path) -> None:
         self.files = Folder(root)
         self._target = target
 
     def release(self) -> None:
-        """Rename every staged file to its place; one that says the same as the file there is left alone."""
+        """Rename every staged file to its place, except files with unchanged content."""
         try:
             for staged in sorted(self.files.path.rglob("*")):
                 if staged.is_dir():
@@ -137,27 +137,27 @@ class Stage:
                 if place.is_file() and _is_same(staged, place):
                     continue
                 staged.replace(place)
-        except OSError as fault:
-            raise ReviewError(f"cannot be written: {fault.strerror or fault}", str(self._target.path), _MEND) from fault
+        except OSError as error:
+            raise ReviewError(f"cannot be written: {error.strerror or error}", str(self._target.path), _FIX) from error
 
 
 @contextmanager
-def staging(folder: Folder) -> Iterator[Stage]:
-    """A stage inside the folder, so on its file system; what was not released is removed."""
+def stage_files(folder: Folder) -> Iterator[Stage]:
+    """Create a stage inside the folder, on its file system; files that were not released are removed."""
     root = folder.path / f"{_STAGE}{token_hex(6)}"
     try:
         for name in PICTURES:
             (root / name).mkdir(parents=True)
         yield Stage(folder, root)
-    except OSError as fault:
-        raise ReviewError(f"cannot be written: {fault.strerror or fault}", str(folder.path), _MEND) from fault
+    except OSError as error:
+        raise ReviewError(f"cannot be written: {error.strerror or error}", str(folder.path), _FIX) from error
     finally:
         shutil.rmtree(root, ignore_errors=True)
 
 
 @contextmanager
-def replacing(path: Path, made_here: Callable[[Path], bool] | None = None) -> Iterator[Path]:
-    """A path beside `path` to write to; renamed over it when all went well, removed when not.
+def replace_file(path: Path, made_here: Callable[[Path], bool] | None = None) -> Iterator[Path]:
+    """Path beside `path` to write to; it replaces `path` after success and is removed after an error.
 
     made_here: whether this program wrote the file at `path`; None where no other program could have.
     Raises ReviewError where a folder or somebody else's file stands at `path`, or it cannot be written.
@@ -165,12 +165,12 @@ def replacing(path: Path, made_here: Callable[[Path], bool] | None = None) -> It
     if path.is_dir():
         raise ReviewError("a folder stands there", str(path), "name a file")
     refuse_foreign(path, made_here)
-    beside = unused(path)
+    beside = unused_name(path)
     try:
         yield beside
         beside.replace(path)
-    except OSError as fault:
-        raise ReviewError(f"cannot be written: {fault.strerror or fault}", str(path), _MEND) from fault
+    except OSError as error:
+        raise ReviewError(f"cannot be written: {error.strerror or error}", str(path), _FIX) from error
     finally:
         beside.unlink(missing_ok=True)
 
@@ -184,7 +184,7 @@ def refuse_foreign(path: Path, made_here: Callable[[Path], bool] | None) -> None
 def begins_with(*marks: bytes) -> Callable[[Path], bool]:
     """A test for files whose first bytes contain all marks, or that are empty."""
 
-    def told(path: Path) -> bool:
+    def is_ours(path: Path) -> bool:
         try:
             with path.open("rb") as file:
                 head = file.read(_HEAD_BYTES)
@@ -192,7 +192,7 @@ def begins_with(*marks: bytes) -> Callable[[Path], bool]:
             return False
         return not head or all(mark in head for mark in marks)
 
-    return told
+    return is_ours
 
 
 _HEAD_BYTES = 65_536

@@ -17,16 +17,16 @@ from typing import Any
 
 from odc.geo.geom import Geometry
 
-from pipeline.formats.databases import UntrustedError, connected, quoted, require_tables
+from pipeline.formats.databases import UntrustedError, open_database, quote_name, require_tables
 from pipeline.model.alert import Alert, Decision, Status
 from pipeline.model.errors import ReviewError, UsageError
 from pipeline.model.imagery import SceneRecord
 from pipeline.model.site import Site
-from pipeline.review.folder import unused
-from pipeline.review.geoblob import covers_ground, digest, encode, register
+from pipeline.review.folder import unused_name
+from pipeline.review.geoblob import covers_ground, encode_geometry, geometry_digest, register_functions
 from pipeline.review.matching import REJECTIONS, Row
-from pipeline.review.rows import clean, outline_of
-from pipeline.review.schema import ANALYST, LATER, MACHINE, TABLES, Styles, add_columns, create, has_column
+from pipeline.review.rows import clean_row, outline_of
+from pipeline.review.schema import ANALYST, LATER, MACHINE, TABLES, Styles, add_columns, create_review, has_column
 
 WAIT_SECONDS = 60.0
 """How long a writer waits for an analyst's save, by default; then the site is left for the next run."""
@@ -43,7 +43,7 @@ JUDGED = ("area_m2", "area_error_m2", "lon", "lat")
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ReviewUpdate:
-    """Everything that one run writes into the file. as_of: time of the last look, so that a replay says the same. over:
+    """Rows that one run writes into the file. as_of: time of the last look, so that a replay gives the same. over:
     ids of rows that stay as they are though no alert of the decision is theirs: their change ended. labels: change_id
     -> label, for every row.
     """
@@ -67,7 +67,7 @@ class Rows:
 
 
 def read_rows(path: Path) -> tuple[Row, ...]:
-    """Every row of `changes` that covers ground; none where there is no file yet. Raises ReviewError as `opened`."""
+    """Every row of `changes` that covers ground; none without a file. Raises ReviewError as `open_review`."""
     return survey_rows(path).rows
 
 
@@ -78,14 +78,14 @@ def survey_rows(path: Path) -> Rows:
     """
     if not path.exists():
         return Rows()
-    with opened(path) as db:
+    with open_review(path) as db:
         columns = [name if name != "label" or has_column(db, name) else "NULL" for name in _ROW_COLUMNS]
         ours = {change_id for (change_id,) in db.execute("SELECT change_id FROM outlines_written")}
         found = db.execute(f"SELECT {', '.join(columns)} FROM changes ORDER BY fid").fetchall()
         srs = db.execute("SELECT srs_id FROM gpkg_contents WHERE table_name = 'changes'").fetchone()
     rows, own, remarks = list[Row](), set[str](), list[str]()
     for fid, *values, blob in found:
-        facts = clean(dict(zip(_ROW_COLUMNS[1:-1], values, strict=True)))
+        facts = clean_row(dict(zip(_ROW_COLUMNS[1:-1], values, strict=True)))
         change_id = facts["change_id"]
         is_ours = change_id in ours
         outline, wrong = outline_of(facts, blob, f"EPSG:{srs[0]}" if srs else "EPSG:4326")
@@ -112,37 +112,37 @@ _ROW_COLUMNS = ("fid", "change_id", "label", "status", "verdict", "confidence", 
 
 
 def read_provenance(path: Path) -> dict[str, str]:
-    """What the last run noted of itself; nothing where there is no file yet."""
+    """Provenance of the last run; empty without a file."""
     if not path.exists():
         return {}
-    with opened(path) as db:
+    with open_review(path) as db:
         return {str(key): str(value) for key, value in db.execute("SELECT key, value FROM provenance")}
 
 
-def write(path: Path, night: ReviewUpdate, styles: Styles, before_commit: Callable[[], None]) -> int:
-    """Bring the file to the decision; returns how many alerts are new or changed.
+def write_changes(path: Path, night: ReviewUpdate, styles: Styles, before_commit: Callable[[], None]) -> int:
+    """Write a decision into the file; returns the number of alerts that are new or changed.
 
     `before_commit` is called when all rows are in: what it raises undoes them. Raises ReviewError where the file is
     locked beyond a minute, damaged or not ours; it is then as it was.
     """
     if path.exists():
-        with opened(path) as db:
-            return _fill(db, night, before_commit)
-    beside = unused(path)
+        with open_review(path) as db:
+            return _write_tables(db, night, before_commit)
+    beside = unused_name(path)
     try:
-        create(beside, str(night.site.grid.crs), styles)
-        with opened(beside) as db:
-            written = _fill(db, night, before_commit)
-        _place(beside, path)
-    except OSError as fault:
-        raise ReviewError(f"cannot be written: {fault.strerror or fault}", str(path), RETRY) from fault
+        create_review(beside, str(night.site.grid.crs), styles)
+        with open_review(beside) as db:
+            written = _write_tables(db, night, before_commit)
+        _move_into_place(beside, path)
+    except OSError as error:
+        raise ReviewError(f"cannot be written: {error.strerror or error}", str(path), RETRY) from error
     finally:
         beside.unlink(missing_ok=True)
     return written
 
 
-def _place(beside: Path, path: Path) -> None:
-    """Give a new file its name, unless one has appeared meanwhile: a rename would lose that."""
+def _move_into_place(beside: Path, path: Path) -> None:
+    """Rename a new file to its path, unless a file has appeared there meanwhile, which a rename would lose."""
     try:
         os.link(beside, path)
     except FileExistsError:
@@ -168,28 +168,28 @@ def lock_seconds() -> float:
 
 
 @contextmanager
-def opened(path: Path, wait: float | None = None) -> Iterator[sqlite3.Connection]:
+def open_review(path: Path, wait: float | None = None) -> Iterator[sqlite3.Connection]:
     """A connection that GDAL's triggers accept, to a file of this program; any error rolls back and names the file.
 
     wait: seconds to wait for a lock of another process; None for `lock_seconds()`.
     """
     seconds = lock_seconds() if wait is None else wait
     try:
-        with connected(path, write=True, wait=seconds) as db:
-            register(db)
+        with open_database(path, write=True, wait=seconds) as db:
+            register_functions(db)
             _check_ours(db, path)
             yield db
-    except UntrustedError as fault:
-        raise ReviewError(f"review file is not ours: {fault}", str(path), FOREIGN) from fault
-    except sqlite3.OperationalError as fault:
-        if "no such" in str(fault):
-            raise ReviewError(f"review file is not ours: {fault}", str(path), FOREIGN) from fault
-        if "full" in str(fault):
-            raise ReviewError("no space left on the disk", str(path), FULL) from fault
-        mend = RIGHTS if "readonly" in str(fault) or "unable to open" in str(fault) else RETRY
-        raise ReviewError(f"review file cannot be used: {fault}", str(path), mend) from fault
-    except sqlite3.DatabaseError as fault:
-        raise ReviewError(f"review file is damaged: {fault}", str(path), FOREIGN) from fault
+    except UntrustedError as error:
+        raise ReviewError(f"review file is not ours: {error}", str(path), FOREIGN) from error
+    except sqlite3.OperationalError as error:
+        if "no such" in str(error):
+            raise ReviewError(f"review file is not ours: {error}", str(path), FOREIGN) from error
+        if "full" in str(error):
+            raise ReviewError("no space left on the disk", str(path), FULL) from error
+        fix = RIGHTS if "readonly" in str(error) or "unable to open" in str(error) else RETRY
+        raise ReviewError(f"review file cannot be used: {error}", str(path), fix) from error
+    except sqlite3.DatabaseError as error:
+        raise ReviewError(f"review file is damaged: {error}", str(path), FOREIGN) from error
 
 
 def _check_ours(db: sqlite3.Connection, path: Path) -> None:
@@ -208,30 +208,40 @@ PHASE_COLUMNS = ("change_id", "state", "from_after", "from", "to", "to_before", 
 LOOK_COLUMNS = ("change_id", "scene", "time", "clear_share", "score", "seen")
 
 
-def _fill(db: sqlite3.Connection, night: ReviewUpdate, before_commit: Callable[[], None]) -> int:
+def _write_tables(db: sqlite3.Connection, night: ReviewUpdate, before_commit: Callable[[], None]) -> int:
     site, decision, crs = night.site, night.decision, str(night.site.grid.crs)
     srs = int(crs.rsplit(":", 1)[-1])
-    alerts = [(alert, _machine_values(site, alert), encode(alert.outline, srs)) for alert in decision.alerts]
-    looks = [(o.change_id, o.scene, utc(o.time), _plain(o.clear_share), _plain(o.score), int(o.seen))
-             for o in decision.observations]  # fmt: skip
-    phases = [(alert.id, str(p.state), *_days(p.begins_after, p.begins, p.ends, p.ends_before), _plain(p.probability))
-              for alert in decision.alerts for p in alert.phases]  # fmt: skip
+    alerts = [(alert, _machine_values(site, alert), encode_geometry(alert.outline, srs)) for alert in decision.alerts]
+    looks = [
+        (o.change_id, o.scene, format_utc(o.time), _column_value(o.clear_share), _column_value(o.score), int(o.seen))
+        for o in decision.observations
+    ]
+    phases = [
+        (
+            alert.id,
+            str(p.state),
+            *_iso_days(p.begins_after, p.begins, p.ends, p.ends_before),
+            _column_value(p.probability),
+        )
+        for alert in decision.alerts
+        for p in alert.phases
+    ]
     scenes = [_scene_row(record, crs, srs) for record in night.records]
-    outline = encode(Geometry(site.aoi, "EPSG:4326").to_crs(crs).geom, srs)
+    outline = encode_geometry(Geometry(site.aoi, "EPSG:4326").to_crs(crs).geom, srs)
     # all is ready: from here on others wait for us, so only rows are moved
     db.execute("BEGIN IMMEDIATE")
     add_columns(db)
-    events = [event for alert, values, blob in alerts if (event := _put(db, alert, values, blob))]
+    events = [event for alert, values, blob in alerts if (event := _upsert_alert(db, alert, values, blob))]
     kept = {alert.id for alert in decision.alerts}
-    events += _withdraw(db, kept | night.over)
+    events += _withdraw_alerts(db, kept | night.over)
     unnamed = [(label, change_id) for change_id, label in night.labels.items()]
     db.executemany("UPDATE changes SET label = ? WHERE change_id = ? AND label IS NULL", unnamed)
     ours = " WHERE change_id IN (SELECT value FROM json_each(?))"
-    changed = _bring(db, "observations", LOOK_COLUMNS, looks, ours, (json.dumps(sorted(kept)),))
-    changed |= _bring(db, "phases", PHASE_COLUMNS, phases, ours, (json.dumps(sorted(kept)),))
-    changed |= _bring(db, "scenes", SCENE_COLUMNS, scenes)
-    changed |= _bring(db, "aoi", ("id", "name", "geom"), [(site.id, site.name, outline)])
-    changed |= _bring(db, "provenance", ("key", "value"), sorted(night.provenance.items()))
+    changed = _update_table(db, "observations", LOOK_COLUMNS, looks, ours, (json.dumps(sorted(kept)),))
+    changed |= _update_table(db, "phases", PHASE_COLUMNS, phases, ours, (json.dumps(sorted(kept)),))
+    changed |= _update_table(db, "scenes", SCENE_COLUMNS, scenes)
+    changed |= _update_table(db, "aoi", ("id", "name", "geom"), [(site.id, site.name, outline)])
+    changed |= _update_table(db, "provenance", ("key", "value"), sorted(night.provenance.items()))
     _report_news(db, night.as_of, [event for event in events if event[1] != "updated"])
     if events or changed:
         for table in ("changes", "scenes", "aoi"):
@@ -247,31 +257,31 @@ _EXTENT = """UPDATE gpkg_contents SET last_change = strftime('%Y-%m-%dT%H:%M:%fZ
 
 Event = tuple[str, str, float | None]
 _DIGITS = {"area_m2": 1, "area_error_m2": 1}
-"""Decimals kept; all other numbers have six."""
+"""Decimals of a number by column; all other numbers have six."""
 
 
 def _machine_values(site: Site, alert: Alert) -> dict[str, Any]:
     values = {name: getattr(alert, name) for name in MACHINE if name not in ("change_id", "site")}
     plain = {
-        name: value.isoformat() if isinstance(value, date) else _plain(value, _DIGITS.get(name, 6))
+        name: value.isoformat() if isinstance(value, date) else _column_value(value, _DIGITS.get(name, 6))
         for name, value in values.items()
     }
     return {"change_id": alert.id, "site": site.id, **plain}
 
 
-def _put(db: sqlite3.Connection, alert: Alert, values: Mapping[str, Any], blob: bytes) -> Event | None:
-    """Insert or update one alert; returns what is news about it, "updated" if only numbers moved, None if nothing."""
+def _upsert_alert(db: sqlite3.Connection, alert: Alert, values: Mapping[str, Any], blob: bytes) -> Event | None:
+    """Insert or update one alert; returns its event, "updated" if only numbers changed, None if nothing did."""
     known = db.execute(f"SELECT {', '.join(MACHINE)}, verdict, geom FROM changes WHERE change_id = ?", [alert.id])
     row = known.fetchone()
     if row is None:
         names = [*values, "geom"]
         marks = ", ".join("?" * len(names))
         db.execute(f"INSERT INTO changes ({', '.join(names)}) VALUES ({marks})", [*values.values(), blob])
-        db.execute("INSERT OR REPLACE INTO outlines_written VALUES (?, ?)", [alert.id, digest(blob)])
+        db.execute("INSERT OR REPLACE INTO outlines_written VALUES (?, ?)", [alert.id, geometry_digest(blob)])
         return alert.id, "new", values["confidence"]
     *machine, verdict, outline = row
     old = dict(zip(MACHINE, machine, strict=True))
-    sound = clean(old)
+    sound = clean_row(old)
     new = dict(values)
     if covers_ground(outline) and (verdict is not None or _is_edited(db, alert.id, outline)):
         new.update({name: sound[name] for name in JUDGED if sound[name] is not None})
@@ -285,14 +295,14 @@ def _put(db: sqlite3.Connection, alert: Alert, values: Mapping[str, Any], blob: 
     pairs = [*new.values(), blob] if blob != outline else [*new.values()]
     db.execute(f"UPDATE changes SET {', '.join(f'{n} = ?' for n in names)} WHERE change_id = ?", [*pairs, alert.id])
     if blob != outline:
-        db.execute("INSERT OR REPLACE INTO outlines_written VALUES (?, ?)", [alert.id, digest(blob)])
+        db.execute("INSERT OR REPLACE INTO outlines_written VALUES (?, ?)", [alert.id, geometry_digest(blob)])
     event = new["status"] if new["status"] != old["status"] else "updated"
     return alert.id, event, new["confidence"]
 
 
 def _is_edited(db: sqlite3.Connection, change_id: str, outline: bytes) -> bool:
     written = db.execute("SELECT digest FROM outlines_written WHERE change_id = ?", [change_id]).fetchone()
-    return written is None or written[0] != digest(outline)
+    return written is None or written[0] != geometry_digest(outline)
 
 
 def _report_news(db: sqlite3.Connection, as_of: datetime, events: Sequence[Event]) -> None:
@@ -300,11 +310,11 @@ def _report_news(db: sqlite3.Connection, as_of: datetime, events: Sequence[Event
     if not events:
         return
     db.execute("UPDATE news SET latest = 0 WHERE latest")
-    rows = [(utc(as_of), change_id, event, sure) for change_id, event, sure in events]
+    rows = [(format_utc(as_of), change_id, event, sure) for change_id, event, sure in events]
     db.executemany("INSERT INTO news (as_of, change_id, event, confidence, latest) VALUES (?, ?, ?, ?, 1)", rows)
 
 
-def _withdraw(db: sqlite3.Connection, kept: set[str]) -> list[Event]:
+def _withdraw_alerts(db: sqlite3.Connection, kept: set[str]) -> list[Event]:
     """Alerts that the evidence no longer supports are withdrawn, never deleted; rows of the analyst's stay."""
     gone = Status.WITHDRAWN.value
     rows = db.execute(
@@ -316,12 +326,12 @@ def _withdraw(db: sqlite3.Connection, kept: set[str]) -> list[Event]:
     return lost
 
 
-def _bring(
+def _update_table(
     db: sqlite3.Connection, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]], where: str = "",
     values: Sequence[Any] = (),
 ) -> bool:  # fmt: skip
-    """A table of the machine's own brought to `rows`, touching only what differs; True if anything did."""
-    names = ", ".join(quoted(name) for name in columns)
+    """Update a machine-written table to `rows`, writing only differences; True if there were any."""
+    names = ", ".join(quote_name(name) for name in columns)
     stored = db.execute(f"SELECT fid, {names} FROM {table}{where} ORDER BY fid", values).fetchall()
     wanted = dict.fromkeys(rows)
     extra = []
@@ -340,20 +350,30 @@ def _scene_row(record: SceneRecord, crs: str, srs: int) -> tuple[Any, ...]:
     shift = record.shift or (None, None)
     footprint = None
     if record.footprint is not None:
-        footprint = encode(Geometry(record.footprint, "EPSG:4326").to_crs(crs).geom, srs)
+        footprint = encode_geometry(Geometry(record.footprint, "EPSG:4326").to_crs(crs).geom, srs)
     return (
-        record.scene, utc(record.time), int(record.used), record.reason, _plain(record.value), _plain(record.limit),
-        record.note, *(_plain(part) for part in shift), _plain(record.reliability), _plain(record.clear_share),
-        record.boa_offset_dn, record.offset_note, footprint,
-    )  # fmt: skip
+        record.scene,
+        format_utc(record.time),
+        int(record.used),
+        record.reason,
+        _column_value(record.value),
+        _column_value(record.limit),
+        record.note,
+        *(_column_value(part) for part in shift),
+        _column_value(record.reliability),
+        _column_value(record.clear_share),
+        record.boa_offset_dn,
+        record.offset_note,
+        footprint,
+    )
 
 
-def _days(*days: date | None) -> tuple[str | None, ...]:
+def _iso_days(*days: date | None) -> tuple[str | None, ...]:
     return tuple(None if day is None else day.isoformat() for day in days)
 
 
-def _plain(value: Any, digits: int = 6) -> Any:
-    """Enums as text; floats short and the same on every machine; NaN as nothing."""
+def _column_value(value: Any, digits: int = 6) -> Any:
+    """Value of a column: enums as text, floats rounded to be the same on every machine, NaN as NULL."""
     if isinstance(value, str) or value is None:
         return None if value is None else str(value)
     if isinstance(value, int):
@@ -362,6 +382,6 @@ def _plain(value: Any, digits: int = 6) -> Any:
     return None if number != number else round(number, digits)
 
 
-def utc(moment: datetime) -> str:
+def format_utc(moment: datetime) -> str:
     """A time as GeoPackage stores it."""
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"

@@ -8,13 +8,13 @@ from odc.geo.geom import Geometry
 
 from pipeline.model.errors import ReviewError
 from pipeline.review.contents import GONE, Overview, read_overview
-from pipeline.review.folder import Folder, begins_with, replacing
+from pipeline.review.folder import Folder, begins_with, replace_file
 from pipeline.review.layout import Results
 from pipeline.review.locator import world_path
-from pipeline.review.maps import compact
+from pipeline.review.maps import compact_png
 from pipeline.review.matching import REJECTIONS
-from pipeline.review.pages import render
-from pipeline.review.phrases import words
+from pipeline.review.pages import render_page
+from pipeline.review.phrases import describe_change
 from pipeline.review.summary import DEFAULT_KINDS, kinds_of
 
 MAX_CARDS = 6
@@ -22,28 +22,28 @@ MAX_CARDS = 6
 
 
 def write_index(out: Path) -> Path:
-    """out/index.html over every site folder, newest change first; a folder that cannot be read says so there."""
-    rows = [_row(folder.path) for folder in Results(out).sites()]
+    """Write out/index.html over every site folder, newest change first; an unreadable folder is listed as such."""
+    rows = [_site_row(folder.path) for folder in Results(out).sites()]
     rows.sort(key=lambda row: str(row["id"]))
     rows.sort(key=lambda row: str(row["newest"]), reverse=True)
-    page = render(
+    page = render_page(
         "index.html.j2",
         script="index.js",
         rows=rows,
         dots=[row for row in rows if row["point"]],
         cards=[row for row in rows if row["picture"]][:MAX_CARDS],
-        compact=lambda row: compact(row["picture"]),
+        compact=lambda row: compact_png(row["picture"]),
         land=world_path(),
         to_do=sum(row["to_do"] for row in rows),
         failed=sum(bool(row["error"]) for row in rows),
     )
-    with replacing(Results(out).index, begins_with(b"groundbreak")) as beside:
+    with replace_file(Results(out).index, begins_with(b"groundbreak")) as beside:
         beside.write_text(page, encoding="utf-8")
     return Results(out).index
 
 
-def _row(path: Path) -> Mapping[str, Any]:
-    """What the index says about one site."""
+def _site_row(path: Path) -> Mapping[str, Any]:
+    """Row of one site in the index."""
     empty: dict[str, Any] = {
         "id": path.name, "name": path.name, "error": "", "newest": "", "label": "", "words": "", "picture": None,
         "point": None, "structures": 0, "others": 0, "to_do": 0, "last_look": "", "simulated": "",
@@ -58,7 +58,7 @@ def _row(path: Path) -> Mapping[str, Any]:
             "point": (centre.x, centre.y),
             "last_look": site.last_look,
             "simulated": site.provenance.get("simulated", ""),
-            **_counts(site, folder),
+            **_count_alerts(site, folder),
         }
     except ReviewError as error:
         return {**empty, "error": str(error)}
@@ -66,7 +66,7 @@ def _row(path: Path) -> Mapping[str, Any]:
         return {**empty, "error": f"cannot be read: {error}"}
 
 
-def _counts(site: Overview, folder: Folder) -> dict[str, Any]:
+def _count_alerts(site: Overview, folder: Folder) -> dict[str, Any]:
     shown = [c for c in site.changes if c["status"] != GONE and c["verdict"] not in REJECTIONS]
     machine = [change for change in shown if change["change_id"]]
     kinds = kinds_of(site.provenance)
@@ -87,7 +87,7 @@ def _counts(site: Overview, folder: Folder) -> dict[str, Any]:
         **found,
         "newest": newest["first_seen"] or "",
         "label": newest["label"] or "",
-        "words": words(newest),
+        "words": describe_change(newest),
         "picture": picture if newest in first and picture.is_file() else None,
     }
 

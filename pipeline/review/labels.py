@@ -20,7 +20,7 @@ def assign_labels(rows: Sequence[Row], decision: Decision) -> dict[str, str]:
     labels = {row.change_id: row.label for row in rows if row.change_id and row.label}
     used = [int(match[1]) for row in rows if row.label and (match := _LABEL.fullmatch(row.label))]
     number = max(used, default=0)
-    born = sorted(decision.alerts, key=_birth)
+    born = sorted(decision.alerts, key=_birth_order)
     names = [*(row.change_id for row in rows if row.change_id), *(alert.id for alert in born)]
     for name in names:
         if name not in labels:
@@ -34,5 +34,5 @@ def with_labels(decision: Decision, labels: dict[str, str]) -> Decision:
     return replace(decision, alerts=tuple(replace(each, label=labels[each.id]) for each in decision.alerts))
 
 
-def _birth(alert: Alert) -> tuple[object, ...]:
+def _birth_order(alert: Alert) -> tuple[object, ...]:
     return alert.first_seen, alert.id

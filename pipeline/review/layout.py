@@ -1,4 +1,4 @@
-"""The names of everything in out/: pages, state of the runs, and the folder of each site."""
+"""Paths in out/: pages, state of the runs, and the folder of each site."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -42,12 +42,12 @@ class Results:
 
     @property
     def state(self) -> Path:
-        """The folder of all that follows."""
+        """Folder of the state of the runs."""
         return self.path / STATE
 
     @property
     def lock(self) -> Path:
-        """Locked by the run that is at work here."""
+        """Lock file of the run that writes this folder."""
         return self.state / "lock"
 
     @property

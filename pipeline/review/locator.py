@@ -23,14 +23,14 @@ WIDE_DEG, HIGH_DEG = 14.0, 9.0
 """What a locator shows, degrees of latitude; longitudes are stretched by the cosine of the latitude."""
 MAX_LATITUDE = 80.0
 WORLD_TOLERANCE_DEG = 0.35
-"""A quarter of a pixel of the world map on a screen of 1,600 pixels."""
+"""Tolerance of simplified coastlines: a quarter of a pixel of the world map at 1,600 pixels."""
 WORLD_MIN_AREA_DEG2 = 1.0
 MIN_LABEL_SHARE = 0.03
-"""Part of the map that a country takes from which its name is written."""
+"""Smallest share of the map at which a country is named."""
 
 
 LETTER_DEG = 0.26
-"""About the width of a letter: a name that would be cut by the edge of the map is left out."""
+"""Approximate width of a letter; names that the edge of the map would cut are left out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,30 +45,34 @@ class Locator:
 
 
 @cache
-def _world() -> dict[str, Any]:
+def _read_world() -> dict[str, Any]:
     text = files("pipeline.review").joinpath("world", "world.json").read_text(encoding="utf-8")
     found: dict[str, Any] = json.loads(text)
     return found
 
 
-def _points(flat: Sequence[int]) -> NDArray[np.float64]:
+def _to_points(flat: Sequence[int]) -> NDArray[np.float64]:
     """(point, 2) degrees."""
     return np.array(flat, np.float64).reshape(-1, 2) / UNITS
 
 
 @cache
-def _land() -> tuple[BaseGeometry, ...]:
-    polygons = [Polygon(_points(outer), [_points(hole) for hole in holes]) for outer, *holes in _world()["land"]]
+def _land_polygons() -> tuple[BaseGeometry, ...]:
+    polygons = [
+        Polygon(_to_points(outer), [_to_points(hole) for hole in holes]) for outer, *holes in _read_world()["land"]
+    ]
     return tuple(shapely.make_valid(np.array(polygons)))
 
 
 @cache
-def _countries() -> tuple[tuple[str, tuple[BaseGeometry, ...]], ...]:
-    rings = _world()["countries"].items()
-    return tuple((name, tuple(shapely.make_valid(np.array([Polygon(_points(r)) for r in of])))) for name, of in rings)
+def _country_polygons() -> tuple[tuple[str, tuple[BaseGeometry, ...]], ...]:
+    rings = _read_world()["countries"].items()
+    return tuple(
+        (name, tuple(shapely.make_valid(np.array([Polygon(_to_points(r)) for r in of])))) for name, of in rings
+    )
 
 
-def locate(lon: float, lat: float) -> Locator:
+def locator_map(lon: float, lat: float) -> Locator:
     """The map around a point."""
     lat = max(-MAX_LATITUDE, min(MAX_LATITUDE, lat))
     stretch = 1 / math.cos(math.radians(lat))
@@ -96,16 +100,16 @@ def locate(lon: float, lat: float) -> Locator:
         return found
 
     names = []
-    for name, shapes in _countries():
+    for name, shapes in _country_polygons():
         for shape in drawn(shapes):
             if shape.area >= MIN_LABEL_SHARE * WIDE_DEG * HIGH_DEG:
                 at = shape.representative_point()
                 reach = LETTER_DEG * len(name) / 2
                 if reach < at.x < WIDE_DEG - reach:
                     names.append((round(at.x, 2), round(at.y, 2), str(name)))
-    borders = drawn([LineString(_points(line)) for line in _world()["borders"]])
+    borders = drawn([LineString(_to_points(line)) for line in _read_world()["borders"]])
     return Locator(
-        size=(WIDE_DEG, HIGH_DEG), land=svg_path(drawn(_land())), borders=svg_path(borders),
+        size=(WIDE_DEG, HIGH_DEG), land=svg_path(drawn(_land_polygons())), borders=svg_path(borders),
         site=(WIDE_DEG / 2, HIGH_DEG / 2), names=tuple(names),
     )  # fmt: skip
 
@@ -113,7 +117,7 @@ def locate(lon: float, lat: float) -> Locator:
 @cache
 def world_path() -> str:
     """The land of the world, longitude to the right and latitude downwards, coarse."""
-    shapes = [shape.simplify(WORLD_TOLERANCE_DEG) for shape in _land() if shape.area >= WORLD_MIN_AREA_DEG2]
+    shapes = [shape.simplify(WORLD_TOLERANCE_DEG) for shape in _land_polygons() if shape.area >= WORLD_MIN_AREA_DEG2]
     return svg_path(
         [shapely.transform(shape, lambda points: points * np.array((1.0, -1.0))) for shape in shapes], digits=1
     )

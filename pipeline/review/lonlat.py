@@ -1,4 +1,4 @@
-"""Outlines as the web wants them: longitude and latitude, counter-clockwise, cut where the date line runs."""
+"""Outlines for GeoJSON: longitude and latitude, counter-clockwise, cut at the antimeridian."""
 
 from collections.abc import Iterator
 
@@ -19,22 +19,22 @@ def to_lonlat(outline: BaseGeometry, crs: str) -> Polygon | MultiPolygon:
     found = Geometry(outline if outline.is_valid else shapely.make_valid(outline), crs).to_crs("EPSG:4326").geom
     left, _, right, _ = found.bounds
     if right - left > 180:
-        found = _cut(found)
+        found = _cut_at_antimeridian(found)
     rounded = shapely.transform(found, lambda points: points.round(DECIMALS))
-    parts = [shapely.geometry.polygon.orient(part) for part in _polygons(rounded) if part.area > 0]
+    parts = [shapely.geometry.polygon.orient(part) for part in _polygons_of(rounded) if part.area > 0]
     return parts[0] if len(parts) == 1 else MultiPolygon(parts)
 
 
-def _polygons(shape: BaseGeometry) -> Iterator[Polygon]:
+def _polygons_of(shape: BaseGeometry) -> Iterator[Polygon]:
     """The polygons in a geometry of any type; lines and points are left out."""
     for part in shapely.get_parts(shape):
         if part.geom_type == "Polygon":
             yield part
         elif part.geom_type == "MultiPolygon":
-            yield from _polygons(part)
+            yield from _polygons_of(part)
 
 
-def bounds(shape: BaseGeometry) -> Bounds:
+def lonlat_bounds(shape: BaseGeometry) -> Bounds:
     """West, south, east, north; west > east where the shape lies on both sides of the antimeridian."""
     west, south, east, north = (float(edge) for edge in shape.bounds)
     if east - west <= 180:
@@ -43,7 +43,7 @@ def bounds(shape: BaseGeometry) -> Bounds:
     return min(b[0] for b in parts if b[0] > 0), south, max(b[2] for b in parts if b[2] < 0), north
 
 
-def _cut(shape: BaseGeometry) -> BaseGeometry:
+def _cut_at_antimeridian(shape: BaseGeometry) -> BaseGeometry:
     """A shape whose longitudes jump from 180 to -180, as pieces on either side."""
     whole = shapely.transform(shape, lambda points: points + (points[:, :1] < 0) * [360.0, 0.0])
     east = whole.intersection(box(0, -90, 180, 90))

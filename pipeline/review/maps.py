@@ -21,9 +21,9 @@ from pipeline.review.stretch import Stretch
 SCREEN_PX = 1200
 """Longest side of a picture in a page; larger rasters are read from their overviews."""
 PHOTO_PX = 400_000
-"""Pixels from which a picture is stored as JPEG: 4 MB of PNG would be worth nothing on a screen."""
+"""Number of pixels from which a picture is stored as JPEG instead of PNG, which would take 4 MB."""
 EVIDENCE = ((2.0, (255, 255, 178, 110)), (6.0, (253, 141, 60, 200)), (12.0, (189, 0, 38, 235)))
-"""Nats and the colour they are shown in."""
+"""Score and the colour it is shown in."""
 
 LABEL_PART = 1 / 45
 """Height of a label, part of the width of its map."""
@@ -55,10 +55,10 @@ class Map:
         buffer, picture = io.BytesIO(), Image.fromarray(self.pixels)
         if self.width * self.height > PHOTO_PX and self.pixels.shape[2] == 3:
             picture.save(buffer, "jpeg", quality=88)
-            return _uri(buffer.getvalue(), "jpeg")
+            return _data_uri(buffer.getvalue(), "jpeg")
         # ground never repeats itself, so that deflate finds nothing to refer back to but runs of one colour
         picture.save(buffer, "png", compress_type=zlib.Z_RLE)
-        return _uri(buffer.getvalue(), "png")
+        return _data_uri(buffer.getvalue(), "png")
 
     @property
     def width_m(self) -> float:
@@ -89,49 +89,49 @@ def place_labels(spots: Sequence[tuple[float, float, str]], size: float) -> list
     placed: list[tuple[float, float, str]] = []
     for x, y, label in spots:
         lines = sorted(range(-MAX_LINES, MAX_LINES + 1), key=lambda line: (abs(line), line))
-        free = (line for line in lines if not any(_cover((x, y + line * size, label), each, size) for each in placed))
+        free = (line for line in lines if not any(_overlap((x, y + line * size, label), each, size) for each in placed))
         placed.append((x, round(y + next(free, 0) * size, 1), label))
     return placed
 
 
-def _cover(one: tuple[float, float, str], other: tuple[float, float, str], size: float) -> bool:
+def _overlap(one: tuple[float, float, str], other: tuple[float, float, str], size: float) -> bool:
     reach = LETTER * size * (len(one[2]) + len(other[2])) / 2
     return abs(one[0] - other[0]) < reach and abs(one[1] - other[1]) < 0.95 * size
 
 
 def read_pair(before: Path, after: Path, tone: Stretch, longest_px: int = SCREEN_PX) -> tuple[Map, Map]:
     """Both looks in true colour with the tone curve of the site, so that unchanged ground looks unchanged."""
-    planes, shapes = zip(*(_read(path, (1, 2, 3), longest_px) for path in (before, after)), strict=True)
-    crop = _crop(np.any([(plane > 0).any(axis=0) for plane in planes], axis=0))
+    planes, shapes = zip(*(_read_bands(path, (1, 2, 3), longest_px) for path in (before, after)), strict=True)
+    crop = _ground_window(np.any([(plane > 0).any(axis=0) for plane in planes], axis=0))
     maps = []
     for plane, to_pixel in zip(planes, shapes, strict=True):
         known = np.where((plane == 0).all(axis=0), np.nan, plane / 10_000)
         pixels = tone.rendered(known).transpose(1, 2, 0)[crop]
-        maps.append(Map(pixels=pixels, to_pixel=_moved(to_pixel, crop), crop=crop))
+        maps.append(Map(pixels=pixels, to_pixel=_shift_transform(to_pixel, crop), crop=crop))
     return maps[0], maps[1]
 
 
 def read_evidence(score: Path, over: Map) -> Map:
-    """The evidence as a veil over a map: nothing where there is none, yellow to red where it is."""
-    (score_plane,), to_pixel = _read(score, (1,), SCREEN_PX)
+    """Score as a transparent layer over a map, yellow to red where it is high."""
+    (score_plane,), to_pixel = _read_bands(score, (1,), SCREEN_PX)
     steps = [at for at, _ in EVIDENCE]
     colours = np.array([colour for _, colour in EVIDENCE], float)
     value = np.nan_to_num(score_plane, nan=-np.inf)
     veil = np.stack([np.interp(value, steps, colours[:, band]) for band in range(4)], axis=-1)
     veil[value < steps[0]] = 0
     pixels = np.round(veil).astype(np.uint8)[over.crop]
-    return Map(pixels=pixels, to_pixel=_moved(to_pixel, over.crop), crop=over.crop)
+    return Map(pixels=pixels, to_pixel=_shift_transform(to_pixel, over.crop), crop=over.crop)
 
 
-def compact(png: Path) -> str:
-    """A picture of ours as a data URI at a third of its size: in a page it is looked at, not measured."""
+def compact_png(png: Path) -> str:
+    """Picture as a WebP data URI, at a third of the size of its PNG."""
     buffer = io.BytesIO()
     with Image.open(png) as picture:
         picture.convert("RGB").save(buffer, "webp", quality=82, method=2)
-    return _uri(buffer.getvalue(), "webp")
+    return _data_uri(buffer.getvalue(), "webp")
 
 
-def _crop(seen: NDArray[np.bool_]) -> tuple[slice, slice]:
+def _ground_window(seen: NDArray[np.bool_]) -> tuple[slice, slice]:
     """The rows and columns that show any ground, with a little around them."""
     if not seen.any():
         return slice(0, seen.shape[0]), slice(0, seen.shape[1])
@@ -142,15 +142,15 @@ def _crop(seen: NDArray[np.bool_]) -> tuple[slice, slice]:
     return sides[0], sides[1]
 
 
-def _moved(to_pixel: Affine, crop: tuple[slice, slice]) -> Affine:
+def _shift_transform(to_pixel: Affine, crop: tuple[slice, slice]) -> Affine:
     return Affine.translation(-crop[1].start, -crop[0].start) @ to_pixel
 
 
-def _uri(content: bytes, kind: str) -> str:
+def _data_uri(content: bytes, kind: str) -> str:
     return f"data:image/{kind};base64," + base64.b64encode(content).decode()
 
 
-def _read(path: Path, bands: tuple[int, ...], longest_px: int) -> tuple[NDArray[np.float64], Affine]:
+def _read_bands(path: Path, bands: tuple[int, ...], longest_px: int) -> tuple[NDArray[np.float64], Affine]:
     try:
         with rasterio.open(path, driver="GTiff") as source:
             bands = bands if source.count >= len(bands) else (1,) * len(bands)
@@ -160,7 +160,7 @@ def _read(path: Path, bands: tuple[int, ...], longest_px: int) -> tuple[NDArray[
             data = source.read(bands, out_shape=(len(bands), *shape), resampling=method).astype(float)
             scale = Affine.scale(shape[1] / source.width, shape[0] / source.height)
             return data, scale @ ~source.transform
-    except rasterio.errors.RasterioError as fault:
+    except rasterio.errors.RasterioError as error:
         raise ReviewError(
-            f"cannot be read: {fault}", str(path), "run `groundbreak detect` for this site again"
-        ) from fault
+            f"cannot be read: {error}", str(path), "run `groundbreak detect` for this site again"
+        ) from error

@@ -1,4 +1,4 @@
-"""What lets a picture of a change stand alone: place, credit, scale bar and north."""
+"""Map annotations of a picture: place, credit, scale bar and north arrow."""
 
 from dataclasses import dataclass, replace
 
@@ -27,11 +27,11 @@ class Caption:
 def site_caption(site: Site) -> Caption:
     """The caption of all pictures of a site, from its name and its properties `attribution` and `simulated`."""
     said = {name: str(site.properties.get(name) or "") for name in ("attribution", "simulated")}
-    return caption(site.name, site.id, said["attribution"] or ATTRIBUTION, said["simulated"])
+    return make_caption(site.name, site.id, said["attribution"] or ATTRIBUTION, said["simulated"])
 
 
-def caption(name: str, site_id: str, attribution: str, simulated: str) -> Caption:
-    """A caption from words that anybody may have written."""
+def make_caption(name: str, site_id: str, attribution: str, simulated: str) -> Caption:
+    """Make a caption from texts of untrusted files."""
     known = get_font(findfont(FontProperties(family=["DejaVu Sans"]))).get_charmap()
     drawable = name.isprintable() and all(ord(letter) in known for letter in name)
     shown = name if drawable else site_id
@@ -41,7 +41,7 @@ def caption(name: str, site_id: str, attribution: str, simulated: str) -> Captio
 
 
 def write_caption(sheet: Sheet, words: Caption, change_id: str) -> None:
-    """Place above on the right, credit and what is simulated below."""
+    """Write the place at the upper right, credit and simulated content below."""
     left, right = 0.012 * sheet.width, 0.988 * sheet.width
     sheet.write(right, (13 + ABOVE * 8.5) * PT, words.site, Letters(size=8.5, colour=GREY, across="r"))
     credit = words.attribution[:1].upper() + words.attribution[1:]

@@ -1,4 +1,4 @@
-"""Which alert of tonight is which row of the file: ids for life, outlines of the analyst, rejections that hold."""
+"""Matching of new alerts to rows of the review file: lasting ids, outlines and rejections of the analyst."""
 
 import math
 from collections.abc import Collection, Mapping, Sequence
@@ -15,7 +15,7 @@ MIN_SHARE = 0.3
 INSIDE_SHARE = 0.5
 """Part of an alert inside a rejected or hand-drawn outline from which it is that one again."""
 LATER_DAYS = 200
-"""What began so long after a row's change is rather another one on the same outline: a roof renewed."""
+"""Days after a row's change from which an alert on its outline is another change, such as re-roofing."""
 STRONGER_NATS = 2.0
 STRONGER_AREA = 2.0
 """An alert comes back after a rejection when its log-odds rose by two nats or its area doubled."""
@@ -40,7 +40,7 @@ class Row:
 
     @property
     def is_rejected(self) -> bool:
-        """The analyst looked and said it is nothing of interest."""
+        """Whether the verdict of the analyst is a rejection."""
         return self.verdict in REJECTIONS
 
 
@@ -60,7 +60,7 @@ class Matched:
     over: frozenset[str]
 
 
-def match(rows: Sequence[Row], decision: Decision, reserved: Collection[str] = ()) -> Matched:
+def match_alerts(rows: Sequence[Row], decision: Decision, reserved: Collection[str] = ()) -> Matched:
     """Give each alert the id it has in the file, by overlap, one to one and the same whatever the order of either.
 
     An alert on an outline that the analyst drew is dropped. One on a rejected outline keeps that row; a second
@@ -70,7 +70,7 @@ def match(rows: Sequence[Row], decision: Decision, reserved: Collection[str] = (
     reserved: ids of outlines that the analyst drew, which no alert takes.
     """
     alerts = sorted(decision.alerts, key=lambda alert: alert.id)
-    pairs, over = _pairs(alerts, rows)
+    pairs, over = _candidate_pairs(alerts, rows)
     taken = _one_to_one(pairs, alerts, rows)
     by_fid = {row.fid: row for row in rows}
     used = {row.change_id for row in rows if row.change_id} | set(reserved)
@@ -85,25 +85,25 @@ def match(rows: Sequence[Row], decision: Decision, reserved: Collection[str] = (
             if row.change_id is None:
                 drawn[row.fid] = drawn.get(row.fid, 0) + 1
             continue
-        owner = _owner(alert, rows)
+        owner = _owning_row(alert, rows)
         if owner is not None:
             names[alert.id] = None
             counts = drawn if owner.change_id is None else suppressed
             counts[owner.fid] = counts.get(owner.fid, 0) + 1
             continue
-        names[alert.id] = _unused(alert.id, used)
+        names[alert.id] = _unused_id(alert.id, used)
         used.add(str(names[alert.id]))
         if any(row.is_rejected and _share_inside(alert, row) >= INSIDE_SHARE for row in rows):
             returned.append(str(names[alert.id]))
     return Matched(
-        decision=_renamed(decision, names), drawn=drawn, suppressed=suppressed, returned=tuple(sorted(returned)),
+        decision=_rename_alerts(decision, names), drawn=drawn, suppressed=suppressed, returned=tuple(sorted(returned)),
         over=over,
     )  # fmt: skip
 
 
 def is_stronger(alert: Alert, row: Row) -> bool:
-    """Whether an alert says clearly more than the row said when it was rejected."""
-    rise = _nats(alert.confidence) - _nats(row.confidence or 0.0)
+    """Whether an alert is clearly stronger than the row was when it was rejected."""
+    rise = _log_odds(alert.confidence) - _log_odds(row.confidence or 0.0)
     return rise >= STRONGER_NATS or alert.area_m2 >= STRONGER_AREA * (row.area_m2 or math.inf)
 
 
@@ -119,8 +119,8 @@ class _Pair:
         return -round(self.iou, 1), self.later, self.rejected, -self.iou, self.alert, self.fid
 
 
-def _pairs(alerts: Sequence[Alert], rows: Sequence[Row]) -> tuple[list[_Pair], frozenset[str]]:
-    """What may belong together, and the ids of rows that were over before an alert on them began."""
+def _candidate_pairs(alerts: Sequence[Alert], rows: Sequence[Row]) -> tuple[list[_Pair], frozenset[str]]:
+    """Candidate pairs of alert and row, and ids of rows whose change ended before an alert on them began."""
     found: list[_Pair] = []
     over = set()
     tree = STRtree([row.outline for row in rows])
@@ -167,7 +167,7 @@ def _one_to_one(pairs: Sequence[_Pair], alerts: Sequence[Alert], rows: Sequence[
     return taken
 
 
-def _owner(alert: Alert, rows: Sequence[Row]) -> Row | None:
+def _owning_row(alert: Alert, rows: Sequence[Row]) -> Row | None:
     """The hand-drawn or rejected outline that most of an unmatched alert lies in, if it is not clearly stronger."""
     held = [
         row
@@ -182,7 +182,7 @@ def _share_inside(alert: Alert, row: Row) -> float:
     return float(alert.outline.intersection(row.outline).area / max(alert.outline.area, 1e-9))
 
 
-def _unused(wanted: str, used: set[str]) -> str:
+def _unused_id(wanted: str, used: set[str]) -> str:
     name, count = wanted, 1
     while name in used:
         count += 1
@@ -190,12 +190,12 @@ def _unused(wanted: str, used: set[str]) -> str:
     return name
 
 
-def _nats(confidence: float) -> float:
+def _log_odds(confidence: float) -> float:
     inside = min(max(confidence, 1e-6), 1 - 1e-6)
     return math.log(inside / (1 - inside))
 
 
-def _renamed(decision: Decision, names: Mapping[str, str | None]) -> Decision:
+def _rename_alerts(decision: Decision, names: Mapping[str, str | None]) -> Decision:
     return replace(
         decision,
         alerts=tuple(replace(a, id=name) for a in decision.alerts if (name := names[a.id]) is not None),

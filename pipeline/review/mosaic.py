@@ -15,14 +15,14 @@ from rasterio.io import DatasetWriter
 from rasterio.windows import Window
 
 from pipeline.model.bands import Band
-from pipeline.review.rasters import NODATA_DN, SCORE_NAMES, described, look_names, profile
+from pipeline.review.rasters import NODATA_DN, SCORE_NAMES, describe_bands, look_names, raster_profile
 
 THUMBNAIL_PX = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Piece:
-    """What one cell adds: its core, and of it before and after (band, row, col) DN and the score (row, col)."""
+    """Part of one cell: its core, with before and after (band, row, col) in DN and the score (row, col)."""
 
     core: GeoBox
     bands: tuple[Band, ...]
@@ -46,20 +46,20 @@ class Mosaic:
         }
 
     def _create(self, path: Path, kind: str, nodata: float, names: Sequence[str]) -> DatasetWriter:
-        facts = profile(kind, len(names), self.grid, nodata)
+        facts = raster_profile(kind, len(names), self.grid, nodata)
         file = rasterio.open(path, "w", tiled=True, blockxsize=256, blockysize=256, compress="DEFLATE", zlevel=1,
                              INTERLEAVE="BAND", SPARSE_OK=True, BIGTIFF="IF_SAFER", **facts)  # fmt: skip
-        described(file, names)
+        describe_bands(file, names)
         return self._stack.enter_context(file)
 
     def __enter__(self) -> "Mosaic":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, _: TracebackType | None) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self._stack.close()
 
     def add(self, piece: Piece) -> None:
-        """Lay a piece where it belongs. Cells that have other bands than the first leave a hole in the pictures."""
+        """Write a piece at its place. Cells with other bands than the first leave a gap in the pictures."""
         col, row = (round(value) for value in ~self.grid.affine @ (piece.core.affine.c, piece.core.affine.f))
         place = Window(col, row, piece.core.shape[1], piece.core.shape[0])
         self._files[self.score].write(piece.score[None], window=place)
@@ -68,7 +68,7 @@ class Mosaic:
             self._files[self.after].write(piece.after, window=place)
 
 
-def thumbnail(path: Path, grid: GeoBox) -> tuple[GeoBox, NDArray[Any]]:
+def read_thumbnail(path: Path, grid: GeoBox) -> tuple[GeoBox, NDArray[Any]]:
     """(grid, (band, row, col)) of a raster with its longer side at most 1000 pixels: enough to choose colours by."""
     factor = max(1.0, max(grid.shape) / THUMBNAIL_PX)
     rows, cols = (max(1, round(size / factor)) for size in grid.shape)

@@ -1,4 +1,4 @@
-"""What a site's looks could not show: gaps, ground never seen, refused scenes, small buildings."""
+"""Quality of the observation of a site: gaps, unobserved area, rejected scenes, small buildings."""
 
 import json
 from collections import Counter
@@ -35,7 +35,7 @@ class Gap:
 
     @property
     def days(self) -> int:
-        """Its length."""
+        """Length in days."""
         return (date.fromisoformat(self.end) - date.fromisoformat(self.start)).days
 
 
@@ -79,11 +79,11 @@ def read_observed(folder: Folder, contents: Contents) -> Observed:
     reasons = Counter(str(scene["reason"]) for scene in scenes if not scene["used"])
     return Observed(
         clear=clear,
-        gaps=_gaps(clear, days),
-        recent=sum(_apart(day, days[-1]) <= RECENT_DAYS for day in clear) if days else 0,
+        gaps=_longest_gaps(clear, days),
+        recent=sum(_days_between(day, days[-1]) <= RECENT_DAYS for day in clear) if days else 0,
         unseen=_unseen_share(folder.score, contents),
         refused=tuple(reasons.most_common()),
-        ticks=_ticks(scenes, days),
+        ticks=_month_ticks(scenes, days),
         span=(days[0], days[-1]) if days else None,
         curve=read_curve(folder.detection) or _default_curve(contents),
     )
@@ -127,23 +127,23 @@ def _is_clear(scene: Mapping[str, Any]) -> bool:
     return bool(scene["used"]) and (scene["clear_share"] or 0.0) >= CLEAR_SHARE
 
 
-def _apart(one: str, other: str) -> int:
+def _days_between(one: str, other: str) -> int:
     return abs((date.fromisoformat(one) - date.fromisoformat(other)).days)
 
 
-def _gaps(clear: Sequence[str], days: Sequence[str]) -> tuple[Gap, ...]:
+def _longest_gaps(clear: Sequence[str], days: Sequence[str]) -> tuple[Gap, ...]:
     """The longest gaps; the time from the last clear look to the last scene is one too."""
     ends = [*clear, days[-1]] if days and clear else []
-    found = [Gap(start, end) for start, end in pairwise(ends) if _apart(start, end) >= GAP_DAYS]
+    found = [Gap(start, end) for start, end in pairwise(ends) if _days_between(start, end) >= GAP_DAYS]
     return tuple(sorted(found, key=lambda gap: (-gap.days, gap.start))[:MAX_GAPS])
 
 
-def _ticks(scenes: Sequence[Mapping[str, Any]], days: Sequence[str]) -> tuple[tuple[float, str], ...]:
+def _month_ticks(scenes: Sequence[Mapping[str, Any]], days: Sequence[str]) -> tuple[tuple[float, str], ...]:
     if not days:
         return ()
-    reach = max(_apart(days[0], days[-1]), 1)
+    reach = max(_days_between(days[0], days[-1]), 1)
     kinds = ["clear" if _is_clear(scene) else "cloudy" if scene["used"] else "refused" for scene in scenes]
-    return tuple((round(_apart(days[0], day) / reach, 4), kind) for day, kind in zip(days, kinds, strict=True))
+    return tuple((round(_days_between(days[0], day) / reach, 4), kind) for day, kind in zip(days, kinds, strict=True))
 
 
 def _unseen_share(score: Path, contents: Contents) -> float | None:
@@ -154,8 +154,8 @@ def _unseen_share(score: Path, contents: Contents) -> float | None:
             shape = tuple(round(side / shrink) for side in source.shape)
             values = source.read(1, out_shape=shape)
             transform = source.transform * source.transform.scale(source.width / shape[1], source.height / shape[0])
-    except rasterio.errors.RasterioError as fault:
+    except rasterio.errors.RasterioError as error:
         hint = "run `groundbreak detect` for this site again"
-        raise ReviewError(f"cannot be read: {fault}", str(score), hint) from fault
+        raise ReviewError(f"cannot be read: {error}", str(score), hint) from error
     inside = geometry_mask([contents.aoi], shape, transform, invert=True)
     return float(np.isnan(values[inside]).mean()) if inside.any() else None

@@ -13,15 +13,15 @@ _PAGES = Environment(
 )  # fmt: skip
 
 
-def render(template: str, *, script: str, connects: str = "", **values: Any) -> str:
+def render_page(template: str, *, script: str, connects: str = "", **values: Any) -> str:
     """A page whose policy allows its own style and script, by their digests, and nothing else.
 
     script: name of its JavaScript. connects: what the script may fetch, as a source of the policy.
     """
-    style, code = source("report.css"), source(script)
+    style, code = page_part("report.css"), page_part(script)
     policy = (
-        f"default-src 'none'; img-src data:{' ' + connects if connects else ''}; style-src {_digest(style)}; "
-        f"script-src {_digest(code)}; base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; img-src data:{' ' + connects if connects else ''}; style-src {_csp_digest(style)}; "
+        f"script-src {_csp_digest(code)}; base-uri 'none'; form-action 'none'"
     )
     if connects:
         policy += f"; connect-src {connects}"
@@ -29,13 +29,13 @@ def render(template: str, *, script: str, connects: str = "", **values: Any) -> 
     return _PAGES.get_template(template).render(style=style, script=code, policy=Markup(policy), **values)
 
 
-def source(name: str) -> Markup:
-    """A part of the page that is ours and therefore not escaped."""
+def page_part(name: str) -> Markup:
+    """Part of a page from this package, which is not escaped."""
     loader = _PAGES.loader
     if loader is None:
         raise LookupError(name)
     return Markup(loader.get_source(_PAGES, name)[0])
 
 
-def _digest(text: str) -> str:
+def _csp_digest(text: str) -> str:
     return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() + "'"

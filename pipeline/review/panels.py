@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pipeline.model.alert import Alert, Observation, State
 from pipeline.review.curves import Curve
-from pipeline.review.sheet import ABOVE, BELOW, PT, Letters, Sheet, font
+from pipeline.review.sheet import ABOVE, BELOW, PT, Letters, Sheet, load_font
 
 GROUND = {
     State.VEGETATED: "#8fbf7f", State.BARE: "#d3ad78", State.BUILT: "#9f8fd0", State.WATER: "#7fb2dd",
@@ -27,7 +27,7 @@ FRAME, PALE, PAST, BAND = TICKS.colour, "#b8bcc2", "#35618f", "#9db7d5"
 LEFT, RIGHT, BOTTOM, TOP, GAP = 0.055, 0.988, 0.09, 0.6, 0.03
 """Parts of the sheet, from its left and its lower edge."""
 AROUND = 0.05
-"""Room around a curve, part of its reach."""
+"""Margin around a curve, as a share of its range."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -64,11 +64,11 @@ def draw_panels(sheet: Sheet, alert: Alert, seen: Sequence[Observation], curves:
     scores = np.array([each.score for each in known], float)
     shown = np.clip(scores, *SHOWN)
     times = [[each.time for each in known], *(curve.times for curve in curves)]
-    days = _reach([_bracket(alert), *map(_days, times)])
+    days = _padded_range([_bracket_days(alert), *map(_to_days, times)])
     height = (TOP - BOTTOM - GAP * len(curves)) / (1 + len(curves))
     panels = [
         _Panel(
-            sheet=sheet, days=days, values=_reach(values),
+            sheet=sheet, days=days, values=_padded_range(values),
             top=(1 - TOP + index * (height + GAP)) * sheet.height,
             bottom=(1 - TOP + index * (height + GAP) + height) * sheet.height,
         )
@@ -87,8 +87,8 @@ def draw_panels(sheet: Sheet, alert: Alert, seen: Sequence[Observation], curves:
     _name_days(panels[0], alert)
 
 
-def _reach(values: Sequence[ArrayLike]) -> tuple[float, float]:
-    """Lowest and highest of what is known, with some room around."""
+def _padded_range(values: Sequence[ArrayLike]) -> tuple[float, float]:
+    """Lowest and highest known value, with a margin."""
     known = np.concatenate([np.ravel(np.asarray(each, float)) for each in values])
     known = known[np.isfinite(known)]
     low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
@@ -96,28 +96,28 @@ def _reach(values: Sequence[ArrayLike]) -> tuple[float, float]:
     return low - room, high + room
 
 
-def _days(times: Sequence[datetime]) -> NDArray[np.float64]:
+def _to_days(times: Sequence[datetime]) -> NDArray[np.float64]:
     return np.asarray(date2num(list(times)), np.float64)  # type: ignore[no-untyped-call]
 
 
-def _noon(day: date) -> float:
-    return float(_days([datetime(day.year, day.month, day.day, 12)])[0])
+def _noon_of(day: date) -> float:
+    return float(_to_days([datetime(day.year, day.month, day.day, 12)])[0])
 
 
-def _bracket(alert: Alert) -> list[float]:
-    """The days that every panel marks."""
-    return [_noon(day) for day in (alert.last_clear_before, alert.first_seen, alert.confirmed_at) if day is not None]
+def _bracket_days(alert: Alert) -> list[float]:
+    """Days of the bracket, marked in every panel."""
+    return [_noon_of(day) for day in (alert.last_clear_before, alert.first_seen, alert.confirmed_at) if day is not None]
 
 
 def _mark_bracket(panel: _Panel, alert: Alert) -> None:
     ends = [panel.top, panel.bottom]
-    first = panel.x(_noon(alert.first_seen))
+    first = panel.x(_noon_of(alert.first_seen))
     if alert.last_clear_before is not None:
-        last = panel.x(_noon(alert.last_clear_before))
+        last = panel.x(_noon_of(alert.last_clear_before))
         panel.sheet.fill((last, first, first, last), np.repeat(ends, 2), BRACKET, 0.4)
     panel.sheet.line([first, first], ends, SEEN, 0.9)
     if alert.confirmed_at is not None:
-        at = panel.x(_noon(alert.confirmed_at))
+        at = panel.x(_noon_of(alert.confirmed_at))
         panel.sheet.line([at, at], ends[::-1], SEEN, 0.9, dash=(4, 2))
 
 
@@ -125,16 +125,16 @@ def _draw_phases(panel: _Panel, alert: Alert) -> None:
     """A strip along the lower edge: what the ground was, from the first to the last look of each phase."""
     top, words = panel.bottom - PHASE_PX, Letters(size=6.8, colour=INK)
     for phase in alert.phases:
-        left, right = (float(panel.x(_noon(day))) for day in (phase.begins, phase.ends))
+        left, right = (float(panel.x(_noon_of(day))) for day in (phase.begins, phase.ends))
         left, right = max(left, panel.sides[0]), max(right, left + 2)
         panel.sheet.fill((left, right, right, left), (top, top, panel.bottom, panel.bottom), GROUND[phase.state], 0.8)
-        if font(words.size).getlength(phase.state.value) < right - left - 4:
+        if load_font(words.size).getlength(phase.state.value) < right - left - 4:
             panel.sheet.write(left + 3, panel.bottom - 3, phase.state.value, words)
 
 
 def _draw_scores(panel: _Panel, known: Sequence[Observation], shown: NDArray[np.float64]) -> None:
     panel.sheet.line(panel.sides, np.repeat(panel.y(0), 2), QUIET, 0.5)
-    x, y = panel.x(_days([each.time for each in known])), panel.y(shown)
+    x, y = panel.x(_to_days([each.time for each in known])), panel.y(shown)
     diameters = np.sqrt([6 + 20 * each.clear_share for each in known])
     seen = np.array([each.seen for each in known], bool)
     for which, stem, dot in ((~seen, PALE, QUIET), (seen, SEEN, SEEN)):
@@ -143,11 +143,11 @@ def _draw_scores(panel: _Panel, known: Sequence[Observation], shown: NDArray[np.
 
 
 def _draw_past(panel: _Panel, curve: Curve) -> None:
-    """What its own past lets expect of a curve."""
+    """Draw the expected range of a curve from its history."""
     if curve.band is None:
         return
     days, low, high = curve.band
-    x = panel.x(_days(days))
+    x = panel.x(_to_days(days))
     panel.sheet.fill([*x, *x[::-1]], [*panel.y(low), *panel.y(high)[::-1]], BAND, 0.45)
     note = Letters(size=6.8, colour="#4d6d91", across="r")
     panel.sheet.write(panel.sides[1], panel.top - BELOW * note.size * PT, curve.note, note)
@@ -155,7 +155,7 @@ def _draw_past(panel: _Panel, curve: Curve) -> None:
 
 def _draw_curve(panel: _Panel, curve: Curve, alert: Alert) -> None:
     sheet = panel.sheet
-    x, y = panel.x(_days(curve.times)), panel.y(curve.values)
+    x, y = panel.x(_to_days(curve.times)), panel.y(curve.values)
     sheet.line(x, y, "#8f959d", 0.6)
     known = np.isfinite(curve.values)
     after = np.array([moment.date() >= alert.first_seen for moment in curve.times], bool)
@@ -164,23 +164,23 @@ def _draw_curve(panel: _Panel, curve: Curve, alert: Alert) -> None:
 
 
 def _draw_frame(panel: _Panel, name: str, *, last: bool) -> None:
-    """The lines to the left and below with their ticks, and what they count; days only under the last panel."""
+    """Draw the axes with ticks and units; days only under the last panel."""
     sheet, (left, right) = panel.sheet, panel.sides
     long, pad = TICK_PT * PT, 3.5 * PT
     sheet.line([left, left, right], [panel.top, panel.bottom, panel.bottom], FRAME, 0.6)
-    ticks = _within(MaxNLocator(4).tick_values(*panel.values), panel.values)
-    digits = _digits(ticks)
+    ticks = _ticks_within(MaxNLocator(4).tick_values(*panel.values), panel.values)
+    digits = _tick_digits(ticks)
     labels = [f"{round(tick, digits) + 0.0:.{digits}f}".replace("-", "\u2212") for tick in ticks]
     for label, at in zip(labels, panel.y(ticks), strict=True):
         sheet.line([left - long, left], [at, at], FRAME, 0.6)
         middle = at + (ABOVE - BELOW) / 2 * TICKS.size * PT
         sheet.write(left - long - pad, middle, label, replace(TICKS, across="r"))
-    widest = max((font(TICKS.size).getlength(label) for label in labels), default=0.0)
+    widest = max((load_font(TICKS.size).getlength(label) for label in labels), default=0.0)
     beside, middle = left - long - 2 * pad - widest, (panel.top + panel.bottom) / 2
     sheet.write(beside, middle, name, replace(TICKS, size=8, upright=True))
     locator: Any = AutoDateLocator(minticks=6, maxticks=14)  # type: ignore[no-untyped-call]
     ends: Any = num2date(panel.days)  # type: ignore[no-untyped-call]
-    days = _within(locator.tick_values(*ends), panel.days)
+    days = _ticks_within(locator.tick_values(*ends), panel.days)
     for at in panel.x(days):
         sheet.line([at, at], [panel.bottom, panel.bottom + long], FRAME, 0.6)
     if last:
@@ -191,22 +191,22 @@ def _draw_frame(panel: _Panel, name: str, *, last: bool) -> None:
         sheet.write(right, under + 8.5 * PT, formatter.get_offset(), replace(TICKS, across="r"))
 
 
-def _within(ticks: Sequence[float], limits: tuple[float, float]) -> list[float]:
+def _ticks_within(ticks: Sequence[float], limits: tuple[float, float]) -> list[float]:
     return [float(tick) for tick in ticks if limits[0] <= tick <= limits[1]]
 
 
-def _digits(ticks: Sequence[float]) -> int:
+def _tick_digits(ticks: Sequence[float]) -> int:
     """Digits after the point that distinguish these ticks."""
     step = min(np.diff(ticks), default=1.0)
     return next((digits for digits in range(8) if abs(round(step, digits) - step) < 1e-3 * step), 8)
 
 
 def _name_days(panel: _Panel, alert: Alert) -> None:
-    """The days of the alert's life over the uppermost curve."""
+    """Write the dates of the alert above the first panel."""
     words = Letters(size=7, colour=SEEN)
     over = panel.top - 0.01 * (panel.bottom - panel.top) - BELOW * words.size * PT
-    first = float(panel.x(_noon(alert.first_seen)))
+    first = float(panel.x(_noon_of(alert.first_seen)))
     panel.sheet.write(first, over, f"first seen {alert.first_seen} ", replace(words, across="r"))
     if alert.confirmed_at is not None:
-        at = float(panel.x(_noon(alert.confirmed_at)))
+        at = float(panel.x(_noon_of(alert.confirmed_at)))
         panel.sheet.write(at, over, f" persistent since {alert.confirmed_at}", words)

@@ -16,12 +16,12 @@ from pipeline.model.alert import Alert, Decision, Kind, Status
 from pipeline.model.grid import PIXEL_M
 from pipeline.model.imagery import Look
 from pipeline.model.site import Site
-from pipeline.review.folder import replacing
+from pipeline.review.folder import replace_file
 from pipeline.review.qgis_form import PHASES
-from pipeline.review.qgis_layers import Frame, layer_elements, layer_id, layer_order, themes, tree
-from pipeline.review.qgis_layout import CONTEXT_M, layouts
-from pipeline.review.qgis_raster import stretches
-from pipeline.review.qgis_xml import VERSION, Element, document, element, reference_system
+from pipeline.review.qgis_layers import Frame, layer_elements, layer_id, layer_order, layer_tree, map_themes
+from pipeline.review.qgis_layout import CONTEXT_M, print_layouts
+from pipeline.review.qgis_raster import fit_stretches
+from pipeline.review.qgis_xml import VERSION, Element, reference_system, xml_document, xml_element
 from pipeline.review.rasters import picture_order
 from pipeline.review.stretch import Stretch
 from pipeline.review.through_time import Shown
@@ -35,7 +35,7 @@ SLENDER, HEADROOM = 1.2, 0.94
 wide, so that their heights decide: they are equal but for the dock's title and tool bar, which take HEADROOM.
 """
 VIEW_MARGIN = 0.04
-"""Seen around the watched area at first, part of its longer side."""
+"""Margin around the AOI at opening, as a share of its longer side."""
 MAX_BOOKMARKS = 200
 
 
@@ -69,80 +69,83 @@ def write_project(
         epsg=int(str(site.grid.crs).rsplit(":", 1)[-1]),
         extent=(box.left, box.bottom, box.right, box.top),
         bands=picture_order(looks[0].bands),
-        stretches=stretches(list(shown.values()), tone),
+        stretches=fit_stretches(list(shown.values()), tone),
         taken=(shown[decision.before_scene].time, shown[decision.after_scene].time),
         looks=tuple(through_time),
     )
-    text = document(_project(site, decision, period, frame))
-    with replacing(path) as beside, zipfile.ZipFile(beside, "w") as archive:
+    text = xml_document(_project_element(site, decision, period, frame))
+    with replace_file(path) as beside, zipfile.ZipFile(beside, "w") as archive:
         member = zipfile.ZipInfo("review.qgs", (2020, 1, 1, 0, 0, 0))
         archive.writestr(member, text.encode(), zipfile.ZIP_DEFLATED)
 
 
-def _project(site: Site, decision: Decision, period: tuple[date, date], frame: Frame) -> Element:
+def _project_element(site: Site, decision: Decision, period: tuple[date, date], frame: Frame) -> Element:
     first, last = period
-    view = replace(frame, extent=_around(site))
+    view = replace(frame, extent=_initial_extent(site))
     stamp = [f"{day.isoformat()}T00:00:00Z" for day in (first, last + timedelta(days=1))]
-    return element(
+    return xml_element(
         "qgis",
         {"version": VERSION, "projectname": site.name},
-        element("homePath", {"path": ""}),
-        element("title", text=site.name),
-        element("projectCrs", None, reference_system(frame.epsg)),
-        tree(frame),
-        _relations(),
-        _canvas(_strip(view, SLENDER), "theMapCanvas"),
-        _dock(),
-        _canvas(_strip(view, SLENDER * HEADROOM), BEFORE_VIEW, "Before"),
-        element("projectlayers", None, *layer_elements(frame)),
+        xml_element("homePath", {"path": ""}),
+        xml_element("title", text=site.name),
+        xml_element("projectCrs", None, reference_system(frame.epsg)),
+        layer_tree(frame),
+        _relations_element(),
+        _canvas_element(_strip_frame(view, SLENDER), "theMapCanvas"),
+        _dock_element(),
+        _canvas_element(_strip_frame(view, SLENDER * HEADROOM), BEFORE_VIEW, "Before"),
+        xml_element("projectlayers", None, *layer_elements(frame)),
         layer_order(frame),
-        _properties(stamp),
-        themes(frame),
-        element(
+        _properties_element(stamp),
+        map_themes(frame),
+        xml_element(
             "projectMetadata",
             None,
-            element("title", text=site.name),
-            element("abstract", text="written by groundbreak"),
-            element("author", text="groundbreak"),
-            element("creation", text=stamp[1]),
+            xml_element("title", text=site.name),
+            xml_element("abstract", text="written by groundbreak"),
+            xml_element("author", text="groundbreak"),
+            xml_element("creation", text=stamp[1]),
         ),
-        layouts(frame),
-        _bookmarks(site, decision, frame),
-        element(
+        print_layouts(frame),
+        _bookmarks_element(site, decision, frame),
+        xml_element(
             "ProjectViewSettings",
             {"UseProjectScales": 0},
-            element("DefaultViewExtent", view.attributes(), reference_system(frame.epsg)),
+            xml_element("DefaultViewExtent", view.attributes(), reference_system(frame.epsg)),
         ),
-        element(
+        xml_element(
             "ProjectTimeSettings",
             {"timeStep": 1, "timeStepUnit": "mon", "frameRate": 1, "cumulativeTemporalRange": 0},
-            element("TemporalRange", None, element("start", text=stamp[0]), element("end", text=stamp[1])),
+            xml_element("TemporalRange", None, xml_element("start", text=stamp[0]), xml_element("end", text=stamp[1])),
         ),
     )
 
 
-def _around(site: Site) -> tuple[float, float, float, float]:
-    """What is seen at first: the watched area and a little around it; the margin of the grid is not watched."""
+def _initial_extent(site: Site) -> tuple[float, float, float, float]:
+    """Extent at opening: the AOI with a margin; the margin of the grid is not monitored."""
     left, bottom, right, top = Geometry(site.aoi, "EPSG:4326").to_crs(str(site.grid.crs)).geom.bounds
     reach = VIEW_MARGIN * max(right - left, top - bottom)
     return left - reach, bottom - reach, right + reach, top + reach
 
 
-def _strip(frame: Frame, times: float) -> Frame:
+def _strip_frame(frame: Frame, times: float) -> Frame:
     """A pixel wide about the middle of a frame, `times` its longer side high."""
     left, bottom, right, top = frame.extent
     x, y, half = (left + right) / 2, (bottom + top) / 2, times * max(right - left, top - bottom) / 2
     return replace(frame, extent=(x - PIXEL_M / 2, y - half, x + PIXEL_M / 2, y + half))
 
 
-def _relations() -> Element:
+def _relations_element() -> Element:
     """The looks and the phases of each change."""
-    return element(
-        "relations", None, _relation("looks", "Looks", "observations"), _relation(PHASES, "Phases", "phases")
+    return xml_element(
+        "relations",
+        None,
+        _relation_element("looks", "Looks", "observations"),
+        _relation_element(PHASES, "Phases", "phases"),
     )
 
 
-def _relation(name: str, title: str, table: str) -> Element:
+def _relation_element(name: str, title: str, table: str) -> Element:
     ids = {
         "id": name,
         "name": title,
@@ -150,23 +153,23 @@ def _relation(name: str, title: str, table: str) -> Element:
         "referencingLayer": layer_id(table),
         "referencedLayer": layer_id("changes"),
     }
-    return element(
-        "relation", ids, element("fieldRef", {"referencingField": "change_id", "referencedField": "change_id"})
+    return xml_element(
+        "relation", ids, xml_element("fieldRef", {"referencingField": "change_id", "referencedField": "change_id"})
     )
 
 
-def _canvas(frame: Frame, name: str, theme: str | None = None) -> Element:
-    return element(
+def _canvas_element(frame: Frame, name: str, theme: str | None = None) -> Element:
+    return xml_element(
         "mapcanvas",
         {"name": name, "annotationsVisible": 1, **({"theme": theme} if theme else {})},
-        element("units", text="meters"),
+        xml_element("units", text="meters"),
         frame.element("extent"),
-        element("rotation", text=0),
-        element("destinationsrs", None, reference_system(frame.epsg)),
+        xml_element("rotation", text=0),
+        xml_element("destinationsrs", None, reference_system(frame.epsg)),
     )
 
 
-def _dock() -> Element:
+def _dock_element() -> Element:
     view = {
         "name": BEFORE_VIEW,
         "synced": 1,
@@ -183,55 +186,55 @@ def _dock() -> Element:
         "width": DOCK_PX,
         "height": 600,
     }
-    return element("mapViewDocks", None, element("view", view))
+    return xml_element("mapViewDocks", None, xml_element("view", view))
 
 
-def _properties(stamp: Sequence[str]) -> Element:
+def _properties_element(stamp: Sequence[str]) -> Element:
     def property_(tag: str, kind: str, text: str | int) -> Element:
-        return element(tag, {"type": kind}, text=text)
+        return xml_element(tag, {"type": kind}, text=text)
 
-    return element(
+    return xml_element(
         "properties",
         None,
         # without it the project's CRS is ignored
-        element("SpatialRefSys", None, property_("ProjectionsEnabled", "int", 1)),
+        xml_element("SpatialRefSys", None, property_("ProjectionsEnabled", "int", 1)),
         # without it QGIS 3.40 opens with every alert filtered away by time
-        element(
+        xml_element(
             "TemporalControllerWidget",
             None,
             property_("NavigationMode", "int", 0),
             property_("StartDateTime", "QString", stamp[0]),
             property_("EndDateTime", "QString", stamp[1]),
         ),
-        element("Paths", None, property_("Absolute", "bool", "false")),
-        element(
+        xml_element("Paths", None, property_("Absolute", "bool", "false")),
+        xml_element(
             "Measurement",
             None,
             property_("AreaUnits", "QString", "m2"),
             property_("DistanceUnits", "QString", "meters"),
         ),
-        element("groundbreak", None, property_("template", "QString", TEMPLATE)),
+        xml_element("groundbreak", None, property_("template", "QString", TEMPLATE)),
     )
 
 
-def _bookmarks(site: Site, decision: Decision, frame: Frame) -> Element:
+def _bookmarks_element(site: Site, decision: Decision, frame: Frame) -> Element:
     """The site, then each change that stands with `CONTEXT_M` of ground around it, in the order of the table."""
     alerts = [alert for alert in decision.alerts if alert.status is not Status.WITHDRAWN]
     alerts.sort(key=lambda alert: (alert.kind is not Kind.NEW_STRUCTURE, -alert.confidence, alert.id))
-    places = [("site", site.name, _around(site)), *map(_place, alerts[:MAX_BOOKMARKS])]
+    places = [("site", site.name, _initial_extent(site)), *map(_bookmark_of, alerts[:MAX_BOOKMARKS])]
     shape = "POLYGON(({0} {1}, {2} {1}, {2} {3}, {0} {3}, {0} {1}))"
     marks = [
-        element(
+        xml_element(
             "Bookmark",
             {"id": key, "name": name, "group": "groundbreak", "extent": shape.format(*extent)},
             reference_system(frame.epsg),
         )
         for key, name, extent in places
     ]
-    return element("Bookmarks", None, *marks)
+    return xml_element("Bookmarks", None, *marks)
 
 
-def _place(alert: Alert) -> tuple[str, str, tuple[float, float, float, float]]:
+def _bookmark_of(alert: Alert) -> tuple[str, str, tuple[float, float, float, float]]:
     """(id, name, extent) of a bookmark."""
     left, bottom, right, top = (float(edge) for edge in alert.outline.bounds)
     reach = CONTEXT_M / 2

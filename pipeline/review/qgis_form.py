@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.review.qgis_xml import Element, element, option
+from pipeline.review.qgis_xml import Element, option_element, xml_element
 from pipeline.review.schema import ANALYST, MACHINE, VERDICTS
 
 NULL = "{2839923C-8B7D-419E-B84B-CA2FE9B80EC7}"
@@ -13,7 +13,7 @@ PICTURE = "if(\"change_id\" is null, null, 'timeline/' || \"change_id\" || '.png
 NO_PICTURE = "No timeline picture: withdrawn, or not among those drawn for the site"
 FIELDS = ("fid", *MACHINE, *ANALYST, "picture", "no_picture", "sureness")
 TO_DO = '"verdict" is null and "status" is not \'withdrawn\''
-"""What waits for a verdict: a change that the evidence has withdrawn does not."""
+"""Filter of the changes without a verdict; withdrawn ones need none."""
 FILTERS = {
     "to do": TO_DO,
     "to do, likely": f'{TO_DO} and "confidence" >= 0.8',
@@ -71,7 +71,7 @@ _WANTS_NOTE = (
 ORDER = 'if("status" = \'withdrawn\', 0, if("kind" = \'new structure\', 2, 1)) + coalesce("confidence", 1) / 2'
 """Sort key of table and atlas: new structures, other changes, withdrawn ones; the surest first in each."""
 NAME = """coalesce("label", if("change_id" is null, 'D' || "fid", "change_id"))"""
-"""How a change is called: its label; D and the row number where the analyst drew it."""
+"""Name of a change: its label, or D and the row number if the analyst drew it."""
 SURENESS = (
     "if(\"confidence\" >= 0.995, 'above 0.99', if(\"confidence\" < 0.005, 'below 0.01', "
     'format_number("confidence", 2)))'
@@ -101,71 +101,100 @@ _TIP = """<b>[% {name} %]: [% coalesce("verdict" || ' (verdict)', "kind", 'drawn
 )  # fmt: skip
 
 
-def form() -> list[Element]:
+def form_elements() -> list[Element]:
     """All parts of the layer's style but its symbols and its time."""
     index = {name: position for position, name in enumerate(FIELDS)}
     return [
-        element("fieldConfiguration", None, *[_widget(name, *made) for name, made in _WIDGETS.items()]),
-        element("aliases", None, *[element("alias", {"field": field, "name": name, "index": index[field]})
-                                   for field, name in _ALIASES.items()]),
-        element("defaults", None, element("default", {"field": "reviewer", "expression": _REVIEWER,
-                                                      "applyOnUpdate": 1})),
-        *_constraint(),
-        element("expressionfields", None, _computed("picture", PICTURE), _computed("no_picture", f"'{NO_PICTURE}'"),
-                _computed("sureness", SURENESS)),
-        _table(),
-        element("editorlayout", text="tablayout"),
-        element("storedexpressions", None, *[element("storedexpression", {"name": name, "expression": rule, "tag": 1})
-                                             for name, rule in FILTERS.items()]),
-        element("attributeEditorForm", None, _verdict_tab(index),
-                *[_container(title, _fields(names, index)) for title, names in _TABS.items()]),
-        element("editable", None, *[element("field", {"name": name, "editable": int(name in ("verdict", "note"))})
-                                    for name in FIELDS]),
-        element("previewExpression", text=_PREVIEW),
-        element("mapTip", text=_TIP),
-    ]  # fmt: skip
+        xml_element("fieldConfiguration", None, *[_widget_element(name, *made) for name, made in _WIDGETS.items()]),
+        xml_element(
+            "aliases",
+            None,
+            *[
+                xml_element("alias", {"field": field, "name": name, "index": index[field]})
+                for field, name in _ALIASES.items()
+            ],
+        ),
+        xml_element(
+            "defaults", None, xml_element("default", {"field": "reviewer", "expression": _REVIEWER, "applyOnUpdate": 1})
+        ),
+        *_note_constraint(),
+        xml_element(
+            "expressionfields",
+            None,
+            _computed_field("picture", PICTURE),
+            _computed_field("no_picture", f"'{NO_PICTURE}'"),
+            _computed_field("sureness", SURENESS),
+        ),
+        _attribute_table(),
+        xml_element("editorlayout", text="tablayout"),
+        xml_element(
+            "storedexpressions",
+            None,
+            *[
+                xml_element("storedexpression", {"name": name, "expression": rule, "tag": 1})
+                for name, rule in FILTERS.items()
+            ],
+        ),
+        xml_element(
+            "attributeEditorForm",
+            None,
+            _verdict_tab(index),
+            *[_container_element(title, _field_elements(names, index)) for title, names in _TABS.items()],
+        ),
+        xml_element(
+            "editable",
+            None,
+            *[xml_element("field", {"name": name, "editable": int(name in ("verdict", "note"))}) for name in FIELDS],
+        ),
+        xml_element("previewExpression", text=_PREVIEW),
+        xml_element("mapTip", text=_TIP),
+    ]
 
 
-def _widget(name: str, kind: str, config: Mapping[str, Any]) -> Element:
-    editor = element("editWidget", {"type": kind}, element("config", None, option(config)))
-    return element("field", {"name": name, "configurationFlags": "None"}, editor)
+def _widget_element(name: str, kind: str, config: Mapping[str, Any]) -> Element:
+    editor = xml_element("editWidget", {"type": kind}, xml_element("config", None, option_element(config)))
+    return xml_element("field", {"name": name, "configurationFlags": "None"}, editor)
 
 
-def _constraint() -> tuple[Element, Element]:
-    """A rejection wants a note; soft, so that it warns and does not stop."""
+def _note_constraint() -> tuple[Element, Element]:
+    """Soft constraint: QGIS warns about a rejection without a note, and saves it."""
     strength = {"field": "note", "constraints": 4, "exp_strength": 2, "notnull_strength": 0, "unique_strength": 0}
     rule = {"field": "note", "exp": _WANTS_NOTE, "desc": "a rejection wants a note"}
     return (
-        element("constraints", None, element("constraint", strength)),
-        element("constraintExpressions", None, element("constraint", rule)),
+        xml_element("constraints", None, xml_element("constraint", strength)),
+        xml_element("constraintExpressions", None, xml_element("constraint", rule)),
     )
 
 
-def _computed(name: str, expression: str) -> Element:
+def _computed_field(name: str, expression: str) -> Element:
     """A field computed by QGIS. A picture's relative path resolves against the project's folder."""
     kind = {"type": 10, "typeName": "string", "subType": 0, "length": 0, "precision": 0, "comment": ""}
-    return element("field", {"name": name, "expression": expression, **kind})
+    return xml_element("field", {"name": name, "expression": expression, **kind})
 
 
-def _table() -> Element:
+def _attribute_table() -> Element:
     """Verdicts first; rows by `ORDER`."""
     names = (*_FIRST_COLUMNS, *(name for name in FIELDS if name not in _FIRST_COLUMNS))
-    columns = [element("column", {"type": "field", "name": name, "hidden": int(name in _HIDDEN), "width": -1})
+    columns = [xml_element("column", {"type": "field", "name": name, "hidden": int(name in _HIDDEN), "width": -1})
                for name in names]  # fmt: skip
     order = {"actionWidgetStyle": "dropDown", "sortExpression": ORDER, "sortOrder": 1}
-    return element("attributetableconfig", order, element("columns", None, *columns))
+    return xml_element("attributetableconfig", order, xml_element("columns", None, *columns))
 
 
 def _verdict_tab(index: Mapping[str, int]) -> Element:
-    """What is filled in, then the timeline or the words why there is none, then what the looks say."""
+    """First tab: the editable fields, then the timeline or the reason why it is missing, then the facts."""
     lacks = _LACKS.format(folder="timeline")
-    return _container(
+    return _container_element(
         "Verdict",
         [
-            *_fields(("verdict", "note"), index),
-            _container("Timeline", _fields(("picture",), index, label=False), group=True, shown_if=f"not ({lacks})"),
-            _container("No timeline", _fields(("no_picture",), index, label=False), group=True, shown_if=lacks),
-            _container("What the looks say", _fields(_FACTS, index), group=True),
+            *_field_elements(("verdict", "note"), index),
+            _container_element(
+                "Timeline", _field_elements(("picture",), index, label=False), group=True, shown_if=f"not ({lacks})"
+            ),
+            _container_element(
+                "No timeline", _field_elements(("no_picture",), index, label=False), group=True, shown_if=lacks
+            ),
+            _container_element("What the looks say", _field_elements(_FACTS, index), group=True),
         ],
     )
 
@@ -173,25 +202,31 @@ def _verdict_tab(index: Mapping[str, int]) -> Element:
 def phase_table() -> list[Element]:
     """Names of the columns of the table of phases, its order, and how its rows are listed in the form of a change."""
     order = {"sortExpression": '"change_id" || "from"', "sortOrder": 0}
-    columns = [element("column", {"type": "field", "name": name, "hidden": int(name == "fid"), "width": -1})
+    columns = [xml_element("column", {"type": "field", "name": name, "hidden": int(name == "fid"), "width": -1})
                for name in _PHASE_FIELDS]  # fmt: skip
     index = {name: position for position, name in enumerate(_PHASE_FIELDS)}
     shown = [name for name in _PHASE_FIELDS if name not in ("fid", "change_id")]
     return [
-        element("aliases", None, *[element("alias", {"field": field, "name": name, "index": index[field]})
-                                   for field, name in _PHASE_FIELDS.items()]),
-        element("attributetableconfig", order, element("columns", None, *columns)),
-        element("editorlayout", text="tablayout"),
-        element("attributeEditorForm", None, _container("Phase", _fields(shown, index))),
-        element("previewExpression", text=_PHASE_LINE),
-    ]  # fmt: skip
+        xml_element(
+            "aliases",
+            None,
+            *[
+                xml_element("alias", {"field": field, "name": name, "index": index[field]})
+                for field, name in _PHASE_FIELDS.items()
+            ],
+        ),
+        xml_element("attributetableconfig", order, xml_element("columns", None, *columns)),
+        xml_element("editorlayout", text="tablayout"),
+        xml_element("attributeEditorForm", None, _container_element("Phase", _field_elements(shown, index))),
+        xml_element("previewExpression", text=_PHASE_LINE),
+    ]
 
 
-def _fields(names: Sequence[str], index: Mapping[str, int], *, label: bool = True) -> list[Element]:
-    return [element("attributeEditorField", {"name": n, "index": index[n], "showLabel": int(label)}) for n in names]
+def _field_elements(names: Sequence[str], index: Mapping[str, int], *, label: bool = True) -> list[Element]:
+    return [xml_element("attributeEditorField", {"name": n, "index": index[n], "showLabel": int(label)}) for n in names]
 
 
-def _container(title: str, inside: Sequence[Element], *, group: bool = False, shown_if: str = "") -> Element:
+def _container_element(title: str, inside: Sequence[Element], *, group: bool = False, shown_if: str = "") -> Element:
     look = {"columnCount": 1, "showLabel": int(not shown_if), "groupBox": int(group),
             "visibilityExpressionEnabled": int(bool(shown_if)), "visibilityExpression": shown_if}  # fmt: skip
-    return element("attributeEditorContainer", {"name": title, **look}, *inside)
+    return xml_element("attributeEditorContainer", {"name": title, **look}, *inside)

@@ -6,7 +6,7 @@ from typing import Any
 from pipeline.model.alert import CLEAR_SHARE
 from pipeline.review.qgis_form import NAME, ORDER, SURENESS
 from pipeline.review.qgis_layers import Frame, layer_id
-from pipeline.review.qgis_xml import Element, defined, element, outline_symbol
+from pipeline.review.qgis_xml import Element, data_defined, outline_symbol, xml_element
 
 _PAGE, _MAP, _PICTURE, _LABEL, _SCALE = 65638, 65639, 65640, 65641, 65646
 _FACTS = (
@@ -41,48 +41,54 @@ _TITLE = "[% @project_title %]"
 """Not the name itself: QGIS would evaluate text between `[%` and `%]` in it."""
 
 
-def layouts(frame: Frame) -> Element:
+def print_layouts(frame: Frame) -> Element:
     """The one layout `Alerts`: a portrait page an alert, surest first."""
-    page = _item(_PAGE, (0, 0, 210, 297), "{page}", None, outline_symbol("", "#ffffff", style="no", fill="solid"), z=0)
+    page = _layout_item(
+        _PAGE, (0, 0, 210, 297), "{page}", None, outline_symbol("", "#ffffff", style="no", fill="solid"), z=0
+    )
     picture = {"file": "", "resizeMode": 0, "anchorPoint": 1, "mode": 2}
-    return element(
+    return xml_element(
         "Layouts",
         None,
-        element(
+        xml_element(
             "Layout",
             {"name": "Alerts", "units": "mm", "printResolution": 150},
-            element("PageCollection", None, page),
-            _label((10, 8, 190, 12), "{title}", _TITLE, 13),
-            _label((10, 21, 190, 22), "{facts}", _SIMULATED + _FACTS, 9),
-            _label((10, 44, 94, 4), "{before-label}", _when("Before", "before"), 7),
-            _label((106, 44, 94, 4), "{after-label}", _when("After", "after"), 7),
-            _map(frame, 10, "{before}", "Before"),
-            _map(frame, 106, "{after}", "After"),
-            _scale(),
-            _label((106, 145, 94, 5), "{north}", "▲ N   A pixel is 10 m. Thick: this change; thin: others.", 7),
-            _item(_PICTURE, (10, 152, 190, 95), "{timeline}", picture, defined_by={"dataDefinedSource": _PICTURE_FILE}),
-            _label((10, 249, 190, 35), "{looks}", _LOOKS, 6),
-            _label((10, 286, 190, 4), "{source}", f"[% {_fact('attribution')} %]", 6),
-            _atlas(),
+            xml_element("PageCollection", None, page),
+            _label_item((10, 8, 190, 12), "{title}", _TITLE, 13),
+            _label_item((10, 21, 190, 22), "{facts}", _SIMULATED + _FACTS, 9),
+            _label_item((10, 44, 94, 4), "{before-label}", _picture_date("Before", "before"), 7),
+            _label_item((106, 44, 94, 4), "{after-label}", _picture_date("After", "after"), 7),
+            _map_item(frame, 10, "{before}", "Before"),
+            _map_item(frame, 106, "{after}", "After"),
+            _scale_bar(),
+            _label_item((106, 145, 94, 5), "{north}", "▲ N   A pixel is 10 m. Thick: this change; thin: others.", 7),
+            _layout_item(
+                _PICTURE, (10, 152, 190, 95), "{timeline}", picture, defined_by={"dataDefinedSource": _PICTURE_FILE}
+            ),
+            _label_item((10, 249, 190, 35), "{looks}", _LOOKS, 6),
+            _label_item((10, 286, 190, 4), "{source}", f"[% {_fact_expression('attribution')} %]", 6),
+            _atlas_element(),
         ),
     )
 
 
-def _when(title: str, which: str) -> str:
+def _picture_date(title: str, which: str) -> str:
     """Day and scene of the picture of the site, as the last night noted them."""
-    return f"{title}: [% left({_fact(which + '_time')}, 10) %]   [% {_fact(which + '_scene')} %]"
+    return f"{title}: [% left({_fact_expression(which + '_time')}, 10) %]   [% {_fact_expression(which + '_scene')} %]"
 
 
-def _fact(key: str) -> str:
+def _fact_expression(key: str) -> str:
     return f"coalesce(attribute(get_feature('groundbreak_provenance', 'key', '{key}'), 'value'), '')"
 
 
-_SIMULATED = f"[% if({_fact('simulated')} = '', '', 'Simulated: ' || {_fact('simulated')} || '.\\n') %]"
+_SIMULATED = (
+    f"[% if({_fact_expression('simulated')} = '', '', 'Simulated: ' || {_fact_expression('simulated')} || '.\\n') %]"
+)
 _STANDS = '"status" is not \'withdrawn\' or "verdict" is not null'
 
 
-def _atlas() -> Element:
-    return element(
+def _atlas_element() -> Element:
+    return xml_element(
         "Atlas",
         {
             "enabled": 1,
@@ -103,13 +109,13 @@ def _atlas() -> Element:
     )
 
 
-def _map(frame: Frame, x: float, uid: str, theme: str) -> Element:
+def _map_item(frame: Frame, x: float, uid: str, theme: str) -> Element:
     width, height = 94.0, 94.0
     left, bottom, right, top = frame.extent
     # an extent of the item's own proportions, or QGIS changes its height
     middle, half = (left + right) / 2, (top - bottom) * width / height / 2
     extent = {"xmin": middle - half, "ymin": bottom, "xmax": middle + half, "ymax": top}
-    return _item(
+    return _layout_item(
         _MAP,
         (x, 49, width, height),
         uid,
@@ -121,13 +127,13 @@ def _map(frame: Frame, x: float, uid: str, theme: str) -> Element:
             "drawCanvasItems": "true",
             "mapRotation": 0,
         },
-        element("Extent", extent),
-        element("AtlasMap", {"atlasDriven": 1, "scalingMode": 2, "margin": 2.5}),
+        xml_element("Extent", extent),
+        xml_element("AtlasMap", {"atlasDriven": 1, "scalingMode": 2, "margin": 2.5}),
         defined_by={"dataDefinedMapAtlasMargin": f"if(@atlas_featureid is null, 100, {_MARGIN})"},
     )
 
 
-def _scale() -> Element:
+def _scale_bar() -> Element:
     """A bar under the first map, of a round length that fits."""
     look = {
         "style": "Line Ticks Up",
@@ -144,24 +150,24 @@ def _scale() -> Element:
         "labelBarSpace": 0.5,
         "boxContentSpace": 0,
     }
-    return _item(_SCALE, (10, 145, 60, 6), "{scale}", look, _font("scaleBarFont", 7))
+    return _layout_item(_SCALE, (10, 145, 60, 6), "{scale}", look, _font_element("scaleBarFont", 7))
 
 
-def _font(tag: str, size: int) -> Element:
-    return element(tag, {"description": f"DejaVu Sans,{size},-1,5,50,0,0,0,0,0", "style": ""})
+def _font_element(tag: str, size: int) -> Element:
+    return xml_element(tag, {"description": f"DejaVu Sans,{size},-1,5,50,0,0,0,0,0", "style": ""})
 
 
-def _label(place: tuple[float, float, float, float], uid: str, text: str, size: int) -> Element:
-    return _item(
+def _label_item(place: tuple[float, float, float, float], uid: str, text: str, size: int) -> Element:
+    return _layout_item(
         _LABEL,
         place,
         uid,
         {"labelText": text, "htmlState": 0, "halign": 1, "valign": 32, "marginX": 0, "marginY": 0},
-        _font("LabelFont", size),
+        _font_element("LabelFont", size),
     )
 
 
-def _item(
+def _layout_item(
     kind: int,
     place: tuple[float, float, float, float],
     uid: str,
@@ -186,5 +192,7 @@ def _item(
         "blendMode": 0,
         "excludeFromExports": 0,
     }
-    inner = element("LayoutObject", None, element("dataDefinedProperties", None, defined(defined_by or {})))
-    return element("LayoutItem", {**frame, **(attributes or {})}, inner, *children)
+    inner = xml_element(
+        "LayoutObject", None, xml_element("dataDefinedProperties", None, data_defined(defined_by or {}))
+    )
+    return xml_element("LayoutItem", {**frame, **(attributes or {})}, inner, *children)

@@ -1,4 +1,4 @@
-"""How the three rasters look in QGIS, in the project and at a double-click."""
+"""Styles of the rasters in QGIS, in the project and beside the files."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,17 +8,17 @@ import numpy as np
 from pipeline.model.bands import VISIBLE, Band
 from pipeline.model.imagery import Look
 from pipeline.model.indices import near_infrared
-from pipeline.review.qgis_xml import VERSION, Element, document, element
+from pipeline.review.qgis_xml import VERSION, Element, xml_document, xml_element
 from pipeline.review.rasters import picture_order
 from pipeline.review.stretch import GAMMA, Stretch
 
 LOW, HIGH = 1.0, 99.0
 """Percentiles of the infrared bands shown from black to white."""
 HEADROOM = 1.3
-"""QGIS has no shoulder: its white lies so far above the one of `Stretch`."""
+"""Factor from the white of `Stretch` to the white in QGIS, which has no shoulder."""
 MIN_SPAN = 400
 RAMP = ((0.0, "#ffffff", 0), (2.0, "#ffffb2", 120), (6.0, "#fd8d3c", 220), (12.0, "#bd0026", 255))
-"""Nats, colour, alpha; nothing at the low end lets the image through."""
+"""Score, colour, alpha; low scores are transparent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,7 @@ class Stretches:
         return self.limits.get(band, (0, 3000))
 
 
-def stretches(looks: Sequence[Look], tone: Stretch) -> Stretches:
+def fit_stretches(looks: Sequence[Look], tone: Stretch) -> Stretches:
     """One stretch for all the looks that are shown. tone: that of the site's other pictures, for the visible bands."""
     white = tone.low + HEADROOM * (tone.high - tone.low)
     found = dict.fromkeys(VISIBLE, (round(tone.low * 10_000), round(white * 1000) * 10))
@@ -48,13 +48,13 @@ def stretches(looks: Sequence[Look], tone: Stretch) -> Stretches:
 def raster_styles(bands: Sequence[Band], stretch: Stretches) -> dict[str, str]:
     """File name -> QML: what QGIS takes by itself for the raster of that name. bands: of the looks."""
     true = true_colour(picture_order(bands), stretch)
-    look = _qml(true, stretch.gamma)
-    return {"before.qml": look, "after.qml": look, "score.qml": _qml(evidence())}
+    look = _raster_qml(true, stretch.gamma)
+    return {"before.qml": look, "after.qml": look, "score.qml": _raster_qml(score_style())}
 
 
 def true_colour(bands: Sequence[Band], stretch: Stretches) -> Element:
     """Red, green, blue as they stand first in the file; grey where the visible bands are missing."""
-    return _rgb(bands, VISIBLE if tuple(bands[:3]) == VISIBLE else (bands[0],) * 3, stretch)
+    return _rgb_renderer(bands, VISIBLE if tuple(bands[:3]) == VISIBLE else (bands[0],) * 3, stretch)
 
 
 def false_colour(bands: Sequence[Band], stretch: Stretches) -> Element:
@@ -62,46 +62,48 @@ def false_colour(bands: Sequence[Band], stretch: Stretches) -> Element:
     near = near_infrared(bands)
     if near is None or tuple(bands[:3]) != VISIBLE:
         return true_colour(bands, stretch)
-    return _rgb(bands, (near, *VISIBLE[:2]), stretch)
+    return _rgb_renderer(bands, (near, *VISIBLE[:2]), stretch)
 
 
-def pipe(renderer: Element, gamma: float = 1.0) -> Element:
+def renderer_pipe(renderer: Element, gamma: float = 1.0) -> Element:
     """A renderer in the form that layers and styles hold it. gamma: as QGIS counts it, above 1 is brighter."""
-    plain = element("brightnesscontrast", {"brightness": 0, "contrast": 0, "gamma": f"{gamma:.2f}"})
-    return element("pipe", None, renderer, plain, element("rasterresampler", {"maxOversampling": 2}))
+    plain = xml_element("brightnesscontrast", {"brightness": 0, "contrast": 0, "gamma": f"{gamma:.2f}"})
+    return xml_element("pipe", None, renderer, plain, xml_element("rasterresampler", {"maxOversampling": 2}))
 
 
-def _qml(renderer: Element, gamma: float = 1.0) -> str:
-    root = element("qgis", {"version": VERSION, "styleCategories": "AllStyleCategories"}, pipe(renderer, gamma))
-    return document(root)
+def _raster_qml(renderer: Element, gamma: float = 1.0) -> str:
+    root = xml_element(
+        "qgis", {"version": VERSION, "styleCategories": "AllStyleCategories"}, renderer_pipe(renderer, gamma)
+    )
+    return xml_document(root)
 
 
-def _rgb(bands: Sequence[Band], shown: Sequence[Band], stretch: Stretches) -> Element:
+def _rgb_renderer(bands: Sequence[Band], shown: Sequence[Band], stretch: Stretches) -> Element:
     names = ("red", "green", "blue")
     numbers = {f"{name}Band": bands.index(band) + 1 for name, band in zip(names, shown, strict=True)}
-    return element(
+    return xml_element(
         "rasterrenderer",
         {"type": "multibandcolor", **numbers, "alphaBand": -1, "opacity": 1},
-        element("minMaxOrigin", None, element("limits", text="None")),
-        *[_enhancement(name, stretch.of(band)) for name, band in zip(names, shown, strict=True)],
+        xml_element("minMaxOrigin", None, xml_element("limits", text="None")),
+        *[_contrast_enhancement(name, stretch.of(band)) for name, band in zip(names, shown, strict=True)],
     )
 
 
-def _enhancement(name: str, limits: tuple[int, int]) -> Element:
-    return element(
+def _contrast_enhancement(name: str, limits: tuple[int, int]) -> Element:
+    return xml_element(
         f"{name}ContrastEnhancement",
         None,
-        element("minValue", text=limits[0]),
-        element("maxValue", text=limits[1]),
-        element("algorithm", text="StretchToMinimumMaximum"),
+        xml_element("minValue", text=limits[0]),
+        xml_element("maxValue", text=limits[1]),
+        xml_element("algorithm", text="StretchToMinimumMaximum"),
     )
 
 
-def evidence() -> Element:
+def score_style() -> Element:
     """The score as a ramp over the picture."""
     low, high = RAMP[0][0], RAMP[-1][0]
-    items = [element("item", {"value": v, "color": c, "alpha": a, "label": f"{v:g}"}) for v, c, a in RAMP]
-    shader = element(
+    items = [xml_element("item", {"value": v, "color": c, "alpha": a, "label": f"{v:g}"}) for v, c, a in RAMP]
+    shader = xml_element(
         "colorrampshader",
         {
             "colorRampType": "INTERPOLATED",
@@ -112,7 +114,7 @@ def evidence() -> Element:
         },
         *items,
     )
-    return element(
+    return xml_element(
         "rasterrenderer",
         {
             "type": "singlebandpseudocolor",
@@ -122,6 +124,6 @@ def evidence() -> Element:
             "classificationMin": low,
             "classificationMax": high,
         },
-        element("minMaxOrigin", None, element("limits", text="None")),
-        element("rastershader", None, shader),
+        xml_element("minMaxOrigin", None, xml_element("limits", text="None")),
+        xml_element("rastershader", None, shader),
     )

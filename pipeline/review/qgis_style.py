@@ -1,11 +1,11 @@
-"""How the layers of review.gpkg are drawn in QGIS, and the styles stored in the file itself."""
+"""Styles of the layers of review.gpkg in QGIS, stored in the file itself."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.review.qgis_form import NAME, form
+from pipeline.review.qgis_form import NAME, form_elements
 from pipeline.review.qgis_form import TO_DO as TO_DO_RULE
-from pipeline.review.qgis_xml import VERSION, Element, document, element, outline_symbol
+from pipeline.review.qgis_xml import VERSION, Element, outline_symbol, xml_document, xml_element
 from pipeline.review.schema import VERDICTS
 
 _BY_KIND = (
@@ -28,25 +28,29 @@ _TO_DO_ROW = {"rule": TO_DO_RULE, "name": "to do", "background_color": "#fff7c2"
               "background_color_alpha": 255}  # fmt: skip
 
 
-def styles() -> dict[tuple[str, str], str]:
+def layer_styles() -> dict[tuple[str, str], str]:
     """(table, style name) -> QML, as stored in layer_styles; the first of a table is its default."""
     return {
-        ("changes", "verdict"): _qml(change_style("verdict")),
-        ("changes", "confidence"): _qml(change_style("confidence")),
-        ("aoi", "outline"): _qml([single("#ffffff", "dash", 0.5)]),
-        ("scenes", "footprint"): _qml([single("#7f7f7f", "dot", 0.3)]),
+        ("changes", "verdict"): _style_qml(change_style("verdict")),
+        ("changes", "confidence"): _style_qml(change_style("confidence")),
+        ("aoi", "outline"): _style_qml([single_symbol("#ffffff", "dash", 0.5)]),
+        ("scenes", "footprint"): _style_qml([single_symbol("#7f7f7f", "dot", 0.3)]),
     }
 
 
 def change_style(by: str) -> list[Element]:
     """Everything a layer of changes needs; its symbols by `verdict`, `confidence` or news of the `last night`."""
     symbols = {"verdict": _by_verdict, "confidence": _by_confidence, "last night": _by_news}[by]
-    rows = element("conditionalstyles", None, element("rowstyles", None, element("style", _TO_DO_ROW)),
-                   element("fieldstyles"))  # fmt: skip
-    return [_time(), symbols(), _labels(), rows, *form()]
+    rows = xml_element(
+        "conditionalstyles",
+        None,
+        xml_element("rowstyles", None, xml_element("style", _TO_DO_ROW)),
+        xml_element("fieldstyles"),
+    )
+    return [_temporal_settings(), symbols(), _label_settings(), rows, *form_elements()]
 
 
-def _labels() -> Element:
+def _label_settings() -> Element:
     """The label of each change beside its outline, so that it covers nothing; none where a change is withdrawn."""
     buffer = {"bufferDraw": 1, "bufferSize": 0.8, "bufferSizeUnits": "MM", "bufferColor": "27,28,31,255",
               "bufferOpacity": 1}  # fmt: skip
@@ -55,35 +59,35 @@ def _labels() -> Element:
     # 8: outside of polygons
     place = {"placement": 8, "polygonPlacementFlags": 2, "dist": 0.5, "distUnits": "MM", "priority": 5}
     shown = {"obstacle": 1, "displayAll": 0, "upsidedownLabels": 0, "fontMinPixelSize": 3, "fontMaxPixelSize": 10000}
-    style = element("text-style", text, element("text-buffer", buffer))
-    where = element("placement", place), element("rendering", shown)
-    settings = element("settings", {"calloutType": "simple"}, style, *where)
-    return element("labeling", {"type": "simple"}, settings)
+    style = xml_element("text-style", text, xml_element("text-buffer", buffer))
+    where = xml_element("placement", place), xml_element("rendering", shown)
+    settings = xml_element("settings", {"calloutType": "simple"}, style, *where)
+    return xml_element("labeling", {"type": "simple"}, settings)
 
 
-def single(code: str, style: str, width: float) -> Element:
+def single_symbol(code: str, style: str, width: float) -> Element:
     """One symbol for all features."""
-    symbols = element("symbols", None, outline_symbol("0", code, style=style, width=width))
-    return _renderer("singleSymbol", None, symbols)
+    symbols = xml_element("symbols", None, outline_symbol("0", code, style=style, width=width))
+    return _renderer_element("singleSymbol", None, symbols)
 
 
-def _time() -> Element:
+def _temporal_settings() -> Element:
     """From first_seen on, without an end: with last_seen as the end, alerts would vanish under the time slider."""
     when = {"enabled": 1, "mode": 2, "startField": "first_seen", "endField": "", "limitMode": 0, "accumulate": 0,
             "durationUnit": "min", "fixedDuration": 0}  # fmt: skip
-    return element("temporal", when, element("fixedRange", None, element("start"), element("end")))
+    return xml_element("temporal", when, xml_element("fixedRange", None, xml_element("start"), xml_element("end")))
 
 
 def _by_verdict() -> Element:
     judged = [_Class(verdict, verdict, code) for verdict, code in VERDICT_COLOURS.items()]
     # what the evidence took back needs no verdict and must not look like work; '' also takes NULL
     gone = _Class("withdrawn", "withdrawn by the evidence", GONE, width=0.3, style="dot")
-    return _categorised(_VERDICT, [_Class("", "to do", TO_DO), *judged, gone])
+    return _categorised_renderer(_VERDICT, [_Class("", "to do", TO_DO), *judged, gone])
 
 
 def _by_news() -> Element:
-    """What the last night brought stands out; the project alone can say it, as it asks another layer."""
-    return _categorised(
+    """Highlight the changes of the last night; only the project can, because the rule reads another layer."""
+    return _categorised_renderer(
         _IS_NEWS,
         [_Class("new", "new or changed last night", "#ff2fd0", width=1.1), _Class("known", "known", GONE, width=0.4)],
     )
@@ -91,12 +95,12 @@ def _by_news() -> Element:
 
 def _by_confidence() -> Element:
     ranges = [
-        element("range", {"lower": low, "upper": high, "symbol": index, "label": f"{low}–{high}", "render": "true"})
+        xml_element("range", {"lower": low, "upper": high, "symbol": index, "label": f"{low}–{high}", "render": "true"})
         for index, (low, high, _) in enumerate(CONFIDENCE_STEPS)
     ]
     symbols = [outline_symbol(str(index), code) for index, (_, _, code) in enumerate(CONFIDENCE_STEPS)]
-    parts = element("ranges", None, *ranges), element("symbols", None, *symbols)
-    return _renderer("graduatedSymbol", "confidence", *parts)
+    parts = xml_element("ranges", None, *ranges), xml_element("symbols", None, *symbols)
+    return _renderer_element("graduatedSymbol", "confidence", *parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +114,11 @@ class _Class:
     style: str = "solid"
 
 
-def _categorised(attribute: str, classes: Sequence[_Class]) -> Element:
+def _categorised_renderer(attribute: str, classes: Sequence[_Class]) -> Element:
     categories = [
-        element("category", {"value": c.value, "label": c.label, "symbol": index, "render": "true", "type": "string"})
+        xml_element(
+            "category", {"value": c.value, "label": c.label, "symbol": index, "render": "true", "type": "string"}
+        )
         for index, c in enumerate(classes)
     ]
     symbols = [
@@ -126,23 +132,23 @@ def _categorised(attribute: str, classes: Sequence[_Class]) -> Element:
         )
         for i, c in enumerate(classes)
     ]
-    parts = element("categories", None, *categories), element("symbols", None, *symbols)
-    return _renderer("categorizedSymbol", attribute, *parts)
+    parts = xml_element("categories", None, *categories), xml_element("symbols", None, *symbols)
+    return _renderer_element("categorizedSymbol", attribute, *parts)
 
 
-def _renderer(kind: str, attribute: str | None, *parts: Element) -> Element:
+def _renderer_element(kind: str, attribute: str | None, *parts: Element) -> Element:
     plain = {"type": kind, "forceraster": 0, "symbollevels": 0, "enableorderby": 0}
     by = {} if attribute is None else {"attr": attribute}
     if kind == "graduatedSymbol":
         by["graduatedMethod"] = "GraduatedColor"
-    return element("renderer-v2", {**plain, **by}, *parts)
+    return xml_element("renderer-v2", {**plain, **by}, *parts)
 
 
-def _qml(children: Sequence[Element]) -> str:
-    root = {"version": VERSION, "styleCategories": "AllStyleCategories", **labelled(children)}
-    return document(element("qgis", root, *children))
+def _style_qml(children: Sequence[Element]) -> str:
+    root = {"version": VERSION, "styleCategories": "AllStyleCategories", **label_attribute(children)}
+    return xml_document(xml_element("qgis", root, *children))
 
 
-def labelled(children: Sequence[Element]) -> dict[str, int]:
+def label_attribute(children: Sequence[Element]) -> dict[str, int]:
     """The attribute that switches labels on, for the root of a style that has some."""
     return {"labelsEnabled": 1} if any(child.tag == "labeling" for child in children) else {}

@@ -1,4 +1,4 @@
-"""before.tif, after.tif and score.tif: cloud-optimised, with overviews and statistics, right at a double-click."""
+"""before.tif, after.tif and score.tif: cloud-optimised GeoTIFFs with overviews and statistics."""
 
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -19,7 +19,7 @@ from pipeline.model.alert import Evidence
 from pipeline.model.bands import VISIBLE, Band
 from pipeline.model.errors import ReviewError
 from pipeline.model.imagery import Look
-from pipeline.review.folder import replacing
+from pipeline.review.folder import replace_file
 from pipeline.review.marks import Caption
 
 NODATA_DN = 0
@@ -41,7 +41,7 @@ def look_dn(look: Look) -> NDArray[np.uint16]:
 
 
 def look_tags(look: Look, caption: Caption) -> dict[str, str]:
-    """What a raster of a look says about itself where it is sent alone.
+    """Tags of a raster of a look.
 
     The scale is a tag of its own: QGIS applies that of a band, and the limits of the styles are in DN.
     """
@@ -50,7 +50,7 @@ def look_tags(look: Look, caption: Caption) -> dict[str, str]:
 
 
 def site_tags(caption: Caption) -> dict[str, str]:
-    """Place, credit, software, and what is simulated, under the names of TIFF where it has one."""
+    """Tags for place, credit, software and simulated content, under the names of TIFF where they exist."""
     tags = {
         "TIFFTAG_IMAGEDESCRIPTION": caption.site,
         "TIFFTAG_COPYRIGHT": caption.attribution,
@@ -61,14 +61,16 @@ def site_tags(caption: Caption) -> dict[str, str]:
 
 
 def write_look(path: Path, look: Look, known: Path | None = None, tags: Mapping[str, str] | None = None) -> None:
-    """A look as a picture; not where the file `known` shows the same already, as reading is a tenth of writing."""
+    """Write a look as a picture, unless the file `known` has the same content."""
     data, names, tags = look_dn(look), look_names(look.bands), tags or {}
-    if known is None or not _holds(known, data, look.grid, names, tags):
+    if known is None or not _has_content(known, data, look.grid, names, tags):
         _write_cog(path, data, look.grid, nodata=NODATA_DN, names=names, tags=tags)
 
 
-def _holds(path: Path, data: NDArray[np.uint16], grid: GeoBox, names: Sequence[str], tags: Mapping[str, str]) -> bool:
-    """Whether a file has these very pixels in this place, and says the same about itself."""
+def _has_content(
+    path: Path, data: NDArray[np.uint16], grid: GeoBox, names: Sequence[str], tags: Mapping[str, str]
+) -> bool:
+    """Whether a file has these pixels, this grid and these tags."""
     if not path.exists():
         return False
     try:
@@ -82,7 +84,7 @@ def _holds(path: Path, data: NDArray[np.uint16], grid: GeoBox, names: Sequence[s
 
 
 def look_names(bands: Sequence[Band]) -> list[str]:
-    """What the bands of a picture are called in its file."""
+    """Band names of a picture."""
     return [f"{band} {band.role}" for band in picture_order(bands)]
 
 
@@ -100,19 +102,21 @@ def write_mosaic(path: Path, draft: Path, tags: Mapping[str, str]) -> None:
 
     Raises ReviewError where it cannot be written.
     """
-    with replacing(path) as beside:
+    with replace_file(path) as beside:
         try:
             with rasterio.open(draft, "r+", driver="GTiff") as plain:
                 plain.update_tags(**tags)
             with rasterio.open(draft, driver="GTiff") as source:
-                rasterio.shutil.copy(source, beside, PREDICTOR=_predictor(source.dtypes[0]), BIGTIFF="IF_SAFER", **_COG)
-        except RasterioError as fault:
+                rasterio.shutil.copy(
+                    source, beside, PREDICTOR=_predictor_for(source.dtypes[0]), BIGTIFF="IF_SAFER", **_COG
+                )
+        except RasterioError as error:
             raise ReviewError(
-                f"cannot be written: {fault}", str(path), "free some disk space, then run again"
-            ) from fault
+                f"cannot be written: {error}", str(path), "free some disk space, then run again"
+            ) from error
 
 
-def described(file: DatasetWriter, names: Sequence[str]) -> None:
+def describe_bands(file: DatasetWriter, names: Sequence[str]) -> None:
     """Name the bands, and say which are red, green and blue."""
     for index, name in enumerate(names, 1):
         file.set_band_description(index, name)
@@ -121,8 +125,8 @@ def described(file: DatasetWriter, names: Sequence[str]) -> None:
         file.colorinterp = [ColorInterp.red, ColorInterp.green, ColorInterp.blue, *rest]
 
 
-def profile(data_type: str, count: int, grid: GeoBox, nodata: float) -> dict[str, Any]:
-    """What a plain GeoTIFF on a grid is made with."""
+def raster_profile(data_type: str, count: int, grid: GeoBox, nodata: float) -> dict[str, Any]:
+    """Creation options of a plain GeoTIFF on a grid."""
     return {
         "driver": "GTiff", "dtype": data_type, "count": count, "height": grid.shape[0], "width": grid.shape[1],
         "crs": str(grid.crs), "transform": grid.affine, "nodata": nodata,
@@ -133,16 +137,16 @@ def _write_cog(
     path: Path, data: NDArray[Any], grid: GeoBox, *, nodata: float, names: Sequence[str], tags: Mapping[str, str]
 ) -> None:
     with MemoryFile() as memory, MemoryFile() as cog:
-        with memory.open(**profile(data.dtype.name, len(data), grid, nodata)) as draft:
+        with memory.open(**raster_profile(data.dtype.name, len(data), grid, nodata)) as draft:
             draft.write(data)
-            described(draft, names)
+            describe_bands(draft, names)
             draft.update_tags(**tags)
         with memory.open() as draft:
-            rasterio.shutil.copy(draft, cog.name, PREDICTOR=_predictor(data.dtype.name), **_COG)
+            rasterio.shutil.copy(draft, cog.name, PREDICTOR=_predictor_for(data.dtype.name), **_COG)
         # written here and not by GDAL, which misreports a full disk and does not report half a file
-        with replacing(path) as beside:
+        with replace_file(path) as beside:
             beside.write_bytes(cog.getbuffer())
 
 
-def _predictor(data_type: str) -> str:
+def _predictor_for(data_type: str) -> str:
     return "FLOATING_POINT" if data_type.startswith("float") else "STANDARD"

@@ -18,11 +18,11 @@ from odc.geo.geom import Geometry
 from pyogrio.errors import DataLayerError, DataSourceError
 
 from pipeline.model.errors import ReviewError
-from pipeline.model.unforeseen import UNFORESEEN
-from pipeline.review.geoblob import encode, polygons, srs_of
-from pipeline.review.gpkg import opened
-from pipeline.review.rows import clean, is_complete, reader_of
-from pipeline.review.schema import ANALYST, CHANGES, COLUMNS, LATER, Styles, add_styles, create
+from pipeline.model.unexpected_errors import UNEXPECTED_ERRORS
+from pipeline.review.geoblob import decode_polygons, encode_geometry, srs_of
+from pipeline.review.gpkg import open_review
+from pipeline.review.rows import clean_row, is_complete, reader_of
+from pipeline.review.schema import ANALYST, CHANGES, COLUMNS, LATER, Styles, add_styles, create_review
 
 _REGISTRIES = ("gpkg_contents", "gpkg_geometry_columns", "gpkg_extensions", "gpkg_ogr_contents")
 """Tables of the GeoPackage standard, and of GDAL, that have rows about a layer."""
@@ -33,7 +33,7 @@ _CRS, _SRS = "EPSG:32601", 32601
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """One table as this version makes it: columns -> declared type, statement, what hangs on it, registry rows."""
+    """Schema of a table in this version: columns -> declared type, statement, triggers and indexes, registry rows."""
 
     columns: Mapping[str, str]
     statement: str
@@ -45,41 +45,41 @@ class _Table:
         return "geom" in self.columns
 
 
-def repair(path: Path, styles: Styles) -> tuple[str, ...]:
+def repair_schema(path: Path, styles: Styles) -> tuple[str, ...]:
     """Restore the schema of a review file where it is damaged; returns a sentence for each thing restored.
 
     A sound file is not written to. Raises ReviewError for a file that is locked, damaged or not of this program.
     """
     if not path.exists():
         return ()
-    with opened(path) as db:
-        if not _defects(db):
+    with open_review(path) as db:
+        if not _find_defects(db):
             return ()
         db.execute("BEGIN IMMEDIATE")
         # again, under the lock: the writer that was waited for may have repaired or replaced it
-        srs, defects = _site_srs(db), _defects(db)
+        srs, defects = _site_srs(db), _find_defects(db)
         for name, defect in defects.items():
             if defect == "parts":
-                _unify(db, name)
+                _resolve_duplicates(db, name)
                 _restore_parts(db, name)
             else:
-                _rebuild(db, name, srs, styles)
+                _rebuild_table(db, name, srs, styles)
         db.execute("COMMIT")
-    return tuple(f"{path.parent.name}: {_sentence(name, defect)}" for name, defect in defects.items())
+    return tuple(f"{path.parent.name}: {_defect_sentence(name, defect)}" for name, defect in defects.items())
 
 
-def _sentence(name: str, defect: str) -> str:
+def _defect_sentence(name: str, defect: str) -> str:
     if defect == "missing":
         return f"table {name} of review.gpkg was missing and has been made again"
     what = "its triggers or index" if defect == "parts" else "its column types, index and triggers"
     return f"table {name} of review.gpkg was written by another program: {what} have been restored"
 
 
-def _defects(db: sqlite3.Connection) -> dict[str, str]:
+def _find_defects(db: sqlite3.Connection) -> dict[str, str]:
     """By table: missing, types (to be built again) or parts (triggers and indexes alone)."""
     found, srs = {}, _site_srs(db)
     names = {name: kind for kind, name in db.execute("SELECT type, name FROM sqlite_master")}
-    for name, table in _tables().items():
+    for name, table in _expected_tables().items():
         if names.get(name) != "table":
             found[name] = "missing"
         elif not _has_types(db, name, table) or (table.is_spatial and not _is_registered(db, name, srs, names)):
@@ -105,7 +105,7 @@ def _is_registered(db: sqlite3.Connection, name: str, srs: int, names: Mapping[s
 
 
 def _has_parts(db: sqlite3.Connection, table: _Table) -> bool:
-    """Whether what this program itself hangs on a table is there; GDAL's own triggers differ between versions."""
+    """Whether the triggers and indexes of this program exist; those of GDAL differ between versions."""
     known = dict(db.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL"))
     return all(known.get(name) == sql for name, sql in table.parts.items() if not _is_of_gdal(name))
 
@@ -132,16 +132,16 @@ def _is_srs(value: Any) -> TypeGuard[int]:
 def _is_known(code: int) -> bool:
     try:
         return bool(CRS(f"EPSG:{code}").epsg)
-    except UNFORESEEN:
+    except UNEXPECTED_ERRORS:
         return False
 
 
 def _has_column(db: sqlite3.Connection, name: str, column: str) -> bool:
-    return any(row[1] == column for row in db.execute(f"PRAGMA table_info({_quoted(name)})"))
+    return any(row[1] == column for row in db.execute(f"PRAGMA table_info({_quote_name(name)})"))
 
 
 def _restore_parts(db: sqlite3.Connection, name: str) -> None:
-    for part, sql in _tables()[name].parts.items():
+    for part, sql in _expected_tables()[name].parts.items():
         kind = sql.split()[1].upper()
         if _is_of_gdal(part):
             continue
@@ -149,8 +149,8 @@ def _restore_parts(db: sqlite3.Connection, name: str) -> None:
         db.execute(sql)
 
 
-def _unify(db: sqlite3.Connection, name: str) -> None:
-    """Let no two rows have one value where it is to be unique; of two changes the later row becomes the analyst's."""
+def _resolve_duplicates(db: sqlite3.Connection, name: str) -> None:
+    """Remove duplicate values of unique columns; of two changes the later row becomes the analyst's."""
     if name == "changes":
         db.execute("DROP TRIGGER IF EXISTS changes_kept")
         db.execute("UPDATE changes SET change_id = NULL WHERE fid NOT IN"
@@ -159,17 +159,17 @@ def _unify(db: sqlite3.Connection, name: str) -> None:
         db.execute("DELETE FROM provenance WHERE fid NOT IN (SELECT max(fid) FROM provenance GROUP BY key)")
 
 
-def _rebuild(db: sqlite3.Connection, name: str, srs: int, styles: Styles) -> None:
-    table = _tables()[name]
-    rows, extra = _held(db, name, srs)
-    _drop(db, name)
+def _rebuild_table(db: sqlite3.Connection, name: str, srs: int, styles: Styles) -> None:
+    table = _expected_tables()[name]
+    rows, extra = _read_rows(db, name, srs)
+    _drop_table(db, name)
     db.execute(table.statement)
     for column, kind in extra.items():
         db.execute(f'ALTER TABLE "{name}" ADD COLUMN "{column}" {kind}')
     for row in rows:
         columns = ", ".join(f'"{column}"' for column in row)
         db.execute(f'INSERT OR IGNORE INTO "{name}" ({columns}) VALUES ({", ".join("?" * len(row))})', [*row.values()])
-    _unify(db, name)
+    _resolve_duplicates(db, name)
     for sql in table.parts.values():
         db.execute(sql)
     if table.is_spatial:
@@ -186,16 +186,16 @@ def _rebuild(db: sqlite3.Connection, name: str, srs: int, styles: Styles) -> Non
     if name == "layer_styles":
         add_styles(db, styles)
     if name == "outlines_written":
-        _adopt(db)
+        _adopt_rows(db)
 
 
-def _drop(db: sqlite3.Connection, name: str) -> None:
+def _drop_table(db: sqlite3.Connection, name: str) -> None:
     kinds = dict(db.execute("SELECT name, type FROM sqlite_master"))
     for index in [each for each in kinds if each.startswith(f"rtree_{name}_") and kinds[each] == "table"]:
         # the tables of a spatial index go with it
         if index.count("_") == name.count("_") + 2:
             db.execute(f'DROP TABLE IF EXISTS "{index}"')
-    for part in _tables()[name].parts:
+    for part in _expected_tables()[name].parts:
         if kinds.get(part) in ("trigger", "index"):
             db.execute(f'DROP {kinds[part].upper()} IF EXISTS "{part}"')
     if name in kinds:
@@ -205,9 +205,9 @@ def _drop(db: sqlite3.Connection, name: str) -> None:
             db.execute(f"DELETE FROM {registry} WHERE lower(table_name) = lower(?)", [name])
 
 
-def _held(db: sqlite3.Connection, name: str, srs: int) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    """What a table holds, as rows of the restored one, and the columns that others have added to it."""
-    table = _tables()[name]
+def _read_rows(db: sqlite3.Connection, name: str, srs: int) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Rows of a table in the restored schema, and the columns that others have added to it."""
+    table = _expected_tables()[name]
     kinds = dict(db.execute("SELECT name, type FROM sqlite_master"))
     if kinds.get(name) != "table" or name in ("outlines_written", "layer_styles"):
         return [], {}
@@ -216,71 +216,71 @@ def _held(db: sqlite3.Connection, name: str, srs: int) -> tuple[list[dict[str, A
     place = db.execute("SELECT column_name, srs_id FROM gpkg_geometry_columns WHERE table_name = ?", [name]).fetchone()
     geom, of = place or ("geom", srs)
     extra = {row[1]: row[2] or "TEXT" for row in stored if row[1] not in (*table.columns, key, geom)}
-    db_row = db.execute(f"SELECT {key if key == 'rowid' else _quoted(key)} AS fid_, * FROM {_quoted(name)}")
+    db_row = db.execute(f"SELECT {key if key == 'rowid' else _quote_name(key)} AS fid_, * FROM {_quote_name(name)}")
     names = [column[0] for column in db_row.description]
     rows = []
     for values in db_row.fetchall():
         row = dict(zip(names, values, strict=True))
-        kept = _clean(name, {column: row.get(column) for column in table.columns if column not in ("fid", "geom")})
+        kept = _clean_row(name, {column: row.get(column) for column in table.columns if column not in ("fid", "geom")})
         kept |= {column: row[column] for column in extra}
         if table.is_spatial:
-            kept["geom"] = _moved(row.get(geom), of, srs)
+            kept["geom"] = _transform_outline(row.get(geom), of, srs)
         rows.append({"fid": row["fid_"], **kept})
     return rows, extra
 
 
-def _quoted(name: str) -> str:
+def _quote_name(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _clean(name: str, row: dict[str, Any]) -> dict[str, Any]:
+def _clean_row(name: str, row: dict[str, Any]) -> dict[str, Any]:
     if name == "changes":
         # the analyst's own words stay, whatever they are
         return {column: row[column] if column in ANALYST and value is None else value
-                for column, value in clean(row).items()}  # fmt: skip
+                for column, value in clean_row(row).items()}  # fmt: skip
     kinds = COLUMNS.get(name, {})
     return {column: reader_of(kinds[column])(column, value) if column in kinds else value
             for column, value in row.items()}  # fmt: skip
 
 
-def _moved(blob: object, of: Any, srs: int) -> object:
+def _transform_outline(blob: object, of: Any, srs: int) -> object:
     """An outline as the file stores it, in the site's CRS; what is no outline is kept to be named.
 
     of: id of the system in which it was stored; one that is unknown is taken for that of the site.
     """
     try:
-        shape = polygons(blob)
+        shape = decode_polygons(blob)
     except ValueError:
         return blob
     if _is_srs(of) and of != srs:
         shape = Geometry(shape, f"EPSG:{of}").to_crs(f"EPSG:{srs}").geom
-    return encode(shape, srs)
+    return encode_geometry(shape, srs)
 
 
-def _adopt(db: sqlite3.Connection) -> None:
-    """Take the complete rows for the machine's where the list of them is lost; their outlines stay as they are."""
+def _adopt_rows(db: sqlite3.Connection) -> None:
+    """Treat complete rows as the machine's if the list of them is lost; their outlines stay as they are."""
     names = (*CHANGES,)
     for values in db.execute(f"SELECT {', '.join(names)} FROM changes WHERE change_id IS NOT NULL").fetchall():
-        facts = clean(dict(zip(names, values, strict=True)))
+        facts = clean_row(dict(zip(names, values, strict=True)))
         if is_complete(facts):
             db.execute("INSERT OR IGNORE INTO outlines_written VALUES (?, '')", [facts["change_id"]])
 
 
 @cache
-def _tables() -> Mapping[str, _Table]:
+def _expected_tables() -> Mapping[str, _Table]:
     """Every table of a new review file. Raises ReviewError where no temporary file can be written."""
     try:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "empty.gpkg"
-            create(path, _CRS, {})
+            create_review(path, _CRS, {})
             with contextlib.closing(sqlite3.connect(path)) as db:
-                return {name: _table(db, name) for name in (*COLUMNS, "outlines_written", "layer_styles")}
-    except (OSError, sqlite3.Error, DataSourceError, DataLayerError) as fault:
+                return {name: _table_schema(db, name) for name in (*COLUMNS, "outlines_written", "layer_styles")}
+    except (OSError, sqlite3.Error, DataSourceError, DataLayerError) as error:
         fix = "free some disk space there, or name another folder in TMPDIR"
-        raise ReviewError(f"no temporary file can be written: {fault}", "the temporary folder", fix) from fault
+        raise ReviewError(f"no temporary file can be written: {error}", "the temporary folder", fix) from error
 
 
-def _table(db: sqlite3.Connection, name: str) -> _Table:
+def _table_schema(db: sqlite3.Connection, name: str) -> _Table:
     columns = {row[1]: row[2] for row in db.execute(f"PRAGMA table_info({name})")}
     (statement,) = db.execute("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = ?", [name]).fetchone()
     parts = db.execute(

@@ -10,18 +10,26 @@ from jinja2 import UndefinedError
 from odc.geo.geom import Geometry
 
 from pipeline.model.errors import ReviewError
-from pipeline.review.contents import Change, Contents, read
+from pipeline.review.contents import Change, Contents, read_contents
 from pipeline.review.features import geojson_feature
-from pipeline.review.folder import Folder, replacing
-from pipeline.review.locator import locate
-from pipeline.review.maps import LABEL_PART, Map, compact, place_labels, read_evidence, read_pair
+from pipeline.review.folder import Folder, replace_file
+from pipeline.review.locator import locator_map
+from pipeline.review.maps import LABEL_PART, Map, compact_png, place_labels, read_evidence, read_pair
 from pipeline.review.marks import scale_bar
 from pipeline.review.observed import read_observed
-from pipeline.review.pages import render
-from pipeline.review.phrases import brought, certainty, details, ground, heading, place, strength
+from pipeline.review.pages import render_page
+from pipeline.review.phrases import (
+    change_details,
+    change_heading,
+    describe_confidence,
+    describe_phases,
+    describe_update,
+    format_confidence,
+    format_position,
+)
 from pipeline.review.stretch import parse_stretch
 from pipeline.review.strips import Strip, read_strip
-from pipeline.review.summary import bracket_words, counted, day_words, split, summary, unseen_words
+from pipeline.review.summary import bracket_words, count_by_type, day_words, split_changes, summarise, unseen_words
 
 MAX_PICTURES = 24
 """Changes with pictures in one page, those shown first before the folded ones: a page has to open at once."""
@@ -41,7 +49,7 @@ class Card:
 
     @property
     def frames(self) -> str:
-        """What the script needs to know of the strip, as JSON."""
+        """Frames of the strip for the script, as JSON."""
         strip = self.strip
         if strip is None:
             return "{}"
@@ -54,30 +62,30 @@ def write_report(folder: Folder) -> None:
     try:
         _write_report(folder)
     except (UndefinedError, TypeError, ValueError, LookupError, ArithmeticError) as error:
-        mend = "run `groundbreak nightly`: what the machine wrote is written again"
-        raise ReviewError(f"a value is missing or odd: {error}", str(folder.gpkg), mend) from error
+        fix = "run `groundbreak nightly`: what the machine wrote is written again"
+        raise ReviewError(f"a value is missing or odd: {error}", str(folder.gpkg), fix) from error
 
 
 def _write_report(folder: Folder) -> None:
-    contents = read(folder.gpkg)
+    contents = read_contents(folder.gpkg)
     before, after = read_pair(folder.before, folder.after, parse_stretch(contents.provenance.get("stretch")))
     observed = read_observed(folder, contents)
-    first, folded = split(contents)
-    cards = {change.id: _card(folder, contents, change) for change in (*first, *folded)[:MAX_PICTURES]}
-    fresh = _fresh(contents)
-    sentences = summary(contents, observed)
+    first, folded = split_changes(contents)
+    cards = {change.id: _change_card(folder, contents, change) for change in (*first, *folded)[:MAX_PICTURES]}
+    fresh = _fresh_ids(contents)
+    sentences = summarise(contents, observed)
     shown = (cards[change.id] for change in (*first, *folded) if change.id in cards)
     hero = next((card for card in shown if card.strip), None)
     point = Geometry(contents.aoi.centroid, contents.crs).to_crs("EPSG:4326").geom
     centre = (point.x, point.y)
-    page = render(
+    page = render_page(
         "report.html.j2",
         script="report.js",
         contents=contents,
         facts=contents.provenance,
         sentences=sentences,
-        social=_social(folder, contents, sentences, hero),
-        news=brought(contents.news) if fresh else "",
+        social=_open_graph(folder, contents, sentences, hero),
+        news=describe_update(contents.news) if fresh else "",
         fresh=fresh,
         hero=hero,
         cards=cards,
@@ -86,8 +94,8 @@ def _write_report(folder: Folder) -> None:
         rest=[change for change in first if change.id not in cards],
         dropped=[change for change in contents.changes if change not in contents.shown],
         centre=centre,
-        locator=locate(*centre),
-        overview=_overview(contents, before, after, first, folded),
+        locator=locator_map(*centre),
+        overview=_overview_layer(contents, before, after, first, folded),
         before=before,
         after=after,
         evidence=read_evidence(folder.score, before),
@@ -96,23 +104,31 @@ def _write_report(folder: Folder) -> None:
         rejected=[scene for scene in contents.scenes if not scene["used"]],
         say=_PHRASES,
     )
-    with replacing(folder.report) as beside:
+    with replace_file(folder.report) as beside:
         beside.write_text(page, encoding="utf-8")
 
 
 _PHRASES = {
-    "ground": ground, "heading": heading, "details": details, "place": place, "certainty": certainty,
-    "strength": strength, "day": day_words, "bracket": bracket_words, "counted": counted, "unseen": unseen_words,
-}  # fmt: skip
+    "ground": describe_phases,
+    "heading": change_heading,
+    "details": change_details,
+    "place": format_position,
+    "certainty": format_confidence,
+    "strength": describe_confidence,
+    "day": day_words,
+    "bracket": bracket_words,
+    "counted": count_by_type,
+    "unseen": unseen_words,
+}
 
 
-def _fresh(contents: Contents) -> set[str]:
-    """Changes that the last news were about; none where all are, as after the first night."""
-    told = {str(each["change_id"]) for each in contents.news}
-    return set() if told >= {change.id for change in contents.changes} else told
+def _fresh_ids(contents: Contents) -> set[str]:
+    """Ids of changes with news in the last night; empty if all have, as after the first night."""
+    fresh = {str(each["change_id"]) for each in contents.news}
+    return set() if fresh >= {change.id for change in contents.changes} else fresh
 
 
-def _card(folder: Folder, contents: Contents, change: Change) -> Card:
+def _change_card(folder: Folder, contents: Contents, change: Change) -> Card:
     strip = None if change.drawn else read_strip(folder.strip(change.id))
     timeline = folder.timeline(change.id)
     feature = json.dumps(geojson_feature(change, contents), ensure_ascii=False)
@@ -120,12 +136,12 @@ def _card(folder: Folder, contents: Contents, change: Change) -> Card:
         change=change,
         strip=strip,
         bar=scale_bar(strip.width * strip.pixel_m) if strip else (0.0, ""),
-        timeline=compact(timeline) if not change.drawn and timeline.is_file() else "",
+        timeline=compact_png(timeline) if not change.drawn and timeline.is_file() else "",
         geojson="data:application/geo+json;base64," + base64.b64encode(feature.encode()).decode(),
     )
 
 
-def _overview(
+def _overview_layer(
     contents: Contents, before: Map, after: Map, first: Sequence[Change], folded: Sequence[Change]
 ) -> Mapping[str, Any]:
     """The vector layer over the picture of the whole site."""
@@ -141,7 +157,7 @@ def _overview(
     }
 
 
-def _social(
+def _open_graph(
     folder: Folder, contents: Contents, sentences: Sequence[tuple[str, str]], hero: Card | None
 ) -> Mapping[str, str]:
     """The Open Graph properties of the page: what a chat or a newsroom shows of its link."""

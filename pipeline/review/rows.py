@@ -1,4 +1,4 @@
-"""Rows of `changes` as anybody may have left them, read into values that can be relied on.
+"""Rows of `changes`, cleaned: other programs may have altered them.
 
 SQLite stores any value in any column, and other programs rewrite types. A value of another type than its column's is
 read as missing. The next run writes the machine's columns again.
@@ -15,7 +15,7 @@ from shapely.geometry import Point
 from shapely.geometry.base import BaseGeometry
 
 from pipeline.model.alert import Kind, Status
-from pipeline.review.geoblob import ground
+from pipeline.review.geoblob import decode_ground
 from pipeline.review.schema import CHANGES, LATER
 
 _RANGES = {"confidence": (0.0, 1.0), "lon": (-180.0, 180.0), "lat": (-90.0, 90.0), "area_m2": (0.0, 1e12),
@@ -29,7 +29,7 @@ OPTIONAL = ("last_clear_before", "confirmed_at", *LATER)
 COMPLETE = tuple(name for name in CHANGES if name not in (*OPTIONAL, "verdict", "note", "reviewer", "reviewed_at"))
 
 
-def clean(row: Mapping[str, Any]) -> dict[str, Any]:
+def clean_row(row: Mapping[str, Any]) -> dict[str, Any]:
     """A row's values, each of the type of its column or None; other columns are left as they are."""
     return {name: _READ[name](name, value) if name in _READ else value for name, value in row.items()}
 
@@ -55,7 +55,7 @@ def outline_of(facts: Mapping[str, Any], blob: object, crs: str) -> tuple[BaseGe
     A damaged outline is replaced by a square of the row's area around its point, so that its alert is recognised.
     """
     try:
-        return ground(blob), ""
+        return decode_ground(blob), ""
     except ValueError as error:
         wrong = str(error)
     lon, lat, area = (facts.get(name) for name in ("lon", "lat", "area_m2"))
@@ -65,7 +65,7 @@ def outline_of(facts: Mapping[str, Any], blob: object, crs: str) -> tuple[BaseGe
     return point.buffer(math.sqrt(area) / 2, cap_style="square"), wrong
 
 
-def _text(name: str, value: Any) -> str | None:
+def _clean_text(name: str, value: Any) -> str | None:
     if isinstance(value, bool | int | float):
         value = str(value)
     if not isinstance(value, str) or not value:
@@ -73,7 +73,7 @@ def _text(name: str, value: Any) -> str | None:
     return value if name not in _WORDS or value in _WORDS[name] else None
 
 
-def _number(name: str, value: Any) -> float | None:
+def _clean_number(name: str, value: Any) -> float | None:
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
@@ -82,13 +82,13 @@ def _number(name: str, value: Any) -> float | None:
     return number if math.isfinite(number) and low <= number <= high else None
 
 
-def _count(name: str, value: Any) -> int | None:
+def _clean_count(name: str, value: Any) -> int | None:
     """A whole number that SQLite can store."""
-    number = _number(name, value)
+    number = _clean_number(name, value)
     return None if number is None or abs(number) >= 2**63 else int(number)
 
 
-def _day(_name: str, value: Any) -> str | None:
+def _clean_day(_name: str, value: Any) -> str | None:
     """An ISO day; of a time its day, as a program leaves it that knows no dates."""
     try:
         return date.fromisoformat(str(value)[:10]).isoformat()
@@ -96,7 +96,7 @@ def _day(_name: str, value: Any) -> str | None:
         return None
 
 
-def stamp(_name: str, value: Any) -> str | None:
+def clean_time(_name: str, value: Any) -> str | None:
     """A time as ISO text, else None."""
     try:
         datetime.fromisoformat(str(value))
@@ -106,14 +106,14 @@ def stamp(_name: str, value: Any) -> str | None:
 
 
 def reader_of(kind: pa.DataType) -> Callable[[str, Any], Any]:
-    """What reads a value of a column of this type."""
+    """Function that cleans the values of a column of this type."""
     if pa.types.is_date(kind):
-        return _day
+        return _clean_day
     if pa.types.is_timestamp(kind):
-        return stamp
+        return clean_time
     if pa.types.is_floating(kind):
-        return _number
-    return _count if pa.types.is_integer(kind) or pa.types.is_boolean(kind) else _text
+        return _clean_number
+    return _clean_count if pa.types.is_integer(kind) or pa.types.is_boolean(kind) else _clean_text
 
 
 _READ = {name: reader_of(kind) for name, kind in CHANGES.items()}

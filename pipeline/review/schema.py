@@ -70,7 +70,7 @@ TABLES = (
     "layer_styles",
     "gpkg_contents", "gpkg_geometry_columns", "gpkg_spatial_ref_sys",
 )  # fmt: skip
-"""Names under which a review file has plain tables, and nothing that computes."""
+"""Names that must be plain tables in a review file, without views and computed columns."""
 
 _LAYER_STYLES = """CREATE TABLE layer_styles (id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
  f_table_catalog TEXT(256), f_table_schema TEXT(256), f_table_name TEXT(256), f_geometry_column TEXT(256),
@@ -102,17 +102,17 @@ def add_columns(db: sqlite3.Connection) -> None:
             db.execute(f"ALTER TABLE changes ADD COLUMN {name} {kind}")
 
 
-def create(path: Path, crs: str, styles: Styles) -> None:
+def create_review(path: Path, crs: str, styles: Styles) -> None:
     """An empty review file."""
     # 1.3: the GDAL of QGIS 3.22 warns of 1.4, the default since GDAL 3.11
-    _layer(path, "changes", CHANGES, crs, spatial=True, append=False)
-    _layer(path, "aoi", AOI, crs, spatial=True)
-    _layer(path, "scenes", SCENES, crs, spatial=True)
-    _layer(path, "observations", OBSERVATIONS, crs)
-    _layer(path, "phases", PHASES, crs)
-    _layer(path, "review_log", LOG, crs)
-    _layer(path, "news", NEWS, crs)
-    _layer(path, "provenance", PROVENANCE, crs)
+    _create_layer(path, "changes", CHANGES, crs, spatial=True, append=False)
+    _create_layer(path, "aoi", AOI, crs, spatial=True)
+    _create_layer(path, "scenes", SCENES, crs, spatial=True)
+    _create_layer(path, "observations", OBSERVATIONS, crs)
+    _create_layer(path, "phases", PHASES, crs)
+    _create_layer(path, "review_log", LOG, crs)
+    _create_layer(path, "news", NEWS, crs)
+    _create_layer(path, "provenance", PROVENANCE, crs)
     db = sqlite3.connect(path)
     try:
         with db:
@@ -147,7 +147,7 @@ def add_styles(db: sqlite3.Connection, styles: Styles) -> None:
         done.add(table)
 
 
-def _layer(
+def _create_layer(
     path: Path, name: str, columns: Mapping[str, pa.DataType], crs: str, *, spatial: bool = False, append: bool = True
 ) -> None:
     fields = [pa.field(column, kind) for column, kind in columns.items()]

@@ -17,14 +17,14 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from pipeline.model.errors import GroundbreakError, UsageError
-from pipeline.review.contents import Change, Contents, Overview, read, read_overview
+from pipeline.review.contents import Change, Contents, Overview, read_contents, read_overview
 from pipeline.review.folder import Folder
 from pipeline.review.marks import scale_bar
-from pipeline.review.pages import render
-from pipeline.review.phrases import UNJUDGED, details, heading, place
+from pipeline.review.pages import render_page
+from pipeline.review.phrases import UNJUDGED, change_details, change_heading, format_position
 from pipeline.review.schema import VERDICTS
 from pipeline.review.strips import read_strip
-from pipeline.review.summary import split
+from pipeline.review.summary import split_changes
 from pipeline.review.verdicts import give_verdict
 
 MAX_BODY = 20_000
@@ -39,8 +39,8 @@ HEADERS = {
 
 
 def review_page(contents: Contents | Overview, token: str) -> str:
-    """The page; its script asks for the changes."""
-    return render(
+    """The page; its script loads the changes."""
+    return render_page(
         "review.html.j2", script="review.js", connects="'self'", contents=contents, token=token, verdicts=VERDICTS,
         facts=contents.provenance,
     )  # fmt: skip
@@ -51,7 +51,7 @@ def make_app(folder: Folder, token: str, port: int, reviewer: str) -> Starlette:
     hosts = {f"127.0.0.1:{port}", f"localhost:{port}"}
 
     async def guard(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-        response = _refusal(request, hosts, token) or await call_next(request)
+        response = _refuse_request(request, hosts, token) or await call_next(request)
         response.headers.update(HEADERS)
         return response
 
@@ -59,10 +59,10 @@ def make_app(folder: Folder, token: str, port: int, reviewer: str) -> Starlette:
         return HTMLResponse(review_page(read_overview(folder.gpkg), token))
 
     def changes(_: Request) -> Response:
-        contents = read(folder.gpkg, looks=False)
-        first, folded = split(contents)
+        contents = read_contents(folder.gpkg, looks=False)
+        first, folded = split_changes(contents)
         listed = {change.id: change for change in (*first, *folded, *contents.changes)}
-        rows = [_row(change, contents) for change in listed.values()]
+        rows = [_change_row(change, contents) for change in listed.values()]
         return JSONResponse([row for row in rows if row["waits"] or row["verdict"]])
 
     def strip(request: Request) -> Response:
@@ -77,7 +77,7 @@ def make_app(folder: Folder, token: str, port: int, reviewer: str) -> Starlette:
         )  # fmt: skip
 
     async def verdict(request: Request) -> Response:
-        given = _body(await request.body())
+        given = _parse_body(await request.body())
         give_verdict(folder.gpkg, request.path_params["change_id"], given["verdict"], given["note"], reviewer)
         return JSONResponse({"reviewer": reviewer})
 
@@ -89,12 +89,12 @@ def make_app(folder: Folder, token: str, port: int, reviewer: str) -> Starlette:
             Route("/verdict/{change_id}", verdict, methods=["POST"]),
         ],
         middleware=[Middleware(BaseHTTPMiddleware, dispatch=guard)],
-        exception_handlers={GroundbreakError: _fault},
+        exception_handlers={GroundbreakError: _error_response},
     )
 
 
-def _refusal(request: Request, hosts: set[str], token: str) -> Response | None:
-    """Why a request is refused; None for one of our own page."""
+def _refuse_request(request: Request, hosts: set[str], token: str) -> Response | None:
+    """Response that refuses a request; None for a request of the program's own page."""
     if request.headers.get("host") not in hosts:
         return JSONResponse({"error": "wrong host"}, 400)
     origin = request.headers.get("origin")
@@ -108,31 +108,33 @@ def _refusal(request: Request, hosts: set[str], token: str) -> Response | None:
     return None
 
 
-def _fault(_: Request, fault: Exception) -> Response:
-    return JSONResponse({"error": str(fault)}, 400 if isinstance(fault, UsageError) else 503)
+def _error_response(_: Request, error: Exception) -> Response:
+    return JSONResponse({"error": str(error)}, 400 if isinstance(error, UsageError) else 503)
 
 
-def _body(content: bytes) -> dict[str, str | None]:
+def _parse_body(content: bytes) -> dict[str, str | None]:
     """`verdict` and `note` of a request, each a text or null."""
     try:
         found = json.loads(content[:MAX_BODY])
         given = {name: found[name] for name in ("verdict", "note")}
-    except (ValueError, KeyError, TypeError) as fault:
-        raise UsageError("not a verdict", "request", "send JSON with verdict and note") from fault
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError("not a verdict", "request", "send JSON with verdict and note") from error
     if not all(value is None or isinstance(value, str) for value in given.values()):
         raise UsageError("not a verdict", "request", "send texts or null")
     return {**given, "note": (given["note"] or "").strip() or None}
 
 
-def _row(change: Change, contents: Contents) -> dict[str, Any]:
+def _change_row(change: Change, contents: Contents) -> dict[str, Any]:
     gone = change["status"] == "withdrawn"
     return {
         "id": change.id,
         "label": change.label,
         "kind": change["kind"] or "drawn by the analyst",
-        "heading": heading({**change.facts, "verdict": None}) if not change.drawn else heading(change.facts),
-        "details": details({**change.facts, "verdict": None}).removesuffix(UNJUDGED),
-        "place": place(change["lon"], change["lat"]) if change["lon"] is not None else "",
+        "heading": change_heading({**change.facts, "verdict": None})
+        if not change.drawn
+        else change_heading(change.facts),
+        "details": change_details({**change.facts, "verdict": None}).removesuffix(UNJUDGED),
+        "place": format_position(change["lon"], change["lat"]) if change["lon"] is not None else "",
         "verdict": change["verdict"],
         "note": change["note"],
         "reviewer": change["reviewer"],

@@ -1,4 +1,4 @@
-"""A white sheet to draw on in pixels, with nothing between the caller and the rasteriser: no axes, no artists."""
+"""Canvas in pixel units on the rasteriser of matplotlib, without its axes and artists."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ PT = DPI / 72
 CASING = "#1b1c1f"
 """A dark edge under light lines and letters: without it they are lost on a bright roof, and in print."""
 CASING_PT = 1.4
-"""What it adds to a line."""
+"""Width that the casing adds to a line, in points."""
 BELOW, ABOVE = 0.21, 0.76
 """Of the size of letters: how far the lowest reaches under the line of writing, the highest over it."""
 PNG_LEVEL = 3
@@ -32,7 +32,7 @@ PNG_LEVEL = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Letters:
-    """How words look. size: points. across: l, m or r, the part of the words that lies at their x."""
+    """Text style. size: points. across: l, m or r, the anchor of the text at its x."""
 
     size: float
     colour: str
@@ -44,7 +44,7 @@ class Letters:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """A line of writing at a place in pixels; upright ones end left of x and have their middle at y."""
+    """A line of text at a position in pixels; upright text ends left of x and is centred at y."""
 
     x: float
     y: float
@@ -114,12 +114,12 @@ class Sheet:
         self.words.append(Words(x, y, text, letters))
 
     def save(self, path: Path, comment: str) -> None:
-        """As a PNG that carries a comment."""
+        """Write a PNG with a comment."""
         image = Image.frombuffer("RGBA", (self.width, self.height), self._agg.buffer_rgba(), "raw", "RGBA", 0, 1)
         image = image.convert("RGB")
         pencil = ImageDraw.Draw(image)
         for each in self.words:
-            _write(image, pencil, each)
+            _draw_text(image, pencil, each)
         facts = PngInfo()
         facts.add_text("Comment", comment)
         facts.add_text("Software", "groundbreak")
@@ -133,15 +133,15 @@ class Sheet:
 
 
 @lru_cache
-def font(points: float, bold: bool = False) -> ImageFont.FreeTypeFont:
+def load_font(points: float, bold: bool = False) -> ImageFont.FreeTypeFont:
     """DejaVu Sans, which matplotlib brings along, so that pictures are the same on every machine."""
     path = findfont(FontProperties(family=["DejaVu Sans"], weight="bold" if bold else "normal"))
     return ImageFont.truetype(path, points * PT, layout_engine=ImageFont.Layout.BASIC)
 
 
-def _write(image: Image.Image, pencil: ImageDraw.ImageDraw, words: Words) -> None:
+def _draw_text(image: Image.Image, pencil: ImageDraw.ImageDraw, words: Words) -> None:
     how = words.letters
-    face = font(how.size, how.bold)
+    face = load_font(how.size, how.bold)
     if how.upright:
         left, top, right, bottom = face.getbbox(words.text, anchor="ls")
         mask = Image.new("L", (int(right - left) + 2, int(bottom - top) + 2))

@@ -14,8 +14,8 @@ from shapely.geometry import mapping
 from pipeline.model.credit import LEGAL_NOTICE
 from pipeline.model.errors import ReviewError, UsageError
 from pipeline.review.contents import Change, Contents
-from pipeline.review.folder import Folder, safe
-from pipeline.review.lonlat import bounds, to_lonlat
+from pipeline.review.folder import Folder, file_name_of
+from pipeline.review.lonlat import lonlat_bounds, to_lonlat
 from pipeline.review.stac_rasters import ASSET, link_to_look, raster_items
 
 _CHILDREN = {
@@ -42,18 +42,18 @@ def write_stac(folder: Folder, contents: Contents, path: Path) -> None:
     """
     place = path.resolve()
     if not _is_free(place, contents.site):
-        mend = "give --to a folder that is new, empty, or written by an earlier export of this site"
-        raise UsageError("something else stands there, and an export replaces its folder", str(path), mend)
+        fix = "give --to a folder that is new, empty, or written by an earlier export of this site"
+        raise UsageError("something else stands there, and an export replaces its folder", str(path), fix)
     # pystac takes a folder with a dot in its name for a file
     beside = place.with_name(f".{place.name.replace('.', '-')}-new")
     try:
         shutil.rmtree(beside, ignore_errors=True)
-        catalog = _catalog(contents)
+        catalog = _make_catalog(contents)
         changes, scenes, rasters = (each for each in catalog.get_children() if isinstance(each, pystac.Collection))
-        made = {str(scene["scene"]): _scene(scene, contents) for scene in contents.scenes if scene["used"]}
-        _fill(scenes, made.values())
-        _fill(rasters, raster_items(folder, contents, made))
-        _fill(changes, (_change(each, contents, folder, made) for each in contents.shown if not each.drawn))
+        made = {str(scene["scene"]): _scene_item(scene, contents) for scene in contents.scenes if scene["used"]}
+        _add_items(scenes, made.values())
+        _add_items(rasters, raster_items(folder, contents, made))
+        _add_items(changes, (_change_item(each, contents, folder, made) for each in contents.shown if not each.drawn))
         strategy = TemplateLayoutStrategy(item_template="${id}")
         catalog.normalize_hrefs(str(beside), strategy=strategy)
         _with_files(catalog)
@@ -61,8 +61,8 @@ def write_stac(folder: Folder, contents: Contents, path: Path) -> None:
         if place.exists():
             shutil.rmtree(place)
         beside.rename(place)
-    except OSError as fault:
-        raise ReviewError(f"cannot be written: {fault.strerror or fault}", str(path), "fix the permissions") from fault
+    except OSError as error:
+        raise ReviewError(f"cannot be written: {error.strerror or error}", str(path), "fix the permissions") from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 
@@ -81,10 +81,10 @@ def _is_free(place: Path, site: str) -> bool:
     return bool(children) and children <= {f"./{site}-{name}/collection.json" for name in _CHILDREN}
 
 
-def _catalog(contents: Contents) -> pystac.Catalog:
+def _make_catalog(contents: Contents) -> pystac.Catalog:
     catalog = pystac.Catalog(id=contents.site, title=contents.name, description=f"Changes at {contents.name}")
-    box = list(bounds(to_lonlat(contents.aoi, contents.crs)))
-    first, last = (_time(contents.provenance[key]) for key in ("first_look", "last_look"))
+    box = list(lonlat_bounds(to_lonlat(contents.aoi, contents.crs)))
+    first, last = (_parse_time(contents.provenance[key]) for key in ("first_look", "last_look"))
     extent = pystac.Extent(pystac.SpatialExtent([box]), pystac.TemporalExtent([[first, last]]))
     facts = {key: contents.provenance[key] for key in ("software", "settings_digest", "threshold")}
     facts |= {key: contents.provenance.get(key, "") for key in ("attribution", "simulated")}
@@ -100,7 +100,7 @@ def _catalog(contents: Contents) -> pystac.Catalog:
     return catalog
 
 
-def _fill(collection: pystac.Collection, items: Iterable[pystac.Item]) -> None:
+def _add_items(collection: pystac.Collection, items: Iterable[pystac.Item]) -> None:
     """Items with titled links, and summaries: the range of a number, the values of a text with few of them."""
     values: dict[str, list[Any]] = {}
     for item in items:
@@ -117,26 +117,34 @@ def _fill(collection: pystac.Collection, items: Iterable[pystac.Item]) -> None:
     collection.summaries = summaries
 
 
-def _scene(scene: Mapping[str, Any], contents: Contents) -> pystac.Item:
+def _scene_item(scene: Mapping[str, Any], contents: Contents) -> pystac.Item:
     shape = to_lonlat(contents.aoi, contents.crs)
     names = ("shift_row_px", "shift_col_px", "reliability", "clear_share", "boa_offset_dn", "offset_note")
     item = pystac.Item(
-        id=safe(str(scene["scene"])), geometry=mapping(shape), bbox=list(bounds(shape)), datetime=_time(scene["time"]),
+        id=file_name_of(str(scene["scene"])),
+        geometry=mapping(shape),
+        bbox=list(lonlat_bounds(shape)),
+        datetime=_parse_time(scene["time"]),
         properties={"title": scene["scene"], **{f"groundbreak:{name}": scene[name] for name in names}},
-    )  # fmt: skip
+    )
     for href in contents.sources.get(str(scene["scene"]), ()):
         item.add_link(pystac.Link("derived_from", href, title="the item of the provider"))
     return item
 
 
-def _change(change: Change, contents: Contents, folder: Folder, scenes: Mapping[str, pystac.Item]) -> pystac.Item:
+def _change_item(change: Change, contents: Contents, folder: Folder, scenes: Mapping[str, pystac.Item]) -> pystac.Item:
     shape = to_lonlat(change.outline, contents.crs)
     own = {f"groundbreak:{name}": value for name, value in change.facts.items() if name not in ("fid", "change_id")}
     first, last = (datetime.fromisoformat(change[name]).replace(tzinfo=UTC) for name in ("first_seen", "last_seen"))
     item = pystac.Item(
-        id=safe(change.id), geometry=mapping(shape), bbox=list(bounds(shape)), datetime=None, start_datetime=first,
-        end_datetime=max(first, last), properties={"title": contents.told(change), **own},
-    )  # fmt: skip
+        id=file_name_of(change.id),
+        geometry=mapping(shape),
+        bbox=list(lonlat_bounds(shape)),
+        datetime=None,
+        start_datetime=first,
+        end_datetime=max(first, last),
+        properties={"title": contents.sentence_of(change), **own},
+    )
     sources = [scenes[look["scene"]] for look in contents.looks.get(change.id, ()) if look["scene"] in scenes]
     item.add_links([link_to_look(source) for source in sources])
     for name, role, file in (
@@ -150,7 +158,7 @@ def _change(change: Change, contents: Contents, folder: Folder, scenes: Mapping[
 
 
 def _with_files(catalog: pystac.Catalog) -> None:
-    """Pictures and rasters copied beside the items that speak of them, and named relatively."""
+    """Copy pictures and rasters beside their items and refer to them by relative hrefs."""
     for item in catalog.get_items(recursive=True):
         place = Path(item.self_href).parent
         place.mkdir(parents=True, exist_ok=True)
@@ -161,5 +169,5 @@ def _with_files(catalog: pystac.Catalog) -> None:
             asset.href = f"./{kept.name}"
 
 
-def _time(text: str) -> datetime:
+def _parse_time(text: str) -> datetime:
     return datetime.fromisoformat(text.replace("Z", "+00:00"))

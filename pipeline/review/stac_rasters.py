@@ -19,7 +19,7 @@ from pipeline.model.bands import Band
 from pipeline.model.errors import ReviewError
 from pipeline.review.contents import Contents
 from pipeline.review.folder import Folder
-from pipeline.review.lonlat import bounds, to_lonlat
+from pipeline.review.lonlat import lonlat_bounds, to_lonlat
 from pipeline.review.rasters import REFLECTANCE_SCALE
 
 TITLES = {"before": "the site before", "after": "the site after", "score": "score of change"}
@@ -41,9 +41,9 @@ def raster_items(folder: Folder, contents: Contents, looks: Mapping[str, pystac.
         if not file.is_file():
             continue
         try:
-            items.append(_item(name, title, file, contents))
-        except RasterioError as fault:
-            raise ReviewError(f"cannot be read: {fault}", str(file), "run `groundbreak detect` again") from fault
+            items.append(_raster_item(name, title, file, contents))
+        except RasterioError as error:
+            raise ReviewError(f"cannot be read: {error}", str(file), "run `groundbreak detect` again") from error
         source = looks.get(contents.provenance.get(f"{name}_scene", ""))
         if source is not None:
             items[-1].add_link(link_to_look(source))
@@ -55,14 +55,14 @@ def link_to_look(look: pystac.Item) -> pystac.Link:
     return pystac.Link("derived_from", look, pystac.MediaType.GEOJSON, f"look {look.properties['title']}")
 
 
-def _item(name: str, title: str, file: Path, contents: Contents) -> pystac.Item:
+def _raster_item(name: str, title: str, file: Path, contents: Contents) -> pystac.Item:
     facts = contents.provenance
     first, last = (datetime.fromisoformat(facts[key]) for key in ("first_look", "last_look"))
     time = facts.get(f"{name}_time")
     with rasterio.open(file) as source:
         shape = to_lonlat(box(*source.bounds), str(source.crs))
         item = pystac.Item(
-            id=f"{contents.site}-{name}", geometry=mapping(shape), bbox=list(bounds(shape)),
+            id=f"{contents.site}-{name}", geometry=mapping(shape), bbox=list(lonlat_bounds(shape)),
             datetime=datetime.fromisoformat(time) if time else None,
             start_datetime=None if time else first, end_datetime=None if time else last,
             properties={"title": f"{contents.name}: {title}", "gsd": abs(source.transform.a),
@@ -76,11 +76,11 @@ def _item(name: str, title: str, file: Path, contents: Contents) -> pystac.Item:
         projection.bbox = list(source.bounds)
         names, kind, nodata = [text or ASSET for text in source.descriptions], source.dtypes[0], source.nodata
     item.add_asset(ASSET, pystac.Asset(str(file), title, media_type=pystac.MediaType.COG, roles=["data"]))
-    _describe(item.assets[ASSET], [name.partition(" ")[0] for name in names], kind, nodata)
+    _describe_bands(item.assets[ASSET], [name.partition(" ")[0] for name in names], kind, nodata)
     return item
 
 
-def _describe(asset: pystac.Asset, names: Sequence[str], kind: str, nodata: float) -> None:
+def _describe_bands(asset: pystac.Asset, names: Sequence[str], kind: str, nodata: float) -> None:
     """The bands in the three forms that readers look for: core `bands` of STAC 1.1, `eo:bands` and `raster:bands`."""
     # NaN of a floating-point raster is the default; its text "nan" beside numbers is no column of a GeoParquet table
     empty = None if math.isnan(nodata) else nodata

@@ -21,7 +21,7 @@ from pipeline.model.grid import aoi_mask
 from pipeline.model.imagery import Look, SceneRecord, Why
 from pipeline.model.settings import Settings, settings_digest
 from pipeline.model.site import Site
-from pipeline.review.folder import replacing
+from pipeline.review.folder import replace_file
 
 if TYPE_CHECKING:
     import xarray
@@ -35,8 +35,8 @@ def import_xarray() -> Any:
     try:
         import odc.geo.xr
         import xarray
-    except ImportError as fault:
-        raise UsageError(f"{fault.name or 'xarray'} is not installed", "stack of looks", INSTALL) from fault
+    except ImportError as error:
+        raise UsageError(f"{error.name or 'xarray'} is not installed", "stack of looks", INSTALL) from error
     assert odc.geo.xr is not None
     return xarray
 
@@ -54,9 +54,9 @@ def looks_dataset(
     reflectance: (time, band, y, x) float32, such as a Dask array; None = that of the looks.
     provenance:  further attributes: where the scenes come from.
     """
-    variables = _pixels(site, looks, reflectance) | _by_look(looks, records) | _rejected(records)
+    variables = _pixel_variables(site, looks, reflectance) | _by_look(looks, records) | _rejection_table(records)
     dataset: xarray.Dataset = import_xarray().Dataset(
-        variables, _coordinates(site, looks, records), _attributes(site, settings, provenance)
+        variables, _make_coordinates(site, looks, records), _cf_attributes(site, settings, provenance)
     )
     for name in ("reflectance", "usable", "quality_flags", "inside"):
         dataset[name].encoding["grid_mapping"] = "spatial_ref"
@@ -71,7 +71,7 @@ def looks_dataset(
     return dataset
 
 
-def _pixels(site: Site, looks: Sequence[Look], reflectance: Any) -> dict[str, Any]:
+def _pixel_variables(site: Site, looks: Sequence[Look], reflectance: Any) -> dict[str, Any]:
     flags = [flag for flag in Why if flag]
     why = np.stack([look.why for look in looks])
     if reflectance is None:
@@ -92,7 +92,7 @@ def _pixels(site: Site, looks: Sequence[Look], reflectance: Any) -> dict[str, An
 
 
 def _by_look(looks: Sequence[Look], records: Sequence[SceneRecord]) -> dict[str, Any]:
-    """What there is one value of for each look, or for each look and band."""
+    """Variables with one value per look, or per look and band."""
     clear = {record.scene: record.clear_share for record in records if record.used}
     notes = {record.scene: record.offset_note for record in records if record.used}
     sun = [look.scene.sun or (np.nan, np.nan) for look in looks]
@@ -132,7 +132,7 @@ def _by_look(looks: Sequence[Look], records: Sequence[SceneRecord]) -> dict[str,
     }  # fmt: skip
 
 
-def _rejected(records: Sequence[SceneRecord]) -> dict[str, Any]:
+def _rejection_table(records: Sequence[SceneRecord]) -> dict[str, Any]:
     """The table of refused scenes, along its own dimension."""
     refused = [record for record in records if not record.used]
 
@@ -150,7 +150,7 @@ def _rejected(records: Sequence[SceneRecord]) -> dict[str, Any]:
     }
 
 
-def _coordinates(site: Site, looks: Sequence[Look], records: Sequence[SceneRecord]) -> dict[str, Any]:
+def _make_coordinates(site: Site, looks: Sequence[Look], records: Sequence[SceneRecord]) -> dict[str, Any]:
     from odc.geo.xr import xr_coords
 
     refused = [record for record in records if not record.used]
@@ -160,7 +160,7 @@ def _coordinates(site: Site, looks: Sequence[Look], records: Sequence[SceneRecor
         space[name].attrs |= {"standard_name": f"projection_{name}_coordinate", "axis": name.upper()}
     return {
         **space,
-        "time": ("time", _times([look.time for look in looks]), {
+        "time": ("time", _time_values([look.time for look in looks]), {
             "standard_name": "time", "long_name": "acquisition, UTC", "axis": "T"}),
         "band": ("band", np.array(bands, str), {"long_name": "band of the MultiSpectral Instrument"}),
         "axis": ("axis", np.array(["row", "col"], str), {"long_name": "direction of a shift"}),
@@ -172,15 +172,15 @@ def _coordinates(site: Site, looks: Sequence[Look], records: Sequence[SceneRecor
             "standard_name": "platform_name"}),
         "rejected": ("rejected", np.array([record.scene for record in refused], str), {
             "long_name": "identifier of a scene that was not used"}),
-        "rejected_time": ("rejected", _times([record.time for record in refused]), {"standard_name": "time"}),
+        "rejected_time": ("rejected", _time_values([record.time for record in refused]), {"standard_name": "time"}),
     }  # fmt: skip
 
 
-def _times(times: Sequence[datetime]) -> Any:
+def _time_values(times: Sequence[datetime]) -> Any:
     return np.array([time.astimezone(UTC).replace(tzinfo=None) for time in times], "datetime64[ns]")
 
 
-def _attributes(site: Site, settings: Settings, provenance: Mapping[str, str]) -> dict[str, str]:
+def _cf_attributes(site: Site, settings: Settings, provenance: Mapping[str, str]) -> dict[str, str]:
     attribution = str(site.properties.get("attribution") or ATTRIBUTION)
     simulated = str(site.properties.get("simulated") or "")
     facts = {
@@ -200,23 +200,23 @@ def _attributes(site: Site, settings: Settings, provenance: Mapping[str, str]) -
     return facts | ({"simulated": simulated, "comment": f"Simulated: {simulated}"} if simulated else {})
 
 
-def _require(module: str) -> None:
+def _require_module(module: str) -> None:
     try:
         import_module(module)
-    except ImportError as fault:
-        raise UsageError(f"{module} cannot be imported: {fault}", "export", INSTALL) from fault
+    except ImportError as error:
+        raise UsageError(f"{module} cannot be imported: {error}", "export", INSTALL) from error
 
 
 def write_netcdf(dataset: "xarray.Dataset", path: Path) -> None:
     """One NetCDF-4 file. Raises UsageError where the library is missing, ReviewError where it cannot be written."""
-    _require("netCDF4")
-    with replacing(path) as beside:
+    _require_module("netCDF4")
+    with replace_file(path) as beside:
         dataset.to_netcdf(beside, engine="netcdf4", format="NETCDF4")
 
 
 def write_zarr(dataset: "xarray.Dataset", path: Path) -> None:
     """A Zarr store; an earlier one at `path` is replaced by a complete one. Raises like `write_netcdf`."""
-    _require("zarr")
+    _require_module("zarr")
     if path.exists() and not (path.is_dir() and any((path / name).is_file() for name in ("zarr.json", ".zgroup"))):
         raise UsageError("something else stands there", str(path), "give --to a new path or an earlier Zarr store")
     beside = path.with_name(f".{path.name}-new")
@@ -232,7 +232,7 @@ def write_zarr(dataset: "xarray.Dataset", path: Path) -> None:
         if path.exists():
             shutil.rmtree(path)
         beside.rename(path)
-    except OSError as fault:
-        raise ReviewError(f"cannot be written: {fault.strerror or fault}", str(path), "fix the permissions") from fault
+    except OSError as error:
+        raise ReviewError(f"cannot be written: {error.strerror or error}", str(path), "fix the permissions") from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""What a review file holds before a run: of which place, over which period, and whether it is as it was written."""
+"""State of a review file before a run: its place, its period, and whether it is unchanged."""
 
 import hashlib
 from collections.abc import Mapping
@@ -11,8 +11,8 @@ from shapely.geometry.base import BaseGeometry
 
 from pipeline.model.errors import ReviewError
 from pipeline.model.site import Site
-from pipeline.review.geoblob import ground
-from pipeline.review.gpkg import FOREIGN, LOOK_COLUMNS, SCENE_COLUMNS, opened
+from pipeline.review.geoblob import decode_ground
+from pipeline.review.gpkg import FOREIGN, LOOK_COLUMNS, SCENE_COLUMNS, open_review
 from pipeline.review.schema import MACHINE
 
 COUNT_SECONDS = 5.0
@@ -21,7 +21,7 @@ _ROUNDING = timedelta(seconds=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Standing:
-    """What results rest on already. aoi: in `crs`, None where it cannot be read; looks: ids of the scenes used."""
+    """Basis of existing results. aoi: in `crs`, None if it cannot be read; looks: ids of the scenes used."""
 
     site: str | None
     aoi: BaseGeometry | None
@@ -32,20 +32,20 @@ class Standing:
 
 
 def read_standing(path: Path, wait: float | None = None) -> Standing | None:
-    """What the results in a review file rest on; None where there is no file. Raises ReviewError as `opened`."""
+    """Basis of the results in a review file; None without a file. Raises ReviewError as `open_review`."""
     if not path.exists():
         return None
-    with opened(path, wait) as db:
+    with open_review(path, wait) as db:
         aoi = db.execute("SELECT id, geom FROM aoi").fetchone()
         srs = db.execute("SELECT srs_id FROM gpkg_contents WHERE table_name = 'aoi'").fetchone()
         known = {str(key): str(value) for key, value in db.execute("SELECT key, value FROM provenance")}
         used = db.execute("SELECT scene, time FROM scenes WHERE used").fetchall()
     try:
-        outline = None if aoi is None else ground(aoi[1])
+        outline = None if aoi is None else decode_ground(aoi[1])
     except ValueError:
         outline = None
-    first, last = (_moment(known.get(key)) for key in ("first_look", "last_look"))
-    seen = sorted(moment for _, time in used if (moment := _moment(time)) is not None)
+    first, last = (_parse_utc(known.get(key)) for key in ("first_look", "last_look"))
+    seen = sorted(moment for _, time in used if (moment := _parse_utc(time)) is not None)
     if seen:
         # a period that the scenes of the file do not have was altered; believed, it would refuse every later run
         first = seen[0] if first is not None and first < seen[0] - _ROUNDING else first
@@ -55,7 +55,7 @@ def read_standing(path: Path, wait: float | None = None) -> Standing | None:
     return Standing(site=site, aoi=outline, crs=crs, first=first, last=last, looks=looks)
 
 
-def _moment(text: object) -> datetime | None:
+def _parse_utc(text: object) -> datetime | None:
     """A time as UTC, which is taken for the zone of one that has none."""
     try:
         moment = datetime.fromisoformat(str(text))
@@ -65,7 +65,7 @@ def _moment(text: object) -> datetime | None:
 
 
 def check_place(standing: Standing | None, site: Site, path: Path) -> None:
-    """Raise ReviewError where results are those of another place than the site's."""
+    """Raise ReviewError if the results are of another place than the site."""
     if standing is None:
         return
     if standing.site is not None and standing.site != site.id:
@@ -76,16 +76,16 @@ def check_place(standing: Standing | None, site: Site, path: Path) -> None:
         if not aoi.intersects(standing.aoi):
             km = aoi.distance(standing.aoi) / 1000
             what = f"the AOI of {site.id} has moved by {km:,.1f} km, off the ground of its results"
-            mend = "give the new place an id of its own; to keep these results, restore the AOI"
-            raise ReviewError(what, str(path), mend)
+            fix = "give the new place an id of its own; to keep these results, restore the AOI"
+            raise ReviewError(what, str(path), fix)
 
 
-def state(path: Path, wait: float | None = None) -> str:
+def machine_digest(path: Path, wait: float | None = None) -> str:
     """Digest of all that the machine has written into a file: it changes with a run, an older copy, a hand edit of its
-    columns, and not with verdicts or outlines of the analyst. Raises ReviewError as `opened`.
+    columns, and not with verdicts or outlines of the analyst. Raises ReviewError as `open_review`.
     """
     facts = hashlib.sha256()
-    with opened(path, wait) as db:
+    with open_review(path, wait) as db:
         for query in (
             f"SELECT {', '.join(MACHINE)} FROM changes WHERE change_id IN (SELECT change_id FROM outlines_written)"
             " ORDER BY change_id",
@@ -107,11 +107,11 @@ class Counts:
     alerts: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
 
-def count(path: Path) -> Counts:
-    """What a review file holds, in numbers; nothing where there is none. Raises ReviewError as `opened`."""
+def count_changes(path: Path) -> Counts:
+    """Count the rows of a review file; zero without a file. Raises ReviewError as `open_review`."""
     if not path.exists():
         return Counts()
-    with opened(path, COUNT_SECONDS) as db:
+    with open_review(path, COUNT_SECONDS) as db:
         scenes = db.execute("SELECT used, reason, count(*) FROM scenes GROUP BY 1, 2").fetchall()
         alerts = db.execute(
             "SELECT status, kind, count(*) FROM changes"

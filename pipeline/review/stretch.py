@@ -17,13 +17,13 @@ LOWEST, HIGHEST = (0.0, 0.03), (0.22, 0.6)
 white, nor snow make every forest black.
 """
 STEP = 0.02
-"""The white point is a multiple of it."""
+"""The white point is a multiple of this reflectance."""
 SHOULDER = 0.9
 """Brightness, 0..1, from which highlights are compressed instead of clipped."""
 AROUND_M = 40.0
 """Distance from an outline within which ground counts as changed: mixed pixels and shadow."""
 BLANK = 216
-"""Grey of ground that was never measured."""
+"""Grey value of pixels without data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Stretch:
     high: float = 0.25
 
     def rendered(self, reflectance: ArrayLike) -> NDArray[np.uint8]:
-        """Bytes for a display; NaN is light grey."""
+        """Apply the curve: bytes for a display; NaN is light grey."""
         value = np.asarray(reflectance, np.float32)
         part = np.maximum((value - self.low) / (self.high - self.low), 0)
         bright = SHOULDER + (1 - SHOULDER) * -np.expm1(-(part - 1) * SHOULDER * GAMMA / (1 - SHOULDER))

@@ -1,4 +1,4 @@
-"""The clear looks of an alert as one small picture: what swipes, films, figures and the review page are made from.
+"""Strip of an alert: its clear looks in one small picture, for swipes, films, figures and the review page.
 
 `looks/<change_id>.jpg` contains the chips one below the other, unmarked, at one picture pixel per ground pixel. The
 EXIF description lists them as JSON, so that the file needs no second one.
@@ -19,11 +19,11 @@ from shapely.geometry import MultiPolygon, Polygon
 
 from pipeline.model.alert import Alert, Observation
 from pipeline.model.imagery import Look
-from pipeline.review.chips import Window, boxes, corners, true_colour, window
+from pipeline.review.chips import Window, corner_marks, outline_boxes, true_colour, window_around
 from pipeline.review.stretch import Stretch
 
 MAX_FRAMES = 40
-"""Looks in a strip; more of them are thinned out evenly, about 100 kB remain."""
+"""Largest number of looks in a strip, about 100 kB; more are thinned out evenly."""
 QUALITY = 90
 DESCRIPTION = 0x010E
 """EXIF tag ImageDescription."""
@@ -69,11 +69,11 @@ class Strip:
 def write_strip(path: Path, alert: Alert, clear: Sequence[Look], seen: Sequence[Observation], stretch: Stretch) -> None:
     """Write the strip of an alert. clear: looks in which its outline is clear, in time order, at least one."""
     by_scene = {each.scene: each for each in seen}
-    part = window(alert.outline, clear[0].grid)
-    chosen = _thinned(clear, alert)
+    part = window_around(alert.outline, clear[0].grid)
+    chosen = _select_looks(clear, alert)
     flat = np.concatenate([stretch.rendered(true_colour(look, part)) for look in chosen])
     frames = [Frame(look.scene.id, f"{look.time:%Y-%m-%d}", by_scene[look.scene.id].seen) for look in chosen]
-    before, after = _pair(frames, alert)
+    before, after = _pair_frames(frames, alert)
     facts = {
         "frames": [asdict(frame) for frame in frames],
         "width": int(flat.shape[1]),
@@ -105,11 +105,13 @@ def read_strip(path: Path) -> Strip | None:
 def corner_path(outline: Polygon | MultiPolygon, part: Window) -> str:
     """SVG path, in pixels of a chip, of corner marks around the box of each part of an outline."""
     return "".join(
-        "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in line) for box in boxes(outline, part) for line in corners(*box)
+        "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in line)
+        for box in outline_boxes(outline, part)
+        for line in corner_marks(*box)
     )
 
 
-def _thinned(clear: Sequence[Look], alert: Alert) -> list[Look]:
+def _select_looks(clear: Sequence[Look], alert: Alert) -> list[Look]:
     """At most MAX_FRAMES looks, evenly chosen; the pair and both ends of the bracket are always among them."""
     if len(clear) <= MAX_FRAMES:
         return list(clear)
@@ -123,7 +125,7 @@ def _thinned(clear: Sequence[Look], alert: Alert) -> list[Look]:
     return [clear[index] for index in sorted({*kept, *map(int, even)})]
 
 
-def _pair(frames: Sequence[Frame], alert: Alert) -> tuple[int, int]:
+def _pair_frames(frames: Sequence[Frame], alert: Alert) -> tuple[int, int]:
     """Frames of the pair that the alert names; the last one before and the last one where it is not clear."""
     index = {frame.scene: place for place, frame in enumerate(frames)}
     earlier = [place for place, frame in enumerate(frames) if frame.day < alert.first_seen.isoformat()]

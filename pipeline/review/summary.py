@@ -1,4 +1,4 @@
-"""The five sentences at the head of a report: what, since when, how big, how sure, what could not be seen."""
+"""Five sentences at the head of a report: what, since when, how large, how certain, what was not observable."""
 
 import json
 from collections import Counter
@@ -7,7 +7,7 @@ from datetime import date
 
 from pipeline.review.contents import Change, Contents
 from pipeline.review.observed import Observed
-from pipeline.review.phrases import certainty, rounded
+from pipeline.review.phrases import format_confidence, round_area
 
 CONSTRUCTION = "construction"
 NEW_STRUCTURE = "new structure"
@@ -22,7 +22,7 @@ SINGULARS = {
 }  # fmt: skip
 
 
-def split(contents: Contents) -> tuple[list[Change], list[Change]]:
+def split_changes(contents: Contents) -> tuple[list[Change], list[Change]]:
     """Changes shown at first and the folded ones, each sorted by verdict of construction, new structure, confidence.
 
     Shown at first: the change types of `report.kinds`, and whatever a person called construction or drew.
@@ -34,11 +34,11 @@ def split(contents: Contents) -> tuple[list[Change], list[Change]]:
         wanted = change.drawn or change["verdict"] == CONSTRUCTION or change["kind"] in kinds
         (first if wanted else folded).append(change)
     for part in (first, folded):
-        part.sort(key=_rank)
+        part.sort(key=_rank_change)
     return first, folded
 
 
-def _rank(change: Change) -> tuple[bool, bool, float, str]:
+def _rank_change(change: Change) -> tuple[bool, bool, float, str]:
     built = change["verdict"] == CONSTRUCTION
     return not built, change["kind"] != NEW_STRUCTURE, -(change["confidence"] or 0.0), change.id
 
@@ -49,22 +49,25 @@ def kinds_of(provenance: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(json.loads(text)) if text else DEFAULT_KINDS
 
 
-def summary(contents: Contents, observed: Observed) -> tuple[tuple[str, str], ...]:
+def summarise(contents: Contents, observed: Observed) -> tuple[tuple[str, str], ...]:
     """(question, answer) of the five sentences."""
-    first, folded = split(contents)
+    first, folded = split_changes(contents)
     return (
-        ("Built", _what(first, folded)),
-        ("Since when", _since(first)),
-        ("How big", _size(first)),
-        ("How sure", _sureness(first, contents)),
-        ("Not seen", _unseen(observed)),
+        ("Built", _what_sentence(first, folded)),
+        ("Since when", _since_sentence(first)),
+        ("How big", _size_sentence(first)),
+        ("How sure", _confidence_sentence(first, contents)),
+        ("Not seen", _sensitivity_sentence(observed)),
     )
 
 
-def counted(changes: Sequence[Change]) -> str:
+def count_by_type(changes: Sequence[Change]) -> str:
     """`5 new structures and 2 resurfaced surfaces`; construction by verdict and drawn outlines are named as such."""
-    counts = Counter(_called(change) for change in changes)
-    parts = [f"{count} {_plural(name, count)}" for name, count in sorted(counts.items(), key=lambda c: _order(c[0]))]
+    counts = Counter(_type_name(change) for change in changes)
+    parts = [
+        f"{count} {_plural_name(name, count)}"
+        for name, count in sorted(counts.items(), key=lambda c: _type_order(c[0]))
+    ]
     return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
 
@@ -87,18 +90,18 @@ def bracket_words(change: Change) -> str:
     return f"between {begin} and {day_words(first)}"
 
 
-def _called(change: Change) -> str:
+def _type_name(change: Change) -> str:
     if change.drawn:
         return "drawn"
     return "construction" if change["verdict"] == CONSTRUCTION else str(change["kind"])
 
 
-def _order(name: str) -> tuple[int, str]:
+def _type_order(name: str) -> tuple[int, str]:
     names = ("construction", *SINGULARS, "drawn")
     return names.index(name) if name in names else len(names), name
 
 
-def _plural(name: str, count: int) -> str:
+def _plural_name(name: str, count: int) -> str:
     if name == "construction":
         return f"construction{'s' * (count != 1)} (by verdict)"
     if name == "drawn":
@@ -106,12 +109,12 @@ def _plural(name: str, count: int) -> str:
     return SINGULARS.get(name, name) if count == 1 else PLURALS.get(name, name)
 
 
-def _what(first: Sequence[Change], folded: Sequence[Change]) -> str:
-    found = f"{counted(first)} found" if first else "No new structure was found"
-    return f"{found}. Also changed: {counted(folded)}, folded below." if folded else f"{found}."
+def _what_sentence(first: Sequence[Change], folded: Sequence[Change]) -> str:
+    found = f"{count_by_type(first)} found" if first else "No new structure was found"
+    return f"{found}. Also changed: {count_by_type(folded)}, folded below." if folded else f"{found}."
 
 
-def _since(changes: Sequence[Change]) -> str:
+def _since_sentence(changes: Sequence[Change]) -> str:
     dated = sorted((c for c in changes if c["first_seen"]), key=lambda c: (str(c["first_seen"]), c.id))
     if not dated:
         return "No date, because no new structure was found."
@@ -120,16 +123,16 @@ def _since(changes: Sequence[Change]) -> str:
     return f"The first appeared {bracket_words(dated[0])}, the latest {bracket_words(dated[-1])}."
 
 
-def _size(changes: Sequence[Change]) -> str:
+def _size_sentence(changes: Sequence[Change]) -> str:
     areas = [float(change["area_m2"]) for change in changes if change["area_m2"] is not None]
     if not areas:
         return "No size, because no new structure was found."
-    low, high = rounded(min(areas)), rounded(max(areas))
+    low, high = round_area(min(areas)), round_area(max(areas))
     each = f"{low} m²" if low == high else f"{low} to {high} m²"
-    return f"About {each}." if len(areas) == 1 else f"Each {each}, together about {rounded(sum(areas))} m²."
+    return f"About {each}." if len(areas) == 1 else f"Each {each}, together about {round_area(sum(areas))} m²."
 
 
-def _sureness(changes: Sequence[Change], contents: Contents) -> str:
+def _confidence_sentence(changes: Sequence[Change], contents: Contents) -> str:
     rejected = sum(change["verdict"] in ("no change", "other change") for change in contents.changes)
     aside = f" {rejected} other{'s were' if rejected != 1 else ' was'} rejected by a person." if rejected else ""
     sure = sorted(float(c["confidence"]) for c in changes if c["confidence"] is not None)
@@ -139,7 +142,7 @@ def _sureness(changes: Sequence[Change], contents: Contents) -> str:
         return f"No new structure to judge. {others}{aside}".strip()
     machine = ""
     if sure:
-        low, high = certainty(sure[0]), certainty(sure[-1])
+        low, high = format_confidence(sure[0]), format_confidence(sure[-1])
         reach = low if low == high else f"{low} to {high}"
         machine = f"Confidence of the program {reach}. "
     confirmed = sum(change["verdict"] == CONSTRUCTION for change in changes)
@@ -151,11 +154,11 @@ def _sureness(changes: Sequence[Change], contents: Contents) -> str:
              f"called {uncertain} uncertain" if confirmed and uncertain else f"a person called {uncertain} uncertain"
              if uncertain else "",
              f"{waiting} without a verdict" if waiting else ""]  # fmt: skip
-    told = ", ".join(part for part in parts if part)
-    return f"{machine}{told[:1].upper()}{told[1:]}.{aside}"
+    sentence = ", ".join(part for part in parts if part)
+    return f"{machine}{sentence[:1].upper()}{sentence[1:]}.{aside}"
 
 
-def _unseen(observed: Observed) -> str:
+def _sensitivity_sentence(observed: Observed) -> str:
     parts = []
     if observed.gaps:
         gap = observed.gaps[0]
@@ -169,12 +172,12 @@ def _unseen(observed: Observed) -> str:
     if observed.curve is None:
         parts.append("how small a building may be missed was not measured")
     else:
-        parts += _half(observed)
+        parts += _undetected_sizes(observed)
     return f"{'; '.join(parts)}."
 
 
-def _half(observed: Observed) -> list[str]:
-    """The largest size of which less than nine in ten were found."""
+def _undetected_sizes(observed: Observed) -> list[str]:
+    """Largest size with a probability of detection below 0.9."""
     curve = observed.curve
     if curve is None or len(curve.within) < 2:
         return []
@@ -190,7 +193,7 @@ def _half(observed: Observed) -> list[str]:
 
 
 def unseen_words(share: float) -> str:
-    """How much of the area no look showed; a small share is never rounded to nothing."""
+    """Text on the share of the area that no look showed; a small share is never rounded to zero."""
     if share == 0:
         return "every part of the area was seen"
     return f"{'less than 1' if share < 0.01 else f'{100 * share:.0f}'} % of the area was never seen"

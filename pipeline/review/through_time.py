@@ -53,7 +53,7 @@ def write_looks(
     shown = []
     for look, until in zip(chosen, [*ends, None], strict=True):
         path = staged.look(f"{look.time:%Y-%m-%d}", look.scene.id)
-        write_look(path, _narrowed(look), folder.path / path.relative_to(staged.path), look_tags(look, caption))
+        write_look(path, _select_bands(look), folder.path / path.relative_to(staged.path), look_tags(look, caption))
         file = path.relative_to(staged.path).as_posix()
         shown.append(Shown(file=file, scene=look.scene.id, time=look.time, until=until))
     return tuple(shown)
@@ -68,12 +68,12 @@ def remove_others(folder: Folder, shown: Sequence[Shown]) -> None:
 
 
 def raster_files(folder: Folder) -> list[Path]:
-    """The rasters of looks that a folder has."""
+    """Rasters of looks in a folder."""
     return sorted(folder.looks.glob("*.tif"))
 
 
-def _narrowed(look: Look) -> Look:
-    """The bands of true and false colour: what is looked at, and a third less to store."""
+def _select_bands(look: Look) -> Look:
+    """Keep the bands of true and false colour, which takes a third less storage."""
     wanted = (*VISIBLE, Band.B08, Band.B8A)
     near = near_infrared(look.bands)
     places = [look.bands.index(band) for band in look.bands if band in wanted and band in (*VISIBLE, near)]

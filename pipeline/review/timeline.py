@@ -1,4 +1,4 @@
-"""The timeline picture of an alert: its clear looks, and the curves that speak for it and against it."""
+"""Timeline picture of an alert: its clear looks, and curves of score, brightness and NDVI."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -9,12 +9,20 @@ import numpy as np
 
 from pipeline.model.alert import Alert, Decision, Observation, Status
 from pipeline.model.imagery import Look
-from pipeline.review.chips import CONTEXT_PX, Window, boxes, corners, true_colour, window, write_pair
-from pipeline.review.curves import curves
+from pipeline.review.chips import (
+    CONTEXT_PX,
+    Window,
+    corner_marks,
+    outline_boxes,
+    true_colour,
+    window_around,
+    write_pair,
+)
+from pipeline.review.curves import compute_curves
 from pipeline.review.folder import Folder
 from pipeline.review.marks import Caption, mark_scale, write_caption
 from pipeline.review.panels import BRACKET, INK, QUIET, SEEN, draw_panels
-from pipeline.review.phrases import certainty
+from pipeline.review.phrases import format_confidence
 from pipeline.review.sheet import ABOVE, BELOW, PT, Letters, Sheet
 from pipeline.review.stretch import Stretch
 from pipeline.review.strips import write_strip
@@ -23,7 +31,7 @@ FORM = 5
 """Version of the layout of the picture; pictures of another version are drawn again."""
 CHIPS = 10
 SHOWN_SHARE = 0.6
-"""Part of the outline that must be clear for a look to stand in the strip."""
+"""Smallest clear share of the outline for a look in the strip."""
 WIDTH_PX, HEIGHT_PX, LOW_PX = 1392, 672, 288
 """The low one is that of a pair, whose two points make no curve."""
 MARGIN = 0.012
@@ -67,7 +75,7 @@ def write_pictures(staged: Folder, folder: Folder, source: Pictures, alerts: Seq
         looks = {look.scene.id: look for look in source.looks_of(alert)}
         shown, stretch = tuple(looks.values()), source.stretch
         write_timeline(staged.timeline(alert.id), alert, shown, mine, source.caption, stretch, mark)
-        clear = _clear(shown, mine)
+        clear = _clear_looks(shown, mine)
         if clear:
             write_strip(staged.strip(alert.id), alert, clear, mine, stretch)
         if alert.before_scene in looks and alert.after_scene in looks:
@@ -76,7 +84,7 @@ def write_pictures(staged: Folder, folder: Folder, source: Pictures, alerts: Seq
             write_pair(staged.pair(alert.id), alert.outline, *pair, stretch, credit)
 
 
-def _clear(looks: Sequence[Look], observations: Sequence[Observation]) -> list[Look]:
+def _clear_looks(looks: Sequence[Look], observations: Sequence[Observation]) -> list[Look]:
     """The looks in which most of the outline is clear."""
     shares = {each.scene: each.clear_share for each in observations}
     return [look for look in looks if shares.get(look.scene.id, 0.0) >= SHOWN_SHARE]
@@ -97,20 +105,20 @@ def write_timeline(
     picture can stand alone. mark: kept in the PNG's comment.
     """
     mine = {seen.scene: seen for seen in observations}
-    clear = _clear(looks, observations)
+    clear = _clear_looks(looks, observations)
     curved = len(looks) > 2
     sheet = Sheet(WIDTH_PX, HEIGHT_PX if curved else LOW_PX)
-    _title(sheet, alert)
+    _draw_title(sheet, alert)
     write_caption(sheet, caption, alert.id)
     if clear:
-        _strip(sheet, alert, _chosen(clear, alert), mine, stretch)
+        _draw_strip(sheet, alert, _choose_looks(clear, alert), mine, stretch)
     if curved:
-        lines = curves(alert, clear) if clear else ()
+        lines = compute_curves(alert, clear) if clear else ()
         draw_panels(sheet, alert, [mine[look.scene.id] for look in looks if look.scene.id in mine], lines)
     sheet.save(path, mark)
 
 
-def _title(sheet: Sheet, alert: Alert) -> None:
+def _draw_title(sheet: Sheet, alert: Alert) -> None:
     label = f"{alert.label}  ·  " if alert.label else ""
     kind = f"{label}{alert.kind.value.capitalize()}, {STATUS[alert.status]}"
     left = MARGIN * WIDTH_PX
@@ -119,24 +127,26 @@ def _title(sheet: Sheet, alert: Alert) -> None:
     size = f"{alert.area_m2:,.0f} ± {alert.area_error_m2:,.0f} m²".replace(",", "\u2009")
     facts = (
         f"{since}there {alert.first_seen}  ·  {size}  ·  seen in {alert.looks_seen} of {alert.looks_clear} clear looks"
-        f"  ·  confidence {certainty(alert.confidence)}  ·  {_place(alert)}"
+        f"  ·  confidence {format_confidence(alert.confidence)}  ·  {_format_place(alert)}"
     )
     sheet.write(left, (29 + ABOVE * 8.5) * PT, facts, Letters(size=8.5, colour=INK))
 
 
-def _place(alert: Alert) -> str:
+def _format_place(alert: Alert) -> str:
     north, east = "N" if alert.lat >= 0 else "S", "E" if alert.lon >= 0 else "W"
     return f"{abs(alert.lat):.6f}° {north}, {abs(alert.lon):.6f}° {east}"
 
 
-def _chosen(clear: Sequence[Look], alert: Alert) -> list[Look]:
+def _choose_looks(clear: Sequence[Look], alert: Alert) -> list[Look]:
     """The looks that are shown: the last without it, the first with it, and a spread over what came before and
     after; the pair that the alert names is always among them.
     """
     before = [look for look in clear if look.time.date() < alert.first_seen]
     after = [look for look in clear if look.time.date() >= alert.first_seen]
     head = min(len(before), max(4, CHIPS - len(after)))
-    chosen = {look.scene.id for look in (*_spread(before, head, last=2), *_spread(after, CHIPS - head, first=3))}
+    chosen = {
+        look.scene.id for look in (*_spread_looks(before, head, last=2), *_spread_looks(after, CHIPS - head, first=3))
+    }
     named = [look for look in clear if look.scene.id in (alert.before_scene, alert.after_scene)]
     missing = [look for look in named if look.scene.id not in chosen]
     for look in missing:
@@ -149,7 +159,7 @@ def _chosen(clear: Sequence[Look], alert: Alert) -> list[Look]:
     return [look for look in clear if look.scene.id in chosen]
 
 
-def _spread(looks: Sequence[Look], count: int, *, first: int = 0, last: int = 0) -> list[Look]:
+def _spread_looks(looks: Sequence[Look], count: int, *, first: int = 0, last: int = 0) -> list[Look]:
     """`count` of the looks: all of the first or last few, the others evenly over the rest."""
     if len(looks) <= count:
         return list(looks)
@@ -162,10 +172,10 @@ def _spread(looks: Sequence[Look], count: int, *, first: int = 0, last: int = 0)
     return [*head, *[middle[index] for index in sorted(set(even))], *tail]
 
 
-def _strip(
+def _draw_strip(
     sheet: Sheet, alert: Alert, looks: Sequence[Look], mine: Mapping[str, Observation], stretch: Stretch
 ) -> None:
-    part = window(alert.outline, looks[0].grid)
+    part = window_around(alert.outline, looks[0].grid)
     pictures = [true_colour(look, part) for look in looks]
     height, width = pictures[0].shape[:2]
     chip = (1 - 2 * MARGIN) * WIDTH_PX / (CHIPS * (1 + GAP) - GAP + 0.02)
@@ -184,20 +194,20 @@ def _strip(
         over = top - 0.03 * chip - BELOW * 7.8 * PT
         sheet.write(start, over, day, Letters(size=7.8, colour=INK, bold=seen))
         under = bottom + 0.04 * chip + ABOVE * 7 * PT
-        sheet.write(start, under, _role(look, alert), Letters(size=7, colour=edge))
+        sheet.write(start, under, _look_role(look, alert), Letters(size=7, colour=edge))
     mark_scale(sheet, abs(part.grid.affine.a) / unit, (MARGIN * WIDTH_PX + 0.01 * chip, top, bottom), chip)
 
 
 def _mark_corners(sheet: Sheet, alert: Alert, part: Window, corner: tuple[float, float], unit: float) -> None:
-    """Angles around the outline in a chip. unit: pixels of the sheet to one of the chip, whose corner is given."""
-    for box in boxes(alert.outline, part):
-        for line in corners(*box):
+    """Draw corner marks around the outline. unit: sheet pixels per chip pixel; corner: that of the chip."""
+    for box in outline_boxes(alert.outline, part):
+        for line in corner_marks(*box):
             x, y = np.asarray(line).T
             sheet.line(corner[0] + x * unit, corner[1] + y * unit, BRACKET, 1.3, cased=True)
 
 
-def _role(look: Look, alert: Alert) -> str:
-    """What a chip is in the life of the alert."""
+def _look_role(look: Look, alert: Alert) -> str:
+    """Role of a look for the alert, written over its chip; empty for most looks."""
     day = look.time.date()
     if day == alert.last_clear_before:
         return "last without"

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from pipeline.model.errors import UsageError
-from pipeline.review.gpkg import opened
+from pipeline.review.gpkg import open_review
 from pipeline.review.schema import VERDICTS
 
 MAX_NOTE = 2000
 WAIT_SECONDS = 5.0
-"""How long a verdict waits for another writer: the person is still there and can give it again."""
+"""Seconds that a verdict waits for another writer; the analyst can give it again."""
 
 
 def give_verdict(path: Path, change_id: str, verdict: str | None, note: str | None, reviewer: str) -> None:
@@ -21,7 +21,7 @@ def give_verdict(path: Path, change_id: str, verdict: str | None, note: str | No
     if note is not None and len(note) > MAX_NOTE:
         raise UsageError(f"a note of {len(note)} letters", str(path), f"keep it below {MAX_NOTE}")
     by = None if verdict is None and note is None else reviewer
-    with opened(path, WAIT_SECONDS) as db:
+    with open_review(path, WAIT_SECONDS) as db:
         db.execute("BEGIN IMMEDIATE")
         done = db.execute(
             "UPDATE changes SET verdict = ?, note = ?, reviewer = ? WHERE change_id = ?", [verdict, note, by, change_id]

@@ -1,1 +1,1 @@
-"""Orchestration and state: what is done, in which order, and what is remembered."""
+"""Orchestration and state: order of the stages, caches and the ledger."""

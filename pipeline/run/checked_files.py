@@ -1,4 +1,4 @@
-"""Files that can be made again: each ends in a checksum of its own bytes; one that was altered is as good as none.
+"""Files that can be computed again. Each ends in a checksum of its own bytes; an altered file counts as missing.
 
 A night reads all that is remembered of a site: the checksum is XXH3, which goes as fast as memory does. It is there
 against what rots, not against forgery. A file takes its name only when it is whole, so a kill or a full disk leaves a
@@ -27,7 +27,7 @@ class CheckedFiles:
     damaged: list[str] = field(default_factory=list)
 
     def read(self, name: str) -> memoryview | None:
-        """The body of a file, read-only; None where there is none that is whole."""
+        """Content of a file, read-only; None if it is missing or damaged."""
         path = self.root / name
         try:
             whole = memoryview(path.read_bytes())
@@ -46,7 +46,7 @@ class CheckedFiles:
         return None
 
     def write(self, name: str, parts: Iterable[Buffer]) -> None:
-        """Put a file in its place as a whole. Raises OSError where it cannot be."""
+        """Write a file atomically. Raises OSError if it cannot be written."""
         path = self.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         beside = path.with_suffix(f".{token_hex(6)}.part")

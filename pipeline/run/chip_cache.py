@@ -38,34 +38,34 @@ class ChipCache:
         """The scene's chips: kept ones if they are whole, else read and kept. Raises what `read` raises, OSError
         where they cannot be kept.
         """
-        files, name = CheckedFiles(self.root, self.damaged), _name(source_digest(scene, grid, bands))
+        files, name = CheckedFiles(self.root, self.damaged), _file_name(source_digest(scene, grid, bands))
         kept = files.read(name)
         if kept is not None:
-            return _chips(kept, scene)
+            return _chips_from_bytes(kept, scene)
         chips = read()
-        files.write(name, [_bytes(chips)])
+        files.write(name, [_chips_to_bytes(chips)])
         return chips
 
     def touch(self, scene: Scene, grid: GeoBox, bands: tuple[Band, ...]) -> None:
-        """A kept chip that is not read again, as what was made of it is known, is in use all the same."""
+        """Mark a cached chip as used when its results are cached and it is not read."""
         with suppress(FileNotFoundError, PermissionError):
-            os.utime(self.root / _name(source_digest(scene, grid, bands)))
+            os.utime(self.root / _file_name(source_digest(scene, grid, bands)))
 
 
 def source_digest(scene: Scene, grid: GeoBox, bands: tuple[Band, ...]) -> str:
-    """What a scene's chips are read from: another product, file, grid or band is another digest."""
+    """Digest of the sources of a scene's chips: products, files, grid and bands."""
     facts: list[Any] = [scene.id, str(grid.crs), tuple(grid.affine), tuple(grid.shape), bands]
     for granule in scene.granules:
         hrefs = sorted(href for href in (*granule.assets.values(), granule.scl or ""))
-        facts += [granule.id, granule.baseline, str(granule.generated), [(href, _stamp(href)) for href in hrefs]]
+        facts += [granule.id, granule.baseline, str(granule.generated), [(href, _file_stamp(href)) for href in hrefs]]
     return hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()[:40]
 
 
-def _name(digest: str) -> str:
+def _file_name(digest: str) -> str:
     return f"{digest[:2]}/{digest}.chip"
 
 
-def _stamp(href: str) -> tuple[int, int] | None:
+def _file_stamp(href: str) -> tuple[int, int] | None:
     """Size and time of a local file: the same name with other pixels is another chip."""
     if "://" in href:
         return None
@@ -76,7 +76,7 @@ def _stamp(href: str) -> tuple[int, int] | None:
     return facts.st_size, facts.st_mtime_ns
 
 
-def _bytes(chips: tuple[Chip, ...]) -> bytes:
+def _chips_to_bytes(chips: tuple[Chip, ...]) -> bytes:
     arrays: dict[str, Any] = {}
     index = []
     for number, chip in enumerate(chips):
@@ -93,7 +93,7 @@ def _bytes(chips: tuple[Chip, ...]) -> bytes:
     return buffer.getvalue()
 
 
-def _chips(body: memoryview, scene: Scene) -> tuple[Chip, ...]:
+def _chips_from_bytes(body: memoryview, scene: Scene) -> tuple[Chip, ...]:
     granules = {granule.id: granule for granule in scene.granules}
     with np.load(io.BytesIO(body), allow_pickle=False) as arrays:
         chips = []

@@ -1,4 +1,4 @@
-"""`detect`: every site asked for, each on its own, so that one that fails stops no other."""
+"""`detect`: process the selected sites independently, so that one failure does not stop the others."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,28 +14,28 @@ from pipeline.model.site import Site
 from pipeline.review.folder import clear_leftovers
 from pipeline.review.index import write_index
 from pipeline.review.layout import Results
-from pipeline.review.publish import Published, Wide, publish
+from pipeline.review.publish import Published, Wide, publish_site
 from pipeline.run.cells import is_wide
 from pipeline.run.process_site import SiteJob, SiteResult, process_site
-from pipeline.run.resume import Resumed, notes_of, resume
+from pipeline.run.resume import Resumed, notes_of, resume_site
 from pipeline.run.wide import process_wide
 from pipeline.run.workers import run_jobs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SiteOutcome:
-    """Outcome of one site. `fault`: why nothing was published; `faults`: errors that did not stop it."""
+    """Outcome of one site. `error`: why nothing was published; `errors`: errors that did not stop it."""
 
     site: Site
     seconds: float
     decision: Decision | None = None
     published: Published | None = None
     records: tuple[SceneRecord, ...] = ()
-    faults: tuple[GroundbreakError, ...] = ()
-    fault: GroundbreakError | None = None
+    errors: tuple[GroundbreakError, ...] = ()
+    error: GroundbreakError | None = None
 
 
-def detect(
+def detect_sites(
     jobs: Sequence[SiteJob], out: Path, workers: int, step: Progress, scheduler: str | None = None
 ) -> Iterator[SiteOutcome]:
     """Process and publish sites in the given order; an error in one site is the outcome of that site.
@@ -56,61 +56,63 @@ def detect(
 def process_sites(
     jobs: Sequence[SiteJob], out: Path, workers: int, step: Progress, scheduler: str | None
 ) -> Iterator[SiteOutcome]:
-    """As `detect`, but for the index."""
-    resumed = [_resumed(job, out) for job in jobs]
+    """As `detect_sites`, but for the index."""
+    resumed = [_resume_site(job, out) for job in jobs]
     ready = [each.job for each in resumed if each.error is None]
     whole = run_jobs(process_site, [each for each in ready if not is_wide(each.site)], workers, scheduler, step)
     for each in resumed:
         job = each.job
         if each.error is not None:
-            yield SiteOutcome(site=job.site, seconds=0.0, fault=each.error)
+            yield SiteOutcome(site=job.site, seconds=0.0, error=each.error)
         elif is_wide(job.site):
-            yield _finish(each, process_wide(job, Results(out).state, workers, scheduler, step), out)
+            yield _publish_site(each, process_wide(job, Results(out).state, workers, scheduler, step), out)
         else:
-            yield _finish(each, _held(next(whole)[1]), out)
+            yield _publish_site(each, _hold_result(next(whole)[1]), out)
 
 
-def _resumed(job: SiteJob, out: Path) -> Resumed:
+def _resume_site(job: SiteJob, out: Path) -> Resumed:
     try:
-        return resume(job, out)
-    except Exception as fault:  # noqa: BLE001  (the boundary of a site: what breaks it stops no other)
-        return Resumed(job=job, error=as_site_error(fault, job.site.id))
+        return resume_site(job, out)
+    except Exception as error:  # noqa: BLE001  (the boundary of a site: what breaks it stops no other)
+        return Resumed(job=job, error=as_site_error(error, job.site.id))
 
 
 @contextmanager
-def _held(answer: Callable[[], SiteResult]) -> Iterator[tuple[SiteResult, None]]:
+def _hold_result(answer: Callable[[], SiteResult]) -> Iterator[tuple[SiteResult, None]]:
     yield answer(), None
 
 
-def as_site_error(fault: Exception, site: str) -> GroundbreakError:
+def as_site_error(error: Exception, site: str) -> GroundbreakError:
     """An exception as an error line of its site; the hint of an unexpected one asks for a report."""
-    if isinstance(fault, GroundbreakError):
-        return fault
-    if isinstance(fault, OSError) and fault.strerror:
-        what = f"{fault.strerror}: {fault.filename}" if fault.filename else fault.strerror
+    if isinstance(error, GroundbreakError):
+        return error
+    if isinstance(error, OSError) and error.strerror:
+        what = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
         line = GroundbreakError(what, site, "see to the disk or its permissions; what was there before is whole")
     else:
-        what = f"unexpected {type(fault).__name__}: {fault}"
+        what = f"unexpected {type(error).__name__}: {error}"
         line = GroundbreakError(what, site, "run it alone with --debug and report it")
-    line.__cause__ = fault
+    line.__cause__ = error
     return line
 
 
-def _finish(resumed: Resumed, answer: AbstractContextManager[tuple[SiteResult, Wide | None]], out: Path) -> SiteOutcome:
+def _publish_site(
+    resumed: Resumed, answer: AbstractContextManager[tuple[SiteResult, Wide | None]], out: Path
+) -> SiteOutcome:
     job = resumed.job
     began = time.monotonic()
     try:
         with answer as (result, wide):
             site, settings = result.site, job.settings
-            published = publish(out / site.id, site, result.decision, result.looks, result.records, settings, wide)
+            published = publish_site(out / site.id, site, result.decision, result.looks, result.records, settings, wide)
             published = replace(published, notes=notes_of(resumed.notes, published.notes))
-    except Exception as fault:  # noqa: BLE001  (the boundary of a site: what breaks it stops no other)
-        return SiteOutcome(site=job.site, seconds=time.monotonic() - began, fault=as_site_error(fault, job.site.id))
+    except Exception as error:  # noqa: BLE001  (the boundary of a site: what breaks it stops no other)
+        return SiteOutcome(site=job.site, seconds=time.monotonic() - began, error=as_site_error(error, job.site.id))
     return SiteOutcome(
         site=site,
         seconds=time.monotonic() - began,
         decision=published.decision,
         published=published,
         records=result.records,
-        faults=result.faults,
+        errors=result.errors,
     )

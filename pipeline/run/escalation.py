@@ -12,7 +12,7 @@ from pipeline.review.layout import Results
 from pipeline.run.ledger import Ledger, SiteEntry
 
 
-def escalate(
+def escalate_failures(
     out: Path, sites: Sequence[str], settings: Notify, secrets: Secrets | None = None
 ) -> tuple[GroundbreakError, ...]:
     """Send one message on the sites that have failed `notify.escalate_after` nights in a row, each site once.
@@ -24,7 +24,7 @@ def escalate(
         ledger = Ledger(Results(out).ledger)
     except GroundbreakError as error:
         return (error,)
-    faults = list[GroundbreakError]()
+    errors = list[GroundbreakError]()
     try:
         known = ledger.sites()
         due = [known[site] for site in sites if site in known and _is_due(known[site], settings.escalate_after)]
@@ -39,14 +39,14 @@ def escalate(
             try:
                 way.alarm(subject, lines, key)
             except UndeliveredError as error:
-                faults.append(error)
-        if len(faults) < len(ways):
+                errors.append(error)
+        if len(errors) < len(ways):
             ledger.note_sites(replace(entry, escalated=True) for entry in due)
     except GroundbreakError as error:
-        faults.append(error)
+        errors.append(error)
     finally:
         ledger.close()
-    return tuple(faults)
+    return tuple(errors)
 
 
 def describe_failures(entry: SiteEntry) -> str:

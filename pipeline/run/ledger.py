@@ -43,7 +43,7 @@ _SITE = ("site", "place", "success", "last_scene", "failures", "failed", "error"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SceneEntry:
-    """One scene of one site as the ledger knows it. outcome: used, rejected or failed."""
+    """Entry of one scene of one site. outcome: used, rejected or failed."""
 
     site: str
     scene: str
@@ -80,24 +80,24 @@ class Ledger:
         self.rebuilt = False
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self._db = self._open()
-        except sqlite3.OperationalError as fault:
+            self._db = self._open_database()
+        except sqlite3.OperationalError as error:
             raise ReviewError(
-                f"the ledger cannot be opened: {fault}", str(path), "end the other run, or fix the permissions"
-            ) from fault
+                f"the ledger cannot be opened: {error}", str(path), "end the other run, or fix the permissions"
+            ) from error
         except sqlite3.DatabaseError:
             # a damaged ledger costs only repeated work; it is kept beside the new one for inspection
             path.replace(path.with_suffix(".damaged"))
             self.rebuilt = True
-            self._db = self._open()
+            self._db = self._open_database()
 
-    def _open(self) -> sqlite3.Connection:
+    def _open_database(self) -> sqlite3.Connection:
         db = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)
         try:
             if db.execute("PRAGMA quick_check").fetchone()[0] != "ok":
                 raise sqlite3.DatabaseError("quick_check")
             db.executescript(SCHEMA)
-            if _tables(db) != _expected():
+            if _table_columns(db) != _expected_columns():
                 raise sqlite3.DatabaseError("tables of another program or version")
         except sqlite3.DatabaseError:
             db.close()
@@ -105,7 +105,7 @@ class Ledger:
         return db
 
     def close(self) -> None:
-        """Give the file back."""
+        """Close the file."""
         self._db.close()
 
     @contextmanager
@@ -114,9 +114,9 @@ class Ledger:
             self._db.execute("BEGIN IMMEDIATE")
             yield
             self._db.execute("COMMIT")
-        except sqlite3.OperationalError as fault:
-            mend = "free some disk space or end the other run, then run again: nothing is lost"
-            raise ReviewError(f"the ledger cannot be written: {fault}", str(self.path), mend) from fault
+        except sqlite3.OperationalError as error:
+            fix = "free some disk space or end the other run, then run again: nothing is lost"
+            raise ReviewError(f"the ledger cannot be written: {error}", str(self.path), fix) from error
         finally:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
@@ -133,7 +133,7 @@ class Ledger:
         self, site: str, entries: Iterable[SceneEntry], settings_digest: str, until: str, alerts: int,
         outputs: Mapping[str, Output],
     ) -> None:  # fmt: skip
-        """Everything one night learnt of a site, in one transaction; scenes no longer listed are dropped."""
+        """Record the results of a night for a site, in one transaction; scenes no longer listed are dropped."""
         with self._transaction():
             self._db.execute("DELETE FROM scenes WHERE site = ?", [site])
             self._db.executemany(
@@ -164,17 +164,17 @@ class Ledger:
         return self.site(site).place
 
     def site(self, site: str) -> SiteEntry:
-        """How one site fares; an empty entry for a site that was never looked at."""
+        """State of one site; an empty entry for a site that was never processed."""
         row = self._db.execute(f"SELECT {', '.join(_SITE)} FROM sites WHERE site = ?", [site]).fetchone()
         return _site_entry(row) if row else SiteEntry(site=site)
 
     def sites(self) -> dict[str, SiteEntry]:
-        """How every site fares, by id."""
+        """State of every site, by id."""
         rows = self._db.execute(f"SELECT {', '.join(_SITE)} FROM sites ORDER BY site")
         return {row[0]: _site_entry(row) for row in rows}
 
     def note_sites(self, entries: Iterable[SiteEntry]) -> None:
-        """Write down how sites fare, in one transaction."""
+        """Record the state of sites, in one transaction."""
         rows = [[getattr(entry, name) for name in _SITE] for entry in entries]
         if rows:
             with self._transaction():
@@ -190,10 +190,10 @@ class Ledger:
         if self.is_initialised(site, channel) is None:
             with self._transaction():
                 self._db.execute("INSERT INTO begun VALUES (?, ?, 0)", [site, channel])
-                self._mark(site, channel, past)
+                self._insert_notified(site, channel, past)
 
     def is_initialised(self, site: str, channel: str) -> bool | None:
-        """Whether a channel's first message on a site is behind it; None where it never looked at that site."""
+        """Whether a channel has been sent its first message on a site; None if it is not registered there."""
         row = self._db.execute("SELECT greeted FROM begun WHERE site = ? AND channel = ?", [site, channel]).fetchone()
         return None if row is None else bool(row[0])
 
@@ -206,10 +206,10 @@ class Ledger:
         """Mark the (change_id, status) that a channel delivered, by site, in one transaction; a site may have none."""
         with self._transaction():
             for site, events in news.items():
-                self._mark(site, channel, events)
+                self._insert_notified(site, channel, events)
                 self._db.execute("UPDATE begun SET greeted = 1 WHERE site = ? AND channel = ?", [site, channel])
 
-    def _mark(self, site: str, channel: str, news: Iterable[tuple[str, str]]) -> None:
+    def _insert_notified(self, site: str, channel: str, news: Iterable[tuple[str, str]]) -> None:
         rows = [(site, channel, change_id, status) for change_id, status in news]
         # an alert that is notified again is open to another correction
         again = [row[:3] for row in rows if row[3] not in CORRECTIONS]
@@ -228,7 +228,7 @@ class Ledger:
 
 
 def _site_entry(row: tuple[Any, ...]) -> SiteEntry:
-    """A row as it was written; a value that was altered since is read as none."""
+    """Entry of a row; a value of another type than it was written with counts as missing."""
     facts = dict(zip(_SITE, row, strict=True))
     times = {name: facts[name] if _is_time(facts[name]) else "" for name in ("success", "last_scene", "failed")}
     failures = facts["failures"] if isinstance(facts["failures"], int) else 0
@@ -242,14 +242,14 @@ def _is_time(value: object) -> bool:
         return False
 
 
-def _tables(db: sqlite3.Connection) -> dict[str, list[str]]:
-    """The columns of the tables of SCHEMA; none of what is a view instead."""
+def _table_columns(db: sqlite3.Connection) -> dict[str, list[str]]:
+    """Columns of the tables of SCHEMA, without views of these names."""
     names = [name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
     return {name: [row[1] for row in db.execute(f"PRAGMA table_info({name})")] for name in names if name in _NAMES}
 
 
 @cache
-def _expected() -> dict[str, list[str]]:
+def _expected_columns() -> dict[str, list[str]]:
     with closing(sqlite3.connect(":memory:")) as db:
         db.executescript(SCHEMA)
-        return _tables(db)
+        return _table_columns(db)

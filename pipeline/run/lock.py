@@ -30,13 +30,13 @@ def output_lock(out: Path) -> Iterator[None]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
-    except Timeout as fault:
+    except Timeout as error:
         fix = "wait for it to end, or give another folder with --out"
-        raise ReviewError("another run is at work there", str(out), fix) from fault
-    except (OSError, NotImplementedError) as fault:
+        raise ReviewError("another run is at work there", str(out), fix) from error
+    except (OSError, NotImplementedError) as error:
         fix = "fix its permissions, or give another folder with --out"
-        what = f"cannot be written: {getattr(fault, 'strerror', None) or fault}"
-        raise ReviewError(what, str(getattr(fault, "filename", None) or out), fix) from fault
+        what = f"cannot be written: {getattr(error, 'strerror', None) or error}"
+        raise ReviewError(what, str(getattr(error, "filename", None) or out), fix) from error
     try:
         yield
     finally:
@@ -47,8 +47,8 @@ def _require_folder(path: Path, out: Path) -> None:
     """Raise UsageError where a file, or something else that is no folder, lies where a folder of results is to be."""
     try:
         blocking = next((each for each in (path, *path.parents) if os.path.lexists(each) and not each.is_dir()), None)
-    except OSError as fault:
-        raise UsageError(f"no path of a folder: {fault.strerror or fault}", f"--out {out}", _OTHER) from fault
+    except OSError as error:
+        raise UsageError(f"no path of a folder: {error.strerror or error}", f"--out {out}", _OTHER) from error
     if blocking is not None:
         raise UsageError(f"{blocking} is no folder", f"--out {out}", _OTHER)
 
@@ -62,10 +62,10 @@ def file_lock(folder: Path) -> Iterator[None]:
     lock = FileLock(folder / f"{STATE}.lock", timeout=WAIT_SECONDS)
     try:
         lock.acquire()
-    except Timeout as fault:
-        raise ReviewError("another process holds it", str(folder), "try again later") from fault
-    except (OSError, NotImplementedError) as fault:
-        raise ReviewError(f"cannot be locked: {fault}", str(folder), "fix its permissions") from fault
+    except Timeout as error:
+        raise ReviewError("another process holds it", str(folder), "try again later") from error
+    except (OSError, NotImplementedError) as error:
+        raise ReviewError(f"cannot be locked: {error}", str(folder), "fix its permissions") from error
     try:
         yield
     finally:

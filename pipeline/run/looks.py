@@ -1,4 +1,4 @@
-"""The scenes of a site to looks, each made once: what the result cache has of a scene is not made again."""
+"""Looks of a site from its scenes; cached parts are not computed again."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -34,9 +34,9 @@ from pipeline.run.serialisation import (
 class LostError(Exception):
     """A scene can no longer be read; processing starts again without it."""
 
-    def __init__(self, scene: Scene, fault: PixelError) -> None:
-        super().__init__(str(fault))
-        self.scene, self.fault = scene, fault
+    def __init__(self, scene: Scene, error: PixelError) -> None:
+        super().__init__(str(error))
+        self.scene, self.error = scene, error
 
 
 @dataclass(slots=True, eq=False)
@@ -78,8 +78,8 @@ class _ResolvedReading:
     def chips(self) -> tuple[Chip, ...]:
         try:
             return with_declared(self.reading.chips(), self.declared)
-        except PixelError as fault:
-            raise LostError(self.reading.scene, fault) from fault
+        except PixelError as error:
+            raise LostError(self.reading.scene, error) from error
 
     def unregistered(self) -> UnregisteredImage | Rejection:
         """Made at first use; dropped pixels are warped again, masks are kept."""
@@ -105,7 +105,7 @@ class _ResolvedReading:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Corrected:
-    """Looks of all scenes that can be trusted in time order, and the refusals of the others.
+    """Looks of all accepted scenes in time order, and the rejections of the others.
 
     keys:  of each look, the digest of all that it follows from. stored: of each look, the name under which the result
             cache has its reflectance.
@@ -120,9 +120,9 @@ class Corrected:
 def correct_readings(
     site: Site, readings: Sequence[Reading], settings: Settings, step: Progress, memory: ResultCache
 ) -> Corrected:
-    """Looks of all scenes that can be trusted.
+    """Looks of all accepted scenes.
 
-    Raises LostError where a scene's pixels were there once and are wanted again in vain.
+    Raises LostError if a scene was read before and its pixels cannot be read again.
     """
     usable, refused = _usable_readings(site, readings, settings, memory)
     if not usable:
@@ -134,21 +134,21 @@ def correct_readings(
     looks: list[tuple[Look, str]] = []
     for done, (each, *_) in enumerate(usable, 1):
         step(site.id, done, len(usable), "looks corrected")
-        look, key = _look(each, reference)
+        look, key = _make_look(each, reference)
         each.drop()
         if isinstance(look, Rejection):
             refused.append(look)
         else:
             looks.append((look, key))
     looks.sort(key=lambda pair: (pair[0].time, pair[0].scene.id))
-    unmasked, keys = _unmask(looks, settings, memory)
+    unmasked, keys = _unmask_persistent(looks, settings, memory)
     return Corrected(looks=unmasked, keys=keys, stored=tuple(key for _, key in looks), refused=tuple(refused))
 
 
 def correct_chips(
     site: Site, read: Sequence[tuple[Chip, ...]], settings: Settings, step: Progress
 ) -> tuple[tuple[Look, ...], tuple[Rejection, ...]]:
-    """Looks of all chips that can be trusted, and the refusals of the others. read: the chips of each scene."""
+    """Looks of all accepted chips, and the rejections of the others. read: the chips of each scene."""
 
     def on_look(done: int, total: int) -> None:
         step(site.id, done, total, "looks corrected")
@@ -172,10 +172,10 @@ def quantile_facts(reading: Reading) -> list[list[Any]]:
 def _usable_readings(
     site: Site, readings: Sequence[Reading], settings: Settings, memory: ResultCache
 ) -> tuple[list[tuple[_ResolvedReading, float, float]], list[Rejection]]:
-    """Readings with an unregistered image, its clear share and level, and the refusals of the others."""
+    """Readings with an unregistered image, its clear share and level, and the rejections of the others."""
     usable, refused = list[tuple[_ResolvedReading, float, float]](), list[Rejection]()
     for each in _resolve_readings(site, readings, settings, memory):
-        facts = memory.fact(each.key, each.facts)
+        facts = memory.cached_fact(each.key, each.facts)
         if "clear" in facts:
             usable.append((each, facts["clear"], facts["level"]))
         else:
@@ -188,7 +188,7 @@ def _resolve_readings(
 ) -> list[_ResolvedReading]:
     granules = []
     for reading in readings:
-        rows = memory.fact(quantiles_key(reading), lambda reading=reading: quantile_facts(reading))  # type: ignore[misc]
+        rows = memory.cached_fact(quantiles_key(reading), lambda reading=reading: quantile_facts(reading))  # type: ignore[misc]
         declared = reading.declared()
         granules.append(
             [DeclaredGranule(declared=declared[granule], levels=_quantiles_of(each)) for granule, each in rows]
@@ -198,7 +198,7 @@ def _resolve_readings(
             reading=reading,
             declared=declared,
             key=cache_key(
-                "unregistered", reading.source, _circumstances(reading.scene), declared, settings.correct.model_dump()
+                "unregistered", reading.source, _look_inputs(reading.scene), declared, settings.correct.model_dump()
             ),
             site=site,
             settings=settings,
@@ -211,13 +211,13 @@ def _quantiles_of(facts: dict[str, list[float]]) -> DnQuantiles:
     return {Band(band): np.array(pair) for band, pair in facts.items()}
 
 
-def _circumstances(scene: Scene) -> list[Any]:
-    """What a look depends on besides its pixels."""
+def _look_inputs(scene: Scene) -> list[Any]:
+    """Inputs of a look besides its pixels."""
     return [scene.id, scene.time.isoformat(), scene.level, scene.sun]
 
 
 class _SiteReference:
-    """What all looks of a site are measured against; the reference is made when the first of them needs it."""
+    """Reference of all looks of a site, built when the first of them needs it."""
 
     def __init__(self, chosen: Sequence[_ResolvedReading], site: Site, settings: Settings, memory: ResultCache) -> None:
         self.site, self.settings, self.memory, self.inside = site, settings, memory, aoi_mask(site)
@@ -227,7 +227,7 @@ class _SiteReference:
 
     @cached_property
     def image(self) -> Reference:
-        return unpack_reference(self.memory.packed(self.key, self._made), self.site.grid)
+        return unpack_reference(self.memory.cached_arrays(self.key, self._made), self.site.grid)
 
     def _made(self) -> Packed:
         images = [each.unregistered() for each in self._chosen]
@@ -239,8 +239,8 @@ class _SiteReference:
         self.memory.used.add(self.key)
 
 
-def _look(each: _ResolvedReading, reference: _SiteReference) -> tuple[Look | Rejection, str]:
-    """A look, or why there is none, and the key of all that it follows from."""
+def _make_look(each: _ResolvedReading, reference: _SiteReference) -> tuple[Look | Rejection, str]:
+    """Look or rejection, and the cache key of all its inputs."""
 
     def made() -> Packed:
         unregistered = each.unregistered()
@@ -248,11 +248,11 @@ def _look(each: _ResolvedReading, reference: _SiteReference) -> tuple[Look | Rej
         return pack_look(make_look(each.chips(), reference.image, reference.settings, reference.inside, known))
 
     key = cache_key("look", each.key, reference.look_key)
-    packed = reference.memory.packed(key, made)
+    packed = reference.memory.cached_arrays(key, made)
     return unpack_look(packed, each.reading.scene, reference.site.grid), key
 
 
-def _unmask(
+def _unmask_persistent(
     looks: Sequence[tuple[Look, str]], settings: Settings, memory: ResultCache
 ) -> tuple[tuple[Look, ...], tuple[str, ...]]:
     """The looks without flags on persistent objects, and a key of each that covers its content.
@@ -265,7 +265,7 @@ def _unmask(
         cache_key("unmasked", index - start, keys[start : index + REACH_LOOKS + 1])
         for index, start in enumerate(starts)
     ]
-    kept = {index: flags for index, key in enumerate(own) if (flags := memory.find(key)) is not None}
+    kept = {index: flags for index, key in enumerate(own) if (flags := memory.find_arrays(key)) is not None}
     missing = [index for index in range(len(looks)) if index not in kept]
     if missing:
         first = max(0, missing[0] - REACH_LOOKS)
@@ -275,7 +275,7 @@ def _unmask(
             if index in kept:
                 continue
             kept[index] = Packed(facts={}, arrays={"why": look.why})
-            memory.keep(own[index], kept[index])
+            memory.store_arrays(own[index], kept[index])
     unmasked, own_keys = [], []
     for index, (look, key) in enumerate(looks):
         why = kept[index].arrays["why"]

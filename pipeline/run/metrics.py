@@ -1,4 +1,4 @@
-"""groundbreak.prom: what a monitoring system wants to know of a night, in Prometheus' text format.
+"""groundbreak.prom: metrics of a night in the text format of Prometheus.
 
 Every series is there every night, with zero where there is nothing: an alert rule cannot distinguish a gap from health.
 """
@@ -14,7 +14,7 @@ from pipeline.model.alert import Kind, Status
 from pipeline.model.errors import GroundbreakError, ReviewError
 from pipeline.model.imagery import Reason
 from pipeline.review.layout import Results
-from pipeline.review.standing import Counts, count
+from pipeline.review.standing import Counts, count_changes
 from pipeline.run.ledger import Ledger, SiteEntry
 from pipeline.run.nightly import NightOutcome
 from pipeline.run.notifications import Notified
@@ -24,9 +24,15 @@ _CHANNELS = ("feed", "webhook", "mail")
 
 
 def write_metrics(
-    out: Path, nights: Sequence[NightOutcome], absent: Sequence[str], told: Notified, ended: datetime, seconds: float,
-    *, went_well: bool,
-) -> None:  # fmt: skip
+    out: Path,
+    nights: Sequence[NightOutcome],
+    absent: Sequence[str],
+    notified: Notified,
+    ended: datetime,
+    seconds: float,
+    *,
+    went_well: bool,
+) -> None:
     """Write the file beside and rename it (the library does): a scraper never sees half of it.
 
     absent: sites that could not even be searched for. Raises ReviewError where it cannot be written.
@@ -43,7 +49,7 @@ def write_metrics(
     )
     gauge("night_seconds", "how long it took").set(seconds)
     sites = gauge("sites", "sites by what became of them", ("outcome",))
-    outcomes = Counter(_outcome(night) for night in nights)
+    outcomes = Counter(_outcome_label(night) for night in nights)
     outcomes["failed"] += len(absent)
     for outcome in _OUTCOMES:
         sites.labels(outcome).set(outcomes[outcome])
@@ -51,35 +57,37 @@ def write_metrics(
     _write_counts(out, ids, gauge("scenes", "scenes of all sites, used or refused and why", ("outcome", "reason")),
                   gauge("alerts", "alerts of all sites", ("status", "kind")))  # fmt: skip
     sent = gauge("told_alerts", "notifications of the last night, each status of each alert once", ("channel",))
-    for channel in (*_CHANNELS, *told.alerts):
-        sent.labels(channel).set(told.alerts[channel])
-    gauge("untold_messages", "messages that a channel did not take; they are sent the next night").set(len(told.faults))
+    for channel in (*_CHANNELS, *notified.alerts):
+        sent.labels(channel).set(notified.alerts[channel])
+    gauge("untold_messages", "messages that a channel did not take; they are sent the next night").set(
+        len(notified.errors)
+    )
     failures = gauge("site_consecutive_failures", "nights in a row that a site failed", ("site",))
     successes = gauge("site_last_success_timestamp_seconds", "when a site was last looked at; 0: never", ("site",))
     scenes = gauge("site_last_scene_timestamp_seconds", "when its newest scene was acquired; 0: none", ("site",))
-    for site, entry in _entries(out, ids).items():
+    for site, entry in _ledger_entries(out, ids).items():
         failures.labels(site).set(entry.failures)
-        successes.labels(site).set(_seconds(entry.success))
-        scenes.labels(site).set(_seconds(entry.last_scene))
-    _write(Results(out).metrics, registry)
+        successes.labels(site).set(_to_epoch_seconds(entry.success))
+        scenes.labels(site).set(_to_epoch_seconds(entry.last_scene))
+    _write_textfile(Results(out).metrics, registry)
 
 
-def _write(path: Path, registry: CollectorRegistry) -> None:
+def _write_textfile(path: Path, registry: CollectorRegistry) -> None:
     """Not under a name that ends in .prom before it is whole: the node exporter reads all that do."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         for leftover in path.parent.glob(f"{path.name}.*"):
             leftover.unlink()
         write_to_textfile(str(path), registry)
-    except OSError as fault:
-        what = f"the metrics cannot be written: {fault.strerror or fault}"
-        raise ReviewError(what, str(path), "check the disk and the path; the results are published") from fault
+    except OSError as error:
+        what = f"the metrics cannot be written: {error.strerror or error}"
+        raise ReviewError(what, str(path), "check the disk and the path; the results are published") from error
 
 
 def _write_counts(out: Path, ids: Sequence[str], scenes: Gauge, alerts: Gauge) -> None:
     used, found = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
     for site in ids:
-        counts = _counted(Results(out).site(site).gpkg)
+        counts = _count_alerts(Results(out).site(site).gpkg)
         used.update(counts.scenes)
         found.update(counts.alerts)
     for key in {("used", ""), *(("rejected", reason.value) for reason in Reason), *used}:
@@ -88,15 +96,15 @@ def _write_counts(out: Path, ids: Sequence[str], scenes: Gauge, alerts: Gauge) -
         alerts.labels(*pair).set(found[pair])
 
 
-def _counted(path: Path) -> Counts:
-    """Of a review file; one that cannot be read is reported by its site and counts nothing here."""
+def _count_alerts(path: Path) -> Counts:
+    """Counts of a review file; zero if it cannot be read, which its site reports."""
     try:
-        return count(path)
+        return count_changes(path)
     except GroundbreakError:
         return Counts()
 
 
-def _entries(out: Path, ids: Sequence[str]) -> Mapping[str, SiteEntry]:
+def _ledger_entries(out: Path, ids: Sequence[str]) -> Mapping[str, SiteEntry]:
     ledger = Ledger(Results(out).ledger)
     try:
         known = ledger.sites()
@@ -105,12 +113,12 @@ def _entries(out: Path, ids: Sequence[str]) -> Mapping[str, SiteEntry]:
     return {site: known.get(site) or SiteEntry(site=site) for site in ids}
 
 
-def _seconds(moment: str) -> float:
+def _to_epoch_seconds(moment: str) -> float:
     return datetime.fromisoformat(moment).timestamp() if moment else 0.0
 
 
 def _value_before(path: Path, name: str) -> float:
-    """What the file of the last night has, 0 where there is none."""
+    """Value in the file of the last night, 0 without one."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
         return float(next(line.split()[1] for line in lines if line.startswith(f"groundbreak_{name} ")))
@@ -118,7 +126,7 @@ def _value_before(path: Path, name: str) -> float:
         return 0.0
 
 
-def _outcome(night: NightOutcome) -> str:
-    if night.fault is not None:
+def _outcome_label(night: NightOutcome) -> str:
+    if night.error is not None:
         return "failed"
     return "idle" if night.outcome is None else "judged"

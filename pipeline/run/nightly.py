@@ -1,6 +1,6 @@
-"""The nightly job: what is new since the last night, site by site, and nothing else.
+"""The nightly job: sites with new scenes since the last night.
 
-A night is reconcile(catalogue, ledger) → judge the sites that something new touches → publish → record. Each step may
+A night is compare_scenes(catalogue, ledger) → process sites with differences → publish → record. Each step may
 be repeated: the next run completes the work after a crash, and a second run the same night has nothing to do.
 """
 
@@ -23,13 +23,13 @@ from pipeline.run.detect import SiteOutcome, as_site_error, process_sites
 from pipeline.run.ledger import Ledger, SceneEntry, SiteEntry
 from pipeline.run.outputs import discard_outputs, find_differing, measure_outputs
 from pipeline.run.process_site import SiteJob, find_scenes
-from pipeline.run.resume import notes_of, resume
+from pipeline.run.resume import notes_of, resume_site
 from pipeline.run.searches import Searched, search_sites
 
 REVISIT_DAYS = 5.0
-"""Two satellites over one relative orbit."""
+"""Days between passes of two satellites over one relative orbit."""
 QUIET_DAYS = 30.0
-"""Without a new scene for so long, something upstream is broken and the analyst has to know."""
+"""Days without a new scene after which the analyst is warned that the source may be broken."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,7 @@ class SceneDelta:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class NightOutcome:
-    """One site's night: what was new, and what became of it; `outcome` is None where nothing was.
+    """Result of one site in a night; `outcome` is None if there was nothing new.
 
     notes: what was restored or changed in its results. failures: nights in a row that failed, this one included.
     """
@@ -60,18 +60,18 @@ class NightOutcome:
     night: SceneDelta
     outcome: SiteOutcome | None = None
     warning: str = ""
-    error: GroundbreakError | None = None
+    night_error: GroundbreakError | None = None
     notes: tuple[str, ...] = ()
     failures: int = 0
 
     @property
-    def fault(self) -> GroundbreakError | None:
-        """Why the site was not looked at, or not published; None where all went well."""
-        return self.error or (self.outcome.fault if self.outcome else None)
+    def error(self) -> GroundbreakError | None:
+        """Why the site was not processed, published or recorded; None without an error."""
+        return self.night_error or (self.outcome.error if self.outcome else None)
 
 
 def scene_digest(scene: Scene | Rejection) -> str:
-    """Changes whenever a scene would be read from other products or files; signed hrefs never get here."""
+    """Digest of the products and files of a scene; signed hrefs are not part of it."""
     if isinstance(scene, Rejection):
         return hashlib.sha256(f"{scene.scene}|{scene.reason}".encode()).hexdigest()[:16]
     facts = [
@@ -81,9 +81,9 @@ def scene_digest(scene: Scene | Rejection) -> str:
     return hashlib.sha256(json.dumps([scene.id, facts]).encode()).hexdigest()[:16]
 
 
-def reconcile(found: FoundScenes, known: dict[str, SceneEntry]) -> SceneDelta:
-    """New, changed (reprocessed or to be tried again) and withdrawn scenes. Pure; the order of nothing matters."""
-    seen = _digests(found)
+def compare_scenes(found: FoundScenes, known: dict[str, SceneEntry]) -> SceneDelta:
+    """New, changed (reprocessed or to be retried) and withdrawn scenes, in any order of the inputs."""
+    seen = _scene_digests(found)
     again = {
         scene for scene, entry in known.items() if entry.outcome == "failed" or entry.digest != seen.get(scene)
     } & set(seen)
@@ -94,11 +94,11 @@ def reconcile(found: FoundScenes, known: dict[str, SceneEntry]) -> SceneDelta:
     )
 
 
-def nightly(
+def run_night(
     jobs: Sequence[SiteJob], out: Path, workers: int, step: Progress, scheduler: str | None = None,
     now: datetime | None = None,
 ) -> Iterator[NightOutcome]:  # fmt: skip
-    """Every site once, those first whose catalogue answers; what fails at one site is that site's outcome.
+    """Process every site once, in the order in which catalogues answer; an error is the outcome of its site.
 
     Catalogues are searched while sites are judged. out/index.html is left to the caller.
     now: when the night is, by default the end of its period.
@@ -111,22 +111,22 @@ def nightly(
             ready: dict[str, _Ready] = {}
             done: list[tuple[NightOutcome, FoundScenes | None]] = []
             for each in batch:
-                looked = _looked_at(each, out, ledger)
+                looked = _prepare_site(each, out, ledger)
                 if isinstance(looked, _Ready):
                     ready[each.job.site.id] = looked
                 else:
                     done.append((looked, each.found))
-            yield from _noted(done, ledger, now)
+            yield from _note_failures(done, ledger, now)
             for outcome in process_sites([site.job for site in ready.values()], out, workers, step, scheduler):
                 site = ready[outcome.site.id]
-                yield from _noted([(_recorded(site, outcome, ledger), site.found)], ledger, now)
+                yield from _note_failures([(_record_result(site, outcome, ledger), site.found)], ledger, now)
     finally:
         ledger.close()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Ready:
-    """A site that is to be judged."""
+    """A site that is to be processed."""
 
     job: SiteJob
     found: FoundScenes
@@ -134,62 +134,62 @@ class _Ready:
     notes: tuple[str, ...]
 
 
-def _looked_at(each: Searched, out: Path, ledger: Ledger) -> _Ready | NightOutcome:
-    """What is to be done at a site."""
+def _prepare_site(each: Searched, out: Path, ledger: Ledger) -> _Ready | NightOutcome:
+    """Site to be processed, or its outcome if there is nothing to do."""
     job, notes = each.job, tuple[str, ...]()
     try:
         if each.found is None:
             raise each.error or LookupError(job.source)
         found = each.found
-        resumed = resume(job, out)
+        resumed = resume_site(job, out)
         job, notes = replace(resumed.job, found=found), resumed.notes
-        night, more = _checked(job, found, ledger, out)
+        night, more = _find_changes(job, found, ledger, out)
         notes = notes_of(notes, more)
         if resumed.notes:
             night = replace(night, damaged=tuple(sorted({*night.damaged, GPKG})))
         discard_outputs(Results(out).site(job.site.id), night.damaged)
-    except Exception as fault:  # noqa: BLE001  (the boundary of a site: what breaks it stops no other)
-        return NightOutcome(job=job, night=SceneDelta(), error=as_site_error(fault, job.site.id), notes=notes)
+    except Exception as error:  # noqa: BLE001  (the boundary of a site: what breaks it stops no other)
+        return NightOutcome(job=job, night=SceneDelta(), night_error=as_site_error(error, job.site.id), notes=notes)
     if night.idle:
-        return NightOutcome(job=job, night=night, warning=_silence(job, found), notes=notes)
+        return NightOutcome(job=job, night=night, warning=_silence_warning(job, found), notes=notes)
     return _Ready(job=job, found=found, night=night, notes=notes)
 
 
-def _recorded(ready: _Ready, outcome: SiteOutcome, ledger: Ledger) -> NightOutcome:
-    """Write down what the night learnt of a site."""
-    job, error = ready.job, None
+def _record_result(ready: _Ready, outcome: SiteOutcome, ledger: Ledger) -> NightOutcome:
+    """Record the result of a site in the ledger."""
+    job, unrecorded = ready.job, None
     try:
-        _record(ledger, job, ready.found, outcome)
-    except (GroundbreakError, OSError) as fault:
+        _record_scenes(ledger, job, ready.found, outcome)
+    except (GroundbreakError, OSError) as error:
         # published and not written down: the next night does it again, and changes nothing
-        error = as_site_error(fault, job.site.id)
+        unrecorded = as_site_error(error, job.site.id)
     notes = notes_of(ready.notes, outcome.published.notes if outcome.published else ())
     return NightOutcome(
-        job=job, night=ready.night, outcome=outcome, warning=_silence(job, ready.found), error=error,
-        notes=notes,
+        job=job, night=ready.night, outcome=outcome, warning=_silence_warning(job, ready.found),
+        night_error=unrecorded, notes=notes,
     )  # fmt: skip
 
 
-def _noted(
+def _note_failures(
     outcomes: Sequence[tuple[NightOutcome, FoundScenes | None]], ledger: Ledger, now: datetime | None
 ) -> Iterator[NightOutcome]:
-    """The outcomes with how often in a row their sites have failed; all are written down in one transaction."""
-    entries = [_entry(outcome, found, ledger, now) for outcome, found in outcomes]
-    fault: GroundbreakError | None = None
+    """Outcomes with the number of consecutive failures, recorded in one transaction."""
+    entries = [_site_entry(outcome, found, ledger, now) for outcome, found in outcomes]
+    unrecorded: GroundbreakError | None = None
     try:
         ledger.note_sites(entries)
     except GroundbreakError as error:
-        fault = error
+        unrecorded = error
     for (outcome, _), entry in zip(outcomes, entries, strict=True):
-        yield replace(outcome, error=outcome.error or fault, failures=entry.failures)
+        yield replace(outcome, night_error=outcome.night_error or unrecorded, failures=entry.failures)
 
 
-def _entry(outcome: NightOutcome, found: FoundScenes | None, ledger: Ledger, now: datetime | None) -> SiteEntry:
-    """How a site fares after its night."""
-    job, error = outcome.job, outcome.fault
+def _site_entry(outcome: NightOutcome, found: FoundScenes | None, ledger: Ledger, now: datetime | None) -> SiteEntry:
+    """State of a site after the night."""
+    job, error = outcome.job, outcome.error
     moment = (now or job.until).astimezone(UTC).isoformat(timespec="seconds")
     known = ledger.site(job.site.id)
-    times = _times(found) if found else []
+    times = _scene_times(found) if found else []
     latest = max((each.astimezone(UTC).isoformat(timespec="seconds") for each in times), default=known.last_scene)
     if error is None:
         done = outcome.outcome is not None
@@ -198,14 +198,14 @@ def _entry(outcome: NightOutcome, found: FoundScenes | None, ledger: Ledger, now
     return replace(known, last_scene=latest, failures=known.failures + 1, failed=moment, error=str(error))
 
 
-def _checked(job: SiteJob, found: FoundScenes, ledger: Ledger, out: Path) -> tuple[SceneDelta, tuple[str, ...]]:
-    """What is new, and sentences on what has changed beside the scenes."""
+def _find_changes(job: SiteJob, found: FoundScenes, ledger: Ledger, out: Path) -> tuple[SceneDelta, tuple[str, ...]]:
+    """Differences of the scenes, and notes on other changes."""
     site, folder = job.site, Results(out).site(job.site.id)
     last = ledger.until(site.id)
-    if last is not None and job.until.isoformat() < last and _newer(ledger, site.id, job.until):
+    if last is not None and job.until.isoformat() < last and _has_newer_scenes(ledger, site.id, job.until):
         what = f"already judged until {last[:10]}, later than {job.until:%Y-%m-%d}"
         raise UsageError(what, site.id, "replay a past night into a folder of its own with --out")
-    night, notes = reconcile(found, ledger.scenes(site.id)), list[str]()
+    night, notes = compare_scenes(found, ledger.scenes(site.id)), list[str]()
     place = ledger.place(site.id)
     moved = bool(place) and place != place_digest(site)
     if moved:
@@ -213,37 +213,37 @@ def _checked(job: SiteJob, found: FoundScenes, ledger: Ledger, out: Path) -> tup
     known = ledger.outputs(site.id)
     damaged = find_differing(folder, known) if last is not None else ()
     if known and damaged:
-        notes.append(f"{site.id}: missing or not as written, made again: {_listed(damaged)}")
+        notes.append(f"{site.id}: missing or not as written, made again: {_list_names(damaged)}")
     if night.idle and (moved or ledger.decided(site.id) != settings_digest(job.settings)):
-        night = replace(night, changed=tuple(sorted(_digests(found))))
+        night = replace(night, changed=tuple(sorted(_scene_digests(found))))
     return replace(night, damaged=damaged), tuple(notes)
 
 
-def _listed(names: Sequence[str]) -> str:
+def _list_names(names: Sequence[str]) -> str:
     rest = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return ", ".join(names[:5]) + rest
 
 
 def place_digest(site: Site) -> str:
-    """Changes with the AOI of a site and with what its entry in the AOI file asks for."""
+    """Digest of the AOI of a site and of its entry in the AOI file."""
     facts = [site.name, site.aoi.wkb_hex, str(site.start), str(site.end), site.collection]
     return hashlib.sha256(json.dumps([*facts, sorted(map(str, site.properties.items()))]).encode()).hexdigest()[:16]
 
 
-def _newer(ledger: Ledger, site: str, until: datetime) -> bool:
+def _has_newer_scenes(ledger: Ledger, site: str, until: datetime) -> bool:
     return any(entry.acquired > until.isoformat() for entry in ledger.scenes(site).values())
 
 
-def _digests(found: FoundScenes) -> dict[str, str]:
+def _scene_digests(found: FoundScenes) -> dict[str, str]:
     refused = {item.scene: scene_digest(item) for item in found.rejections}
     return refused | {scene.id: scene_digest(scene) for scene in found.scenes}
 
 
-def _record(ledger: Ledger, job: SiteJob, found: FoundScenes, outcome: SiteOutcome) -> None:
-    """What the night learnt; a site that failed as a whole is asked again in full."""
+def _record_scenes(ledger: Ledger, job: SiteJob, found: FoundScenes, outcome: SiteOutcome) -> None:
+    """Record the scenes; a site that failed as a whole is processed in full the next night."""
     if outcome.published is None:
         return
-    digests = _digests(found)
+    digests = _scene_digests(found)
     records = {record.scene: record for record in outcome.records}
     known = ledger.scenes(job.site.id)
     entries = []
@@ -258,7 +258,7 @@ def _record(ledger: Ledger, job: SiteJob, found: FoundScenes, outcome: SiteOutco
                 digest=mark,
                 acquired=record.time.astimezone(UTC).isoformat() if record else "",
                 attempts=tried,
-                outcome=_outcome(record),
+                outcome=_scene_outcome(record),
                 reason=record.reason if record else "",
             )
         )
@@ -267,20 +267,20 @@ def _record(ledger: Ledger, job: SiteJob, found: FoundScenes, outcome: SiteOutco
     ledger.record(job.site.id, entries, settings_digest(job.settings), job.until.isoformat(), alerts, written)
 
 
-def _outcome(record: SceneRecord | None) -> str:
+def _scene_outcome(record: SceneRecord | None) -> str:
     if record is None or record.reason == "unreadable":
         return "failed"
     return "used" if record.used else "rejected"
 
 
-def _silence(job: SiteJob, found: FoundScenes) -> str:
-    """A sentence where the catalogue has gone quiet: no tool may take an empty archive for an empty place."""
-    times = _times(found)
+def _silence_warning(job: SiteJob, found: FoundScenes) -> str:
+    """Warning if the catalogue has no recent scene: an empty archive must not look like an unchanged site."""
+    times = _scene_times(found)
     if not times or job.until - max(times) <= timedelta(days=QUIET_DAYS):
         return ""
     days = (job.until - max(times)).days
     return f"no new scene for {days} days, where about {days / REVISIT_DAYS:.0f} were expected"
 
 
-def _times(found: FoundScenes) -> list[datetime]:
+def _scene_times(found: FoundScenes) -> list[datetime]:
     return [scene.time for scene in found.scenes] + [item.time for item in found.rejections]

@@ -17,8 +17,8 @@ from pipeline.model.settings import Notify
 from pipeline.notify.channels import Channel, Secrets, UndeliveredError, open_channels, read_secrets
 from pipeline.notify.feed import Entry, entry_id, read_feed, write_feed
 from pipeline.notify.mail import Bulletin
-from pipeline.notify.messages import CORRECTIONS, RANKS, Message, build_message, pending
-from pipeline.review.contents import read
+from pipeline.notify.messages import CORRECTIONS, RANKS, Message, build_message, pending_part
+from pipeline.review.contents import read_contents
 from pipeline.review.layout import Results
 from pipeline.run.detect import as_site_error
 from pipeline.run.ledger import Ledger
@@ -33,50 +33,50 @@ class Notified:
     """Notifications of a night: alerts by channel, and failed deliveries."""
 
     alerts: Counter[str]
-    faults: tuple[GroundbreakError, ...]
+    errors: tuple[GroundbreakError, ...]
 
 
 def notify(
     out: Path, sites: Sequence[str], settings: Notify, now: datetime, secrets: Secrets | None = None,
     *, send: bool = True, failures: Sequence[str] = (),
 ) -> Notified:  # fmt: skip
-    """Send the pending notifications of these sites, then write the feed. Errors do not fail a night: see `faults`.
+    """Send the pending notifications of these sites, then write the feed. Errors do not fail a night: see `errors`.
 
     send: False writes the feed alone, as for a replay, which is not news. failures: a line for each site
     that failed tonight; they accompany a message and are no reason for one.
     """
-    alerts, faults = Counter[str](), list[GroundbreakError]()
-    ways, errors = open_channels(settings, secrets or read_secrets()) if send else ((), ())
-    faults += errors
+    alerts, errors = Counter[str](), list[GroundbreakError]()
+    ways, unusable = open_channels(settings, secrets or read_secrets()) if send else ((), ())
+    errors += unusable
     try:
         ledger = Ledger(Results(out).ledger)
-    except GroundbreakError as fault:
-        return Notified(alerts=alerts, faults=(*faults, fault))
+    except GroundbreakError as error:
+        return Notified(alerts=alerts, errors=(*errors, error))
     try:
-        messages = list(_messages(out, sites, faults))
+        messages = list(_read_messages(out, sites, errors))
         feed = read_feed(Results(out).feed)
         _register_channels(ledger, messages, [way.name for way in ways], feed)
         for way in ways:
-            _send_pending(way, ledger, messages, settings, failures, alerts, faults)
+            _send_pending(way, ledger, messages, settings, failures, alerts, errors)
         _write_feed(Results(out).feed, ledger, messages, feed or (), settings.base_url, now, alerts)
-    except GroundbreakError as fault:
-        faults.append(fault)
-    except sqlite3.DatabaseError as fault:
-        faults.append(GroundbreakError(f"the ledger fails: {fault}", str(ledger.path), "the next night goes on"))
+    except GroundbreakError as error:
+        errors.append(error)
+    except sqlite3.DatabaseError as error:
+        errors.append(GroundbreakError(f"the ledger fails: {error}", str(ledger.path), "the next night goes on"))
     finally:
         ledger.close()
-    return Notified(alerts=alerts, faults=tuple(faults))
+    return Notified(alerts=alerts, errors=tuple(errors))
 
 
-def _messages(out: Path, sites: Sequence[str], faults: list[GroundbreakError]) -> Iterator[Message]:
+def _read_messages(out: Path, sites: Sequence[str], errors: list[GroundbreakError]) -> Iterator[Message]:
     for site in sites:
         folder = Results(out).site(site)
         if not folder.gpkg.exists():
             continue
         try:
-            yield build_message(folder, read(folder.gpkg, WAIT_SECONDS))
-        except Exception as fault:  # noqa: BLE001  (the boundary of a site: what breaks it stops no other)
-            faults.append(as_site_error(fault, site))
+            yield build_message(folder, read_contents(folder.gpkg, WAIT_SECONDS))
+        except Exception as error:  # noqa: BLE001  (the boundary of a site: what breaks it stops no other)
+            errors.append(as_site_error(error, site))
 
 
 def _register_channels(
@@ -103,13 +103,13 @@ def _register_channels(
 
 def _send_pending(
     way: Channel, ledger: Ledger, messages: Sequence[Message], settings: Notify, failures: Sequence[str],
-    alerts: Counter[str], faults: list[GroundbreakError],
+    alerts: Counter[str], errors: list[GroundbreakError],
 ) -> None:  # fmt: skip
     """Send what is pending, in one message or in one a site; what was taken is written down in one transaction."""
     fresh = []
     for message in messages:
         initialised = ledger.is_initialised(message.site, way.name)
-        news = replace(pending(message, ledger.notified(message.site, way.name), settings), first=not initialised)
+        news = replace(pending_part(message, ledger.notified(message.site, way.name), settings), first=not initialised)
         if news.items:
             fresh.append(news)
         elif not initialised:
@@ -119,9 +119,9 @@ def _send_pending(
     for batch in [fresh] if way.is_nightly and fresh else [[news] for news in fresh]:
         try:
             way.send(Bulletin(messages=tuple(batch), failures=tuple(failures)))
-        except UndeliveredError as fault:
-            faults.append(fault)
-            if fault.down:
+        except UndeliveredError as error:
+            errors.append(error)
+            if error.down:
                 return
             continue
         ledger.mark_notified(way.name, {news.site: [item.event for item in news.items] for news in batch})
@@ -132,8 +132,8 @@ def _write_feed(
     path: Path, ledger: Ledger, messages: Sequence[Message], known: Sequence[Entry], base_url: str, now: datetime,
     alerts: Counter[str],
 ) -> None:  # fmt: skip
-    news = [pending(message, ledger.notified(message.site, FEED)) for message in messages]
-    fresh = [entry for message in news for entry in _entries(message, now)]
+    news = [pending_part(message, ledger.notified(message.site, FEED)) for message in messages]
+    fresh = [entry for message in news for entry in _feed_entries(message, now)]
     if fresh or not path.exists():
         write_feed(path, [*known, *fresh], base_url)
     if fresh:
@@ -143,7 +143,7 @@ def _write_feed(
     alerts[FEED] += len(fresh)
 
 
-def _entries(message: Message, now: datetime) -> Iterator[Entry]:
+def _feed_entries(message: Message, now: datetime) -> Iterator[Entry]:
     for item in message.items:
         yield Entry(
             id=item.key,

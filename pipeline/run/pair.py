@@ -1,4 +1,4 @@
-"""`pair`: two acquisitions from folders or files, judged against each other and published."""
+"""`pair`: comparison of two acquisitions from folders or files."""
 
 import dataclasses
 import time
@@ -26,18 +26,18 @@ from pipeline.model.settings import Settings
 from pipeline.model.site import Site, slug
 from pipeline.pair.detector import decide_pair
 from pipeline.review.folder import Folder
-from pipeline.review.publish import Published, publish
+from pipeline.review.publish import Published, publish_site
 from pipeline.review.standing import read_standing
 from pipeline.run.threads import one_thread
 
 MIN_SIDE_PX = 48
-"""Less common ground than this cannot be registered."""
+"""Smallest common area that can be registered."""
 MOST_PICTURES = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PairOutcome:
-    """What `pair` found. notes: what the reader must know about the input."""
+    """Result of `pair`. notes: sentences on the input for the reader."""
 
     site: Site
     decision: Decision
@@ -47,7 +47,7 @@ class PairOutcome:
     seconds: float
 
 
-def pair(
+def compare_pair(
     before: Path, after: Path, aoi: Path | None, out: Path, settings: Settings, step: Progress = no_progress
 ) -> PairOutcome:
     """Compare two acquisitions and publish what was built between them.
@@ -57,27 +57,29 @@ def pair(
     PixelError for damaged files, DecisionError where the two cannot be registered or are not clear.
     """
     with one_thread():
-        return _pair(before, after, aoi, out, settings, step)
+        return _compare_pair(before, after, aoi, out, settings, step)
 
 
-def _pair(before: Path, after: Path, aoi: Path | None, out: Path, settings: Settings, step: Progress) -> PairOutcome:
+def _compare_pair(
+    before: Path, after: Path, aoi: Path | None, out: Path, settings: Settings, step: Progress
+) -> PairOutcome:
     began = time.monotonic()
     check_proj()
     sides = (find_pair_input(before, "BEFORE"), find_pair_input(after, "AFTER"))
     notes = _check_dates(*sides)
-    site = _site(sides, aoi, out, settings)
+    site = _pair_site(sides, aoi, out, settings)
     bands = tuple(band for band in ANALYSIS if all(band in side.files for side in sides))
     step(site.id, 1, 4, "looks read")
-    scenes = _scenes(*sides)
+    scenes = _pair_scenes(*sides)
     _refuse_others(Folder(out), scenes)
     chips = tuple(read_pair_input(side, scene, site.grid, bands) for side, scene in zip(sides, scenes, strict=True))
     step(site.id, 2, 4, "looks corrected")
-    looks = _looks(chips, site, bands, settings)
+    looks = _pair_looks(chips, site, bands, settings)
     step(site.id, 3, 4, "looks compared")
     decision = decide_pair(site.id, *looks, settings, aoi_mask(site))
     decision = dataclasses.replace(decision, cautions=(*decision.cautions, *notes))
-    records = tuple(_record(look, site) for look in looks)
-    published = publish(out, site, decision, looks, records, _few_pictures(settings))
+    records = tuple(_scene_record(look, site) for look in looks)
+    published = publish_site(out, site, decision, looks, records, _few_pictures(settings))
     step(site.id, 4, 4, "files written")
     return PairOutcome(
         site=site,
@@ -98,7 +100,7 @@ def _refuse_others(folder: Folder, scenes: tuple[Scene, Scene]) -> None:
 
 
 def _few_pictures(settings: Settings) -> Settings:
-    """Two dates have no curve to draw: pictures for the surest, outlines for all."""
+    """Settings with few pictures: two dates have no curve to draw."""
     most = min(settings.review.max_timelines, MOST_PICTURES)
     return settings.model_copy(update={"review": settings.review.model_copy(update={"max_timelines": most})})
 
@@ -115,7 +117,7 @@ def _check_dates(before: PairInput, after: PairInput) -> tuple[str, ...]:
     return ("no date in the names or tags of the files: 1970-01-01 and 1970-01-02 stand for before and after",)
 
 
-def _scenes(before: PairInput, after: PairInput) -> tuple[Scene, Scene]:
+def _pair_scenes(before: PairInput, after: PairInput) -> tuple[Scene, Scene]:
     """Both scenes with ids that differ, times in order and an offset that is decided."""
     dated = before.dated and after.dated
     times = (before.scene.time, after.scene.time) if dated else (UNDATED, UNDATED + timedelta(days=1))
@@ -135,7 +137,7 @@ def _scenes(before: PairInput, after: PairInput) -> tuple[Scene, Scene]:
     return found[0], found[1]
 
 
-def _site(sides: tuple[PairInput, PairInput], aoi: Path | None, out: Path, settings: Settings) -> Site:
+def _pair_site(sides: tuple[PairInput, PairInput], aoi: Path | None, out: Path, settings: Settings) -> Site:
     """The pair as a site: the ground both cover, or the AOI's part of it with its context, as far as both cover it."""
     common: BaseGeometry = sides[0].footprint.intersection(sides[1].footprint)
     where = f"{sides[0].path}, {sides[1].path}"
@@ -146,8 +148,8 @@ def _site(sides: tuple[PairInput, PairInput], aoi: Path | None, out: Path, setti
         site = Site(id=slug(name) or "pair", name=name, aoi=common, grid=site_grid(common, 0))
     else:
         read = read_sites((aoi,), settings)
-        if read.faults:
-            raise read.faults[0]
+        if read.errors:
+            raise read.errors[0]
         area = unary_union([site.aoi for site in read.sites]).intersection(common)
         if area.is_empty or area.area == 0:
             raise UsageError("the AOI lies outside the ground both cover", str(aoi), "draw it over the two images")
@@ -160,17 +162,17 @@ def _site(sides: tuple[PairInput, PairInput], aoi: Path | None, out: Path, setti
     return site
 
 
-def _looks(chips: tuple[Chip, ...], site: Site, bands: tuple[Band, ...], settings: Settings) -> tuple[Look, Look]:
+def _pair_looks(chips: tuple[Chip, ...], site: Site, bands: tuple[Band, ...], settings: Settings) -> tuple[Look, Look]:
     """The before look as it is, and the after look registered and normalised to it."""
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.map(lambda chip: make_unregistered([chip], site.grid, bands, settings), chips)
     if isinstance(first, Rejection):
-        raise _refused(first, "BEFORE")
+        raise _refusal_error(first, "BEFORE")
     if isinstance(second, Rejection):
-        raise _refused(second, "AFTER")
+        raise _refusal_error(second, "AFTER")
     look = make_look([chips[1]], make_reference([first], settings), settings, aoi_mask(site), second)
     if isinstance(look, Rejection):
-        raise _refused(look, "AFTER")
+        raise _refusal_error(look, "AFTER")
     return _as_look(first), look
 
 
@@ -189,7 +191,7 @@ def _as_look(image: UnregisteredImage) -> Look:
     )
 
 
-_MENDS = {
+_FIXES = {
     Reason.CLOUD: "choose a clearer acquisition",
     Reason.NODATA: "choose an acquisition that covers the place",
     Reason.REGISTRATION: "choose two acquisitions of one season, or a larger place",
@@ -198,13 +200,13 @@ _MENDS = {
 }
 
 
-def _refused(rejection: Rejection, role: str) -> DecisionError:
+def _refusal_error(rejection: Rejection, role: str) -> DecisionError:
     numbers = "" if rejection.value is None else f" {rejection.value:.2f}, limit {rejection.limit:.2f}"
     what = f"{role} cannot be used: {rejection.reason}{numbers}" + (f", {rejection.note}" if rejection.note else "")
-    return DecisionError(what, rejection.scene, _MENDS.get(rejection.reason, "choose another acquisition"))
+    return DecisionError(what, rejection.scene, _FIXES.get(rejection.reason, "choose another acquisition"))
 
 
-def _record(look: Look, site: Site) -> SceneRecord:
+def _scene_record(look: Look, site: Site) -> SceneRecord:
     return SceneRecord(
         scene=look.scene.id,
         time=look.time,

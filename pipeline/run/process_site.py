@@ -1,4 +1,4 @@
-"""One site from its catalogue to its decision: the straight line, stage by stage."""
+"""Processing of one site, from its catalogue to its decision."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -66,7 +66,7 @@ class SiteResult:
     decision: Decision
     looks: tuple[Look, ...]
     records: tuple[SceneRecord, ...]
-    faults: tuple[GroundbreakError, ...]
+    errors: tuple[GroundbreakError, ...]
 
 
 def find_scenes(job: SiteJob) -> FoundScenes:
@@ -78,7 +78,7 @@ def find_scenes(job: SiteJob) -> FoundScenes:
     named = read_named_scenes(site, job.extra_scenes, settings)
     new = tuple(scene for scene in named if scene.id not in {known.id for known in found.scenes})
     scenes = tuple(sorted((*found.scenes, *new), key=lambda scene: (scene.time, scene.id)))
-    return FoundScenes(scenes=scenes, rejections=found.rejections, faults=found.faults)
+    return FoundScenes(scenes=scenes, rejections=found.rejections, errors=found.errors)
 
 
 def with_scenes(job: SiteJob) -> SiteJob:
@@ -96,12 +96,12 @@ def with_scenes(job: SiteJob) -> SiteJob:
 
 
 def survey_scenes(job: SiteJob, step: Progress) -> tuple[tuple[SceneRecord, ...], tuple[GroundbreakError, ...]]:
-    """What becomes of every scene, without deciding anything."""
+    """Records of every scene, used or rejected, without a decision."""
     job = with_scenes(job)
     found = find_scenes(job)
-    read, refused, faults = read_all(job, found.scenes, step)
+    read, refused, errors = read_all(job, found.scenes, step)
     looks, more = correct_chips(job.site, read, job.settings, step)
-    return _records(job.site, (*found.rejections, *refused, *more), looks), (*found.faults, *faults)
+    return _scene_records(job.site, (*found.rejections, *refused, *more), looks), (*found.errors, *errors)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -113,7 +113,7 @@ class SiteLooks:
     keys: tuple[str, ...]
     stored: tuple[str, ...]
     records: tuple[SceneRecord, ...]
-    faults: tuple[GroundbreakError, ...]
+    errors: tuple[GroundbreakError, ...]
     memory: ResultCache
 
 
@@ -125,18 +125,18 @@ def process_site(job: SiteJob, step: Progress) -> SiteResult:
         step(site.id, len(built.looks), len(built.looks), "looks decided")
         decision = decide_onwards(site, built.looks, built.keys, job.settings, memory)
         memory.close()
-        told = (*built.faults, *_forgot(memory, site))
-        return SiteResult(site=site, decision=decision, looks=built.looks, records=built.records, faults=told)
+        errors = (*built.errors, *_cache_errors(memory, site))
+        return SiteResult(site=site, decision=decision, looks=built.looks, records=built.records, errors=errors)
 
     return _with_looks(job, step, decided)
 
 
 def build_looks(job: SiteJob, step: Progress) -> SiteLooks:
-    """Find, read and correct, from and into the same cache as `judge`. Raises DecisionError where no look is left."""
+    """Find, read and correct, with the cache of `process_site`. Raises DecisionError where no look is left."""
 
     def saved(built: SiteLooks) -> SiteLooks:
         built.memory.save()
-        return replace(built, faults=(*built.faults, *_forgot(built.memory, built.site)))
+        return replace(built, errors=(*built.errors, *_cache_errors(built.memory, built.site)))
 
     return _with_looks(job, step, saved)
 
@@ -148,19 +148,19 @@ def _with_looks(job: SiteJob, step: Progress, finish: Callable[[SiteLooks], T]) 
         while True:
             memory = ResultCache.of(job.memory, job.results + _expected_bytes(job.site, found.scenes))
             try:
-                return finish(_build(job, found, lost, memory, step))
+                return finish(_build_looks(job, found, lost, memory, step))
             except LostError as late:
-                lost[late.scene.id] = late.fault
+                lost[late.scene.id] = late.error
 
 
-def _build(
+def _build_looks(
     job: SiteJob, found: FoundScenes, lost: Mapping[str, PixelError], memory: ResultCache, step: Progress
 ) -> SiteLooks:
     """lost: scenes whose pixels were there once, and could not be read again."""
     site, settings = job.site, job.settings
-    readings, refused, faults = _readings(job, found.scenes, lost, memory, step)
+    readings, refused, errors = _read_scenes(job, found.scenes, lost, memory, step)
     corrected = correct_readings(site, readings, settings, step, memory)
-    records = _records(site, (*found.rejections, *refused, *corrected.refused), corrected.looks)
+    records = _scene_records(site, (*found.rejections, *refused, *corrected.refused), corrected.looks)
     if not corrected.looks:
         raise DecisionError(*_nothing_usable(job, records, found))
     return SiteLooks(
@@ -169,7 +169,7 @@ def _build(
         keys=corrected.keys,
         stored=corrected.stored,
         records=records,
-        faults=(*found.faults, *faults),
+        errors=(*found.errors, *errors),
         memory=memory,
     )
 
@@ -179,11 +179,11 @@ def _expected_bytes(site: Site, scenes: Sequence[Scene]) -> int:
     return len(scenes) * int(np.prod(site.grid.shape)) * len(ANALYSIS) * 6
 
 
-def _forgot(memory: ResultCache, site: Site) -> tuple[GroundbreakError, ...]:
-    if not memory.fault:
+def _cache_errors(memory: ResultCache, site: Site) -> tuple[GroundbreakError, ...]:
+    if not memory.error:
         return ()
-    mend = "free some disk space: until then every night works out all that it knew"
-    return (GroundbreakError(f"nothing could be remembered: {memory.fault}", site.id, mend),)
+    fix = "free some disk space: until then every night works out all that it knew"
+    return (GroundbreakError(f"nothing could be remembered: {memory.error}", site.id, fix),)
 
 
 def read_all(
@@ -193,11 +193,11 @@ def read_all(
 
     Raises DecisionError where nine in ten scenes share no band that they could be registered by.
     """
-    readings, refused, faults = _readings(job, scenes, {}, ResultCache(None), step)
-    return [reading.chips() for reading in readings], refused, faults
+    readings, refused, errors = _read_scenes(job, scenes, {}, ResultCache(None), step)
+    return [reading.chips() for reading in readings], refused, errors
 
 
-def _readings(
+def _read_scenes(
     job: SiteJob, scenes: Sequence[Scene], lost: Mapping[str, PixelError], memory: ResultCache, step: Progress
 ) -> tuple[list[Reading], list[Rejection], tuple[PixelError, ...]]:
     """Every scene that has the bands and can be read, read already where the memory does not know its levels."""
@@ -206,35 +206,35 @@ def _readings(
     if scenes and not set(bands) & set(ALIGNMENT):
         what = f"none of {', '.join(ALIGNMENT)} is a band that nine in ten scenes share"
         raise DecisionError(what, f"{site.id}, {job.source}", "see the asset names in docs/providers.md")
-    readings, refused, faults = list[Reading](), list[Rejection](), list[PixelError]()
+    readings, refused, errors = list[Reading](), list[Rejection](), list[PixelError]()
     for done, scene in enumerate(scenes, 1):
         step(site.id, done, len(scenes), "scenes read")
         missing = [band for band in bands if not all(band in granule.assets for granule in scene.granules)]
         if missing:
-            refused.append(_refusal(scene, Reason.MISSING_ASSET, f"no {', '.join(missing)}"))
+            refused.append(_reject_scene(scene, Reason.MISSING_ASSET, f"no {', '.join(missing)}"))
             continue
         try:
             if scene.id in lost:
                 raise lost[scene.id]
-            readings.append(_reading(job, scene, bands, memory))
-        except PixelError as fault:
-            faults.append(fault)
-            refused.append(_refusal(scene, Reason.UNREADABLE, str(fault)))
-    return readings, refused, tuple(faults)
+            readings.append(_read_scene(job, scene, bands, memory))
+        except PixelError as error:
+            errors.append(error)
+            refused.append(_reject_scene(scene, Reason.UNREADABLE, str(error)))
+    return readings, refused, tuple(errors)
 
 
-def _reading(job: SiteJob, scene: Scene, bands: tuple[Band, ...], memory: ResultCache) -> Reading:
+def _read_scene(job: SiteJob, scene: Scene, bands: tuple[Band, ...], memory: ResultCache) -> Reading:
     """Raises PixelError where pixels that nothing is known of cannot be read."""
     grid = job.site.grid
-    reading = Reading(scene, source_digest(scene, grid, bands), partial(_chips, job, scene, bands))
-    if not memory.knows(quantiles_key(reading)):
+    reading = Reading(scene, source_digest(scene, grid, bands), partial(_read_chips, job, scene, bands))
+    if not memory.has_fact(quantiles_key(reading)):
         reading.chips()
     elif job.chips is not None:
         ChipCache(job.chips).touch(scene, grid, bands)
     return reading
 
 
-def _chips(job: SiteJob, scene: Scene, bands: tuple[Band, ...]) -> tuple[Chip, ...]:
+def _read_chips(job: SiteJob, scene: Scene, bands: tuple[Band, ...]) -> tuple[Chip, ...]:
     """A scene's pixels; those from afar are kept, those of a local archive lie here already."""
     grid = job.site.grid
     if job.chips is None or "://" not in job.source:
@@ -248,12 +248,12 @@ def common_bands(scenes: Sequence[Scene]) -> tuple[Band, ...]:
     return tuple(band for band in ANALYSIS if have and sum(band in bands for bands in have) >= 0.9 * len(have))
 
 
-def _refusal(scene: Scene, reason: Reason, note: str) -> Rejection:
+def _reject_scene(scene: Scene, reason: Reason, note: str) -> Rejection:
     return Rejection(scene=scene.id, time=scene.time, reason=reason, note=note)
 
 
 def refusal_record(item: Rejection) -> SceneRecord:
-    """A refusal as a row of `scenes`."""
+    """A rejection as a row of `scenes`."""
     return SceneRecord(
         scene=item.scene,
         time=item.time,
@@ -265,7 +265,7 @@ def refusal_record(item: Rejection) -> SceneRecord:
     )
 
 
-def _records(site: Site, refused: Sequence[Rejection], looks: Sequence[Look]) -> tuple[SceneRecord, ...]:
+def _scene_records(site: Site, refused: Sequence[Rejection], looks: Sequence[Look]) -> tuple[SceneRecord, ...]:
     inside = aoi_mask(site)
     rows = [refusal_record(item) for item in refused]
     rows += [
@@ -293,7 +293,7 @@ def _nothing_usable(job: SiteJob, records: Sequence[SceneRecord], found: FoundSc
         return (
             what,
             where,
-            str(found.faults[0]) if found.faults else "widen --start and --end, or name another --catalog",
+            str(found.errors[0]) if found.errors else "widen --start and --end, or name another --catalog",
         )
     reasons = [record.reason for record in records]
     common = max(sorted(set(reasons)), key=reasons.count)

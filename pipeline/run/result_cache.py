@@ -52,7 +52,7 @@ class ResultCache:
     known: dict[str, Any] = field(default_factory=dict)
     asked: dict[str, Any] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
-    fault: str = ""
+    error: str = ""
 
     @classmethod
     def of(cls, root: Path | None, expected_bytes: int) -> "ResultCache":
@@ -69,67 +69,67 @@ class ResultCache:
         if body is not None:
             self.known = json.loads(bytes(body))
 
-    def fact(self, key: str, make: Callable[[], Any]) -> Any:
+    def cached_fact(self, key: str, make: Callable[[], Any]) -> Any:
         """A plain JSON value, cached or computed now."""
         if key not in self.asked:
             self.asked[key] = self.known[key] if key in self.known else make()
         return self.asked[key]
 
-    def knows(self, key: str) -> bool:
+    def has_fact(self, key: str) -> bool:
         """Whether a fact is known already."""
         return key in self.known or key in self.asked
 
-    def packed(self, key: str, make: Callable[[], Packed]) -> Packed:
+    def cached_arrays(self, key: str, make: Callable[[], Packed]) -> Packed:
         """A value with arrays, cached or computed now."""
-        found = self.find(key)
+        found = self.find_arrays(key)
         if found is None:
             found = make()
-            self.keep(key, found)
+            self.store_arrays(key, found)
         return found
 
-    def find(self, key: str) -> Packed | None:
+    def find_arrays(self, key: str) -> Packed | None:
         """A cached value with arrays; None if there is none, or if it is damaged."""
-        if self.root is None or self.fault:
+        if self.root is None or self.error:
             return None
         found = read_packed(self.root, key)
         if found is not None:
             self.used.add(key)
         return found
 
-    def keep(self, key: str, value: Packed) -> None:
-        """Store a value. On a full disk the cache is given up, with the reason in `fault`."""
-        if self.root is None or self.fault:
+    def store_arrays(self, key: str, value: Packed) -> None:
+        """Store a value. On a full disk the cache is given up, with the reason in `error`."""
+        if self.root is None or self.error:
             return
         try:
-            CheckedFiles(self.root).write(key, _parts(value))
+            CheckedFiles(self.root).write(key, _serialise(value))
             self.used.add(key)
-        except OSError as fault:
-            self._give_up(fault)
+        except OSError as error:
+            self._give_up(error)
 
     def save(self) -> None:
         """Write the facts beside those of earlier runs, and remove nothing: for work that stops half-way."""
-        if self.root is None or self.fault:
+        if self.root is None or self.error:
             return
         try:
             CheckedFiles(self.root).write(FACTS, [json.dumps({**self.known, **self.asked}).encode()])
-        except OSError as fault:
-            self._give_up(fault)
+        except OSError as error:
+            self._give_up(error)
 
     def close(self) -> None:
         """Write the facts, and remove values that this run did not use."""
-        if self.root is None or self.fault:
+        if self.root is None or self.error:
             return
         try:
             CheckedFiles(self.root).write(FACTS, [json.dumps(self.asked).encode()])
             for path in self.root.iterdir():
                 if path.name not in self.used and path.name != FACTS:
                     path.unlink()
-        except OSError as fault:
-            self._give_up(fault)
+        except OSError as error:
+            self._give_up(error)
 
-    def _give_up(self, fault: OSError) -> None:
+    def _give_up(self, error: OSError) -> None:
         """Delete the cache, which frees its disk space for the results."""
-        self.fault = fault.strerror or str(fault)
+        self.error = error.strerror or str(error)
         if self.root is not None:
             for path in self.root.glob("*"):
                 with suppress(OSError):
@@ -139,7 +139,7 @@ class ResultCache:
 def read_packed(root: Path, key: str) -> Packed | None:
     """A value with arrays from the folder of a site; None if there is none, or if it is damaged."""
     body = CheckedFiles(root).read(key)
-    return None if body is None else _unpacked(body)
+    return None if body is None else _deserialise(body)
 
 
 def cache_key(*facts: Any) -> str:
@@ -161,7 +161,7 @@ def code_digest() -> str:
     return digest.hexdigest()
 
 
-def _parts(value: Packed) -> list[Buffer]:
+def _serialise(value: Packed) -> list[Buffer]:
     """Length of the header, header, arrays one after the other, each on a round address."""
     arrays = {name: np.ascontiguousarray(array) for name, array in value.arrays.items()}
     kinds = {name: [array.dtype.str, array.shape] for name, array in arrays.items()}
@@ -173,7 +173,7 @@ def _parts(value: Packed) -> list[Buffer]:
     return parts
 
 
-def _unpacked(body: memoryview) -> Packed:
+def _deserialise(body: memoryview) -> Packed:
     start = 8 + int.from_bytes(body[:8], "little")
     header = json.loads(bytes(body[8:start]))
     arrays = {}

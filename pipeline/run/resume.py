@@ -1,4 +1,4 @@
-"""What a site's results, as they lie on the disk, demand of the next run: before any scene is looked for."""
+"""Preparation of a run from the existing results of a site, before any scene is searched."""
 
 import os
 from collections.abc import Sequence
@@ -9,34 +9,34 @@ from pathlib import Path
 from pipeline.model.errors import GroundbreakError, UsageError
 from pipeline.model.grid import site_grid
 from pipeline.review.layout import Results
-from pipeline.review.qgis_style import styles
-from pipeline.review.repair import repair
+from pipeline.review.qgis_style import layer_styles
+from pipeline.review.repair import repair_schema
 from pipeline.review.schema import Styles
 from pipeline.review.standing import Standing, check_place, read_standing
 from pipeline.run.process_site import SiteJob
-from pipeline.run.retention import restore
+from pipeline.run.retention import restore_review
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Resumed:
-    """A job on the grid of its results, and what was done to them. error: why the site cannot be processed."""
+    """A job on the grid of its results, and notes on repairs. error: why the site cannot be processed."""
 
     job: SiteJob
     notes: tuple[str, ...] = ()
     error: GroundbreakError | None = None
 
 
-def resume(job: SiteJob, out: Path) -> Resumed:
+def resume_site(job: SiteJob, out: Path) -> Resumed:
     """Restore what is lost or damaged, keep the site's CRS, and refuse what would make less of its results.
 
     Raises ReviewError for results of another place and for a review file that cannot be used, UsageError for a run
     over a shorter period than that of the results.
     """
     site, folder = job.site, Results(out).site(job.site.id)
-    restored = restore(out, site.id)
+    restored = restore_review(out, site.id)
     if not restored and folder.report.exists() and not os.path.lexists(folder.gpkg):
         restored = (f"{site.id}: review.gpkg was gone, without a copy: written again, without its verdicts",)
-    notes = (*restored, *repair(folder.gpkg, _styles()))
+    notes = (*restored, *repair_schema(folder.gpkg, _layer_styles()))
     standing = read_standing(folder.gpkg)
     if standing is None:
         return Resumed(job=job, notes=notes)
@@ -48,21 +48,21 @@ def resume(job: SiteJob, out: Path) -> Resumed:
 
 
 @cache
-def _styles() -> Styles:
+def _layer_styles() -> Styles:
     """The styles of every review file, written once a process: a night over many sites asks for them at each."""
-    return styles()
+    return layer_styles()
 
 
 def _check_period(job: SiteJob, standing: Standing) -> None:
-    """A shorter history would withdraw alerts that it cannot show; verdicts with them."""
-    mend = "write it into a folder of its own with --out"
+    """Refuse a shorter period: it would withdraw alerts that it cannot show, and their verdicts."""
+    fix = "write it into a folder of its own with --out"
     last, first = standing.last, standing.first
     if last is not None and job.until < last:
         what = f"already judged until {last:%Y-%m-%d}, later than {job.until:%Y-%m-%d}"
-        raise UsageError(what, job.site.id, mend)
+        raise UsageError(what, job.site.id, fix)
     if first is not None and job.start is not None and job.start > first:
         what = f"its results begin with {first:%Y-%m-%d}, earlier than {job.start:%Y-%m-%d}"
-        raise UsageError(what, job.site.id, mend)
+        raise UsageError(what, job.site.id, fix)
 
 
 def notes_of(*parts: Sequence[str]) -> tuple[str, ...]:

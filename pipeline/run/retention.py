@@ -1,4 +1,4 @@
-"""What is kept beside the results: copies of review files, and chips for as long as a night may want them.
+"""Retention: copies of review files, and chips for as long as a night may need them.
 
 Verdicts live in review.gpkg alone, so it is copied. Chips can always be read again from their catalogue, so none is
 needed for good; but those of the last nights are, every night, and are never removed to make room.
@@ -14,35 +14,35 @@ from pathlib import Path
 
 from xxhash import xxh3_128
 
-from pipeline.formats.databases import connected, quoted
+from pipeline.formats.databases import open_database, quote_name
 from pipeline.model.errors import GroundbreakError, ReviewError
 from pipeline.model.settings import Keep
-from pipeline.review.folder import replacing
+from pipeline.review.folder import replace_file
 from pipeline.review.layout import Results
 
 _NAME = re.compile(r"\d{8}T\d{6}Z.*\.gpkg")
 """Names of copies: the time at which each was made."""
 WAIT_SECONDS = 5.0
 WANTED = timedelta(days=10)
-"""Two revisits: a site that is judged at all has used its chips within them."""
-_MEND = "free some disk space or fix the permissions: the next night tries again"
+"""Days of two revisits: a site that is still processed has used its chips within them."""
+_FIX = "free some disk space or fix the permissions: the next night tries again"
 
 
 def apply_retention(out: Path, sites: Sequence[str], settings: Keep, now: datetime) -> tuple[GroundbreakError, ...]:
     """Copy the review files that changed, drop old copies, chips, memories. Returns what failed; none of it harms."""
-    faults: list[GroundbreakError] = []
+    errors: list[GroundbreakError] = []
     results = Results(out)
     for site in sites:
         try:
             back_up(results.site(site).gpkg, results.backups(site), settings.backups, now)
-        except Exception as fault:  # noqa: BLE001  (the boundary of a site: what breaks it stops no other)
-            faults.append(fault if isinstance(fault, GroundbreakError) else ReviewError(str(fault), site, _MEND))
+        except Exception as error:  # noqa: BLE001  (the boundary of a site: what breaks it stops no other)
+            errors.append(error if isinstance(error, GroundbreakError) else ReviewError(str(error), site, _FIX))
     for tidy, folder in ((evict_chips, results.chips), (expire_caches, results.caches)):
         try:
             tidy(folder, settings, now)
-        except GroundbreakError as fault:
-            faults.append(fault)
-    return tuple(faults)
+        except GroundbreakError as error:
+            errors.append(error)
+    return tuple(errors)
 
 
 def back_up(path: Path, folder: Path, count: int, now: datetime) -> None:
@@ -58,14 +58,14 @@ def back_up(path: Path, folder: Path, count: int, now: datetime) -> None:
         for leftover in folder.glob("*.part*"):
             leftover.unlink()
         held = list_backups(folder)
-        if not held or _content(path) != _content_or_none(held[0]):
-            _copy(path, folder / f"{now:%Y%m%dT%H%M%SZ}.gpkg", after=held[0] if held else None)
+        if not held or _content_digest(path) != _content_or_none(held[0]):
+            _copy_database(path, folder / f"{now:%Y%m%dT%H%M%SZ}.gpkg", after=held[0] if held else None)
         for copy in list_backups(folder)[count:]:
             copy.unlink()
-    except (OSError, sqlite3.Error) as fault:
-        is_damaged = type(fault) is sqlite3.DatabaseError
-        fix = "the copies made before stay as they are" if is_damaged else _MEND
-        raise ReviewError(f"no copy could be made: {fault}", str(path), fix) from fault
+    except (OSError, sqlite3.Error) as error:
+        is_damaged = type(error) is sqlite3.DatabaseError
+        fix = "the copies made before stay as they are" if is_damaged else _FIX
+        raise ReviewError(f"no copy could be made: {error}", str(path), fix) from error
 
 
 def list_backups(folder: Path) -> list[Path]:
@@ -78,7 +78,7 @@ def list_backups(folder: Path) -> list[Path]:
     return sorted(ours, key=lambda copy: (copy.stat().st_mtime_ns, copy.name), reverse=True)
 
 
-def restore(out: Path, site: str) -> tuple[str, ...]:
+def restore_review(out: Path, site: str) -> tuple[str, ...]:
     """Put the newest sound copy in the place of a review file that is gone or empty; returns a sentence where it did.
 
     Raises ReviewError where it cannot be written.
@@ -102,32 +102,32 @@ def restore(out: Path, site: str) -> tuple[str, ...]:
                 left = path.with_name(f"{path.name}{log}")
                 if left.exists():
                     left.replace(path.with_name(f"{left.name}.left"))
-            with replacing(path) as beside:
+            with replace_file(path) as beside:
                 shutil.copy(copy, beside)
-        except OSError as fault:
-            raise ReviewError(f"cannot be restored: {fault.strerror or fault}", str(path), _MEND) from fault
+        except OSError as error:
+            raise ReviewError(f"cannot be restored: {error.strerror or error}", str(path), _FIX) from error
         older = f" up to then; newer copies are damaged: {', '.join(damaged)}" if damaged else ""
         return (f"{site}: review.gpkg was gone; restored from {copy}, verdicts included{older}",)
     return ()
 
 
 def _is_empty(path: Path) -> bool:
-    """Whether a file has no byte, in its log neither, as after a crash of the machine; it then holds no verdict."""
+    """Whether a file and its log are empty, as after a crash of the machine; there is then no verdict to lose."""
     log = path.with_name(f"{path.name}-wal")
     return path.is_file() and path.stat().st_size == 0 and not (log.exists() and log.stat().st_size)
 
 
 def _content_or_none(copy: Path) -> str | None:
     try:
-        return _content(copy)
+        return _content_digest(copy)
     except sqlite3.Error:
         return None
 
 
-def _content(path: Path) -> str:
+def _content_digest(path: Path) -> str:
     """Digest of every row of a database: of the columns that are stored, in tables that are no index of others."""
     digest = xxh3_128()
-    with connected(path, write=False, wait=WAIT_SECONDS) as db:
+    with open_database(path, write=False, wait=WAIT_SECONDS) as db:
         db.execute("BEGIN")
         tables = db.execute(
             "SELECT name, sql FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'rtree_%'"
@@ -138,18 +138,18 @@ def _content(path: Path) -> str:
             raise sqlite3.DatabaseError("it has no table changes")
         for name, sql in tables:
             digest.update(repr((name, sql)).encode())
-            stored = [quoted(column[1]) for column in db.execute(f"PRAGMA table_info({quoted(name)})")]
-            for row in db.execute(f"SELECT {', '.join(stored)} FROM {quoted(name)}"):
+            stored = [quote_name(column[1]) for column in db.execute(f"PRAGMA table_info({quote_name(name)})")]
+            for row in db.execute(f"SELECT {', '.join(stored)} FROM {quote_name(name)}"):
                 digest.update(repr(row).encode())
     return digest.hexdigest()
 
 
-def _copy(path: Path, target: Path, after: Path | None) -> None:
+def _copy_database(path: Path, target: Path, after: Path | None) -> None:
     beside = target.with_suffix(".part")
-    with connected(path, write=False, wait=WAIT_SECONDS) as db:
+    with open_database(path, write=False, wait=WAIT_SECONDS) as db:
         db.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 1)  # the copy
         db.execute("VACUUM INTO ?", [str(beside)])
-    with connected(beside, write=False, wait=WAIT_SECONDS) as db:
+    with open_database(beside, write=False, wait=WAIT_SECONDS) as db:
         said = db.execute("PRAGMA quick_check").fetchone()[0]
     if said != "ok":
         raise sqlite3.DatabaseError(said)
@@ -178,8 +178,8 @@ def evict_chips(folder: Path, settings: Keep, now: datetime) -> None:
             if used < old or (held > room and used < wanted):
                 path.unlink()
                 held -= size
-    except OSError as fault:
-        raise ReviewError(f"chips cannot be removed: {fault.strerror}", str(folder), _MEND) from fault
+    except OSError as error:
+        raise ReviewError(f"chips cannot be removed: {error.strerror}", str(folder), _FIX) from error
     if held > room:
         what = f"the chips of the last {WANTED.days} days take {held / 1e9:.1f} GB, more than {settings.chips_gb:g}"
         raise ReviewError(what, str(folder), "raise keep.chips_gb: without them every night reads them again")
@@ -195,5 +195,5 @@ def expire_caches(folder: Path, settings: Keep, now: datetime) -> None:
         for site in sorted(each for each in folder.glob("*") if each.is_dir()):
             if all(path.stat().st_mtime < old for path in site.iterdir()):
                 shutil.rmtree(site)
-    except OSError as fault:
-        raise ReviewError(f"what is remembered cannot be removed: {fault.strerror}", str(folder), _MEND) from fault
+    except OSError as error:
+        raise ReviewError(f"what is remembered cannot be removed: {error.strerror}", str(folder), _FIX) from error

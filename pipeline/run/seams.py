@@ -32,23 +32,23 @@ class CellAlert:
     seen: GeoBox
 
 
-def touching(alerts: Sequence[Alert], core: GeoBox) -> tuple[Alert, ...]:
+def alerts_touching(alerts: Sequence[Alert], core: GeoBox) -> tuple[Alert, ...]:
     """The alerts that a cell reports: those that reach into its core."""
     middle = _ground(core)
     return tuple(alert for alert in alerts if alert.outline.intersection(middle).area > 0)
 
 
-def joined(found: Sequence[CellAlert]) -> tuple[Alert, ...]:
+def merge_alerts(found: Sequence[CellAlert]) -> tuple[Alert, ...]:
     """Each change of the whole area once, surest first, whatever the order of the cells.
 
-    Of those that saw a change, the cell speaks in whose core most of it lies. An outline that its halo cut off is
-    completed by those of the others.
+    An alert is taken from the cell whose core has the largest part of it. If the halo of that cell cuts its outline
+    off, the outlines of the other cells complete it.
     """
-    told = []
+    merged = []
     for group in _groups(sorted(found, key=lambda each: each.alert.id)):
         chosen = min(group, key=lambda each: (-_share_in_core(each), each.alert.id))
-        told.append(_completed(chosen.alert, group) if _is_cut(chosen) else chosen.alert)
-    return tuple(sorted(told, key=lambda alert: (-alert.confidence, alert.id)))
+        merged.append(_completed(chosen.alert, group) if _is_cut(chosen) else chosen.alert)
+    return tuple(sorted(merged, key=lambda alert: (-alert.confidence, alert.id)))
 
 
 def _groups(found: Sequence[CellAlert]) -> list[list[CellAlert]]:

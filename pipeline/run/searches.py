@@ -1,4 +1,4 @@
-"""Catalogue searches beside the judging: in threads, a few a host, and a host that does not answer is left alone."""
+"""Concurrent catalogue searches: threads with a limit per host; a host that does not answer is skipped."""
 
 import queue
 import threading
@@ -36,7 +36,7 @@ class PostponedError(CatalogueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Searched:
-    """One site's search: what was found, or why nothing could be."""
+    """Result of one site's search: scenes, or the error."""
 
     job: SiteJob
     found: FoundScenes | None = None
@@ -47,7 +47,7 @@ Search = Callable[[SiteJob], FoundScenes]
 
 
 def search_sites(jobs: Sequence[SiteJob], search: Search) -> Iterator[list[Searched]]:
-    """Every job once, in batches of those that are ready; what is slow or fails delays no other host's sites."""
+    """Search for every job, in batches of results; a slow or failing host does not delay those of others."""
     results: queue.Queue[Searched] = queue.Queue()
     hosts: dict[str, _Host] = {}
     for job in jobs:
@@ -57,7 +57,7 @@ def search_sites(jobs: Sequence[SiteJob], search: Search) -> Iterator[list[Searc
         host.start()
     left = {id(job) for job in jobs}
     while left:
-        batch = [each for each in _gathered(results, hosts, left) if id(each.job) in left]
+        batch = [each for each in _gather_results(results, hosts, left) if id(each.job) in left]
         left -= {id(each.job) for each in batch}
         if batch:
             yield batch
@@ -68,8 +68,8 @@ def host_of(source: str) -> str:
     return urlsplit(source).netloc if "://" in source else ""
 
 
-def _gathered(results: "queue.Queue[Searched]", hosts: "dict[str, _Host]", left: set[int]) -> list[Searched]:
-    """All that is ready, and what has taken too long; waits until there is something."""
+def _gather_results(results: "queue.Queue[Searched]", hosts: "dict[str, _Host]", left: set[int]) -> list[Searched]:
+    """Wait for results; returns those that are ready and the searches that have timed out."""
     batch: list[Searched] = []
     until = 0.0
     while True:
@@ -99,10 +99,10 @@ class _Host:
     def start(self) -> None:
         """Begin to search, in threads that end with the process."""
         count = min(len(self.waiting), HOST_THREADS if self.name else 1)
-        threads = [threading.Thread(target=self._work, daemon=True) for _ in range(count)]
+        threads = [threading.Thread(target=self._search_jobs, daemon=True) for _ in range(count)]
         for thread in threads:
             thread.start()
-        threading.Thread(target=self._finish, args=[threads], daemon=True).start()
+        threading.Thread(target=self._search_silent_hosts, args=[threads], daemon=True).start()
 
     def overdue(self) -> list[Searched]:
         """Searches that have taken too long; their threads are left to themselves."""
@@ -116,18 +116,18 @@ class _Host:
             Searched(job=each, error=CatalogueError(what, each.source, "the next night tries again")) for each in late
         ]
 
-    def _work(self) -> None:
-        while (job := self._next()) is not None:
-            self._ask(job)
+    def _search_jobs(self) -> None:
+        while (job := self._next_job()) is not None:
+            self._search_site(job)
 
-    def _next(self) -> SiteJob | None:
+    def _next_job(self) -> SiteJob | None:
         with self.lock:
             if self.silent >= BROKEN_AFTER:
                 self.put_off += self.waiting
                 self.waiting.clear()
             return self.waiting.popleft() if self.waiting else None
 
-    def _ask(self, job: SiteJob) -> None:
+    def _search_site(self, job: SiteJob) -> None:
         with self.lock:
             self.running[id(job)] = (job, time.monotonic())
         try:
@@ -141,7 +141,7 @@ class _Host:
         if on_time:
             self.results.put(answer)
 
-    def _finish(self, threads: Sequence[threading.Thread]) -> None:
+    def _search_silent_hosts(self, threads: Sequence[threading.Thread]) -> None:
         """Once all else is searched, try a host that was down with one site, and give up on the others or go on."""
         for thread in threads:
             thread.join(SEARCH_SECONDS)
@@ -152,7 +152,7 @@ class _Host:
             if number and self.silent:
                 self.results.put(Searched(job=job, error=PostponedError(self.name, job.site.id)))
             else:
-                self._ask(job)
+                self._search_site(job)
 
 
 def _is_silence(error: Exception | None) -> bool:

@@ -1,4 +1,4 @@
-"""From names to work: which sites, which catalogue, which period, which settings."""
+"""Selection of sites, catalogue, period and settings from the arguments."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -57,8 +57,8 @@ def select_sites(ids: Sequence[str], files: Sequence[Path], read: SitesRead) -> 
         fix = f"did you mean {near[0]}?" if near else "`groundbreak sites list` shows them all"
         raise UsageError(f"no site {unknown[0]!r}", ", ".join(map(str, files)) or f"{AOIS}/", fix)
     sites = tuple(known[wanted] for wanted in dict.fromkeys(ids)) if ids else read.sites
-    if not sites and read.faults:
-        raise read.faults[-1]
+    if not sites and read.errors:
+        raise read.errors[-1]
     if not sites:
         raise UsageError("no site", ", ".join(map(str, files)) or f"{AOIS}/", "`groundbreak sites add` makes one")
     return sites
@@ -77,8 +77,8 @@ def read_settings(file: Path | None) -> Settings:
         raise SettingsError("no file", str(path), "make it a UTF-8 text file, or move it away")
     try:
         text = path.read_text(encoding="utf-8-sig")  # editors of Windows put a mark in front
-    except (OSError, UnicodeDecodeError) as fault:
-        raise SettingsError(f"cannot be read: {fault}", str(path), "make it a UTF-8 text file") from fault
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"cannot be read: {error}", str(path), "make it a UTF-8 text file") from error
     return parse_settings(text, str(path))
 
 
@@ -125,8 +125,8 @@ def _check_exists(source: str) -> None:
     try:
         if not Path(source).exists():
             raise UsageError("no such catalogue", source, fix)
-    except OSError as fault:
-        raise UsageError(f"no such catalogue: {fault.strerror}", source, fix) from fault
+    except OSError as error:
+        raise UsageError(f"no such catalogue: {error.strerror}", source, fix) from error
 
 
 def parse_day(text: str | None, flag: str, *, last: bool = False) -> datetime | None:
@@ -135,5 +135,5 @@ def parse_day(text: str | None, flag: str, *, last: bool = False) -> datetime | 
         return None
     try:
         return parse_time(text, last=last)
-    except ValueError as fault:
-        raise UsageError(f"not a date: {text!r}", flag, "write it as 2024-03-27") from fault
+    except ValueError as error:
+        raise UsageError(f"not a date: {text!r}", flag, "write it as 2024-03-27") from error

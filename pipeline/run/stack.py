@@ -1,4 +1,4 @@
-"""The looks of a site as an xarray dataset, through the same checked cache as `detect`."""
+"""The looks of a site as an xarray dataset, through the result cache of `detect`."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -32,24 +32,24 @@ def open_stack(job: SiteJob, step: Progress, chunks: Chunks | None = None) -> "x
     provenance = {
         "catalogue": job.source,
         "collection": job.collection or job.settings.search.collection,
-        "warnings": "\n".join(str(fault) for fault in built.faults),
+        "warnings": "\n".join(str(error) for error in built.errors),
     }
-    lazy = None if chunks is None else _lazy(built)
+    lazy = None if chunks is None else _lazy_reflectance(built)
     dataset = looks_dataset(built.site, built.looks, built.records, job.settings, provenance, lazy)
     return dataset if chunks is None else dataset.chunk(dict(chunks))
 
 
-def _lazy(built: SiteLooks) -> Any:
+def _lazy_reflectance(built: SiteLooks) -> Any:
     """Reflectance as one Dask task a look; in memory where the cache has no room for the looks."""
     try:
         import dask.array
         from dask.delayed import delayed
-    except ImportError as fault:
-        raise UsageError("dask is not installed", "chunks", INSTALL) from fault
+    except ImportError as error:
+        raise UsageError("dask is not installed", "chunks", INSTALL) from error
     array: Any = dask.array
-    if built.memory.root is None or built.memory.fault:
+    if built.memory.root is None or built.memory.error:
         return array.from_array(np.stack([look.reflectance for look in built.looks]), (1, -1, -1, -1))
-    read = delayed(_stored, pure=True)
+    read = delayed(_read_reflectance, pure=True)
     planes: Sequence[Any] = [
         array.from_delayed(read(built.memory.root, name, look.scene.id), look.reflectance.shape, np.float32)
         for look, name in zip(built.looks, built.stored, strict=True)
@@ -57,7 +57,7 @@ def _lazy(built: SiteLooks) -> Any:
     return array.stack(planes)
 
 
-def _stored(root: Path, name: str, scene: str) -> NDArray[np.float32]:
+def _read_reflectance(root: Path, name: str, scene: str) -> NDArray[np.float32]:
     """The reflectance of one look. Raises DecisionError where a later run has removed it from the cache."""
     packed = read_packed(root, name)
     if packed is None:

@@ -1,4 +1,4 @@
-"""One thread of linear algebra while anything is judged: sums split over threads differ in their last bits."""
+"""Limit linear algebra to one thread: sums split over threads differ in their last bits."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from threadpoolctl import threadpool_limits
 
 _LOCK = Lock()
 _LIMITS: list[Any] = []
-"""One entry a judgement at work in this process: a Dask worker with several threads has as many."""
+"""One entry per running job of this process; a Dask worker with several threads has several."""
 
 
 @contextmanager

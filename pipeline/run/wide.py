@@ -1,4 +1,4 @@
-"""The answers of a wide site's cells become one, as if it had been judged at once; it is never held whole."""
+"""Results of the cells of a wide site, merged to one; its rasters are never in memory as a whole."""
 
 import heapq
 import pickle
@@ -19,12 +19,12 @@ from pipeline.model.alert import Alert, Evidence
 from pipeline.model.errors import DecisionError, ReviewError
 from pipeline.model.imagery import Alignment, Look, Reason, Rejection, Scene, SceneRecord, Why
 from pipeline.model.progress import Progress, no_progress
-from pipeline.review.mosaic import Mosaic, thumbnail
+from pipeline.review.mosaic import Mosaic, read_thumbnail
 from pipeline.review.publish import Wide
 from pipeline.review.rasters import picture_order
 from pipeline.run.cells import CellResult, cell_jobs, process_cell
 from pipeline.run.process_site import SiteJob, SiteResult, common_bands, find_scenes, refusal_record
-from pipeline.run.seams import CellAlert, joined
+from pipeline.run.seams import CellAlert, merge_alerts
 from pipeline.run.workers import JobResults, run_jobs
 
 SCRATCH = "wide-"
@@ -47,17 +47,19 @@ def process_wide(
     folder = Path(mkdtemp(prefix=SCRATCH, dir=room))
     try:
         with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES):
-            yield _told(job, folder, workers, scheduler, step)
+            yield _decide_cells(job, folder, workers, scheduler, step)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _told(job: SiteJob, folder: Path, workers: int, scheduler: str | None, step: Progress) -> tuple[SiteResult, Wide]:
+def _decide_cells(
+    job: SiteJob, folder: Path, workers: int, scheduler: str | None, step: Progress
+) -> tuple[SiteResult, Wide]:
     found = find_scenes(job)
     asked = tuple(cell_jobs(job, found))
-    told = run_jobs(process_cell, asked, workers, scheduler, no_progress)
-    gathered = _gather(job, found, asked, told, folder, step)
-    return _judged(job, found, gathered, len(asked)), Wide(mosaic=gathered.mosaic, looks_of=gathered.looks_of)
+    results = run_jobs(process_cell, asked, workers, scheduler, no_progress)
+    gathered = _gather_cells(job, found, asked, results, folder, step)
+    return _site_result(job, found, gathered, len(asked)), Wide(mosaic=gathered.mosaic, looks_of=gathered.looks_of)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -81,9 +83,9 @@ class _Gathered:
             self.mosaic.add(cell.piece)
             for alert in cell.decision.alerts:
                 self._keep(alert, cell.looks.get(alert.id, ()))
-        except (OSError, RasterioError) as fault:
-            mend = "free some disk space, then run again: what is remembered of the cells is not lost"
-            raise ReviewError(f"cannot be written: {fault}", str(self.folder), mend) from fault
+        except (OSError, RasterioError) as error:
+            fix = "free some disk space, then run again: what is remembered of the cells is not lost"
+            raise ReviewError(f"cannot be written: {error}", str(self.folder), fix) from error
         none = np.zeros((0, 0, 0), np.uint16)
         bare = replace(cell.piece, before=none, after=none, score=np.zeros((0, 0), np.float32))
         self.cells.append(replace(cell, piece=bare, looks={}))
@@ -97,13 +99,13 @@ class _Gathered:
             self._place(heapq.heappop(self._sure)[1]).unlink()
 
     def alerts(self) -> tuple[Alert, ...]:
-        """Each change once; from then on its looks are found by its outline, whatever id it is given."""
-        told = joined([
+        """Alerts without duplicates; their looks are then found by outline, whatever their id."""
+        merged = merge_alerts([
             CellAlert(alert=alert, core=cell.piece.core, seen=cell.seen)
             for cell in self.cells for alert in cell.decision.alerts
         ])  # fmt: skip
-        self.pictured = {alert.outline.wkb: alert.id for alert in told}
-        return told
+        self.pictured = {alert.outline.wkb: alert.id for alert in merged}
+        return merged
 
     def looks_of(self, alert: Alert) -> Sequence[Look]:
         """The looks around an alert, as its cell saw them; none where too many others were surer."""
@@ -118,11 +120,11 @@ class _Gathered:
         return self.folder / f"{change_id}.looks"
 
 
-def _gather(
+def _gather_cells(
     job: SiteJob,
     found: FoundScenes,
     asked: Sequence[SiteJob],
-    told: JobResults[CellResult],
+    results: JobResults[CellResult],
     folder: Path,
     step: Progress,
 ) -> _Gathered:
@@ -131,24 +133,24 @@ def _gather(
     most = 4 * job.settings.review.max_timelines
     with Mosaic(folder, site.grid, common_bands(found.scenes)) as mosaic:
         gathered = _Gathered(mosaic=mosaic, folder=folder, most=most)
-        for done, (_, answer) in enumerate(told, 1):
+        for done, (_, answer) in enumerate(results, 1):
             try:
                 gathered.add(answer())
-            except DecisionError as fault:
-                gathered.blind.append(fault)
+            except DecisionError as error:
+                gathered.blind.append(error)
             step(site.id, done, len(asked), "cells judged")
     if not gathered.cells:
         raise gathered.blind[0]
     return gathered
 
 
-def _judged(job: SiteJob, found: FoundScenes, gathered: _Gathered, asked: int) -> SiteResult:
+def _site_result(job: SiteJob, found: FoundScenes, gathered: _Gathered, asked: int) -> SiteResult:
     cells, alerts = gathered.cells, gathered.alerts()
     kept = {alert.id for alert in alerts}
-    before, after = (_commonest([getattr(cell, name) for cell in cells]) for name in ("before", "after"))
+    before, after = (_commonest_scene([getattr(cell, name) for cell in cells]) for name in ("before", "after"))
     mosaic = gathered.mosaic
-    shown = [_thumbnail(scene, path, mosaic) for scene, path in ((before, mosaic.before), (after, mosaic.after))]
-    small, odds = thumbnail(mosaic.score, mosaic.grid)
+    shown = [_thumbnail_look(scene, path, mosaic) for scene, path in ((before, mosaic.before), (after, mosaic.after))]
+    small, odds = read_thumbnail(mosaic.score, mosaic.grid)
     observed = {(each.change_id, each.scene): each for cell in cells for each in cell.decision.observations}
     decision = replace(
         cells[0].decision,
@@ -158,16 +160,16 @@ def _judged(job: SiteJob, found: FoundScenes, gathered: _Gathered, asked: int) -
         evidence=Evidence(grid=small, score=odds[0], since=np.full(odds[0].shape, -1, np.int16)),
         before_scene=before.id,
         after_scene=after.id,
-        cautions=_cautions(gathered, asked),
+        cautions=_cell_cautions(gathered, asked),
     )
     records = merged_records(found, cells)
-    faults = {str(fault): fault for cell in cells for fault in cell.faults}.values()
+    errors = {str(error): error for cell in cells for error in cell.errors}.values()
     return SiteResult(
-        site=job.site, decision=decision, looks=tuple(shown), records=records, faults=(*found.faults, *faults)
+        site=job.site, decision=decision, looks=tuple(shown), records=records, errors=(*found.errors, *errors)
     )
 
 
-def _cautions(gathered: _Gathered, asked: int) -> tuple[str, ...]:
+def _cell_cautions(gathered: _Gathered, asked: int) -> tuple[str, ...]:
     said = dict.fromkeys(caution for cell in gathered.cells for caution in cell.decision.cautions)
     words = [f"judged in {asked} cells: before and after show each cell at its own clearest looks"]
     if gathered.blind:
@@ -176,14 +178,14 @@ def _cautions(gathered: _Gathered, asked: int) -> tuple[str, ...]:
     return (*words, *said)
 
 
-def _commonest(scenes: Sequence[Scene]) -> Scene:
+def _commonest_scene(scenes: Sequence[Scene]) -> Scene:
     counts = Counter(scene.id for scene in scenes)
     return min(scenes, key=lambda scene: (-counts[scene.id], scene.id))
 
 
-def _thumbnail(scene: Scene, path: Path, mosaic: Mosaic) -> Look:
-    """A mosaic as a small look, for what a project has to know of its colours."""
-    grid, dn = thumbnail(path, mosaic.grid)
+def _thumbnail_look(scene: Scene, path: Path, mosaic: Mosaic) -> Look:
+    """A mosaic as a small look, from which the project fits its colours."""
+    grid, dn = read_thumbnail(path, mosaic.grid)
     known = (dn > 0).all(axis=0)
     order = picture_order(mosaic.bands)
     return Look(
@@ -199,28 +201,30 @@ def _thumbnail(scene: Scene, path: Path, mosaic: Mosaic) -> Look:
 
 
 def merged_records(found: FoundScenes, cells: Sequence[CellResult]) -> tuple[SceneRecord, ...]:
-    """What became of each scene in the whole: used where any cell used it, its clear share that of the whole AOI.
+    """Records of the scenes of all cells: used if any cell used it; the clear share is that of the whole AOI.
 
     A scene that only cells without an answer saw is refused for their too short history.
     """
-    told: dict[str, list[tuple[SceneRecord, int]]] = defaultdict(list)
+    by_scene: dict[str, list[tuple[SceneRecord, int]]] = defaultdict(list)
     for cell in cells:
         for record in cell.records:
-            told[record.scene].append((record, cell.aoi_px))
+            by_scene[record.scene].append((record, cell.aoi_px))
     whole = sum(cell.aoi_px for cell in cells)
     unseen = [
         Rejection(scene=scene.id, time=scene.time, reason=Reason.HISTORY, note="in all of its cells")
-        for scene in found.scenes if scene.id not in told
+        for scene in found.scenes if scene.id not in by_scene
     ]  # fmt: skip
     rows = [refusal_record(item) for item in (*found.rejections, *unseen)]
-    rows += [_merged(each, whole) for each in told.values()]
+    rows += [_merge_records(each, whole) for each in by_scene.values()]
     return tuple(sorted(rows, key=lambda row: (row.time, row.scene)))
 
 
-def _merged(told: Sequence[tuple[SceneRecord, int]], whole: int) -> SceneRecord:
-    used = [(record, size) for record, size in told if record.used]
+def _merge_records(records: Sequence[tuple[SceneRecord, int]], whole: int) -> SceneRecord:
+    used = [(record, size) for record, size in records if record.used]
     if not used:
-        return max((record for record, _ in told), key=lambda record: (record.clear_share or 0.0, record.value or 0.0))
+        return max(
+            (record for record, _ in records), key=lambda record: (record.clear_share or 0.0, record.value or 0.0)
+        )
     shifts = np.array([record.shift for record, _ in used])
     row, col = np.median(shifts, axis=0)
     clear = sum((record.clear_share or 0.0) * size for record, size in used) / max(whole, 1)
@@ -229,5 +233,5 @@ def _merged(told: Sequence[tuple[SceneRecord, int]], whole: int) -> SceneRecord:
         shift=(float(row), float(col)),
         reliability=float(np.median([record.reliability for record, _ in used])),
         clear_share=clear,
-        note="" if len(used) == len(told) else f"used in {len(used)} of {len(told)} cells",
+        note="" if len(used) == len(records) else f"used in {len(used)} of {len(records)} cells",
     )

@@ -50,7 +50,7 @@ def _by_pool(task: Task[A], jobs: Sequence[SiteJob], workers: int, step: Progres
         out = deque((job, pool.submit(task, job)) for job in jobs[: workers + 1])
         for done in range(1, len(jobs) + 1):
             job, future = out.popleft()
-            yield job, partial(_taken, future, task, job)
+            yield job, partial(_take_result, future, task, job)
             del future
             for following in jobs[workers + done : workers + done + 1]:
                 out.append((following, pool.submit(task, following)))
@@ -78,24 +78,24 @@ class _Pool:
         return ProcessPoolExecutor(self._workers, mp_context=get_context("spawn"))
 
 
-def _taken(future: Future[A], task: Task[A], job: SiteJob) -> A:
-    """The answer. A process that was killed takes those beside it along: each is asked once more, by itself."""
+def _take_result(future: Future[A], task: Task[A], job: SiteJob) -> A:
+    """Result of a future. A killed process ends its whole pool: each lost job runs once more by itself."""
     try:
         return future.result()
     except BrokenProcessPool:
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
             try:
                 return alone.submit(task, job, no_progress).result()
-            except BrokenProcessPool as fault:
+            except BrokenProcessPool as error:
                 what = "the process that judges it was killed, twice: by the system for want of memory, most likely"
-                raise DecisionError(what, job.site.id, "use fewer --workers, or more memory") from fault
+                raise DecisionError(what, job.site.id, "use fewer --workers, or more memory") from error
 
 
 def _by_cluster(task: Task[A], jobs: Sequence[SiteJob], address: str, step: Progress) -> JobResults[A]:
-    client = _connect(address)
+    client = _connect_scheduler(address)
     try:
         # a worker that dies takes its task with it; the scheduler gives it to another
-        running = [(each, client.submit(task, _anywhere(each), no_progress, pure=False)) for each in jobs]
+        running = [(each, client.submit(task, _with_absolute_paths(each), no_progress, pure=False)) for each in jobs]
         for done, (job, future) in enumerate(running, 1):
             yield job, future.result
             future.release()
@@ -104,7 +104,7 @@ def _by_cluster(task: Task[A], jobs: Sequence[SiteJob], address: str, step: Prog
         client.close()
 
 
-def _anywhere(job: SiteJob) -> SiteJob:
+def _with_absolute_paths(job: SiteJob) -> SiteJob:
     """The same job for a process that works in another folder of the same file system."""
 
     def absolute(reference: str) -> str:
@@ -119,14 +119,14 @@ def _anywhere(job: SiteJob) -> SiteJob:
     )
 
 
-def _connect(address: str) -> Any:
+def _connect_scheduler(address: str) -> Any:
     try:
         from distributed import Client
-    except ImportError as fault:
-        raise UsageError("no Dask here", "--scheduler", "install groundbreak[dask]") from fault
+    except ImportError as error:
+        raise UsageError("no Dask here", "--scheduler", "install groundbreak[dask]") from error
     try:
         return Client(address, timeout=CONNECT_SECONDS, set_as_default=False)  # type: ignore[no-untyped-call]
-    except (OSError, ValueError) as fault:
+    except (OSError, ValueError) as error:
         raise UsageError(
-            f"no Dask scheduler answers: {fault}", address, "start one (dask scheduler), or leave --scheduler out"
-        ) from fault
+            f"no Dask scheduler answers: {error}", address, "start one (dask scheduler), or leave --scheduler out"
+        ) from error

@@ -68,15 +68,15 @@ def write_item(
         else:
             array, grid = asset
             write_cog(place / f"{key}.tif", array, grid)
-            entries[key] = _entry(key, array, grid, offset)
-    outline = footprint or _outline([asset[1] for asset in assets.values() if not isinstance(asset, Mapping)])
+            entries[key] = _write_asset(key, array, grid, offset)
+    outline = footprint or _footprint_of([asset[1] for asset in assets.values() if not isinstance(asset, Mapping)])
     item = {
         "type": "Feature",
         "stac_version": STAC_VERSION,
         "stac_extensions": list(EXTENSIONS),
         "id": id,
-        "properties": {"datetime": _stamp(time), **properties},
-        "geometry": _rounded(mapping(outline)),
+        "properties": {"datetime": _format_time(time), **properties},
+        "geometry": _round_coordinates(mapping(outline)),
         "bbox": [round(edge, 7) for edge in outline.bounds],
         "links": [
             {"rel": "root", "href": "../catalog.json", "type": "application/json"},
@@ -143,13 +143,13 @@ def write_cog(path: Path, array: NDArray[Any], grid: GeoBox) -> None:
             )
 
 
-def relink(asset: Ready, item: Path, folder: Path) -> dict[str, Any]:
+def relink_asset(asset: Ready, item: Path, folder: Path) -> dict[str, Any]:
     """An asset of the item JSON `item` as an asset of an item in `folder`: the same file, another relative href."""
     target = (item.parent / str(asset["href"])).resolve()
     return {**asset, "href": Path(os.path.relpath(target, folder.resolve())).as_posix()}
 
 
-def _entry(key: str, array: NDArray[Any], grid: GeoBox, offset: float) -> dict[str, Any]:
+def _write_asset(key: str, array: NDArray[Any], grid: GeoBox, offset: float) -> dict[str, Any]:
     band = ROLE_BAND.get(key)
     raster: dict[str, Any] = {"nodata": 0, "data_type": array.dtype.name, "spatial_resolution": grid.resolution.x}
     entry: dict[str, Any] = {"href": f"./{key}.tif", "type": COG_TYPE}
@@ -167,22 +167,22 @@ def _entry(key: str, array: NDArray[Any], grid: GeoBox, offset: float) -> dict[s
     return entry
 
 
-def _outline(grids: Sequence[GeoBox]) -> BaseGeometry:
+def _footprint_of(grids: Sequence[GeoBox]) -> BaseGeometry:
     shapes = [Geometry(grid.extent.geom, str(grid.crs)).to_crs("EPSG:4326").geom for grid in grids]
     return unary_union(shapes).convex_hull
 
 
-def _rounded(value: Any) -> Any:
+def _round_coordinates(value: Any) -> Any:
     if isinstance(value, float):
         return round(value, 7)
     if isinstance(value, Mapping):
-        return {key: _rounded(part) for key, part in value.items()}
+        return {key: _round_coordinates(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
-        return [_rounded(part) for part in value]
+        return [_round_coordinates(part) for part in value]
     return value
 
 
-def _stamp(time: datetime) -> str:
+def _format_time(time: datetime) -> str:
     return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,7 @@ from pipeline.study.materials import (
     WATER,
     Spectrum,
 )
-from pipeline.study.shapes import SHAPES, footprint
+from pipeline.study.shapes import SHAPES, make_footprint
 
 CHANGE, DISTRACTOR, PRESENT = "change", "distractor", "present"
 """Roles: a change to detect, a distractor, and a structure older than the series, which is not in the truth."""
@@ -71,7 +72,9 @@ class Event:
         return self.phases[-1].end
 
 
-def building(id: str, size: str, outline: Polygon, start: datetime, material: str, rng: np.random.Generator) -> Event:
+def make_building(
+    id: str, size: str, outline: Polygon, start: datetime, material: str, rng: np.random.Generator
+) -> Event:
     """Phases: cleared, foundation, roof; a road or a strip is cleared and sealed."""
     days = [int(rng.integers(15, 45)), int(rng.integers(20, 60))]
     cleared = start + timedelta(days=days[0])
@@ -87,35 +90,39 @@ def building(id: str, size: str, outline: Polygon, start: datetime, material: st
     return Event(id=id, role=CHANGE, kind="new structure", size=size, material=label, outline=outline, phases=phases)
 
 
-def construction(
+def draw_construction(
     ground: Ground, start: datetime, end: datetime, rng: np.random.Generator, repeats: int = 2
 ) -> tuple[Event, ...]:
     """Buildings of every size on free ground, started at random between `start` and `end`."""
-    free = _buildable(ground)
+    free = _buildable_ground(ground)
     events: list[Event] = []
     materials = list(ROOFS)
-    for number, size in enumerate(sorted(SHAPES * repeats, key=lambda each: -_reach(each))):
-        placed = _place(ground, free, lambda at, size=size: footprint(size, at, float(rng.uniform(0, 180))), rng)  # type: ignore[misc]
+    for number, size in enumerate(sorted(SHAPES * repeats, key=lambda each: -_reach_m(each))):
+        placed = _place_footprint(ground, free, partial(_turned_footprint, size, rng), rng)
         if placed is None:
             continue
         begun = start + timedelta(days=float(rng.uniform(0, max((end - start).days, 1))))
         material = materials[int(rng.integers(len(materials)))]
-        events.append(building(f"building-{number:02d}", size, placed, begun, material, rng))
+        events.append(make_building(f"building-{number:02d}", size, placed, begun, material, rng))
     return tuple(events)
 
 
-def distractors(
+def draw_distractors(
     ground: Ground, taken: Sequence[Event], start: datetime, end: datetime, rng: np.random.Generator
 ) -> tuple[Event, ...]:
     """Distractors: field work, renewed roofs, parked lorries, a fire, a shore that moves."""
-    events = [*_fields(ground, start, end, rng), *_renewals(ground, start, end, rng), *_shores(ground, start, end, rng)]
-    events += _parked(ground, start, end, rng)
-    halls = _reroofed(ground, taken, start, end, rng)
+    events = [
+        *_draw_field_work(ground, start, end, rng),
+        *_draw_new_roofs(ground, start, end, rng),
+        *_draw_shore_changes(ground, start, end, rng),
+    ]
+    events += _draw_parked_vehicles(ground, start, end, rng)
+    halls = _draw_reroofed_halls(ground, taken, start, end, rng)
     near = [event.outline.buffer(GAP_M) for event in (*taken, *halls)]
     return (*halls, *(event for event in events if not any(event.outline.intersects(other) for other in near)))
 
 
-def _fields(ground: Ground, start: datetime, end: datetime, rng: np.random.Generator) -> list[Event]:
+def _draw_field_work(ground: Ground, start: datetime, end: datetime, rng: np.random.Generator) -> list[Event]:
     """Ploughed, harvested or burnt parcels, green again after weeks or months."""
     makes = (("ploughing", PLOUGHED, 40, 130), ("harvest", STUBBLE, 20, 70), ("burnt", BURNT, 60, 200))
     green = ground.canopy[Band.B04]
@@ -125,15 +132,15 @@ def _fields(ground: Ground, start: datetime, end: datetime, rng: np.random.Gener
     events = []
     for number, parcel in enumerate(rng.permutation(fit)[:24]):
         kind, spectrum, least, most = makes[0 if number % 8 < 4 else 1 if number % 8 < 7 else 2]
-        outline = _outline(ground.parcels == parcel, ground)
-        begun = _within(start, end, rng)
+        outline = _water_outline(ground.parcels == parcel, ground)
+        begun = _random_time(start, end, rng)
         over = begun + timedelta(days=int(rng.integers(least, most)))
         phase = Phase(start=begun, end=over, material=kind, spectrum=spectrum, strength=float(rng.uniform(0.7, 0.95)))
-        events.append(_event(f"field-{number:02d}", DISTRACTOR, kind, "parcel", kind, outline, (phase,)))
+        events.append(_make_event(f"field-{number:02d}", DISTRACTOR, kind, "parcel", kind, outline, (phase,)))
     return events
 
 
-def _renewals(ground: Ground, start: datetime, end: datetime, rng: np.random.Generator) -> list[Event]:
+def _draw_new_roofs(ground: Ground, start: datetime, end: datetime, rng: np.random.Generator) -> list[Event]:
     """Existing roofs in a new colour."""
     red, blue = ground.base[Band.B04], ground.base[Band.B02]
     bright = (ground.canopy[Band.B04] < 0.05) & (blue > 0.75 * red) & (red > float(np.quantile(red, 0.9)))
@@ -141,49 +148,51 @@ def _renewals(ground: Ground, start: datetime, end: datetime, rng: np.random.Gen
     sizes = ndimage.sum_labels(bright, labels, np.arange(count + 1))
     events = []
     for number, label in enumerate(rng.permutation(np.flatnonzero((sizes >= 9) & (sizes <= 120)))[:5]):
-        outline = _outline(labels == label, ground)
+        outline = _water_outline(labels == label, ground)
         material = list(ROOFS)[int(rng.integers(len(ROOFS)))]
-        phase = Phase(start=_within(start, end, rng), end=None, material=material, spectrum=ROOFS[material])
-        events.append(_event(f"roof-{number:02d}", CHANGE, "resurfaced", "roof", material, outline, (phase,)))
+        phase = Phase(start=_random_time(start, end, rng), end=None, material=material, spectrum=ROOFS[material])
+        events.append(_make_event(f"roof-{number:02d}", CHANGE, "resurfaced", "roof", material, outline, (phase,)))
     return events
 
 
-def _reroofed(
+def _draw_reroofed_halls(
     ground: Ground, taken: Sequence[Event], start: datetime, end: datetime, rng: np.random.Generator
 ) -> list[Event]:
     """Halls older than the series that get another roof, for ground without roofs."""
-    free = _buildable(ground)
+    free = _buildable_ground(ground)
     for event in taken:
-        free[_pixels(event.outline.buffer(GAP_M), ground)] = False
+        free[_pixel_window(event.outline.buffer(GAP_M), ground)] = False
     events = []
     for number, size in enumerate(("60x100 m", "30x60 m", "30x60 m", "20x40 m")):
         angle = float(rng.uniform(0, 180))
-        outline = _place(ground, free, lambda at, size=size, angle=angle: footprint(size, at, angle), rng)  # type: ignore[misc]
+        outline = _place_footprint(ground, free, partial(make_footprint, size, angle=angle), rng)
         if outline is None:
             continue
         old, new = (str(name) for name in rng.permutation(list(ROOFS))[:2])
-        begun, height = _within(start, end, rng), float(rng.uniform(4, 14))
+        begun, height = _random_time(start, end, rng), float(rng.uniform(4, 14))
         before = Phase(start=datetime(2000, 1, 1, tzinfo=UTC), end=begun, material=old, spectrum=ROOFS[old],
                        height_m=height)  # fmt: skip
         after = Phase(start=begun, end=None, material=new, spectrum=ROOFS[new], height_m=height)
-        events.append(_event(f"old-hall-{number}", PRESENT, "hall", size, old, outline, (before,)))
-        events.append(_event(f"hall-roof-{number}", CHANGE, "resurfaced", size, new, outline, (after,)))
+        events.append(_make_event(f"old-hall-{number}", PRESENT, "hall", size, old, outline, (before,)))
+        events.append(_make_event(f"hall-roof-{number}", CHANGE, "resurfaced", size, new, outline, (after,)))
     return events
 
 
-def _parked(ground: Ground, start: datetime, end: datetime, rng: np.random.Generator) -> list[Event]:
+def _draw_parked_vehicles(ground: Ground, start: datetime, end: datetime, rng: np.random.Generator) -> list[Event]:
     """Bright objects on any ground for a day or two."""
     events = []
     for number in range(25):
-        x, y = _anywhere(ground, rng)
+        x, y = _random_position(ground, rng)
         outline = box(x - 10, y - 12, x + 10, y + 12)
-        begun = _within(start, end, rng)
+        begun = _random_time(start, end, rng)
         phase = Phase(start=begun, end=begun + timedelta(days=4), material="lorries", spectrum=LORRY)
-        events.append(_event(f"parked-{number:02d}", DISTRACTOR, "parked", "24x20 m", "lorries", outline, (phase,)))
+        events.append(
+            _make_event(f"parked-{number:02d}", DISTRACTOR, "parked", "24x20 m", "lorries", outline, (phase,))
+        )
     return events
 
 
-def _shores(ground: Ground, start: datetime, end: datetime, rng: np.random.Generator) -> list[Event]:
+def _draw_shore_changes(ground: Ground, start: datetime, end: datetime, rng: np.random.Generator) -> list[Event]:
     """Water that rises over its banks for a month or three."""
     green, near = (ground.base[band] for band in (Band.B03, Band.B08)) if Band.B08 in ground.base else (None, None)
     if green is None or near is None:
@@ -194,26 +203,26 @@ def _shores(ground: Ground, start: datetime, end: datetime, rng: np.random.Gener
     events = []
     for number, label in enumerate(np.flatnonzero(sizes > 300)[:2]):
         bank = ndimage.binary_dilation(labels == label, iterations=3) & ~water
-        begun = _within(start, end, rng)
+        begun = _random_time(start, end, rng)
         over = begun + timedelta(days=int(rng.integers(30, 90)))
         phase = Phase(start=begun, end=over, material="water", spectrum=WATER)
-        outline = _outline(bank, ground)
-        events.append(_event(f"shore-{number}", DISTRACTOR, "water level", "shore", "water", outline, (phase,)))
+        outline = _water_outline(bank, ground)
+        events.append(_make_event(f"shore-{number}", DISTRACTOR, "water level", "shore", "water", outline, (phase,)))
     return events
 
 
-def _event(
+def _make_event(
     id: str, role: str, kind: str, size: str, material: str, outline: BaseGeometry, phases: tuple[Phase, ...]
 ) -> Event:
     return Event(id=id, role=role, kind=kind, size=size, material=material, outline=outline, phases=phases)
 
 
-def _reach(size: str) -> float:
-    outline = footprint(size, (0, 0), 0)
+def _reach_m(size: str) -> float:
+    outline = make_footprint(size, (0, 0), 0)
     return float(outline.area)
 
 
-def _buildable(ground: Ground) -> NDArray[np.bool_]:
+def _buildable_ground(ground: Ground) -> NDArray[np.bool_]:
     """(row, col): dry ground without a roof on it, away from the edges."""
     red, near = ground.base[Band.B04], ground.base[Band.B08] if Band.B08 in ground.base else ground.base[Band.B04]
     free = (red < float(np.quantile(red, 0.85))) & (near > 0.08)
@@ -222,7 +231,11 @@ def _buildable(ground: Ground) -> NDArray[np.bool_]:
     return np.asarray(free)
 
 
-def _place(
+def _turned_footprint(size: str, rng: np.random.Generator, centre: tuple[float, float]) -> Polygon:
+    return make_footprint(size, centre, float(rng.uniform(0, 180)))
+
+
+def _place_footprint(
     ground: Ground,
     free: NDArray[np.bool_],
     make: Callable[[tuple[float, float]], Polygon],
@@ -235,29 +248,29 @@ def _place(
             return None
         row, col = spots[int(rng.integers(len(spots)))] + rng.uniform(0, 1, 2)
         outline = make(ground.grid.affine @ (col, row))
-        window = _pixels(outline, ground)
+        window = _pixel_window(outline, ground)
         if free[window].mean() > 0.8:
-            free[_pixels(outline.buffer(GAP_M), ground)] = False
+            free[_pixel_window(outline.buffer(GAP_M), ground)] = False
             return outline
     return None
 
 
-def _pixels(outline: BaseGeometry, ground: Ground) -> tuple[slice, slice]:
+def _pixel_window(outline: BaseGeometry, ground: Ground) -> tuple[slice, slice]:
     west, south, east, north = outline.bounds
     (left, top), (right, bottom) = ~ground.grid.affine @ (west, north), ~ground.grid.affine @ (east, south)
     return slice(max(int(top), 0), int(bottom) + 1), slice(max(int(left), 0), int(right) + 1)
 
 
-def _anywhere(ground: Ground, rng: np.random.Generator) -> tuple[float, float]:
+def _random_position(ground: Ground, rng: np.random.Generator) -> tuple[float, float]:
     rows, cols = ground.grid.shape
     x, y = ground.grid.affine @ (rng.uniform(EDGE_PX, cols - EDGE_PX), rng.uniform(EDGE_PX, rows - EDGE_PX))
     return float(x), float(y)
 
 
-def _within(start: datetime, end: datetime, rng: np.random.Generator) -> datetime:
+def _random_time(start: datetime, end: datetime, rng: np.random.Generator) -> datetime:
     return start + timedelta(days=float(rng.uniform(0, max((end - start).days, 1))))
 
 
-def _outline(where: NDArray[np.bool_], ground: Ground) -> BaseGeometry:
+def _water_outline(where: NDArray[np.bool_], ground: Ground) -> BaseGeometry:
     found = shapes(where.astype(np.uint8), mask=where, transform=ground.grid.affine)
     return max((shape(geometry).buffer(0) for geometry, _ in found), key=lambda each: each.area)

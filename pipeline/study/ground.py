@@ -30,7 +30,7 @@ from pipeline.model.imagery import Chip, Rejection, Scene
 from pipeline.model.indices import ndvi, near_infrared
 from pipeline.model.settings import Settings
 from pipeline.model.site import Site
-from pipeline.study.materials import BROWNING, greenness
+from pipeline.study.materials import BROWNING, canopy_greenness
 
 MAX_SIDE_PX = 300
 """Largest side of the ground in pixels: enough for a site, and a catalogue within a minute."""
@@ -55,10 +55,10 @@ class Ground:
 
     def native(self, band: Band) -> GeoBox:
         """The grid of a band: that of the ground at 10 m, or every second line of it at 20 m."""
-        return native(self.grid, band)
+        return native_grid(self.grid, band)
 
 
-def native(grid: GeoBox, band: Band) -> GeoBox:
+def native_grid(grid: GeoBox, band: Band) -> GeoBox:
     """A band's own grid over a 10 m grid of even size."""
     step = 2 if band.native_m > 10 else 1
     return GeoBox((grid.shape[0] // step, grid.shape[1] // step), grid.affine @ Affine.scale(step), grid.crs)
@@ -71,13 +71,13 @@ def read_ground(source: Path) -> Ground:
     """
     if (source / "catalog.json").exists() or source.suffix == ".json":
         _, scenes = catalogue_scenes(source)
-        chip, grid = _clearest(scenes, source)
+        chip, grid = _clearest_chip(scenes, source)
     else:
         side = find_pair_input(source, "--ground")
-        grid = even(site_grid(side.footprint, 0))
+        grid = even_grid(site_grid(side.footprint, 0))
         chip = read_pair_input(side, side.scene, grid, tuple(band for band in ANALYSIS if band in side.files))
     bands = tuple(band for band in ANALYSIS if band in chip.dn)
-    return made_of({band: _warped(chip, band, native(grid, band)) for band in bands}, grid, source.name)
+    return made_of({band: _warp_band(chip, band, native_grid(grid, band)) for band in bands}, grid, source.name)
 
 
 def catalogue_scenes(source: Path) -> tuple[Site, tuple[Scene, ...]]:
@@ -90,14 +90,14 @@ def catalogue_scenes(source: Path) -> tuple[Site, tuple[Scene, ...]]:
         shared = shared.intersection(product.granule.footprint)
     if shared.is_empty:
         shared = unary_union([result.products[0].granule.footprint])
-    site = Site(id="ground", name="ground", aoi=shared, grid=even(site_grid(shared, 0)), catalog=str(source))
+    site = Site(id="ground", name="ground", aoi=shared, grid=even_grid(site_grid(shared, 0)), catalog=str(source))
     return site, merge_duplicates(site, result.products).scenes
 
 
 def made_of(base: Mapping[Band, NDArray[np.float32]], grid: GeoBox, source: str) -> Ground:
     """Ground from reflectance, with canopy from NDVI and parcels by segmentation."""
-    near = _near(base)
-    fine = {band: plane if plane.shape == tuple(grid.shape) else _doubled(plane) for band, plane in base.items()}
+    near = _near_infrared(base)
+    fine = {band: plane if plane.shape == tuple(grid.shape) else _upsample(plane) for band, plane in base.items()}
     index = ndvi(fine[near], fine[Band.B04])
     canopy = np.clip((index - GREEN) / (DENSE - GREEN), 0, 1).astype(np.float32)
     colours = np.stack([fine[Band.B04], index * 0.3, fine[near]], axis=-1)
@@ -105,13 +105,13 @@ def made_of(base: Mapping[Band, NDArray[np.float32]], grid: GeoBox, source: str)
     return Ground(
         grid=grid,
         base=base,
-        canopy={band: canopy if base[band].shape == canopy.shape else _halved(canopy) for band in base},
+        canopy={band: canopy if base[band].shape == canopy.shape else _downsample(canopy) for band in base},
         parcels=parcels.astype(np.int32),
         source=source,
     )
 
 
-def _near(base: Mapping[Band, NDArray[np.float32]]) -> Band:
+def _near_infrared(base: Mapping[Band, NDArray[np.float32]]) -> Band:
     band = near_infrared(base)
     if band is None:
         raise UsageError("the ground has no near infrared", ", ".join(base), "give --ground with band B08 or B8A")
@@ -119,17 +119,19 @@ def _near(base: Mapping[Band, NDArray[np.float32]]) -> Band:
 
 
 def moved_to(ground: Ground, grid: GeoBox) -> Ground:
-    """The same pixels on the grid of another place, mirrored at their edges where the place is larger."""
+    """The same pixels on another grid, mirrored at their edges where the grid is larger."""
 
     def laid(plane: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
-        rows, cols = (_mirrored(plane.shape[axis], shape[axis]) for axis in (0, 1))
+        rows, cols = (_mirrored_index(plane.shape[axis], shape[axis]) for axis in (0, 1))
         return plane[np.ix_(rows, cols)]
 
-    base = {band: laid(plane, tuple(native(grid, band).shape)) for band, plane in ground.base.items()}
+    base = {band: laid(plane, tuple(native_grid(grid, band).shape)) for band, plane in ground.base.items()}
     return made_of(base, grid, ground.source)
 
 
-def season(ground: Ground, when: datetime, rng: np.random.Generator, southern: bool) -> dict[Band, NDArray[np.float32]]:
+def seasonal_reflectance(
+    ground: Ground, when: datetime, rng: np.random.Generator, southern: bool
+) -> dict[Band, NDArray[np.float32]]:
     """Noise-free reflectance of every band on a date. rng: that of the ground: a parcel has one phenology.
 
     Each parcel leafs out up to two weeks apart from the next and to its own degree; evergreen ones hardly brown.
@@ -138,20 +140,20 @@ def season(ground: Ground, when: datetime, rng: np.random.Generator, southern: b
     lag = rng.normal(0, 9, count)
     depth = np.clip(rng.beta(2, 2, count) * 1.2, 0.05, 1)
     day = when.timetuple().tm_yday
-    curve = np.array([greenness((day - late) % 365, southern) for late in lag])
+    curve = np.array([canopy_greenness((day - late) % 365, southern) for late in lag])
     # the image was taken green; what is not out now is brown to the parcel's degree
     brown = (depth * (1 - curve))[ground.parcels].astype(np.float32)
-    near = ground.base[_near(ground.base)]
-    light = np.clip((near if near.shape == brown.shape else _doubled(near)) / GREEN_NIR, 0.1, 1.2)
+    near = ground.base[_near_infrared(ground.base)]
+    light = np.clip((near if near.shape == brown.shape else _upsample(near)) / GREEN_NIR, 0.1, 1.2)
     brown = (brown * light).astype(np.float32)
     found = {}
     for band, base in ground.base.items():
-        share = brown if base.shape == brown.shape else _halved(brown)
+        share = brown if base.shape == brown.shape else _downsample(brown)
         found[band] = np.maximum(base + ground.canopy[band] * share * np.float32(BROWNING[band]), 0.004)
     return found
 
 
-def even(grid: GeoBox) -> GeoBox:
+def even_grid(grid: GeoBox) -> GeoBox:
     """The middle of a grid, at most MAX_SIDE_PX each way and even, on multiples of 20 m."""
     rows, cols = (min(size, MAX_SIDE_PX) // 2 * 2 for size in grid.shape)
     top, left = (grid.shape[0] - rows) // 2, (grid.shape[1] - cols) // 2
@@ -160,7 +162,7 @@ def even(grid: GeoBox) -> GeoBox:
     return GeoBox((rows, cols), corner, grid.crs)
 
 
-def _inside(grid: GeoBox, footprint: BaseGeometry) -> GeoBox:
+def _grid_inside(grid: GeoBox, footprint: BaseGeometry) -> GeoBox:
     """The middle of a grid inside the footprint (lon/lat): a rotated footprint leaves its corners empty."""
     ground = Geometry(footprint, "EPSG:4326").to_crs(str(grid.crs)).geom.buffer(grid.resolution.x / 2)
     while min(grid.shape) > 2 * MIN_SIDE_PX and not ground.covers(grid.extent.geom):
@@ -168,18 +170,18 @@ def _inside(grid: GeoBox, footprint: BaseGeometry) -> GeoBox:
     return grid
 
 
-def _clearest(scenes: Sequence[Scene], source: Path) -> tuple[Chip, GeoBox]:
-    """The chip with the most clear ground, of those the darkest in blue (no haze), on the 10 m grid of its granule."""
+def _clearest_chip(scenes: Sequence[Scene], source: Path) -> tuple[Chip, GeoBox]:
+    """Chip with the largest clear share, of those the darkest in blue (no haze), on the 10 m grid of its granule."""
     best: tuple[float, float] | None = None
     found: tuple[Chip, GeoBox] | None = None
     for scene in (each for each in scenes if each.time.month in (5, 6, 7, 8, 9)):
-        grid = _inside(even(site_grid(scene.granules[0].footprint, 0)), scene.granules[0].footprint)
+        grid = _grid_inside(even_grid(site_grid(scene.granules[0].footprint, 0)), scene.granules[0].footprint)
         bands = tuple(band for band in ANALYSIS if band in scene.granules[0].assets)
         chips = read_chips(scene, grid, bands)
         image = make_unregistered(chips, grid, bands, Settings())
         if isinstance(image, Rejection):
             continue
-        rank = _rank(image)
+        rank = _rank_image(image)
         if best is None or rank > best:
             best, found = rank, (chips[0], grid)
     if found is None:
@@ -189,12 +191,12 @@ def _clearest(scenes: Sequence[Scene], source: Path) -> tuple[Chip, GeoBox]:
     return found
 
 
-def _rank(image: UnregisteredImage) -> tuple[float, float]:
+def _rank_image(image: UnregisteredImage) -> tuple[float, float]:
     blue = image.reflectance[image.bands.index(Band.B02)]
     return round(float((image.why == 0).mean()), 2), -float(np.nanmedian(blue))
 
 
-def _warped(chip: Chip, band: Band, grid: GeoBox) -> NDArray[np.float32]:
+def _warp_band(chip: Chip, band: Band, grid: GeoBox) -> NDArray[np.float32]:
     raster = chip.dn[band]
     out = np.full(grid.shape, np.nan, np.float32)
     data = np.where(raster.data == 0, np.nan, raster.data.astype(np.float32) / 10000).astype(np.float32)
@@ -211,15 +213,15 @@ def _warped(chip: Chip, band: Band, grid: GeoBox) -> NDArray[np.float32]:
     return np.maximum(out, 0.001)
 
 
-def _mirrored(have: int, want: int) -> NDArray[np.intp]:
+def _mirrored_index(have: int, want: int) -> NDArray[np.intp]:
     period = np.concatenate([np.arange(have), np.arange(have)[::-1]])
     return period[np.arange(want) % (2 * have)]
 
 
-def _doubled(plane: NDArray[np.float32]) -> NDArray[np.float32]:
+def _upsample(plane: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.repeat(np.repeat(plane, 2, axis=0), 2, axis=1)
 
 
-def _halved(plane: NDArray[np.float32]) -> NDArray[np.float32]:
+def _downsample(plane: NDArray[np.float32]) -> NDArray[np.float32]:
     rows, cols = plane.shape
     return np.asarray(plane.reshape(rows // 2, 2, cols // 2, 2).mean(axis=(1, 3)), np.float32)

@@ -51,7 +51,7 @@ def estimate_illumination(
     best = np.zeros(tuple(grids[blue].shape), np.float32)
     for band, plane in usual.items():
         ratio = ndimage.gaussian_filter(clean[band], 3) / np.maximum(ndimage.gaussian_filter(plane, 3), 0.01)
-        best = np.maximum(best, onto(ratio.astype(np.float32), grids[band], grids[blue]))
+        best = np.maximum(best, resample_field(ratio.astype(np.float32), grids[band], grids[blue]))
     above = ndimage.gaussian_filter(clean[blue] - usual[blue], 1)
     return Illumination(
         gain=float(np.clip(gain, MIN_GAIN, MAX_GAIN)),
@@ -71,7 +71,7 @@ def apply_illumination(spectrum: Spectrum, light: Illumination, depth: float) ->
     return found
 
 
-def onto(plane: NDArray[np.float32], grid: GeoBox, to: GeoBox) -> NDArray[np.float32]:
+def resample_field(plane: NDArray[np.float32], grid: GeoBox, to: GeoBox) -> NDArray[np.float32]:
     """A field on another grid of the same place."""
     if grid == to:
         return plane

@@ -29,18 +29,18 @@ from pipeline.model.errors import UsageError
 from pipeline.model.imagery import Chip, Rejection
 from pipeline.model.progress import Progress
 from pipeline.model.settings import Settings
-from pipeline.study.catalogue_writer import relink, write_catalogue, write_item
+from pipeline.study.catalogue_writer import relink_asset, write_catalogue, write_item
 from pipeline.study.events import CHANGE, Event
 from pipeline.study.ground import catalogue_scenes
-from pipeline.study.illumination import Illumination, apply_illumination, estimate_illumination, onto
-from pipeline.study.shapes import coverage
-from pipeline.study.simulate import draw, sun_place
-from pipeline.study.truth import lonlat, write_site, write_truth
+from pipeline.study.illumination import Illumination, apply_illumination, estimate_illumination, resample_field
+from pipeline.study.shapes import pixel_coverage
+from pipeline.study.simulate import draw_event, sun_place
+from pipeline.study.truth import to_lonlat_geometry, write_site, write_truth
 
 DRAWN = "construction drawn by a program into real Sentinel-2 looks; none of it was ever built"
 PIXELS = f"simulated: {DRAWN}"
 SEEN = 0.5
-"""Visible share of the ground of an event from which a look counts as one that could show it."""
+"""Smallest visible share of an event's footprint at which a look counts as clear."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +82,7 @@ class _Item:
     grids: Mapping[Band, GeoBox]
 
 
-def measure(source: Path, keep: Callable[[datetime], bool], step: Progress) -> tuple[str, dict[str, Measured]]:
+def measure_looks(source: Path, keep: Callable[[datetime], bool], step: Progress) -> tuple[str, dict[str, Measured]]:
     """The CRS of a static catalogue's site, and what its looks are like, by item id; `keep` chooses their times.
 
     Looks refused before registration are left out.
@@ -111,40 +111,44 @@ def measure(source: Path, keep: Callable[[datetime], bool], step: Progress) -> t
     return str(site.grid.crs), found
 
 
-def inject(source: Path, out: Path, injection: Injection, step: Progress) -> Path:
+def inject_events(source: Path, out: Path, injection: Injection, step: Progress) -> Path:
     """Write a static catalogue of real looks with construction in them; returns `out/sites.geojson`.
 
     Looks in which nothing stands yet share their files with `source` where it lies beside `out`. Same input, same
     bytes. `out/truth.geojson` dates every event by the looks that show its ground.
     """
-    items = _items(source, injection.looks)
-    usual = _usual(items, injection)
+    items = _read_items(source, injection.looks)
+    usual = _median_reflectance(items, injection)
     written, seen = [], dict[str, list[datetime]]()
     for done, item in enumerate(items, 1):
         step(injection.place, done, len(items), "looks injected")
         offset_dn = injection.looks[item.path.stem].offset_dn
-        light = estimate_illumination({band: _values(item, band, offset_dn) for band in usual}, usual, item.grids)
+        light = estimate_illumination(
+            {band: _read_reflectance(item, band, offset_dn) for band in usual}, usual, item.grids
+        )
         for event in injection.events:
-            if _shown(event, light, injection.crs) > SEEN:
+            if _visible_share(event, light, injection.crs) > SEEN:
                 seen.setdefault(event.id, []).append(item.product.time)
-        written.append(_write(item, light, injection, out))
+        written.append(_write_item(item, light, injection, out))
     extra = {"groundbreak:simulated": PIXELS}
-    write_catalogue(out, injection.place, injection.name, _description(items), written, extra)
+    write_catalogue(out, injection.place, injection.name, _describe_items(items), written, extra)
     days = [item.product.time.date() for item in items]
     events = injection.events
     # real ground changes too, in ways of which this truth has no record
     covers = {"kinds": sorted({event.kind for event in events if event.role == CHANGE})}
     record = {"site": injection.place, "start": str(days[0]), "end": str(days[-1]), "covers": covers}
     write_truth(out / "truth.geojson", injection.crs, events, lambda event: seen.get(event.id, []), record)
-    return write_site(out / "sites.geojson", injection.place, injection.name, lonlat(injection.aoi, "EPSG:4326"), DRAWN)
+    return write_site(
+        out / "sites.geojson", injection.place, injection.name, to_lonlat_geometry(injection.aoi, "EPSG:4326"), DRAWN
+    )
 
 
-def _description(items: Sequence[_Item]) -> str:
+def _describe_items(items: Sequence[_Item]) -> str:
     thanks = {str(item.raw["properties"].get("groundbreak:attribution", "")) for item in items} - {""}
     return "; ".join([PIXELS, *sorted(thanks)]) + "."
 
 
-def _items(source: Path, looks: Mapping[str, Measured]) -> list[_Item]:
+def _read_items(source: Path, looks: Mapping[str, Measured]) -> list[_Item]:
     """The items for the injection, in time order, with the pixels of their analysis bands."""
     index = source / "catalog.json" if source.is_dir() else source
     links = json.loads(index.read_text(encoding="utf-8"))["links"]
@@ -152,13 +156,13 @@ def _items(source: Path, looks: Mapping[str, Measured]) -> list[_Item]:
     for link in links:
         path = (index.parent / link["href"]).resolve()
         if link["rel"] == "item" and path.stem in looks:
-            items.append(_read(path, index.parent))
+            items.append(_read_item(path, index.parent))
     if not items:
         raise UsageError("none of the looks is in it", str(source), "measure the catalogue that is drawn into")
     return sorted(items, key=lambda item: (item.product.time, item.path.stem))
 
 
-def _read(path: Path, folder: Path) -> _Item:
+def _read_item(path: Path, folder: Path) -> _Item:
     raw = json.loads(path.read_text(encoding="utf-8"))
     product = parse_item(raw, AllowList(base=str(path), folder=folder, hosts=()))
     files = {(path.parent / str(asset["href"])).resolve(): key for key, asset in raw["assets"].items()}
@@ -172,39 +176,39 @@ def _read(path: Path, folder: Path) -> _Item:
     return _Item(path=path, raw=raw, product=product, keys=keys, dn=dn, grids=grids)
 
 
-def _values(item: _Item, band: Band, offset_dn: int) -> NDArray[np.float64]:
+def _read_reflectance(item: _Item, band: Band, offset_dn: int) -> NDArray[np.float64]:
     """Reflectance, NaN where never measured."""
     dn = item.dn[band]
     return np.where(dn == 0, np.nan, (dn.astype(np.float64) - offset_dn) / 10000)
 
 
-def _usual(items: Sequence[_Item], injection: Injection) -> dict[Band, NDArray[np.float64]]:
+def _median_reflectance(items: Sequence[_Item], injection: Injection) -> dict[Band, NDArray[np.float64]]:
     """Median of all looks per band on its own grid, which all items must share."""
     found = {}
     for band in items[0].dn:
         if any(band not in item.dn or item.grids[band] != items[0].grids[band] for item in items):
             raise UsageError(f"{band} does not lie on one grid", str(items[0].path), "inject a catalogue of one tile")
-        stack = [_values(item, band, injection.looks[item.path.stem].offset_dn) for item in items]
+        stack = [_read_reflectance(item, band, injection.looks[item.path.stem].offset_dn) for item in items]
         found[band] = np.nan_to_num(np.nanmedian(np.stack(stack), axis=0), nan=0.1)
     return found
 
 
-def _write(item: _Item, light: Illumination, injection: Injection, out: Path) -> Path:
-    """The item again, with new pixels where an event is visible, else with its original files."""
+def _write_item(item: _Item, light: Illumination, injection: Injection, out: Path) -> Path:
+    """Write an item: new pixels if an event is visible, else links to its original files."""
     id = f"{injection.place}-{item.product.time:%Y%m%d}"
     look = injection.looks[str(item.raw["id"])]
-    before = {band: _values(item, band, look.offset_dn) for band in item.dn}
+    before = {band: _read_reflectance(item, band, look.offset_dn) for band in item.dn}
     planes: dict[Band, NDArray[Any]] = {band: plane.copy() for band, plane in before.items()}
     for event in injection.events:
-        _draw(planes, event, item, light, look, injection.crs)
+        _draw_event(planes, event, item, light, look, injection.crs)
     assets: dict[str, Any] = {}
     drawn = any((planes[band] != before[band])[item.dn[band] > 0].any() for band in planes)
     for key, asset in item.raw["assets"].items():
         band = next((band for band, own in item.keys.items() if own == key), None)
         if band is None or not drawn:
-            assets[key] = relink(asset, item.path, out / id)
+            assets[key] = relink_asset(asset, item.path, out / id)
             continue
-        hidden = onto(light.hidden, light.grid, item.grids[band])
+        hidden = resample_field(light.hidden, light.grid, item.grids[band])
         value = before[band] + (1 - hidden) * (planes[band] - before[band])
         changed = (item.dn[band] > 0) & (planes[band] != before[band])
         dn = item.dn[band].copy()
@@ -217,14 +221,14 @@ def _write(item: _Item, light: Illumination, injection: Injection, out: Path) ->
     return write_item(out, id, item.product.time, assets, properties, footprint=footprint, offset=offset)
 
 
-def _draw(
+def _draw_event(
     planes: dict[Band, NDArray[Any]], event: Event, item: _Item, light: Illumination, look: Measured, crs: str
 ) -> None:
-    """One event as the look would show it: shifted, in its illumination, on the grid of each band."""
+    """Draw one event as the look would show it: shifted, in its illumination, on the grid of each band."""
     grid = light.grid
     row, col = look.shift
     moved = Geometry(affinity.translate(event.outline, 10 * col, -10 * row), crs).to_crs(str(grid.crs)).geom
-    found = coverage(moved, grid)
+    found = pixel_coverage(moved, grid)
     if found is None:
         return
     window, share = found
@@ -238,22 +242,22 @@ def _draw(
         for phase in event.phases
     )
     zenith, azimuth = item.product.sun or sun_place(item.product.time, float(item.product.granule.footprint.centroid.y))
-    sun = (zenith, azimuth + _convergence(moved, str(grid.crs)))
+    sun = (zenith, azimuth + _meridian_convergence(moved, str(grid.crs)))
     own = replace(event, outline=moved, phases=phases)
     rng = np.random.default_rng(zlib.crc32(event.id.encode()))  # a roof has its texture for life
-    draw(planes, tuple(planes), lambda band: item.grids[band], own, item.product.time, sun, (0.0, 0.0), rng)
+    draw_event(planes, tuple(planes), lambda band: item.grids[band], own, item.product.time, sun, (0.0, 0.0), rng)
 
 
-def _shown(event: Event, light: Illumination, crs: str) -> float:
+def _visible_share(event: Event, light: Illumination, crs: str) -> float:
     """Share of the ground of an event without cloud, 0..1; 0 outside the look."""
-    found = coverage(Geometry(event.outline, crs).to_crs(str(light.grid.crs)).geom, light.grid)
+    found = pixel_coverage(Geometry(event.outline, crs).to_crs(str(light.grid.crs)).geom, light.grid)
     if found is None:
         return 0.0
     window, share = found
     return float(((1 - light.hidden[window]) * share).sum() / max(float(share.sum()), 1e-6))
 
 
-def _convergence(shape: BaseGeometry, crs: str) -> float:
+def _meridian_convergence(shape: BaseGeometry, crs: str) -> float:
     """Meridian convergence at a shape: degrees of true north clockwise of the y axis of a CRS."""
     here = Geometry(shape.centroid, crs).to_crs("EPSG:4326").geom
     path = Geometry(LineString([(here.x, here.y), (here.x, here.y + 0.01)]), "EPSG:4326").to_crs(crs).geom

@@ -16,19 +16,19 @@ from odc.geo.geom import point
 from shapely.geometry import Polygon
 
 from pipeline.model.site import Site
-from pipeline.study.events import CHANGE, DISTRACTOR, PRESENT, Event, Phase, distractors
-from pipeline.study.ground import Ground, even, moved_to
+from pipeline.study.events import CHANGE, DISTRACTOR, PRESENT, Event, Phase, draw_distractors
+from pipeline.study.ground import Ground, even_grid, moved_to
 from pipeline.study.materials import ASPHALT, CLEARED, FOUNDATION, FRAME, GRAVEL, MIXED_TILE, RED_TILE, ROOFS, Spectrum
 from pipeline.study.scenarios import ScenarioOptions
-from pipeline.study.shapes import block
+from pipeline.study.shapes import make_block
 from pipeline.study.simulate import Plan
-from pipeline.study.truth import lonlat
+from pipeline.study.truth import to_lonlat_geometry
 from pipeline.study.weather import Chances
 
 ID = "february-11-plant"
 START, YEARS, REVISIT_DAYS = datetime(2019, 1, 3, tzinfo=UTC), 7, 5.0
 ORBIT, TILE = 3, "52TCK"
-"""The one relative orbit that sees the place, and the one tile."""
+"""The only relative orbit that covers the place, and the only tile."""
 ALWAYS = datetime(2000, 1, 1, tzinfo=UTC)
 BUILDING_A, BUILDING_B = (127.656521, 39.921628), (127.657091, 39.920212)
 HALL_M, NEW_HALL_M = (60.0, 100.0), (50.0, 78.0)
@@ -41,18 +41,18 @@ _MONTHS = (
 )  # fmt: skip
 
 
-def story(real: Ground, site: Site, wishes: ScenarioOptions) -> tuple[Ground, Plan]:
+def plant_story(real: Ground, site: Site, wishes: ScenarioOptions) -> tuple[Ground, Plan]:
     """Seven years of passes every five days over the plant; those that are overcast are not filed."""
-    grid = even(site.grid)
+    grid = even_grid(site.grid)
     ground = moved_to(real, grid)
     start, days = wishes.start or START, wishes.days or REVISIT_DAYS
     passes = wishes.passes or round(YEARS * 365.25 / REVISIT_DAYS)
-    works = present(grid, renewed=not wishes.undisturbed)
-    events = works if wishes.undisturbed else (*works, *published(grid))
+    works = present_structures(grid, renewed=not wishes.undisturbed)
+    events = works if wishes.undisturbed else (*works, *published_events(grid))
     if wishes.distractors and not wishes.undisturbed:
         rng = np.random.default_rng([wishes.seed, 0])
         end = start + timedelta(days=passes * days)
-        others = distractors(ground, events, start + (end - start) / 7, end, rng)
+        others = draw_distractors(ground, events, start + (end - start) / 7, end, rng)
         events = (*events, *(event for event in others if event.role == DISTRACTOR))
     plan = Plan(
         place=f"{site.id}-simulated",
@@ -64,35 +64,35 @@ def story(real: Ground, site: Site, wishes: ScenarioOptions) -> tuple[Ground, Pl
         events=events,
         orbits=(ORBIT,),
         tile=TILE,
-        climate=coast,
+        climate=coast_weather,
         overcast=False,
-        aoi=lonlat(site.aoi, "EPSG:4326"),
+        aoi=to_lonlat_geometry(site.aoi, "EPSG:4326"),
     )
     return ground, plan
 
 
-def coast(_: float, month: int) -> Chances:
-    """The month's weather at the plant: 25 to 35 passes a year show some ground, hardly any in the monsoon."""
+def coast_weather(_: float, month: int) -> Chances:
+    """Weather of a month at the plant: 25 to 35 passes a year show some ground, few of them in the monsoon."""
     clear, broken, snow = _MONTHS[month - 1]
     return Chances(clear=clear, broken=broken, snow=snow)
 
 
-def present(grid: GeoBox, renewed: bool) -> tuple[Event, ...]:
+def present_structures(grid: GeoBox, renewed: bool) -> tuple[Event, ...]:
     """Structures from the first look on: the yard, its roads, old halls, and Building A under its old roof."""
-    yard = _standing("yard", _at(grid, BUILDING_B, (0, -30), (430, 560)), GRAVEL, 0.85)
+    yard = _standing_event("yard", _block_at(grid, BUILDING_B, (0, -30), (430, 560)), GRAVEL, 0.85)
     roads = [
-        _standing(f"road-{number}", _at(grid, BUILDING_B, place, size), ASPHALT)
+        _standing_event(f"road-{number}", _block_at(grid, BUILDING_B, place, size), ASPHALT)
         for number, (place, size) in enumerate([((-60, -30), (9, 560)), ((70, -30), (9, 560)), ((0, -330), (600, 9))])
     ]
     places = [((-140, 120), (30, 90)), ((-140, -10), (30, 110)), ((-150, -160), (45, 70)), ((130, 170), (28, 80)),
               ((0, -190), (40, 60)), ((140, -200), (24, 60))]  # fmt: skip
     roofs = [RED_TILE, ROOFS["concrete"], ROOFS["dark bitumen"], RED_TILE, ROOFS["concrete"], RED_TILE]
     halls = [
-        _standing(f"hall-{number}", _at(grid, BUILDING_B, place, size), roof, height_m=9)
+        _standing_event(f"hall-{number}", _block_at(grid, BUILDING_B, place, size), roof, height_m=9)
         for number, ((place, size), roof) in enumerate(zip(places, roofs, strict=True))
     ]
-    outline = _at(grid, BUILDING_A, (0, 0), (45, 90))
-    until = _day(2023, 5, 8) if renewed else None
+    outline = _block_at(grid, BUILDING_A, (0, 0), (45, 90))
+    until = _utc_day(2023, 5, 8) if renewed else None
     old = Phase(start=ALWAYS, end=until, material="concrete", spectrum=ROOFS["concrete"], height_m=12)
     building_a = Event(
         id="building-a", role=PRESENT, kind="hall", size="45x90 m", material="concrete", outline=outline, phases=(old,)
@@ -100,43 +100,45 @@ def present(grid: GeoBox, renewed: bool) -> tuple[Event, ...]:
     return (yard, *roads, *halls, building_a)
 
 
-def published(grid: GeoBox) -> tuple[Event, ...]:
+def published_events(grid: GeoBox) -> tuple[Event, ...]:
     """Events, in the order of their start."""
-    hall = _at(grid, BUILDING_B, (0, 0), HALL_M)
-    outline_a = _at(grid, BUILDING_A, (0, 0), (45, 90))
-    building_b = _built(
+    hall = _block_at(grid, BUILDING_B, (0, 0), HALL_M)
+    outline_a = _block_at(grid, BUILDING_A, (0, 0), (45, 90))
+    building_b = _built_event(
         "building-b", "60x100 m", hall, "mixed tile, then red",
-        [(_day(2020, 6, 10), "cleared", CLEARED, 0), (_day(2020, 8, 5), "foundation", FOUNDATION, 0),
-         (_day(2020, 10, 10), "frame", FRAME, 8), (_day(2021, 4, 1), "tile in three colours", MIXED_TILE, 15),
-         (_day(2023, 6, 10), "red tile", RED_TILE, 15)],
+        [(_utc_day(2020, 6, 10), "cleared", CLEARED, 0), (_utc_day(2020, 8, 5), "foundation", FOUNDATION, 0),
+         (_utc_day(2020, 10, 10), "frame", FRAME, 8), (_utc_day(2021, 4, 1), "tile in three colours", MIXED_TILE, 15),
+         (_utc_day(2023, 6, 10), "red tile", RED_TILE, 15)],
     )  # fmt: skip
-    roof_a = _roof("building-a-roof", "45x90 m", outline_a, _day(2023, 5, 8), "blue steel", ROOFS["blue steel"], 1.0)
+    roof_a = _roof_event(
+        "building-a-roof", "45x90 m", outline_a, _utc_day(2023, 5, 8), "blue steel", ROOFS["blue steel"], 1.0
+    )
     # its pixels are those of building-b: here only for the truth
-    roof_b = _roof("building-b-roof", "60x100 m", hall, _day(2023, 6, 10), "red tile", RED_TILE, 0.0)
-    new_hall = _built(
-        "hall-2024", "50x78 m", _at(grid, BUILDING_B, (140, -60), NEW_HALL_M), "bare metal",
-        [(_day(2024, 6, 3), "cleared", CLEARED, 0), (_day(2024, 7, 29), "foundation", FOUNDATION, 0),
-         (_day(2024, 9, 16), "frame", FRAME, 8), (_day(2025, 4, 7), "roof", ROOFS["bare metal"], 15)],
+    roof_b = _roof_event("building-b-roof", "60x100 m", hall, _utc_day(2023, 6, 10), "red tile", RED_TILE, 0.0)
+    new_hall = _built_event(
+        "hall-2024", "50x78 m", _block_at(grid, BUILDING_B, (140, -60), NEW_HALL_M), "bare metal",
+        [(_utc_day(2024, 6, 3), "cleared", CLEARED, 0), (_utc_day(2024, 7, 29), "foundation", FOUNDATION, 0),
+         (_utc_day(2024, 9, 16), "frame", FRAME, 8), (_utc_day(2025, 4, 7), "roof", ROOFS["bare metal"], 15)],
     )  # fmt: skip
-    return (building_b, roof_a, roof_b, *_housing(grid), new_hall)
+    return (building_b, roof_a, roof_b, *_housing_events(grid), new_hall)
 
 
-def _housing(grid: GeoBox) -> list[Event]:
+def _housing_events(grid: GeoBox) -> list[Event]:
     """Two rows of three blocks, one after the other from spring to autumn 2024."""
     blocks = []
     for number in range(6):
-        begun = _day(2024, 3, 25) + timedelta(days=12 * number)
-        outline = _at(grid, BUILDING_B, (-520 + 45 * (number % 3), -420 - 90 * (number // 3)), (14, 56))
+        begun = _utc_day(2024, 3, 25) + timedelta(days=12 * number)
+        outline = _block_at(grid, BUILDING_B, (-520 + 45 * (number % 3), -420 - 90 * (number // 3)), (14, 56))
         phases: list[tuple[datetime, str, Spectrum, float]] = [
             (begun, "cleared", CLEARED, 0),
             (begun + timedelta(days=40), "foundation", FOUNDATION, 0),
             (begun + timedelta(days=110), "roof", ROOFS["concrete"], 10),
         ]
-        blocks.append(_built(f"housing-{number + 1}", "14x56 m", outline, "concrete", phases))
+        blocks.append(_built_event(f"housing-{number + 1}", "14x56 m", outline, "concrete", phases))
     return blocks
 
 
-def _roof(
+def _roof_event(
     id: str, size: str, outline: Polygon, begun: datetime, material: str, spectrum: Spectrum, strength: float
 ) -> Event:
     """A roof renewed."""
@@ -149,7 +151,7 @@ def _roof(
     )  # fmt: skip
 
 
-def _built(
+def _built_event(
     id: str, size: str, outline: Polygon, material: str, phases: Sequence[tuple[datetime, str, Spectrum, float]]
 ) -> Event:
     ends = [*(begun for begun, *_ in phases[1:]), None]
@@ -160,18 +162,22 @@ def _built(
     return Event(id=id, role=CHANGE, kind="new structure", size=size, material=material, outline=outline, phases=steps)
 
 
-def _standing(id: str, outline: Polygon, spectrum: Spectrum, strength: float = 1.0, height_m: float = 0.0) -> Event:
+def _standing_event(
+    id: str, outline: Polygon, spectrum: Spectrum, strength: float = 1.0, height_m: float = 0.0
+) -> Event:
     phase = Phase(
         start=ALWAYS, end=None, material=id, spectrum=spectrum, strength=strength, height_m=height_m
     )  # fmt: skip
     return Event(id=id, role=PRESENT, kind="standing", size="", material=id, outline=outline, phases=(phase,))
 
 
-def _at(grid: GeoBox, lonlat: tuple[float, float], off_m: tuple[float, float], size_m: tuple[float, float]) -> Polygon:
+def _block_at(
+    grid: GeoBox, lonlat: tuple[float, float], off_m: tuple[float, float], size_m: tuple[float, float]
+) -> Polygon:
     """A block of (width, length) whose centre lies (east, north) metres off a point, in the grid's CRS."""
     place = point(*lonlat, "EPSG:4326").to_crs(str(grid.crs)).geom
-    return block(*size_m, (place.x + off_m[0], place.y + off_m[1]), ANGLE)
+    return make_block(*size_m, (place.x + off_m[0], place.y + off_m[1]), ANGLE)
 
 
-def _day(year: int, month: int, day: int) -> datetime:
+def _utc_day(year: int, month: int, day: int) -> datetime:
     return datetime(year, month, day, tzinfo=UTC)

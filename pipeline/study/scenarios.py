@@ -7,10 +7,10 @@ import numpy as np
 from odc.geo.geobox import GeoBox
 
 from pipeline.model.site import Site
-from pipeline.study.events import Event, construction, distractors
-from pipeline.study.ground import Ground, even, moved_to
+from pipeline.study.events import Event, draw_construction, draw_distractors
+from pipeline.study.ground import Ground, even_grid, moved_to
 from pipeline.study.simulate import Plan
-from pipeline.study.truth import lonlat
+from pipeline.study.truth import to_lonlat_geometry
 
 SIDE_PX = 200
 """Side of a simulated place in pixels: room for two of every shape, and a catalogue within a minute."""
@@ -37,7 +37,7 @@ class ScenarioOptions:
 
 def build_scenario(real: Ground, site: Site | None, wishes: ScenarioOptions) -> tuple[Ground, Plan]:
     """Random construction on real ground, at the place of a site or at that of the ground."""
-    grid = _room(real) if site is None else even(site.grid)
+    grid = _scenario_grid(real) if site is None else even_grid(site.grid)
     ground = moved_to(real, grid)
     start, passes, days = wishes.start or START, wishes.passes or PASSES, wishes.days or DAYS
     plan = Plan(
@@ -47,8 +47,8 @@ def build_scenario(real: Ground, site: Site | None, wishes: ScenarioOptions) -> 
         passes=passes,
         days=days,
         seed=wishes.seed,
-        events=() if wishes.undisturbed else _events(ground, start, timedelta(days=passes * days), wishes),
-        aoi=None if site is None or grid.shape != even_shape(site) else lonlat(site.aoi, "EPSG:4326"),
+        events=() if wishes.undisturbed else _scenario_events(ground, start, timedelta(days=passes * days), wishes),
+        aoi=None if site is None or grid.shape != even_shape(site) else to_lonlat_geometry(site.aoi, "EPSG:4326"),
     )
     return ground, plan
 
@@ -59,15 +59,15 @@ def even_shape(site: Site) -> tuple[int, int]:
     return rows // 2 * 2, cols // 2 * 2
 
 
-def _events(ground: Ground, start: datetime, whole: timedelta, wishes: ScenarioOptions) -> tuple[Event, ...]:
+def _scenario_events(ground: Ground, start: datetime, whole: timedelta, wishes: ScenarioOptions) -> tuple[Event, ...]:
     rng = np.random.default_rng([wishes.seed, 0])
-    built = construction(ground, start + BEGUN * whole, start + LAST * whole, rng)
+    built = draw_construction(ground, start + BEGUN * whole, start + LAST * whole, rng)
     if not wishes.distractors:
         return built
-    return (*built, *distractors(ground, built, start + FIRST_DISTRACTOR * whole, start + whole, rng))
+    return (*built, *draw_distractors(ground, built, start + FIRST_DISTRACTOR * whole, start + whole, rng))
 
 
-def _room(real: Ground) -> GeoBox:
+def _scenario_grid(real: Ground) -> GeoBox:
     """The grid of the ground, or a larger one with the same corner if it is too small for a site."""
     rows, cols = (max(size, SIDE_PX) for size in real.grid.shape)
     return GeoBox((rows, cols), real.grid.affine, real.grid.crs)

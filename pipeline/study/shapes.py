@@ -26,10 +26,10 @@ SIZES: Mapping[str, tuple[float, float]] = MappingProxyType({
 SHAPES = (*SIZES, "L 60x60 m", "strip 9x120 m", "road 12x300 m")
 
 
-def footprint(size: str, centre: tuple[float, float], angle: float) -> Polygon:
+def make_footprint(size: str, centre: tuple[float, float], angle: float) -> Polygon:
     """The outline of one of SHAPES in metres of a projected CRS, turned by `angle` degrees about `centre` (x, y)."""
     if size in SIZES:
-        return block(*SIZES[size], centre, angle)
+        return make_block(*SIZES[size], centre, angle)
     shape: BaseGeometry
     if size == "L 60x60 m":
         shape = box(-30, -30, -5, 30).union(box(-30, -30, 30, -5))
@@ -38,20 +38,20 @@ def footprint(size: str, centre: tuple[float, float], angle: float) -> Polygon:
     else:
         bend = LineString([(-150, 0), (-50, 12), (50, 0), (150, -20)])
         shape = bend.buffer(6, cap_style="flat")
-    return _placed(shape, centre, angle)
+    return _place_shape(shape, centre, angle)
 
 
-def block(width: float, length: float, centre: tuple[float, float], angle: float) -> Polygon:
+def make_block(width: float, length: float, centre: tuple[float, float], angle: float) -> Polygon:
     """A rectangle in metres, its length along y, turned by `angle` degrees about `centre` (x, y)."""
-    return _placed(box(-width / 2, -length / 2, width / 2, length / 2), centre, angle)
+    return _place_shape(box(-width / 2, -length / 2, width / 2, length / 2), centre, angle)
 
 
-def _placed(shape: BaseGeometry, centre: tuple[float, float], angle: float) -> Polygon:
+def _place_shape(shape: BaseGeometry, centre: tuple[float, float], angle: float) -> Polygon:
     turned = affinity.translate(affinity.rotate(shape, angle, origin=(0, 0)), *centre)
     return Polygon(turned.exterior)
 
 
-def coverage(shape: BaseGeometry, grid: GeoBox) -> tuple[tuple[slice, slice], NDArray[np.float32]] | None:
+def pixel_coverage(shape: BaseGeometry, grid: GeoBox) -> tuple[tuple[slice, slice], NDArray[np.float32]] | None:
     """Share of each pixel's signal that comes from a shape: the window it reaches and (row, col) 0..1 in it.
 
     shape: in the grid's CRS. Rendered at a tenth of a pixel, blurred by the sensor's point spread, averaged.
@@ -75,7 +75,7 @@ def coverage(shape: BaseGeometry, grid: GeoBox) -> tuple[tuple[slice, slice], ND
     return inside, np.asarray(part, np.float32)
 
 
-def shadow(shape: BaseGeometry, height_m: float, sun: tuple[float, float]) -> BaseGeometry:
+def cast_shadow(shape: BaseGeometry, height_m: float, sun: tuple[float, float]) -> BaseGeometry:
     """Cast shadow of a flat-roofed block, without its footprint.
 
     sun: (zenith, azimuth) in degrees; the shape's y axis points north.

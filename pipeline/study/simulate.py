@@ -22,11 +22,20 @@ from pipeline.model.indices import ndvi
 from pipeline.model.progress import Progress
 from pipeline.study.catalogue_writer import write_catalogue, write_item
 from pipeline.study.events import Event
-from pipeline.study.ground import Ground, season
-from pipeline.study.materials import levels
-from pipeline.study.shapes import coverage, shadow
-from pipeline.study.truth import middle, write_site, write_truth
-from pipeline.study.weather import OVERCAST, SHADE, Chances, Sky, scene_classes, temperate, through, weather
+from pipeline.study.ground import Ground, seasonal_reflectance
+from pipeline.study.materials import band_levels
+from pipeline.study.shapes import cast_shadow, pixel_coverage
+from pipeline.study.truth import inner_area, write_site, write_truth
+from pipeline.study.weather import (
+    OVERCAST,
+    SHADE,
+    Chances,
+    Sky,
+    apply_weather,
+    draw_weather,
+    scene_classes,
+    temperate_weather,
+)
 
 DRAWN = "real Sentinel-2 ground, with construction, weather and the passing year drawn by a program"
 PIXELS = f"simulated: {DRAWN}"
@@ -50,7 +59,7 @@ class Plan:
     events: tuple[Event, ...]
     orbits: tuple[int, ...] = (103, 3, 3, 3)
     tile: str | None = None
-    climate: Callable[[float, int], Chances] = temperate
+    climate: Callable[[float, int], Chances] = temperate_weather
     overcast: bool = True
     aoi: Mapping[str, Any] | None = None
 
@@ -66,17 +75,17 @@ class Pass:
     sky: Sky
 
 
-def simulate(ground: Ground, plan: Plan, out: Path, step: Progress) -> Path:
+def simulate_catalogue(ground: Ground, plan: Plan, out: Path, step: Progress) -> Path:
     """Write `out/catalog.json` with its items, `out/truth.geojson` and `out/sites.geojson`; returns the sites file.
 
     Same ground, plan and seed: same bytes. Every file says that its pixels are simulated.
     """
-    southern = _centre(ground.grid)[1] < 0
+    southern = _grid_centre(ground.grid)[1] < 0
     items: list[Path] = []
     times: list[datetime] = []
-    for number, made in enumerate(_passes(ground, plan)):
+    for number, made in enumerate(_draw_passes(ground, plan)):
         if plan.overcast or float(made.sky.cloud.mean()) < OVERCAST:
-            items.extend(_write(ground, plan, made, number, out, southern))
+            items.extend(_write_pass(ground, plan, made, number, out, southern))
             times.append(made.time)
         step(plan.place, number + 1, plan.passes, "passes simulated")
     if not items:
@@ -85,11 +94,11 @@ def simulate(ground: Ground, plan: Plan, out: Path, step: Progress) -> Path:
     write_catalogue(out, plan.place, plan.name, f"{PIXELS}. Ground: {ground.source}.", items, extra)
     record = {"site": plan.place, "seed": plan.seed, "start": str(times[0].date()), "end": str(times[-1].date())}
     write_truth(out / "truth.geojson", str(ground.grid.crs), plan.events, lambda _: times, record)
-    return write_site(out / "sites.geojson", plan.place, plan.name, plan.aoi or middle(ground.grid), DRAWN)
+    return write_site(out / "sites.geojson", plan.place, plan.name, plan.aoi or inner_area(ground.grid), DRAWN)
 
 
-def _passes(ground: Ground, plan: Plan) -> Iterator[Pass]:
-    lon, lat = _centre(ground.grid)
+def _draw_passes(ground: Ground, plan: Plan) -> Iterator[Pass]:
+    lon, lat = _grid_centre(ground.grid)
     rng = np.random.default_rng([plan.seed, 1])
     shape = tuple(ground.grid.shape)
     for number in range(plan.passes):
@@ -97,30 +106,32 @@ def _passes(ground: Ground, plan: Plan) -> Iterator[Pass]:
         time = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(hours=(10.7 - lon / 15) % 24)
         sun = sun_place(time, lat)
         shift = (float(rng.normal(0, 0.35)), float(rng.normal(0, 0.35)))
-        sky = weather(shape, sun, plan.climate(lat, time.month), rng)  # type: ignore[arg-type]
+        sky = draw_weather(shape, sun, plan.climate(lat, time.month), rng)  # type: ignore[arg-type]
         yield Pass(time=time, orbit=plan.orbits[number % len(plan.orbits)], sun=sun, shift=shift, sky=sky)
 
 
-def render(ground: Ground, events: Sequence[Event], made: Pass, seed: int, southern: bool) -> dict[Band, NDArray[Any]]:
+def render_pass(
+    ground: Ground, events: Sequence[Event], made: Pass, seed: int, southern: bool
+) -> dict[Band, NDArray[Any]]:
     """Reflectance of every band on its native grid: season, events at the true place moved by the shift, weather."""
     rng = np.random.default_rng([seed, made.time.toordinal()])
-    planes = season(ground, made.time, np.random.default_rng([seed, 2]), southern)
+    planes = seasonal_reflectance(ground, made.time, np.random.default_rng([seed, 2]), southern)
     bands = tuple(planes)
     for band, plane in planes.items():
         step = 2 if band.native_m > 10 else 1
         planes[band] = ndimage.shift(plane, [part / step for part in made.shift], order=3, mode="nearest")
     for event in events:
         texture = np.random.default_rng([seed, zlib.crc32(event.id.encode())])  # a roof has its own for life
-        draw(planes, bands, ground.native, event, made.time, made.sun, made.shift, texture)
+        draw_event(planes, bands, ground.native, event, made.time, made.sun, made.shift, texture)
     found = {}
     for band, plane in planes.items():
         bare = 1 - ground.canopy[band]
-        value = through(np.asarray(plane, np.float32), band, made.sky, bare)
+        value = apply_weather(np.asarray(plane, np.float32), band, made.sky, bare)
         found[band] = value * (1 + rng.normal(0, 0.008, value.shape)) + rng.normal(0, 0.0012, value.shape)
     return found
 
 
-def draw(
+def draw_event(
     planes: dict[Band, NDArray[Any]],
     bands: tuple[Band, ...],
     native: Callable[[Band], GeoBox],
@@ -140,14 +151,14 @@ def draw(
     # target sampled at x + shift matches the ground at x: an object at x is seen at x + shift
     moved = affinity.translate(event.outline, 10 * shift[1], -10 * shift[0])
     texture = 1 + 0.04 * rng.normal(size=planes[bands[0]].shape)
-    spectrum = levels(phase.spectrum, bands)
+    spectrum = band_levels(phase.spectrum, bands)
     for band, level in zip(bands, spectrum, strict=True):
         plane, grid = planes[band], native(band)
-        shaded = coverage(shadow(moved, phase.height_m, sun), grid) if phase.height_m > 0 else None
+        shaded = pixel_coverage(cast_shadow(moved, phase.height_m, sun), grid) if phase.height_m > 0 else None
         if shaded is not None:
             window, share = shaded
             plane[window] *= 1 - share * (1 - SHADE[band])
-        found = coverage(moved, grid)
+        found = pixel_coverage(moved, grid)
         if found is not None:
             window, share = found
             own = texture[window] if texture.shape == plane.shape else 1.0
@@ -164,13 +175,13 @@ def sun_place(time: datetime, lat: float) -> tuple[float, float]:
     return float(np.degrees(np.arccos(np.clip(high, -1, 1)))), float(np.degrees(np.arctan2(east, north)) % 360)
 
 
-def _write(ground: Ground, plan: Plan, made: Pass, number: int, out: Path, southern: bool) -> list[Path]:
-    """The item of one pass, or two where the pass was delivered twice."""
+def _write_pass(ground: Ground, plan: Plan, made: Pass, number: int, out: Path, southern: bool) -> list[Path]:
+    """Write the item of one pass, or two items if the pass was delivered twice."""
     rng = np.random.default_rng([plan.seed, 4, number])
-    planes = render(ground, plan.events, made, plan.seed, southern)
+    planes = render_pass(ground, plan.events, made, plan.seed, southern)
     offset = OFFSET_DN if made.time >= FIRST_OFFSET_DAY else 0
     index = ndvi(planes.get(Band.B08, planes[Band.B04]), planes[Band.B04])
-    wedge = _wedge(tuple(ground.grid.shape), rng)  # type: ignore[arg-type]
+    wedge = _partial_swath(tuple(ground.grid.shape), rng)  # type: ignore[arg-type]
     assets: dict[str, Any] = {}
     for band, plane in planes.items():
         dn = np.clip(np.round(plane * 10000) + offset, 1, 65535).astype(np.uint16)
@@ -203,7 +214,7 @@ def _write(ground: Ground, plan: Plan, made: Pass, number: int, out: Path, south
     return written
 
 
-def _wedge(shape: tuple[int, int], rng: np.random.Generator) -> NDArray[np.bool_]:
+def _partial_swath(shape: tuple[int, int], rng: np.random.Generator) -> NDArray[np.bool_]:
     """Partial swath of some passes: (row, col), True = not measured."""
     rows, cols = np.indices(shape)
     if rng.uniform() > 0.05:
@@ -211,6 +222,6 @@ def _wedge(shape: tuple[int, int], rng: np.random.Generator) -> NDArray[np.bool_
     return np.asarray(cols + 0.25 * rows < rng.uniform(0.05, 0.5) * shape[1])
 
 
-def _centre(grid: GeoBox) -> tuple[float, float]:
+def _grid_centre(grid: GeoBox) -> tuple[float, float]:
     point = Geometry(grid.extent.geom.centroid, str(grid.crs)).to_crs("EPSG:4326").geom
     return float(point.x), float(point.y)

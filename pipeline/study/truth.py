@@ -21,7 +21,7 @@ def write_truth(
     times: Callable[[Event], Sequence[datetime]],
     record: Mapping[str, Any],
 ) -> Path:
-    """Write one feature per event that some look could show.
+    """Write one feature per event that at least one look could show.
 
     crs: of the outlines. times: when an event's ground was looked at, in order. record: what was simulated.
     `begins` is the day of the first of them that shows it changed, `last_clear_without` that of the one before.
@@ -40,7 +40,9 @@ def write_truth(
             properties["last_clear_without"] = str(earlier[-1].date())
         if event.ends is not None:
             properties["ends"] = str(event.ends.date())
-        features.append({"type": "Feature", "properties": properties, "geometry": lonlat(event.outline, crs)})
+        features.append(
+            {"type": "Feature", "properties": properties, "geometry": to_lonlat_geometry(event.outline, crs)}
+        )
     write_json(path, {"type": "FeatureCollection", "groundbreak": {"simulated": True, **record}, "features": features})
     return path
 
@@ -55,27 +57,27 @@ def write_site(path: Path, id: str, name: str, aoi: Mapping[str, Any], note: str
     return path
 
 
-def middle(grid: GeoBox, edge_px: int = EDGE_PX) -> Mapping[str, Any]:
+def inner_area(grid: GeoBox, edge_px: int = EDGE_PX) -> Mapping[str, Any]:
     """A grid less its margin as a lon/lat geometry."""
     rows, cols = grid.shape
     (left, top), (right, bottom) = grid.affine @ (edge_px, edge_px), grid.affine @ (cols - edge_px, rows - edge_px)
-    return lonlat(box(left, bottom, right, top), str(grid.crs))
+    return to_lonlat_geometry(box(left, bottom, right, top), str(grid.crs))
 
 
-def lonlat(shape: BaseGeometry, crs: str) -> Mapping[str, Any]:
+def to_lonlat_geometry(shape: BaseGeometry, crs: str) -> Mapping[str, Any]:
     """A shape of a CRS as a lon/lat GeoJSON geometry, to the centimetre."""
-    rounded: Mapping[str, Any] = _rounded(mapping(Geometry(shape, crs).to_crs("EPSG:4326").geom))
+    rounded: Mapping[str, Any] = _round_coordinates(mapping(Geometry(shape, crs).to_crs("EPSG:4326").geom))
     return rounded
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """JSON that reads well in a diff."""
+    """Write indented JSON, whose differences are readable."""
     path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _rounded(value: Any) -> Any:
+def _round_coordinates(value: Any) -> Any:
     if isinstance(value, float):
         return round(value, 7)
     if isinstance(value, Mapping):
-        return {key: _rounded(part) for key, part in value.items()}
-    return [_rounded(part) for part in value] if isinstance(value, list | tuple) else value
+        return {key: _round_coordinates(part) for key, part in value.items()}
+    return [_round_coordinates(part) for part in value] if isinstance(value, list | tuple) else value

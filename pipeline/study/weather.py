@@ -19,7 +19,7 @@ _SCL = {"vegetation": 4, "bare": 5, "water": 6, "unclassified": 7, "medium": 8, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chances:
-    """Of the passes of a month: up to `clear` without a cloud, up to `broken` with some, the rest overcast.
+    """Shares of the passes of a month: up to `clear` without cloud, up to `broken` with some, the rest overcast.
 
     snow: chance that it lies.
     """
@@ -29,7 +29,7 @@ class Chances:
     snow: float
 
 
-def temperate(lat: float, month: int) -> Chances:
+def temperate_weather(lat: float, month: int) -> Chances:
     """The weather of the middle latitudes; snow in winter beyond 30 degrees."""
     winter = abs(lat) > 30 and month in ((12, 1, 2) if lat > 0 else (6, 7, 8))
     return Chances(clear=0.45, broken=0.75, snow=0.25 if winter else 0.0)
@@ -57,7 +57,7 @@ def smooth_field(shape: tuple[int, int], rng: np.random.Generator, slope: float 
     return np.asarray((field - field.mean()) / max(field.std(), 1e-9), np.float32)
 
 
-def weather(shape: tuple[int, int], sun: tuple[float, float], chances: Chances, rng: np.random.Generator) -> Sky:
+def draw_weather(shape: tuple[int, int], sun: tuple[float, float], chances: Chances, rng: np.random.Generator) -> Sky:
     """Draw one pass's weather. sun: (zenith, azimuth) degrees."""
     lot = rng.uniform()
     cover = 0.0 if lot < chances.clear else rng.uniform(0.05, 0.6) if lot < chances.broken else rng.uniform(0.8, 1.2)
@@ -86,7 +86,7 @@ def weather(shape: tuple[int, int], sun: tuple[float, float], chances: Chances, 
     )
 
 
-def through(plane: NDArray[np.float32], band: Band, sky: Sky, bare: NDArray[np.float32]) -> NDArray[np.float32]:
+def apply_weather(plane: NDArray[np.float32], band: Band, sky: Sky, bare: NDArray[np.float32]) -> NDArray[np.float32]:
     """A band's reflectance as the sensor would deliver it. bare: (row, col) 0..1 soil, which darkens when wet.
 
     plane, bare: on the band's own grid; the sky is brought to it.

@@ -17,7 +17,7 @@ const page = await context.newPage();
 const found = { requests: [], console: [], dialogs: 0, axe: {}, overflow: {}, timeline: {} };
 page.on("request", (request) => { if (!/^(file|data):/.test(request.url())) found.requests.push(request.url()); });
 page.on("console", (message) => { if (["error", "warning"].includes(message.type())) found.console.push(message.text()); });
-page.on("pageerror", (fault) => found.console.push(String(fault)));
+page.on("pageerror", (error) => found.console.push(String(error)));
 page.on("dialog", async (dialog) => { found.dialogs += 1; await dialog.dismiss(); });
 
 const meter = await context.newCDPSession(page);
@@ -113,7 +113,7 @@ for (const scheme of ["light", "dark"]) {
     found.timeline[`${scheme} ${width}`] = await page.evaluate(() => document.querySelector(".timeline")?.getBoundingClientRect().width ?? null);
     await page.screenshot({ path: `${shots}/${scheme}-${width}.png` });
     if (width === 1024) continue;
-    const report = await page.evaluate(async (source) => { (0, eval)(source); return axe.run(document, { resultTypes: ["violations"] }); }, axe).catch((fault) => ({ failed: String(fault) }));
+    const report = await page.evaluate(async (source) => { (0, eval)(source); return axe.run(document, { resultTypes: ["violations"] }); }, axe).catch((error) => ({ failed: String(error) }));
     found.axe[`${scheme} ${width}`] = report.failed ?? report.violations.map((v) => [v.impact, v.id, v.nodes[0].html.slice(0, 120)]);
   }
 }

@@ -14,7 +14,7 @@ page.on("response", (response) => {
   found.asked[phase].push(row);
   measured.push(measure(response, row));
 });
-page.on("pageerror", (fault) => found.console.push(String(fault)));
+page.on("pageerror", (error) => found.console.push(String(error)));
 const meter = await page.context().newCDPSession(page);
 await meter.send("Performance.enable");
 const busy = async () => (await meter.send("Performance.getMetrics")).metrics.find((m) => m.name === "ProcessTime").value;

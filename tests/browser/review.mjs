@@ -11,7 +11,7 @@ const context = await browser.newContext({ viewport: { width: 1600, height: 900 
 const page = await context.newPage();
 page.on("request", (request) => { if (!request.url().startsWith("data:") && !request.url().startsWith(new URL(address).origin)) found.requests.push(request.url()); });
 page.on("console", (message) => { if (["error", "warning"].includes(message.type())) found.console.push(message.text()); });
-page.on("pageerror", (fault) => found.console.push(String(fault)));
+page.on("pageerror", (error) => found.console.push(String(error)));
 await page.goto(address, { waitUntil: "load" });
 const settled = () => page.waitForTimeout(350);
 const seen = () => page.evaluate(() => ({
@@ -48,7 +48,7 @@ for (const scheme of ["light", "dark"]) {
     await page.setViewportSize({ width, height: 900 });
     found.overflow[`${scheme} ${width}`] = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
     await page.screenshot({ path: `${shots}/${scheme}-${width}.png` });
-    const report = await page.evaluate(async (source) => { (0, eval)(source); return axe.run(document, { resultTypes: ["violations"] }); }, axe).catch((fault) => ({ failed: String(fault) }));
+    const report = await page.evaluate(async (source) => { (0, eval)(source); return axe.run(document, { resultTypes: ["violations"] }); }, axe).catch((error) => ({ failed: String(error) }));
     found.axe[`${scheme} ${width}`] = report.failed ?? report.violations.map((v) => [v.impact, v.id, v.nodes[0].html.slice(0, 120)]);
   }
 }

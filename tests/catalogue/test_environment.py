@@ -92,7 +92,7 @@ def test_one_variable_serves_search_pixels_and_doctor(
         every = run_checks(
             tmp_path / "out", tmp_path / "groundbreak.toml", tmp_path / "none.geojson", datetime.now(UTC)
         )
-        return {check.name: (check.health, check.found + check.mend) for check in every}
+        return {check.name: (check.health, check.found + check.fix) for check in every}
 
     with pytest.raises(FetchError, match="SSL_CERT_FILE"):
         get_json(f"{url}/catalog.json")

@@ -75,9 +75,9 @@ def test_a_disturbed_item_gives_a_product_or_a_clean_error(seed: int) -> None:
         raw = disturb(rng.choice(GOLDEN), rng)
         try:
             found = parse_item(raw, allowed)
-        except CatalogueError as fault:
+        except CatalogueError as error:
             errors += 1
-            assert "\n" not in str(fault) and len(str(fault)) < 700 and fault.where
+            assert "\n" not in str(error) and len(str(error)) < 700 and error.where
         else:
             assert isinstance(found, Product) and found.granule.footprint.area > 0
             assert all("://" in href or Path(href).is_relative_to(DATA) for href in found.granule.assets.values())

@@ -1,4 +1,4 @@
-"""The AOI and settings readers against nonsense: sites and clean faults, settings or a clean error."""
+"""The AOI and settings readers against nonsense: sites and clean errors, settings or a clean error."""
 
 import copy
 import json
@@ -27,32 +27,32 @@ FEATURES = {
 
 
 def check(path: Path) -> tuple[int, int]:
-    """Sites and faults of a file; every fault has its three parts, every site a place of its own."""
+    """Sites and errors of a file; every error has its three parts, every site a place of its own."""
     try:
         read = read_sites((path,))
-    except SiteError as fault:
-        assert fault.what and fault.where and fault.mend
+    except SiteError as error:
+        assert error.what and error.where and error.fix
         return 0, 1
-    for fault in read.faults:
-        assert fault.what and fault.where and fault.mend
+    for error in read.errors:
+        assert error.what and error.where and error.fix
     assert len({site.id for site in read.sites}) == len(read.sites)
     assert all(site.aoi.is_valid and site.aoi.area > 0 and "/" not in site.id for site in read.sites)
-    return len(read.sites), len(read.faults)
+    return len(read.sites), len(read.errors)
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_a_disturbed_aoi_file_gives_sites_or_clean_faults(seed: int, tmp_path: Path) -> None:
+def test_a_disturbed_aoi_file_gives_sites_or_clean_errors(seed: int, tmp_path: Path) -> None:
     rng, path = random.Random(seed), tmp_path / "sites.geojson"
-    sites = faults = 0
+    sites = errors = 0
     for _ in range(AOI_CASES):
         path.write_text(json.dumps(disturb(copy.deepcopy(FEATURES), rng)))
         found = check(path)
-        sites, faults = sites + found[0], faults + found[1]
+        sites, errors = sites + found[0], errors + found[1]
     # one bad feature never takes the other with it, and nonsense is not waved through
-    assert sites > AOI_CASES // 2 and faults > AOI_CASES // 5
+    assert sites > AOI_CASES // 2 and errors > AOI_CASES // 5
 
 
-def test_a_torn_aoi_file_gives_sites_or_clean_faults(tmp_path: Path) -> None:
+def test_a_torn_aoi_file_gives_sites_or_clean_errors(tmp_path: Path) -> None:
     rng, path = random.Random(5), tmp_path / "sites.geojson"
     whole = json.dumps(FEATURES).encode()
     for _ in range(TEXT_CASES):
@@ -72,8 +72,8 @@ def test_disturbed_settings_give_settings_or_a_clean_error() -> None:
         value: Any = rng.choice([*NONSENSE, 3, 0.5, "https://example.org", [".example.org"]])
         try:
             changed = override_settings(Settings(), {key: copy.deepcopy(value)}, "fuzz")
-        except SettingsError as fault:
-            assert fault.what and fault.where and fault.mend
+        except SettingsError as error:
+            assert error.what and error.where and error.fix
             errors += 1
         else:
             assert isinstance(changed, Settings)
@@ -90,5 +90,5 @@ def test_torn_settings_text_gives_settings_or_a_clean_error() -> None:
                 torn[rng.randrange(len(torn))] = rng.choice('=[]"\n\x00é{}#.0e-')
         try:
             assert isinstance(parse_settings("".join(torn)), Settings)
-        except SettingsError as fault:
-            assert fault.what and fault.where and fault.mend
+        except SettingsError as error:
+            assert error.what and error.where and error.fix

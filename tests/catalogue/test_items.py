@@ -234,10 +234,10 @@ def test_an_item_that_no_check_has_foreseen_is_an_error_of_its_own(monkeypatch: 
     result, allowed = ReadResult(), AllowList(base=str(DATA / "item.json"), folder=DATA, hosts=known_hosts())
     for each in (far, raw):
         result.add(each, allowed)
-    assert len(result.products) == len(result.faults) == 1 and "not that of GeoJSON" in result.faults[0].what
+    assert len(result.products) == len(result.errors) == 1 and "not that of GeoJSON" in result.errors[0].what
     monkeypatch.setattr("pipeline.catalogue.static.parse_item", lambda *_: {}["no such"])
     result.add(raw, allowed)
-    assert "cannot be understood: KeyError" in result.faults[1].what and raw["id"] in result.faults[1].where
+    assert "cannot be understood: KeyError" in result.errors[1].what and raw["id"] in result.errors[1].where
 
 
 @pytest.mark.parametrize("extra", [[412.5, 3.0], [412.5]], ids=str)

@@ -182,7 +182,7 @@ def test_a_fault_that_passes_is_survived(tile: Path, server: Ranges, fault: str)
 
 
 @pytest.mark.parametrize("fault", ["503", "403", "404", "cut", "html", "zero", "redirect"])
-def test_a_fault_that_stays_is_told_after_one_budget_of_retries(
+def test_a_fault_that_stays_is_reported_after_one_budget_of_retries(
     tile: Path, server: Ranges, fault: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     href = f"{server.url}/{fault}/red.tif?sig=s3cret&sv=1"
@@ -240,29 +240,29 @@ def test_files_that_are_broken_one_by_one_do_not_count_as_a_silent_server(
 
 def test_all_scenes_are_read_by_the_same_few_threads(tile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A new thread opens a PROJ database of its own, which takes twice the time of the read."""
-    readers, read = set[threading.Thread](), pixels._read
+    readers, read = set[threading.Thread](), pixels._read_raster
 
     def watched(*args: Any) -> Any:
         readers.add(threading.current_thread())
         return read(*args)
 
-    monkeypatch.setattr(pixels, "_read", watched)
+    monkeypatch.setattr(pixels, "_read_raster", watched)
     for number in range(2 * pixels.THREADS):
         read_chips(scene(tile, id=f"scene-{number}"), GRID, BANDS)
     assert 0 < len(readers) <= pixels.THREADS
 
 
 def test_after_a_fault_nothing_of_the_scene_is_read_on(tile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ended, read = list[str](), pixels._read
+    ended, read = list[str](), pixels._read_raster
 
     def slow(asked: Any, target: str) -> Any:
         if asked.name == "B04":
-            raise PixelError("broken", "here", "mend it")
+            raise PixelError("broken", "here", "fix it")
         time.sleep(0.2)
         ended.append(asked.name)
         return read(asked, target)
 
-    monkeypatch.setattr(pixels, "_read", slow)
+    monkeypatch.setattr(pixels, "_read_raster", slow)
     with pytest.raises(PixelError, match="broken"):
         read_chips(scene(tile), GRID, BANDS)
     told = list(ended)

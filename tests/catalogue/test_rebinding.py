@@ -85,7 +85,7 @@ def opened(url: str) -> None:
 
 
 def answered(url: str) -> int:
-    with transport.new_session() as session, transport.send(session, "GET", url) as answer:
+    with transport.new_session() as session, transport.send_request(session, "GET", url) as answer:
         return answer.status_code
 
 

@@ -23,7 +23,7 @@ PLAIN = Access(prefix="")
 
 
 def test_the_signature_is_that_of_the_published_example() -> None:
-    found = s3.signed("https://examplebucket.s3.amazonaws.com/test.txt", "us-east-1", PUBLISHED, NOW, {}, 86400)
+    found = s3.sign_address("https://examplebucket.s3.amazonaws.com/test.txt", "us-east-1", PUBLISHED, NOW, {}, 86400)
     assert found.endswith("&X-Amz-Signature=aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404")
 
 

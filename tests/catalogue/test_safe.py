@@ -116,7 +116,7 @@ def test_a_broken_product_is_one_line_and_takes_no_other_with_it(safe: Path, tmp
         read_safe(root)
     shutil.copytree(safe, tmp_path / "good.SAFE")
     found = search_scenes(SITE, str(tmp_path), None, None, END, Settings())
-    assert len(found.scenes) == 1 and len(found.faults) == 1
+    assert len(found.scenes) == 1 and len(found.errors) == 1
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 no zip", b"\x00" * 100])
@@ -152,7 +152,7 @@ def test_a_zip_bomb_is_not_unpacked(safe: Path, tmp_path: Path) -> None:
 
 
 def test_recorded_metadata_are_read(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.catalogue.safe._images", lambda files, where: ({}, None))
+    monkeypatch.setattr("pipeline.catalogue.safe._find_images", lambda files, where: ({}, None))
     products = {path.name[:3] + path.name[11:19] + path.name[27:32]: read_safe(path)
                 for path in sorted((shared / "stac_items" / "safe").glob("*.SAFE"))}  # fmt: skip
     claims = {name: product.granule.declared_offset.dn for name, product in products.items()}
@@ -222,7 +222,7 @@ def test_a_product_is_found_however_a_downloader_put_it(safe: Path, tmp_path: Pa
     for name in (".DS_Store", "._x.SAFE", "__MACOSX"):
         (tmp_path / "all" / name).mkdir(exist_ok=True)
     found = search_scenes(SITE, str(source), None, None, END, Settings())
-    assert len(found.scenes) == 1 and not found.faults
+    assert len(found.scenes) == 1 and not found.errors
     assert read_named_scenes(SITE, [str(source)], Settings()) == found.scenes
 
 

@@ -29,11 +29,11 @@ def read(folder: Path, *features: dict[str, Any], **top: Any) -> SitesRead:
 
 
 def refused(found: SitesRead) -> str:
-    """The one fault, with its place checked."""
+    """The one error, with its place checked."""
     assert not found.sites
-    (fault,) = found.faults
-    assert "s.geojson" in fault.where
-    return str(fault)
+    (error,) = found.errors
+    assert "s.geojson" in error.where
+    return str(error)
 
 
 @pytest.mark.parametrize(("lon", "lat"), [(127.0, 40.0), (26.2, 45.0), (26.0, -45.0), (179.9, 0.1)])
@@ -49,7 +49,7 @@ def test_the_limit_of_a_grid_is_twice_that_of_an_aoi(tmp_path: Path) -> None:
     assert [site.id for site in read_sites([file], limits).sites] == ["place"]
     far = mapping(MultiPolygon([box(21, 45, 21.005, 45.005), box(21.05, 45.05, 21.055, 45.055)]))
     world.write_sites(file, [world.feature(geometry=far)])
-    assert "above the limit of 20" in str(read_sites([file], limits).faults[0])
+    assert "above the limit of 20" in str(read_sites([file], limits).errors[0])
 
 
 def test_holes_are_cut_out_of_their_shell_when_rings_are_repaired(tmp_path: Path) -> None:
@@ -91,12 +91,12 @@ def test_a_value_that_no_check_has_foreseen_is_an_error_of_its_feature(
 ) -> None:
     far = {"type": "Polygon", "coordinates": [[[10**400, 45], *CORNERS[1:]]]}
     found = read(tmp_path, world.feature(geometry=far, id="far"), world.feature(id="good"))
-    assert [site.id for site in found.sites] == ["good"] and "feature 1" in found.faults[0].where
+    assert [site.id for site in found.sites] == ["good"] and "feature 1" in found.errors[0].where
     grid = sites_module.site_grid
     monkeypatch.setattr(sites_module, "site_grid", lambda aoi: grid(aoi) if aoi.area < 1e-3 else [][1])
     found = read(tmp_path, world.feature(geometry=mapping(box(21, 45, 21.1, 45.1)), id="odd"), world.feature(id="good"))
     assert [site.id for site in found.sites] == ["good"]
-    assert "cannot be understood: IndexError" in found.faults[0].what and "feature 1" in found.faults[0].where
+    assert "cannot be understood: IndexError" in found.errors[0].what and "feature 1" in found.errors[0].where
 
 
 def test_a_name_without_end_is_cut(tmp_path: Path) -> None:
@@ -126,8 +126,8 @@ def test_a_coordinate_system_that_is_none_is_one_line(crs: object, tmp_path: Pat
 def test_a_geopackage_in_a_plan_of_its_own_is_one_line(tmp_path: Path) -> None:
     path, shapes = tmp_path / "s.gpkg", shapely.to_wkb(np.array([box(0, 0, 100, 100)]))
     pyogrio.raw.write(path, shapes, [np.array(["a"], object)], ["id"], geometry_type="Polygon", crs=LOCAL)
-    (fault,) = read_sites([path]).faults
-    assert "our yard" in fault.what and fault.where == str(path)
+    (error,) = read_sites([path]).errors
+    assert "our yard" in error.what and error.where == str(path)
 
 
 @pytest.mark.parametrize("packing", [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
@@ -138,16 +138,16 @@ def test_a_kmz_that_is_damaged_inside_is_one_line(packing: int, tmp_path: Path) 
     whole = path.read_bytes()
     for place in range(40, 1000, 7):
         path.write_bytes(whole[:place] + bytes(255 - byte for byte in whole[place : place + 40]) + whole[place + 40 :])
-        (fault,) = read_sites([path]).faults
-        assert fault.where == str(path) and "None" not in fault.what
+        (error,) = read_sites([path]).errors
+        assert error.where == str(path) and "None" not in error.what
 
 
 @pytest.mark.parametrize("south", [84.5, 83.99, -80.5, -85])
 def test_a_place_beyond_utm_is_named_by_file_and_feature(south: float, tmp_path: Path) -> None:
     polar = world.feature(geometry=mapping(box(20, south, 20.1, south + 0.1)))
     found = read(tmp_path, world.feature(id="good"), polar)
-    (fault,) = found.faults
-    assert "outside UTM" in fault.what and fault.where.endswith("s.geojson, feature 2, place")
+    (error,) = found.errors
+    assert "outside UTM" in error.what and error.where.endswith("s.geojson, feature 2, place")
     assert [site.id for site in found.sites] == ["good"]
 
 
@@ -204,7 +204,7 @@ def test_every_corner_of_a_kml_is_kept_however_it_is_written(tmp_path: Path, spe
 def test_corners_that_cannot_be_told_apart_are_refused_and_none_is_dropped(tmp_path: Path, text: str) -> None:
     (tmp_path / "s.kml").write_text(kml(text))
     found = read_sites([tmp_path / "s.kml"])
-    assert not found.sites and "placemark 1" in str(found.faults[0])
+    assert not found.sites and "placemark 1" in str(found.errors[0])
 
 
 def test_what_lies_beside_a_polygon_in_a_kml_is_named(tmp_path: Path) -> None:
@@ -217,7 +217,7 @@ def test_what_lies_beside_a_polygon_in_a_kml_is_named(tmp_path: Path) -> None:
         "</LinearRing>", f"</LinearRing><LinearRing><coordinates>{ring}</coordinates></LinearRing>"
     )
     (tmp_path / "s.kml").write_text(twice)
-    assert "2 outer rings" in str(read_sites([tmp_path / "s.kml"]).faults[0])
+    assert "2 outer rings" in str(read_sites([tmp_path / "s.kml"]).errors[0])
 
 
 def test_a_kmz_packed_on_a_mac_is_read_and_so_is_every_kml_in_it(tmp_path: Path) -> None:
@@ -228,7 +228,7 @@ def test_a_kmz_packed_on_a_mac_is_read_and_so_is_every_kml_in_it(tmp_path: Path)
         archive.writestr("doc.kml", kml(ring))
         archive.writestr("layers/more.kml", kml(ring).replace("place", "more"))
     found = read_sites([tmp_path / "s.kmz"])
-    assert not found.faults and [site.id for site in found.sites] == ["place", "more"]
+    assert not found.errors and [site.id for site in found.sites] == ["place", "more"]
 
 
 @pytest.mark.parametrize("given", [7, 7.0, "7", "7.0"])
@@ -246,7 +246,7 @@ def test_a_whole_number_is_an_id(tmp_path: Path, given: object, kind: str) -> No
         found = read(tmp_path, feature)
     else:
         found = read(tmp_path, feature | {"id": given})
-    assert [site.id for site in found.sites] == ["7"], found.faults
+    assert [site.id for site in found.sites] == ["7"], found.errors
 
 
 @pytest.mark.parametrize(
@@ -277,7 +277,7 @@ def test_what_editors_and_systems_leave_in_a_folder_is_not_read(tmp_path: Path) 
         (tmp_path / name).write_bytes(b"\x00\x05\x16\x07")
     (tmp_path / ".#link.geojson").symlink_to("user@host.1234:5678")
     found = read_sites([tmp_path])
-    assert not found.faults and len(found.sites) == 1
+    assert not found.errors and len(found.sites) == 1
 
 
 @pytest.mark.parametrize("key", ["search.asset_hosts", "search.catalog", "search.asset_folders", "search.max_area_km2"])
@@ -345,8 +345,8 @@ def test_a_geometry_of_another_notation_is_named_without_words_of_python(tmp_pat
 @pytest.mark.parametrize("name", ["s.shp", "s.zip", "s.fgb", "s.parquet", "places", "s.geojson"])
 def test_a_file_of_another_format_is_named_as_such(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"fgb\3\0\0\1\0" + bytes(range(256)))
-    (fault,) = read_sites([tmp_path / name]).faults
-    assert "neither GeoJSON, GPKG nor KML" in str(fault) and name in fault.where
+    (error,) = read_sites([tmp_path / name]).errors
+    assert "neither GeoJSON, GPKG nor KML" in str(error) and name in error.where
 
 
 def test_files_of_other_formats_beside_aoi_files_are_named(tmp_path: Path) -> None:
@@ -354,7 +354,7 @@ def test_files_of_other_formats_beside_aoi_files_are_named(tmp_path: Path) -> No
     for name in ("places.shp", "places.dbf", "more.zip", "README.md"):
         (tmp_path / name).write_bytes(b"x")
     found = read_sites([tmp_path])
-    assert len(found.sites) == 1 and not found.faults
+    assert len(found.sites) == 1 and not found.errors
     assert [note.partition(": ")[0] for note in found.notes] == [str(tmp_path / n) for n in ("more.zip", "places.shp")]
 
 

@@ -78,7 +78,7 @@ def ids(found: FoundScenes) -> list[str]:
 def test_an_api_and_a_folder_give_the_same_scenes_and_the_same_pixels(archive: Path) -> None:
     with range_server.serve(archive) as files, stac_api.serve(features(archive, f"{files.url}/ok")) as api:
         served, local = search(api.url), search(str(archive))
-        assert ids(served) == ids(local) == ALL and served.faults == ()
+        assert ids(served) == ids(local) == ALL and served.errors == ()
         for one, other in zip(served.scenes[:3], local.scenes[:3], strict=True):
             (theirs,), (ours,) = (read_chips(each, site().grid, (Band.B04,)) for each in (one, other))
             np.testing.assert_array_equal(theirs.dn[Band.B04].data, ours.dn[Band.B04].data)
@@ -105,7 +105,7 @@ def test_a_link_astray_in_a_served_catalogue_is_one_line(archive: Path, tmp_path
     path.write_text(json.dumps(catalogue))
     with range_server.serve(tmp_path) as files:
         found = search(f"{files.url}/ok/catalog.json", None)
-    assert ids(found) == [name for name in ALL if name != "day-02"] and len(found.faults) == 1
+    assert ids(found) == [name for name in ALL if name != "day-02"] and len(found.errors) == 1
 
 
 def test_a_source_that_is_no_address_is_told() -> None:
@@ -128,7 +128,7 @@ def test_a_search_survives_faults_on_any_page(
     monkeypatch.setattr("pipeline.catalogue.stac.PAGE", 10)
     with stac_api.serve(features(archive), faults=faults) as api:
         found = search(api.url)
-    assert ids(found) == ALL and found.faults == ()
+    assert ids(found) == ALL and found.errors == ()
 
 
 @pytest.mark.parametrize("busy", [503, 403])
@@ -200,7 +200,7 @@ def test_an_item_of_an_api_may_not_point_anywhere(archive: Path, href: str, word
     raw[1]["assets"]["red"]["href"] = href
     with stac_api.serve(raw) as api:
         found = search(api.url)
-    assert ids(found) == ["day-01"] and words in str(found.faults[0])
+    assert ids(found) == ["day-01"] and words in str(found.errors[0])
 
 
 def test_a_redirect_to_another_host_is_not_followed(archive: Path) -> None:

@@ -68,7 +68,7 @@ def test_a_catalogue_a_folder_of_items_a_collection_and_lines_give_the_same_scen
     archive: Path, tmp_path: Path
 ) -> None:
     wanted = search(archive)
-    assert ids(wanted) == ALL and wanted.faults == ()
+    assert ids(wanted) == ALL and wanted.errors == ()
     assert search(archive / "catalog.json") == wanted
     (archive / "catalog.json").unlink()
     assert search(archive) == wanted
@@ -89,7 +89,7 @@ def test_lines_end_at_newlines_and_nowhere_else(archive: Path) -> None:
     lines = [json.dumps(feature, ensure_ascii=False) for feature in features]
     (archive / "all.ndjson").write_text("\r\n".join(lines), encoding="utf-8", newline="")
     found = search(archive / "all.ndjson")
-    assert ids(found) == ALL and found.faults == ()
+    assert ids(found) == ALL and found.errors == ()
 
 
 def test_a_bad_line_does_not_affect_the_others(archive: Path) -> None:
@@ -100,7 +100,7 @@ def test_a_bad_line_does_not_affect_the_others(archive: Path) -> None:
     (archive / "all.NDJSON").write_text("\n".join(["{", lines[0], "[1]", *lines[1:], "torn"]))
     found = search(archive / "all.NDJSON")
     assert ids(found) == ALL
-    assert [fault.where.rpartition(", ")[2] for fault in found.faults] == ["line 3", "line 1", "line 6"]
+    assert [error.where.rpartition(", ")[2] for error in found.errors] == ["line 3", "line 1", "line 6"]
 
 
 def test_the_case_of_a_link_relation_says_nothing(archive: Path) -> None:
@@ -147,15 +147,15 @@ def test_one_bad_item_is_one_line_and_takes_no_other_with_it(archive: Path, chan
     edit(archive, 6, change)
     found = search(archive)
     assert ids(found) == ["day-1", "day-11"]
-    (fault,) = found.faults
-    assert words in str(fault) and "\n" not in str(fault)
+    (error,) = found.errors
+    assert words in str(error) and "\n" not in str(error)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "\x00\x01", '{"type": "Feature"', "[" * 100_000])
 def test_a_document_that_is_no_json_object_is_one_line(archive: Path, text: str) -> None:
     (archive / "day-6" / "day-6.json").write_text(text)
     found = search(archive)
-    assert ids(found) == ["day-1", "day-11"] and len(found.faults) == 1
+    assert ids(found) == ["day-1", "day-11"] and len(found.errors) == 1
     with pytest.raises(CatalogueError, match="day-6"):
         search(archive / "day-6" / "day-6.json")
 
@@ -172,7 +172,7 @@ def test_a_link_out_of_the_folder_is_not_followed(archive: Path, href: object) -
     catalogue["links"].append({"rel": "item", "href": href})
     path.write_text(json.dumps(catalogue))
     found = search(archive)
-    assert ids(found) == ALL and len(found.faults) == 1
+    assert ids(found) == ALL and len(found.errors) == 1
 
 
 def test_a_symbolic_link_out_of_the_folder_is_not_followed(archive: Path, tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_a_symbolic_link_out_of_the_folder_is_not_followed(archive: Path, tmp_pa
     (archive / "day-6" / "red.tif").unlink()
     (archive / "day-6" / "red.tif").symlink_to(tmp_path / "private.tif")
     found = search(archive)
-    assert ids(found) == ["day-1", "day-11"] and "leads out" in str(found.faults[0])
+    assert ids(found) == ["day-1", "day-11"] and "leads out" in str(found.errors[0])
 
 
 def test_pixels_may_be_shared_with_a_catalogue_beside_and_with_nothing_else(archive: Path, tmp_path: Path) -> None:
@@ -207,9 +207,9 @@ def test_whole_tile_cloud_above_the_limit_is_a_rejection_with_both_numbers(archi
 
 def test_a_trusted_host_may_be_added_in_the_settings(archive: Path) -> None:
     edit(archive, 6, lambda raw: raw["assets"]["red"].update(href="https://tiles.example.org/red.tif"))
-    assert len(search(archive).faults) == 1
+    assert len(search(archive).errors) == 1
     trusting = override_settings(Settings(), {"search.asset_hosts": ("tiles.example.org",)}, "test")
-    assert search_scenes(site(), str(archive), None, None, END, trusting).faults == ()
+    assert search_scenes(site(), str(archive), None, None, END, trusting).errors == ()
 
 
 def test_one_item_is_found_by_its_file(archive: Path) -> None:
@@ -271,7 +271,7 @@ def test_a_geoparquet_on_a_server_is_read_like_its_items(
     monkeypatch.setattr("pipeline.catalogue.fetch.PAUSE_S", 0.0)
     with serve(tmp_path / "served") as server:
         walk = read_static(f"{server.url}/ok/items.parquet")
-        assert len(walk.products) == len(rows(archive)) and not walk.faults
+        assert len(walk.products) == len(rows(archive)) and not walk.errors
         for fault, reason in REASONS.items():
             with pytest.raises(CatalogueError, match=reason):
                 read_static(f"{server.url}/{fault}/items.parquet")
@@ -282,7 +282,7 @@ def test_a_geoparquet_with_odd_rows_loses_those_alone(archive: Path) -> None:
     found[0]["geometry"] = b"\x01\x02 no outline"  # its box stands in
     found[1]["assets"] = None
     assert ids(search(write_rows(archive / "items.parquet", found))) == ["day-1", "day-6"]
-    assert len(search(archive / "items.parquet").faults) == 1
+    assert len(search(archive / "items.parquet").errors) == 1
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1" + bytes(80) + b"PAR1", b'{"type": "Feature"}'])
@@ -311,13 +311,13 @@ def test_assets_in_a_folder_that_is_trusted_are_read(archive: Path, tmp_path: Pa
     (archive / "catalog.json").unlink()
     collection.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
     found = search(collection)
-    assert not found.scenes and all("search.asset_folders" in str(fault) for fault in found.faults)
+    assert not found.scenes and all("search.asset_folders" in str(error) for error in found.errors)
     trusting = override_settings(Settings(), {"search.asset_folders": (str(archive),)}, "test")
     assert ids(search_scenes(site(), str(collection), None, None, END, trusting)) == ALL
     features[0]["assets"]["red"]["href"] = "../archive/../private.tif"
     (tmp_path / "private.tif").write_bytes(b"")
     collection.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
-    assert len(search_scenes(site(), str(collection), None, None, END, trusting).faults) == 1
+    assert len(search_scenes(site(), str(collection), None, None, END, trusting).errors) == 1
 
 
 def test_hidden_files_are_no_items(archive: Path) -> None:
@@ -326,7 +326,7 @@ def test_hidden_files_are_no_items(archive: Path) -> None:
         (archive / name).parent.mkdir(exist_ok=True)
         (archive / name).write_bytes(b"\x00\x05\x16\x07")
     found = search(archive)
-    assert ids(found) == ALL and found.faults == ()
+    assert ids(found) == ALL and found.errors == ()
 
 
 def test_a_pipe_is_no_document(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import rasterio
 
 from pipeline.catalogue import pixels, ranges
 from pipeline.catalogue.folders import find_pair_input
-from pipeline.catalogue.hrefs import AllowList, resolve
+from pipeline.catalogue.hrefs import AllowList, resolve_href
 from pipeline.catalogue.pixels import read_chips
 from pipeline.catalogue.rasters import open_raster
 from pipeline.model.bands import Band
@@ -162,7 +162,7 @@ def test_a_circle_of_links_is_no_raster(tile: Path, tmp_path: Path) -> None:
     allowed = AllowList(base=str(tmp_path / "item.json"), folder=tmp_path, hosts=())
     for href in ("red.tif", "day/red.tif"):
         with pytest.raises(PixelError, match=r"cannot read B04: .*symbolic links"):
-            read_chips(with_red(tile, resolve(href, allowed, "item")), GRID, BANDS)
+            read_chips(with_red(tile, resolve_href(href, allowed, "item")), GRID, BANDS)
 
 
 def sparse_tiff(path: Path, side: int, bands: int = 1) -> Path:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cli.main import _run
+from pipeline.cli.main import _run_command
 from tests import world
 
 Command = Callable[..., "Outcome"]
@@ -35,7 +35,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Captu
 
     def run(*arguments: object) -> Outcome:
         capfd.readouterr()
-        code = _run([str(argument) for argument in arguments])
+        code = _run_command([str(argument) for argument in arguments])
         captured = capfd.readouterr()
         return Outcome(int(code), captured.out, captured.err)
 

@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from pipeline.cli import console, scenes
-from pipeline.cli.console import narrow, progress
+from pipeline.cli.console import narrow_table, show_progress
 from pipeline.model.imagery import SceneRecord
 from tests import world
 from tests.cli.conftest import Command
@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_a_site_of_thirty_letters_keeps_its_id_whole_beside_its_alerts() -> None:
-    table = narrow("What was found", "site", "used", "alerts", "kinds", numbers=("used",))
+    table = narrow_table("What was found", "site", "used", "alerts", "kinds", numbers=("used",))
     table.add_row("southern-carpathians-simulated", "114 of 115", "2 provisional\n5 withdrawn", "28 cleared ground")
     text = io.StringIO()
     Console(file=text, width=80).print(table)
@@ -36,7 +36,7 @@ def test_the_name_of_a_row_is_never_folded(monkeypatch: pytest.MonkeyPatch) -> N
                         clear_share=0.5, reliability=0.9) for name in names]  # fmt: skip
     text = io.StringIO()
     monkeypatch.setattr(scenes, "out", Console(file=text, width=80))
-    scenes._show("place", made, 0)
+    scenes._print_records("place", made, 0)
     lines = text.getvalue().splitlines()
     assert all(any(line.startswith(f" {name}") or line.startswith(name) for line in lines) for name in names)
     assert max(map(len, lines)) <= 80 and "2019-01-27 02:11" in text.getvalue() and "history" in text.getvalue()
@@ -47,7 +47,7 @@ def test_a_log_hears_every_five_minutes_how_long_a_stage_will_last(
 ) -> None:
     clock = [0.0]
     monkeypatch.setattr(console.time, "monotonic", lambda: clock[0])
-    with progress() as step:
+    with show_progress() as step:
         for done in range(1, 485):
             clock[0] = 12.0 * done
             step("tile", done, 484, "cells judged")
@@ -60,7 +60,7 @@ def test_a_log_hears_every_five_minutes_how_long_a_stage_will_last(
 
 
 def test_a_log_hears_nothing_more_of_a_stage_that_is_short(capsys: pytest.CaptureFixture[str]) -> None:
-    with progress() as step:
+    with show_progress() as step:
         for done in range(1, 40):
             step("site", done, 39, "looks corrected")
     assert capsys.readouterr().err == "site: looks corrected (39)\n"
@@ -75,7 +75,7 @@ class Command:
         print("at work", flush=True)
         time.sleep(60)
 
-main.root = Command
+main.root_command = Command
 main.run([])
 """
 

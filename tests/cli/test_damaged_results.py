@@ -16,11 +16,11 @@ from shapely.geometry import box
 
 from pipeline.model.settings import Settings
 from pipeline.review.folder import Folder
-from pipeline.review.geoblob import encode, register
+from pipeline.review.geoblob import encode_geometry, register_functions
 from pipeline.review.gpkg import survey_rows
 from pipeline.run.outputs import measure_outputs
 from pipeline.run.process_site import SiteJob
-from pipeline.run.resume import resume
+from pipeline.run.resume import resume_site
 from tests import world
 from tests.cli.conftest import Command, Outcome
 from tests.cli.test_nightly import rows_of
@@ -38,7 +38,7 @@ def ids(path: Path = REVIEW) -> dict[str, tuple[Any, ...]]:
 
 def judge() -> None:
     with contextlib.closing(sqlite3.connect(REVIEW)) as db, db:
-        register(db)
+        register_functions(db)
         db.execute("UPDATE changes SET verdict = 'construction', note = 'mine'")
 
 
@@ -195,7 +195,7 @@ def test_a_folder_in_the_place_of_a_file_is_named_and_ends_nothing(night: Any) -
 def test_a_column_that_somebody_edited_is_written_again(night: Any) -> None:
     held = rows_of(REVIEW)
     with contextlib.closing(sqlite3.connect(REVIEW)) as db, db:
-        register(db)
+        register_functions(db)
         db.execute("UPDATE changes SET status = 'withdrawn', first_seen = '1999-01-01'")
     assert night().code == 0
     assert rows_of(REVIEW) == held
@@ -203,7 +203,7 @@ def test_a_column_that_somebody_edited_is_written_again(night: Any) -> None:
 
 def test_a_verdict_or_a_row_of_the_analyst_makes_no_work(night: Any) -> None:
     with contextlib.closing(sqlite3.connect(REVIEW)) as db, db:
-        register(db)
+        register_functions(db)
         db.execute("UPDATE changes SET verdict = 'uncertain'")
         db.execute("INSERT INTO changes (change_id, geom) SELECT 'my own', geom FROM changes")
     assert night().code == 4
@@ -268,16 +268,16 @@ def test_an_aoi_whose_centroid_crosses_a_zone_line_keeps_the_zone_of_its_results
     put(path.parent, [made.alert(1)])
     site = made.site()
     with contextlib.closing(sqlite3.connect(path)) as db, db:
-        register(db)
+        register_functions(db)
         shape = Geometry(site.aoi, "EPSG:4326").to_crs("EPSG:32651").geom
-        db.execute("UPDATE aoi SET geom = ?", [encode(shape, 32651)])
+        db.execute("UPDATE aoi SET geom = ?", [encode_geometry(shape, 32651)])
         for table in ("gpkg_contents", "gpkg_geometry_columns"):
             db.execute(f"UPDATE {table} SET srs_id = 32651 WHERE table_name = 'aoi'")
     job = SiteJob(
         site=site, source="none", collection=None, start=None, until=datetime(2026, 1, 1, tzinfo=UTC),
         settings=Settings(),
     )  # fmt: skip
-    grid = resume(job, tmp_path).job.site.grid
+    grid = resume_site(job, tmp_path).job.site.grid
     assert str(site.grid.crs) == "EPSG:32652" and str(grid.crs) == "EPSG:32651"
     (row,) = survey_rows(path).rows
     assert shape.intersects(row.outline)

@@ -147,7 +147,7 @@ def test_the_demonstration_runs_in_any_folder(
     untold = world.feature(str(catalogue), id="untold", name="Untold")
     world.write_sites(packaged / "demo.geojson", [known, untold])
     monkeypatch.setattr(demo, "packaged_aois", lambda: packaged)
-    monkeypatch.setattr(demo, "program", lambda: "groundbreak")
+    monkeypatch.setattr(demo, "program_name", lambda: "groundbreak")
     done = command("demo", "--out", "tour")
     assert done.code == 0 and (tmp_path / "tour" / "place" / "review.qgz").is_file()
     assert "tour/place/report.html" in done.out and "groundbreak sites add" in done.out
@@ -168,13 +168,13 @@ def test_the_demonstration_names_a_program_that_the_shell_finds(
     monkeypatch.setattr("sys.executable", str(own.with_name("python")))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", "")
-    assert demo.program() == ".venv/bin/groundbreak"
+    assert demo.program_name() == ".venv/bin/groundbreak"
     monkeypatch.chdir(own.parent.parent)
-    assert demo.program() == "bin/groundbreak"
+    assert demo.program_name() == "bin/groundbreak"
     monkeypatch.chdir(Path(__file__).parent)
-    assert demo.program() == str(own)
+    assert demo.program_name() == str(own)
     monkeypatch.setenv("PATH", str(own.parent))
-    assert demo.program() == "groundbreak"
+    assert demo.program_name() == "groundbreak"
 
 
 def test_the_package_brings_the_demonstration_and_the_watched_sites() -> None:

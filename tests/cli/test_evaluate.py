@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from shapely.geometry import box, mapping
 
-from pipeline.cli.main import _run
-from pipeline.review.geoblob import register
+from pipeline.cli.main import _run_command
+from pipeline.review.geoblob import register_functions
 from tests import world
 from tests.cli.conftest import Command
 
@@ -19,7 +19,7 @@ def review(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("evaluate")
     world.catalogue(folder / "catalogue", dates=14)
     sites = world.write_sites(folder / "sites.geojson", [world.feature("catalogue/catalog.json")])
-    assert _run(["detect", "--sites", str(sites), "--out", str(folder / "out")]) == 0
+    assert _run_command(["detect", "--sites", str(sites), "--out", str(folder / "out")]) == 0
     return folder / "out" / "place" / "review.gpkg"
 
 
@@ -106,7 +106,7 @@ def judged(review: Path, folder: Path, change: str) -> Path:
     copy = folder / "review.gpkg"
     with contextlib.closing(sqlite3.connect(review)) as source, contextlib.closing(sqlite3.connect(copy)) as target:
         source.backup(target)
-        register(target)
+        register_functions(target)
         target.execute(f"UPDATE changes SET {change}")
         target.commit()
     return copy
@@ -121,7 +121,7 @@ def test_verdicts_are_read_from_the_review_file(review: Path, command: Command, 
 def test_an_outline_that_the_analyst_drew_is_no_claim_of_ours(review: Path, command: Command, tmp_path: Path) -> None:
     copy = judged(review, tmp_path, "verdict = 'construction'")
     with contextlib.closing(sqlite3.connect(copy)) as db, db:
-        register(db)
+        register_functions(db)
         db.execute("INSERT INTO changes (geom, verdict) SELECT geom, 'construction' FROM changes LIMIT 1")
     done = command("evaluate", "--verdicts", copy)
     assert done.code == 0 and "1 verdicts" in done.out

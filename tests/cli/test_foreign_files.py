@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cli.main import _run
+from pipeline.cli.main import _run_command
 from tests import world
 from tests.cli.conftest import Command
 from tests.review import made
@@ -92,7 +92,7 @@ def write_bands(folder: Path, share: object, built: bool) -> None:
 
 def _add(number: int) -> None:
     words = ("--lon", "10", "--lat", str(40 + number), "--name", f"place {number}", "--to", "own.geojson")
-    raise SystemExit(_run(["sites", "add", *words]))
+    raise SystemExit(_run_command(["sites", "add", *words]))
 
 
 def test_sites_added_at_once_are_all_there(command: Command) -> None:

@@ -36,7 +36,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     def find_scenes(job: SiteJob) -> FoundScenes:
         if job.site.id == "bad":
             raise FetchError("no answer: refused", "https://x.invalid", "try again later")
-        return FoundScenes(scenes=(), rejections=(), faults=())
+        return FoundScenes(scenes=(), rejections=(), errors=())
 
     monkeypatch.setattr(nightly, "find_scenes", find_scenes)
 

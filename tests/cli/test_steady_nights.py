@@ -28,7 +28,7 @@ from tests import world
 from tests.cli.conftest import Command
 from tests.review import made
 
-NOTHING = FoundScenes(scenes=(), rejections=(), faults=())
+NOTHING = FoundScenes(scenes=(), rejections=(), errors=())
 RUN = "import sys; from pipeline.cli.main import run; run(sys.argv[1:])"
 
 

@@ -37,17 +37,17 @@ def one(data: bytes) -> None:
             parse_settings(body.decode("utf-8", "replace"), "fuzz.toml")
         else:
             _item(body)
-    except GroundbreakError as fault:
-        assert fault.what and fault.where and fault.mend, repr(fault)
+    except GroundbreakError as error:
+        assert error.what and error.where and error.fix, repr(error)
 
 
 def _file(name: str, body: bytes) -> None:
     path = SCRATCH / name
     path.write_bytes(body)
-    for fault in read_sites((path,)).faults:
-        assert fault.what and fault.where and fault.mend, repr(fault)
+    for error in read_sites((path,)).errors:
+        assert error.what and error.where and error.fix, repr(error)
         # the boundary of a feature caught it, and a check has to name it
-        assert not fault.what.startswith("cannot be understood"), repr(fault)
+        assert not error.what.startswith("cannot be understood"), repr(error)
 
 
 def _item(body: bytes) -> None:

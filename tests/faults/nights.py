@@ -19,7 +19,7 @@ from typing import Any
 import requests
 
 from pipeline.catalogue.providers import Access, access_of
-from pipeline.review.geoblob import register
+from pipeline.review.geoblob import register_functions
 from tests import world
 
 PLACE = Path("place")
@@ -78,7 +78,7 @@ def _work(folder: Path, arguments: tuple[str, ...], log: Path) -> None:
         os.dup2(lines.fileno(), 2)
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         from pipeline.catalogue import fetch, opening, pixels, ranges
-        from pipeline.cli.main import _run
+        from pipeline.cli.main import _run_command
 
         # tried again as often as ever, but sooner
         fetch.PAUSE_S = pixels.PAUSE_S = ranges.PAUSE_S = 0.01
@@ -86,7 +86,7 @@ def _work(folder: Path, arguments: tuple[str, ...], log: Path) -> None:
         opening.access_of = _access
         opening._planetary_computer = lambda: _SIGNER
         socket.getaddrinfo = _resolved
-        code = int(_run(list(arguments)))
+        code = int(_run_command(list(arguments)))
         log.with_suffix(".peak").write_text(str(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
         os._exit(code)
 
@@ -150,7 +150,7 @@ def evening(folder: Path, catalog: str | None = None, dates: int = 12, built_fro
 def judge(folder: Path) -> None:
     """The analyst's verdict on every alert."""
     with contextlib.closing(sqlite3.connect(folder / "out" / PLACE / "review.gpkg")) as db, db:
-        register(db)
+        register_functions(db)
         db.execute("UPDATE changes SET verdict = ?, note = ?, reviewer = ?", VERDICT)
 
 

@@ -14,7 +14,7 @@ import pytest
 from shapely.affinity import translate
 from shapely.geometry import mapping, shape
 
-from pipeline.review.geoblob import register
+from pipeline.review.geoblob import register_functions
 from tests.faults.nights import PLACE, VERDICT, Stage, results, run, start, verdicts
 
 pytestmark = pytest.mark.faults
@@ -76,11 +76,11 @@ def test_a_row_with_an_id_of_the_analysts_own_stays_and_disturbs_no_other(
     review = struck.folder / "out" / PLACE / "review.gpkg"
     own = """it's "mine" '); DROP TABLE changes; --"""
     with contextlib.closing(sqlite3.connect(review)) as db, db:
-        register(db)
+        register_functions(db)
         db.execute("INSERT INTO changes (change_id, note, geom) SELECT ?, 'by hand', geom FROM changes LIMIT 1", [own])
     assert [struck.night().code for _ in range(2)] == [0, 4]
     with contextlib.closing(sqlite3.connect(review)) as db, db:
-        register(db)
+        register_functions(db)
         assert db.execute("SELECT note, status FROM changes WHERE change_id = ?", [own]).fetchall() == [
             ("by hand", None)
         ]
@@ -100,7 +100,7 @@ def test_a_clock_once_ahead_stops_no_copies(staged: tuple[Stage, dict[str, objec
     (newest,) = sorted(copies.glob("*.gpkg"))[-1:]
     newest.rename(copies / "20560101T000000Z.gpkg")
     with contextlib.closing(sqlite3.connect(review)) as db, db:
-        register(db)
+        register_functions(db)
         db.execute("UPDATE changes SET note = 'seen again'")
     assert struck.night().code == 4
     review.unlink()

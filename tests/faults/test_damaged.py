@@ -13,7 +13,7 @@ from pathlib import Path
 import geopandas
 import pytest
 
-from pipeline.review.geoblob import register
+from pipeline.review.geoblob import register_functions
 from tests import world
 from tests.faults.nights import PLACE, VERDICT, Stage, evening, results, verdicts
 
@@ -44,7 +44,7 @@ def rewrite(site: Path) -> None:
 
 def spoil(site: Path) -> None:
     with contextlib.closing(sqlite3.connect(site / "review.gpkg")) as db, db:
-        register(db)
+        register_functions(db)
         db.execute("UPDATE changes SET status = 7, first_seen = 'never', confidence = 'nan'")
 
 

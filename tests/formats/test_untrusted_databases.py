@@ -20,12 +20,12 @@ from shapely.geometry import MultiPolygon, Polygon, box
 from pipeline.catalogue.sites import read_sites
 from pipeline.evaluation.reviewed import read_review
 from pipeline.formats import databases
-from pipeline.formats.curves import flat
-from pipeline.formats.databases import UntrustedError, connected
+from pipeline.formats.curves import flatten_curves
+from pipeline.formats.databases import UntrustedError, open_database
 from pipeline.model.errors import ReviewError, UsageError
-from pipeline.review.contents import read
-from pipeline.review.gpkg import opened, read_rows
-from pipeline.review.schema import create
+from pipeline.review.contents import read_contents
+from pipeline.review.gpkg import open_review, read_rows
+from pipeline.review.schema import create_review
 
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
 PLACE = box(21, 45, 21.01, 45.01)
@@ -33,7 +33,7 @@ PLACE = box(21, 45, 21.01, 45.01)
 
 @pytest.fixture
 def review(tmp_path: Path) -> Path:
-    create(tmp_path / "review.gpkg", "EPSG:32634", {})
+    create_review(tmp_path / "review.gpkg", "EPSG:32634", {})
     return tmp_path / "review.gpkg"
 
 
@@ -60,7 +60,7 @@ TRAPS = {
 def test_a_review_file_that_computes_is_refused_by_every_reader(review: Path, trap: str) -> None:
     change(review, *TRAPS[trap])
     size, began = review.stat().st_size, time.monotonic()
-    for reader in (read, read_rows):
+    for reader in (read_contents, read_rows):
         with pytest.raises(ReviewError, match=r"is a view|is a virtual table|is computed"):
             reader(review)
     with pytest.raises(UsageError, match=r"is a view|is a virtual table|is computed|no layer"):
@@ -73,7 +73,7 @@ def test_a_trigger_without_end_is_stopped(review: Path, monkeypatch: pytest.Monk
     change(review, f"""CREATE TRIGGER bomb AFTER INSERT ON provenance BEGIN
      INSERT INTO review_log (note) SELECT i FROM ({ENDLESS} SELECT i FROM n LIMIT 1000000000); END""")  # fmt: skip
     size = review.stat().st_size
-    with pytest.raises(ReviewError, match="more work than any file"), opened(review) as db:
+    with pytest.raises(ReviewError, match="more work than any file"), open_review(review) as db:
         db.execute("BEGIN")
         db.execute("INSERT INTO provenance (key, value) VALUES ('a', 'b')")
     assert review.stat().st_size == size
@@ -83,7 +83,7 @@ def test_a_file_cannot_be_made_to_grow_without_end(review: Path, monkeypatch: py
     monkeypatch.setattr(databases, "MAX_GROWTH_BYTES", 1_000_000)
     change(review, """CREATE TRIGGER bomb AFTER INSERT ON provenance BEGIN
      INSERT INTO review_log (note) VALUES (zeroblob(30000000)); END""")  # fmt: skip
-    with pytest.raises(ReviewError, match="no space"), opened(review) as db:
+    with pytest.raises(ReviewError, match="no space"), open_review(review) as db:
         db.execute("INSERT INTO provenance (key, value) VALUES ('a', 'b')")
     assert review.stat().st_size < 2_000_000
 
@@ -94,7 +94,7 @@ def test_a_long_statement_ends_with_the_signal_that_asks_for_it(review: Path) ->
     began = time.monotonic()
     try:
         timer.start()
-        with pytest.raises(KeyboardInterrupt), connected(review, write=False, wait=1) as db:
+        with pytest.raises(KeyboardInterrupt), open_database(review, write=False, wait=1) as db:
             db.execute(f"{ENDLESS} SELECT count(*) FROM n").fetchone()
     finally:
         timer.cancel()
@@ -103,7 +103,7 @@ def test_a_long_statement_ends_with_the_signal_that_asks_for_it(review: Path) ->
 
 
 def test_a_value_that_would_fill_the_memory_is_refused(review: Path) -> None:
-    with pytest.raises(sqlite3.DataError), connected(review, write=False, wait=1) as db:
+    with pytest.raises(sqlite3.DataError), open_database(review, write=False, wait=1) as db:
         db.execute("SELECT zeroblob(900000000)").fetchone()
 
 
@@ -114,7 +114,7 @@ def test_a_file_that_cannot_be_written_beside_is_read(review: Path, tmp_path: Pa
     shutil.copy(review, folder / "review.gpkg")
     folder.chmod(0o555)
     try:
-        with connected(folder / "review.gpkg", write=False, wait=1) as db:
+        with open_database(folder / "review.gpkg", write=False, wait=1) as db:
             assert db.execute("SELECT count(*) FROM changes").fetchone() == (0,)
     finally:
         folder.chmod(0o755)
@@ -122,7 +122,7 @@ def test_a_file_that_cannot_be_written_beside_is_read(review: Path, tmp_path: Pa
 
 def test_no_file_is_made_by_looking_for_it(tmp_path: Path) -> None:
     for write in (True, False):
-        with pytest.raises(sqlite3.OperationalError), connected(tmp_path / "none.gpkg", write=write, wait=1):
+        with pytest.raises(sqlite3.OperationalError), open_database(tmp_path / "none.gpkg", write=write, wait=1):
             pass
     assert not list(tmp_path.iterdir())
 
@@ -144,8 +144,8 @@ def geopackage(path: Path, shapes: list[object] | None = None, crs: str = "EPSG:
 )  # fmt: skip
 def test_an_aoi_file_that_is_another_format_inside_is_not_opened(tmp_path: Path, content: str) -> None:
     (tmp_path / "s.gpkg").write_text(content)
-    (fault,) = read_sites([tmp_path / "s.gpkg"]).faults
-    assert "not a GeoPackage" in fault.what
+    (error,) = read_sites([tmp_path / "s.gpkg"]).errors
+    assert "not a GeoPackage" in error.what
 
 
 @pytest.mark.parametrize("trap", ["a view", "a table that computes", "endless contents"])
@@ -167,8 +167,8 @@ def test_an_aoi_file_that_computes_is_refused(tmp_path: Path, trap: str) -> None
         for each in statements:
             db.execute(each)
     began = time.monotonic()
-    (fault,) = read_sites([path]).faults
-    assert "is a view" in fault.what or "is computed" in fault.what
+    (error,) = read_sites([path]).errors
+    assert "is a view" in error.what or "is computed" in error.what
     assert time.monotonic() - began < 5
 
 
@@ -205,7 +205,7 @@ CURVES: dict[str, tuple[bytes, float]] = {
 @pytest.mark.parametrize("name", CURVES)
 def test_curves_become_straight_lines_on_the_plane(name: str) -> None:
     blob, area = CURVES[name]
-    found = flat(blob)
+    found = flatten_curves(blob)
     assert found.area == pytest.approx(area, rel=2e-3) and not found.has_z and found.is_valid
 
 
@@ -214,10 +214,10 @@ def test_curves_that_are_torn_are_an_error_and_no_crash(name: str) -> None:
     blob, _ = CURVES[name]
     for cut in range(5, len(blob)):
         with contextlib.suppress(ValueError, shapely.errors.ShapelyError):
-            flat(blob[:cut])
+            flatten_curves(blob[:cut])
         torn = blob[:cut] + bytes([blob[cut] ^ 0xFF]) + blob[cut + 1 :]
         with contextlib.suppress(ValueError, shapely.errors.ShapelyError):
-            flat(torn)
+            flatten_curves(torn)
 
 
 def with_blob(path: Path, blob: bytes | None) -> Path:
@@ -250,8 +250,8 @@ def test_a_row_without_a_place_is_named_and_takes_no_other_with_it(tmp_path: Pat
         db.execute("INSERT INTO sites (geom, id) VALUES (?, 'good')", [HEAD + shapely.to_wkb(PLACE)])
     found = read_sites([path])
     assert [site.id for site in found.sites] == ["good"]
-    (fault,) = found.faults
-    assert fault.where.startswith(f"{path}, feature 1")
+    (error,) = found.errors
+    assert error.where.startswith(f"{path}, feature 1")
 
 
 def test_a_text_in_another_encoding_concerns_its_row_alone(tmp_path: Path) -> None:
@@ -262,7 +262,7 @@ def test_a_text_in_another_encoding_concerns_its_row_alone(tmp_path: Path) -> No
             db.create_function(name, 1, lambda _: 0)
         db.execute("UPDATE s SET id = CAST(x'ff41' AS TEXT) WHERE id = 'a'")
     found = read_sites([path])
-    assert [site.id for site in found.sites] == ["b"] and "no safe folder name" in found.faults[0].what
+    assert [site.id for site in found.sites] == ["b"] and "no safe folder name" in found.errors[0].what
 
 
 @pytest.mark.parametrize("name", ["x'00ff'", "NULL", "7"])
@@ -275,8 +275,8 @@ def test_a_layer_without_a_name_is_one_line_of_its_file(tmp_path: Path, name: st
            "CREATE TABLE gpkg_geometry_columns (table_name, column_name, geometry_type_name, srs_id)",
            f"INSERT INTO gpkg_contents VALUES ({name}, 'features', 4326)",
            f"INSERT INTO gpkg_geometry_columns VALUES ({name}, 'geom', 'POLYGON', 4326)")  # fmt: skip
-    (fault,) = read_sites([path]).faults
-    assert str(path) in fault.where and fault.what.startswith(("not a GeoPackage that can be read", "no layer"))
+    (error,) = read_sites([path]).errors
+    assert str(path) in error.where and error.what.startswith(("not a GeoPackage that can be read", "no layer"))
 
 
 def test_a_geopackage_keeps_whole_numbers_dates_and_settings(tmp_path: Path) -> None:
@@ -288,7 +288,7 @@ def test_a_geopackage_keeps_whole_numbers_dates_and_settings(tmp_path: Path) -> 
         settings=np.array(['{"decide.min_history": 5}', None], object), height=np.array([1, 2]),
     )  # fmt: skip
     found = read_sites([path])
-    assert not found.faults
+    assert not found.errors
     first, second = found.sites
     assert (first.id, first.name, second.id) == ("7", "seven", "8")
     assert f"{first.start:%Y-%m-%d}" == "2024-03-01" and f"{first.end:%Y-%m-%d %H}" == "2025-01-01 12"
@@ -312,7 +312,7 @@ def test_every_layer_with_polygons_is_read_and_the_others_are_named(tmp_path: Pa
         pyogrio.raw.write(path, shapely.to_wkb(np.array([line])), [np.array([layer], object)], ["id"],
                           geometry_type=kind, crs="EPSG:4326", layer=layer, append=True)  # fmt: skip
     found = read_sites([path])
-    assert [site.id for site in found.sites] == ["place", "more"] and not found.faults
+    assert [site.id for site in found.sites] == ["place", "more"] and not found.errors
     assert any("roads" in note for note in found.notes)
 
 
@@ -325,7 +325,7 @@ def test_z_and_multi_geometry_are_flat(tmp_path: Path) -> None:
 def test_a_table_that_is_none_is_an_untrusted_one(review: Path) -> None:
     change(review, "CREATE VIEW trap AS SELECT 1")
     checks: list[Callable[[], object]] = [lambda: databases.require_tables(db, ["trap"])]
-    with connected(review, write=False, wait=1) as db:
+    with open_database(review, write=False, wait=1) as db:
         for each in checks:
             with pytest.raises(UntrustedError):
                 each()

@@ -7,10 +7,10 @@ from pipeline.ground.classes import STATES, log_likelihood, log_posterior
 from pipeline.ground.phases import phases_of
 from pipeline.model.alert import State
 from pipeline.model.bands import ANALYSIS
-from pipeline.study.materials import CLEARED, ROOFS, WATER, levels
+from pipeline.study.materials import CLEARED, ROOFS, WATER, band_levels
 
 GREEN = np.array([0.03, 0.06, 0.04, 0.36, 0.38, 0.18, 0.09])
-SOIL, CONCRETE = levels(CLEARED, ANALYSIS), levels(ROOFS["concrete"], ANALYSIS)
+SOIL, CONCRETE = band_levels(CLEARED, ANALYSIS), band_levels(ROOFS["concrete"], ANALYSIS)
 
 
 def state_of(spectrum: np.ndarray, bands: int = len(ANALYSIS)) -> State:
@@ -30,14 +30,14 @@ def states(spectra: np.ndarray, *boundaries: int) -> list[tuple[State, int, int]
 
 @pytest.mark.parametrize("roof", sorted(ROOFS))
 def test_roofs_that_took_no_part_in_the_learning_are_built(roof: str) -> None:
-    spectrum = levels(ROOFS[roof], ANALYSIS)
+    spectrum = band_levels(ROOFS[roof], ANALYSIS)
     assert state_of(spectrum) is State.BUILT
 
 
 def test_leaf_soil_and_water_are_not_built() -> None:
     assert state_of(GREEN) is State.VEGETATED
     assert state_of(SOIL) is State.BARE
-    assert state_of(levels(WATER, ANALYSIS)) is not State.BUILT
+    assert state_of(band_levels(WATER, ANALYSIS)) is not State.BUILT
 
 
 def test_three_bands_have_the_same_classes_as_seven() -> None:

@@ -5,7 +5,7 @@ import pytest
 from shapely.geometry import box
 
 from pipeline.model.errors import SiteError
-from pipeline.model.grid import aoi_mask, cells, covered_grid, site_grid, utm_epsg
+from pipeline.model.grid import aoi_mask, covered_grid, site_grid, split_into_cells, utm_epsg
 from pipeline.model.site import Site
 
 PLANT = box(127.645, 39.912, 127.669, 39.930)
@@ -33,7 +33,7 @@ def test_a_place_beyond_utm_is_refused() -> None:
 def test_cells_tile_the_grid_once() -> None:
     grid = site_grid(PLANT)
     count = np.zeros(grid.shape, int)
-    for core, wide in cells(grid, 100, 16):
+    for core, wide in split_into_cells(grid, 100, 16):
         row = round((grid.affine.f - core.affine.f) / 10)
         col = round((core.affine.c - grid.affine.c) / 10)
         count[row : row + core.shape[0], col : col + core.shape[1]] += 1

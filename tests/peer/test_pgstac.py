@@ -77,7 +77,7 @@ def test_the_served_items_are_those_of_the_file_and_so_are_their_pixels(
     url, lines, files = world
     monkeypatch.setattr("pipeline.catalogue.stac.PAGE", 10)
     served, local = search(url), search(str(lines))
-    assert len(served.scenes) == COUNT and served.faults == () and served.rejections == ()
+    assert len(served.scenes) == COUNT and served.errors == () and served.rejections == ()
     assert [(each.id, each.time) for each in served.scenes] == [(each.id, each.time) for each in local.scenes]
     (theirs,) = read_chips(served.scenes[0], site().grid, (Band.B04,))
     (ours,) = read_chips(local.scenes[0], site().grid, (Band.B04,))

@@ -113,13 +113,13 @@ def advance():
     except StopIteration:
         leave()
     except Exception:  # noqa: BLE001  (whatever it is, the test wants to read it)
-        found["fault"] = traceback.format_exc()
+        found["error"] = traceback.format_exc()
         leave()
 
 
 def leave():
     iface.mainWindow().screen().grabWindow(0).save(TARGET + ".png")
-    if "fault" not in found:
+    if "error" not in found:
         shown("QgsDualView").setFocus()
         QApplication.processEvents()
         found["saved"] = layer().commitChanges()

@@ -64,7 +64,7 @@ def guarded(step, *arguments):
     try:
         step(*arguments)
     except Exception:  # noqa: BLE001  (whatever it is, the test wants to read it)
-        found["fault"] = traceback.format_exc()
+        found["error"] = traceback.format_exc()
         leave()
 
 

@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 from pipeline.model.errors import ReviewError
-from pipeline.review.gpkg import ReviewUpdate, read_rows, write
-from pipeline.review.matching import match
-from pipeline.review.qgis_style import styles
+from pipeline.review.gpkg import ReviewUpdate, read_rows, write_changes
+from pipeline.review.matching import match_alerts
+from pipeline.review.qgis_style import layer_styles
 from tests.review import made
 
 LOOKS = made.looks(count=8)
@@ -26,12 +26,12 @@ def night(path: Path, seed: int) -> None:
             continue
         base = made.alert(number, row=14 * (number // 4), col=14 * (number % 4), confidence=rng.uniform(0.55, 0.75))
         alerts.append(made.moved(base, rng.choice((0, 0, 10, 20))))
-    decision = match(read_rows(path), made.decision(alerts, LOOKS, after_scene=LOOKS[-1].scene.id)).decision
+    decision = match_alerts(read_rows(path), made.decision(alerts, LOOKS, after_scene=LOOKS[-1].scene.id)).decision
     facts = {"software": "groundbreak", "settings_digest": str(seed)}
     work = ReviewUpdate(
         site=made.site(), decision=decision, records=made.records(LOOKS), as_of=LOOKS[-1].time, provenance=facts
     )
-    write(path, work, styles(), lambda: None)
+    write_changes(path, work, layer_styles(), lambda: None)
 
 
 def rows(path: Path) -> dict[str, list]:
@@ -50,7 +50,7 @@ if __name__ == "__main__":
         word, *rest = line.split()
         try:
             answer = rows(gpkg) if word == "rows" else night(gpkg, int(rest[0]))
-        except ReviewError as fault:
-            answer = {"fault": str(fault)}
+        except ReviewError as error:
+            answer = {"error": str(error)}
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()

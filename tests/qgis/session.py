@@ -38,7 +38,7 @@ def answer():
 def heard():
     tally["nights"] += 1
     said = answer()
-    tally["deferred"] += bool(said and "fault" in said)
+    tally["deferred"] += bool(said and "error" in said)
 
 
 def night():

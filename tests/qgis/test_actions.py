@@ -40,7 +40,7 @@ def test_the_first_verdict_takes_three_actions_and_each_further_one_two(environm
         command, env={**display, "GROUNDBREAK_SEEN": str(target)}, timeout=180, capture_output=True, check=False
     )
     seen = json.loads(target.read_text())
-    assert "fault" not in seen, seen["fault"]
+    assert "error" not in seen, seen["error"]
     assert (seen["first"], seen["further"], seen["form"]) == (3, 2 * 2, 2 * 2)
     # the surest new structure is the first row; in the form the change after the first cleared ground follows
     given = {label: verdict for label, verdict in seen["verdicts"].items() if verdict}

@@ -30,7 +30,7 @@ def test_the_analyst_sees_before_beside_after_at_once_and_nothing_asks_her(envir
         command, env={**display, "GROUNDBREAK_SEEN": str(target)}, timeout=120, capture_output=True, check=False
     )
     seen = json.loads(target.read_text())
-    assert "fault" not in seen, seen["fault"]
+    assert "error" not in seen, seen["error"]
     assert seen["project"] == "review.qgz" and "Made Place" in seen["title"]
     assert seen["windows"] == [] and not seen["dirty"] and not seen["filtered by time"]
     assert seen["canvases"] == 2 and seen["docked theme"] == ["Before"]

@@ -2,7 +2,7 @@ import zipfile
 
 import pytest
 
-from pipeline.review.export import export
+from pipeline.review.export import export_site
 from pipeline.review.folder import Folder
 from tests.review import made
 from tests.review.conftest import put
@@ -17,9 +17,9 @@ def test_what_is_sent_on_opens_elsewhere_in_qgis(run, tmp_path):
     put(tmp_path / "made-place", two, site=made.site(HOSTILE))
     judge(tmp_path / "made-place", two[0].id, "construction", HOSTILE)
     folder = Folder(tmp_path / "made-place")
-    kmz = export(folder, "kml", tmp_path / "sent.kmz")
+    kmz = export_site(folder, "kml", tmp_path / "sent.kmz")
     there = tmp_path / "a colleague's 룡성"
-    with zipfile.ZipFile(export(folder, "zip", tmp_path / "sent.zip")) as archive:
+    with zipfile.ZipFile(export_site(folder, "zip", tmp_path / "sent.zip")) as archive:
         archive.extractall(there)
     # nothing of the sender's folder may be needed
     folder.path.rename(tmp_path / "gone")

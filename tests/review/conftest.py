@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.model.settings import Settings, override_settings
-from pipeline.review.publish import Published, publish
+from pipeline.review.publish import Published, publish_site
 from tests.review import made
 
 
@@ -17,7 +17,7 @@ def put(
     decision = made.decision(alerts, looks, **changes)
     settings = override_settings(Settings(), {"review.max_timelines": max_timelines, "report.kinds": kinds}, "test")
     settings = settings.model_copy(update={"notify": settings.notify.model_copy(update={"base_url": base_url})})
-    return publish(path, site or made.site(), decision, looks, made.records(looks), settings)
+    return publish_site(path, site or made.site(), decision, looks, made.records(looks), settings)
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from pipeline.review.geoblob import register
+from pipeline.review.geoblob import register_functions
 from tests.review import made
 
 TWO = (made.alert(1), made.alert(2, row=30, col=30, confidence=0.6))
@@ -14,15 +14,15 @@ TWO = (made.alert(1), made.alert(2, row=30, col=30, confidence=0.6))
 class Closing(sqlite3.Connection):
     """A connection whose `with` block ends with it: Python 3.13 warns of those left open."""
 
-    def __exit__(self, *fault: Any) -> Any:
-        super().__exit__(*fault)
+    def __exit__(self, *error: Any) -> Any:
+        super().__exit__(*error)
         self.close()
 
 
 def connect(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(path / "review.gpkg", isolation_level=None, factory=Closing)
     db.row_factory = sqlite3.Row
-    register(db)
+    register_functions(db)
     return db
 
 

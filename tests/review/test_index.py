@@ -43,9 +43,9 @@ def test_a_type_that_a_site_shows_first_is_not_counted_as_a_new_structure(tmp_pa
 
 def test_a_thousand_sites_make_a_page_below_two_megabytes(tmp_path, published, monkeypatch):
     shutil.copytree(published, tmp_path / "site-0000")
-    row = index._row(tmp_path / "site-0000")
+    row = index._site_row(tmp_path / "site-0000")
     folders = [tmp_path / f"site-{number:04d}" for number in range(1000)]
-    monkeypatch.setattr(index, "_row", lambda path: {**row, "id": path.name, "name": f"{row['name']} {path.name}"})
+    monkeypatch.setattr(index, "_site_row", lambda path: {**row, "id": path.name, "name": f"{row['name']} {path.name}"})
     for folder in folders[1:]:
         folder.mkdir()
         (folder / "review.gpkg").touch()

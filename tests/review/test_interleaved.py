@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.review.geoblob import register
+from pipeline.review.geoblob import register_functions
 from pipeline.review.schema import VERDICTS
 from pipeline.review.verdicts import give_verdict
 from tests.qgis.night import night
@@ -29,7 +29,7 @@ STEP = st.one_of(
 @contextlib.contextmanager
 def opened(path: Path):
     with contextlib.closing(sqlite3.connect(path, timeout=60, isolation_level=None)) as db:
-        register(db)
+        register_functions(db)
         yield db
 
 

@@ -1,6 +1,6 @@
 from datetime import date
 
-from pipeline.review.contents import read
+from pipeline.review.contents import read_contents
 from pipeline.review.folder import Folder
 from pipeline.review.index import write_index
 from pipeline.review.report import write_report
@@ -33,7 +33,7 @@ def without_label(folder):
 def test_an_older_review_file_is_read_and_gets_labels_in_its_next_night(folder):
     judge(folder, TWO[0].id, "construction", "seen")
     without_label(folder)
-    assert {change.label for change in read(folder / "review.gpkg").changes} == {each.id for each in TWO}
+    assert {change.label for change in read_contents(folder / "review.gpkg").changes} == {each.id for each in TWO}
     write_report(Folder(folder))
     write_index(folder.parent)
     put(folder, [made.moved(TWO[0], 10), made.alert(3, row=45, col=45)])
@@ -42,7 +42,9 @@ def test_an_older_review_file_is_read_and_gets_labels_in_its_next_night(folder):
 
 
 def test_a_label_is_in_every_place_that_names_a_change(folder):
-    assert "A1: New structure" in read(folder / "review.gpkg").told(read(folder / "review.gpkg").changes[0])
+    assert "A1: New structure" in read_contents(folder / "review.gpkg").sentence_of(
+        read_contents(folder / "review.gpkg").changes[0]
+    )
     assert '<h3 id="A1">' in (folder / "report.html").read_text()
     assert 'report.html#A1"' in write_index(folder.parent).read_text()
 
@@ -51,7 +53,7 @@ def test_an_outline_of_the_analyst_is_named_by_its_row(folder):
     with connect(folder) as db:
         blob = db.execute("SELECT geom FROM changes").fetchone()[0]
         db.execute("INSERT INTO changes (geom, verdict) VALUES (?, 'construction')", [blob])
-    drawn = next(change for change in read(folder / "review.gpkg").changes if change.drawn)
+    drawn = next(change for change in read_contents(folder / "review.gpkg").changes if change.drawn)
     assert drawn.label == f"D{drawn['fid']}"
 
 

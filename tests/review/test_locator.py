@@ -3,7 +3,7 @@ import re
 import pytest
 from shapely.geometry import Point, Polygon
 
-from pipeline.review.locator import HIGH_DEG, WIDE_DEG, locate, world_path
+from pipeline.review.locator import HIGH_DEG, WIDE_DEG, locator_map, world_path
 
 
 def rings(path: str) -> list[Polygon]:
@@ -17,7 +17,7 @@ def covers(path: str, x: float, y: float) -> bool:
 
 
 def test_a_site_lies_in_the_middle_of_its_map_on_land_among_its_neighbours():
-    seen = locate(127.65, 39.92)
+    seen = locator_map(127.65, 39.92)
     assert seen.site == (WIDE_DEG / 2, HIGH_DEG / 2)
     assert {name for _, _, name in seen.names} >= {"North Korea", "South Korea", "China"}
     assert covers(seen.land, WIDE_DEG / 2 - 0.5, HIGH_DEG / 2 - 0.2), "inland, to the north-west"
@@ -30,8 +30,8 @@ def test_a_site_lies_in_the_middle_of_its_map_on_land_among_its_neighbours():
 @pytest.mark.parametrize("lon", [179.9, -179.9])
 def test_a_map_goes_on_beyond_the_180th_meridian(lon):
     # Vanua Levu and Taveuni in Fiji, Chukotka
-    assert locate(lon, -16.8).land
-    chukotka = locate(lon, 67.5)
+    assert locator_map(lon, -16.8).land
+    chukotka = locator_map(lon, 67.5)
     assert covers(chukotka.land, WIDE_DEG / 2 - 1, HIGH_DEG / 2) and covers(
         chukotka.land, WIDE_DEG / 2 + 1, HIGH_DEG / 2
     )
@@ -39,7 +39,7 @@ def test_a_map_goes_on_beyond_the_180th_meridian(lon):
 
 @pytest.mark.parametrize(("lon", "lat"), [(0.0, 90.0), (-30.0, 0.0), (0.0, -90.0)])
 def test_the_poles_and_the_open_sea_are_maps_too(lon, lat):
-    assert locate(lon, lat).size == (WIDE_DEG, HIGH_DEG)
+    assert locator_map(lon, lat).size == (WIDE_DEG, HIGH_DEG)
 
 
 def test_the_world_is_small_and_has_no_seam():

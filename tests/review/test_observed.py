@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import rasterio
 
-from pipeline.review.contents import read
+from pipeline.review.contents import read_contents
 from pipeline.review.detection_default import TARGET, default_curve
 from pipeline.review.folder import Folder
 from pipeline.review.observed import UNREADABLE, Gap, read_curve, read_observed
@@ -15,7 +15,7 @@ from tests.review.review_files import connect
 
 
 def observed(folder):
-    return read_observed(Folder(folder), read(folder / "review.gpkg"))
+    return read_observed(Folder(folder), read_contents(folder / "review.gpkg"))
 
 
 def page(folder):

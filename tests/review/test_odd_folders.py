@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.model.errors import ReviewError
 from pipeline.review import gpkg
-from pipeline.review.geoblob import register
+from pipeline.review.geoblob import register_functions
 from tests.review import made
 from tests.review.conftest import put
 from tests.review.review_files import TWO, connect, digests, judge, rows
@@ -40,13 +40,13 @@ def test_a_review_file_that_cannot_be_written_says_so_and_keeps_all(folder, monk
     before = digests(folder)
 
     def read_only(db):
-        register(db)
+        register_functions(db)
         db.execute("PRAGMA query_only = 1")
 
-    monkeypatch.setattr(gpkg, "register", read_only)
-    with pytest.raises(ReviewError, match="readonly") as fault:
+    monkeypatch.setattr(gpkg, "register_functions", read_only)
+    with pytest.raises(ReviewError, match="readonly") as error:
         put(folder, [made.moved(TWO[0], 30), TWO[1]])
-    assert "fix the permissions" in str(fault.value) and digests(folder) == before
+    assert "fix the permissions" in str(error.value) and digests(folder) == before
 
 
 def test_a_review_file_of_another_version_is_named_and_kept_with_its_verdicts(folder):

@@ -15,9 +15,9 @@ import shapely
 from pipeline.model.alert import Status
 from pipeline.model.errors import ReviewError, UsageError
 from pipeline.review import gpkg
-from pipeline.review.folder import Folder, make, staging
-from pipeline.review.geoblob import decode, encode
-from pipeline.review.marks import caption
+from pipeline.review.folder import Folder, make_folder, stage_files
+from pipeline.review.geoblob import decode_geometry, encode_geometry
+from pipeline.review.marks import make_caption
 from pipeline.review.rasters import write_look
 from pipeline.review.schema import ANALYST, MACHINE
 from pipeline.review.stretch import Stretch
@@ -54,12 +54,12 @@ def test_an_idle_night_leaves_every_file_as_it_was(folder):
 
 
 def test_a_picture_is_drawn_anew_for_a_look_that_saw_something_and_for_no_other(tmp_path):
-    folder, looks = make(tmp_path / "made-place"), made.looks([TWO[0].outline], count=9)
+    folder, looks = make_folder(tmp_path / "made-place"), made.looks([TWO[0].outline], count=9)
     alert = replace(TWO[0], after_scene=looks[6].scene.id)
-    words = caption("Made Place", "made-place", "Credit", "")
+    words = make_caption("Made Place", "made-place", "Credit", "")
 
     def drawn(upto):
-        with staging(folder) as stage:
+        with stage_files(folder) as stage:
             decision = made.decision([alert], looks[:upto])
             shown = Pictures(caption=words, stretch=Stretch(), decision=decision, looks_of=lambda _: looks[:upto])
             write_pictures(stage.files, folder, shown, [alert])
@@ -129,7 +129,7 @@ def test_an_outline_with_a_verdict_stays_as_it_was_judged(folder):
 
 
 def test_an_outline_that_the_analyst_moved_stays_where_she_put_it(folder):
-    hers = encode(made.outline(11, 11, 7, 9), 32652)
+    hers = encode_geometry(made.outline(11, 11, 7, 9), 32652)
     with connect(folder) as db:
         db.execute("UPDATE changes SET geom = ? WHERE change_id = ?", [hers, TWO[0].id])
     put(folder, [made.moved(TWO[0], 10), TWO[1]])
@@ -137,7 +137,7 @@ def test_an_outline_that_the_analyst_moved_stays_where_she_put_it(folder):
 
 
 def test_an_outline_that_the_analyst_drew_is_kept_and_found_instead_of_an_alert(folder):
-    hers = encode(made.outline(45, 10), 32652)
+    hers = encode_geometry(made.outline(45, 10), 32652)
     with connect(folder) as db:
         db.execute("INSERT INTO changes (geom, verdict) VALUES (?, 'construction')", [hers])
     done = put(folder, [*TWO, made.alert(3, row=45, col=10)])
@@ -149,7 +149,7 @@ def test_an_outline_that_the_analyst_drew_is_kept_and_found_instead_of_an_alert(
 def test_an_outline_that_crosses_itself_stays_as_drawn_and_stops_nothing(folder):
     left, top, right, bottom = made.outline(45, 10).bounds
     knot = shapely.Polygon([(left, top), (right, bottom), (right, top), (left, bottom)])
-    hers = encode(knot, 32652)
+    hers = encode_geometry(knot, 32652)
     with connect(folder) as db:
         db.execute("INSERT INTO changes (geom, verdict) VALUES (?, 'construction')", [hers])
     put(folder, [*TWO, made.alert(3, row=45, col=10)])
@@ -200,7 +200,7 @@ def test_the_integrity_of_the_file_and_its_index_holds_after_many_nights(folder)
         put(folder, [made.moved(TWO[0], night * 10), made.alert(10 + night, row=5 * night, col=45)])
     with connect(folder) as db:
         assert db.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
-        stored = {fid: decode(blob).bounds for fid, blob in db.execute("SELECT fid, geom FROM changes")}
+        stored = {fid: decode_geometry(blob).bounds for fid, blob in db.execute("SELECT fid, geom FROM changes")}
         for fid, left, right, bottom, top in db.execute("SELECT * FROM rtree_changes_geom"):
             assert (left, bottom, right, top) == pytest.approx(stored[fid], abs=1.0)
         counted = db.execute("SELECT feature_count FROM gpkg_ogr_contents WHERE table_name = 'changes'").fetchone()[0]
@@ -250,7 +250,7 @@ def test_the_waiting_time_for_a_locked_file_comes_from_the_environment(monkeypat
             gpkg.lock_seconds()
 
 
-def test_a_fault_while_files_take_their_places_undoes_the_rows(folder):
+def test_an_error_while_files_are_replaced_undoes_the_rows(folder):
     (folder / "after.tif").unlink()
     (folder / "after.tif").mkdir()
     before = rows(folder)
@@ -261,9 +261,9 @@ def test_a_fault_while_files_take_their_places_undoes_the_rows(folder):
 
 def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path):
     (tmp_path / "out").write_text("a file in the way")
-    with pytest.raises(ReviewError) as fault:
+    with pytest.raises(ReviewError) as error:
         put(tmp_path / "out" / "made-place", TWO)
-    assert "\n" not in str(fault.value) and "--out" in fault.value.mend
+    assert "\n" not in str(error.value) and "--out" in error.value.fix
 
 
 def test_a_file_system_without_links_is_published_to_all_the_same(tmp_path, monkeypatch):
@@ -283,7 +283,7 @@ def test_a_review_file_that_appears_meanwhile_is_not_lost(tmp_path):
     night = gpkg.ReviewUpdate(site=made.site(), decision=made.decision(TWO, made_looks), records=(),
                        as_of=made_looks[-1].time, provenance={})  # fmt: skip
     with pytest.raises(ReviewError):
-        gpkg.write(tmp_path / "review.gpkg", night, {}, appear)
+        gpkg.write_changes(tmp_path / "review.gpkg", night, {}, appear)
     assert (tmp_path / "review.gpkg").read_bytes() == b"somebody else's"
 
 
@@ -349,10 +349,10 @@ def test_provenance_says_what_the_result_rests_on(published):
 
 def test_a_blob_reads_back_whatever_its_envelope():
     shape = made.outline(1, 2)
-    blob = encode(shape, 32652)
-    assert decode(blob).equals(shape)
+    blob = encode_geometry(shape, 32652)
+    assert decode_geometry(blob).equals(shape)
     bare = b"GP\x00\x01" + struct.pack("<i", 32652) + blob[40:]
-    assert decode(bare).equals(shape)
+    assert decode_geometry(bare).equals(shape)
 
 
 def test_the_looks_at_the_ends_of_the_brackets_are_rasters_and_those_of_earlier_nights_go(folder):

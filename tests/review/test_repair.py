@@ -14,13 +14,13 @@ from shapely.geometry import LineString, MultiPolygon, Point
 
 from pipeline.model.errors import ReviewError
 from pipeline.review import repair as repair_module
-from pipeline.review.contents import read
+from pipeline.review.contents import read_contents
 from pipeline.review.folder import Folder
-from pipeline.review.geoblob import encode, ground
+from pipeline.review.geoblob import decode_ground, encode_geometry
 from pipeline.review.gpkg import survey_rows
-from pipeline.review.repair import repair
+from pipeline.review.repair import repair_schema
 from pipeline.review.report import write_report
-from pipeline.review.standing import read_standing, state
+from pipeline.review.standing import machine_digest, read_standing
 from tests.review import made
 from tests.review.conftest import put
 from tests.review.review_files import TWO, connect, judge, rows
@@ -55,10 +55,10 @@ def rewritten(folder, program, crs=None):
 
 
 def test_a_temporary_folder_that_takes_nothing_is_named(folder, monkeypatch):
-    repair_module._tables.cache_clear()
+    repair_module._expected_tables.cache_clear()
     monkeypatch.setattr(tempfile, "tempdir", str(folder / "review.gpkg"))
     with pytest.raises(ReviewError, match=r"no temporary file can be written: .*TMPDIR"):
-        repair(Folder(folder).gpkg, {})
+        repair_schema(Folder(folder).gpkg, {})
 
 
 @pytest.mark.parametrize(("program", "crs"), [("geopandas", None), ("geopandas", "EPSG:4326"), ("ogr2ogr", None)])
@@ -74,7 +74,7 @@ def test_a_layer_that_another_program_has_rewritten_is_restored_with_a_note(fold
     for change_id, row in held.items():
         kept = {name: value for name, value in row.items() if name not in ("geom", "reviewed_at")}
         assert {name: after[change_id][name] for name in kept} == kept
-        assert ground(after[change_id]["geom"]).symmetric_difference(ground(row["geom"])).area < 10
+        assert decode_ground(after[change_id]["geom"]).symmetric_difference(decode_ground(row["geom"])).area < 10
     judge(folder, TWO[1].id, "no change")
     with contextlib.closing(connect(folder)) as db, pytest.raises(sqlite3.IntegrityError, match="alerts are kept"):
         db.execute("DELETE FROM changes WHERE change_id = ?", [TWO[1].id])
@@ -84,7 +84,7 @@ def test_a_layer_that_another_program_has_rewritten_is_restored_with_a_note(fold
 def test_outlines_that_only_another_program_has_stored_are_not_taken_for_edited(folder):
     rewritten(folder, "geopandas")
     put(folder, [made.moved(TWO[0], 30), TWO[1]])
-    assert ground(rows(folder)[TWO[0].id]["geom"]).equals(made.moved(TWO[0], 30).outline)
+    assert decode_ground(rows(folder)[TWO[0].id]["geom"]).equals(made.moved(TWO[0], 30).outline)
 
 
 def test_a_dropped_trigger_and_index_come_back_and_a_doubled_row_becomes_the_analysts(folder):
@@ -112,11 +112,11 @@ def test_columns_that_the_analyst_added_stay(folder):
 @pytest.mark.parametrize("table", ["observations", "scenes", "aoi", "provenance", "outlines_written", "news"])
 def test_a_table_that_is_gone_is_made_again(folder, table):
     judge(folder, TWO[0].id, "construction", "mine")
-    before = state(folder / "review.gpkg")
+    before = machine_digest(folder / "review.gpkg")
     with contextlib.closing(connect(folder)) as db, db:
         db.execute(f"DROP TABLE {table}")
     assert any(f"table {table}" in note for note in put(folder, TWO).notes)
-    assert state(folder / "review.gpkg") == before
+    assert machine_digest(folder / "review.gpkg") == before
     assert rows(folder)[TWO[0].id]["note"] == "mine"
 
 
@@ -124,7 +124,7 @@ def test_a_table_that_is_gone_is_made_again(folder, table):
 def test_a_table_without_a_column_is_read_as_one_without_rows(folder, table, column):
     with contextlib.closing(connect(folder)) as db, db:
         db.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
-    assert {change.id for change in read(folder / "review.gpkg").changes} == {alert.id for alert in TWO}
+    assert {change.id for change in read_contents(folder / "review.gpkg").changes} == {alert.id for alert in TWO}
 
 
 @pytest.mark.parametrize("lost", [0, -1, "", 999_999, 2**62])
@@ -133,14 +133,14 @@ def test_a_file_that_has_lost_its_coordinate_system_gets_it_back_from_its_outlin
         db.execute("UPDATE gpkg_contents SET srs_id = ?", [lost])
         db.execute("UPDATE gpkg_geometry_columns SET srs_id = ?", [lost])
     before = rows(folder)
-    assert any("table aoi" in note for note in repair(folder / "review.gpkg", {}))
+    assert any("table aoi" in note for note in repair_schema(folder / "review.gpkg", {}))
     assert read_standing(folder / "review.gpkg").crs == f"EPSG:{SRS}"
-    assert rows(folder) == before and repair(folder / "review.gpkg", {}) == ()
+    assert rows(folder) == before and repair_schema(folder / "review.gpkg", {}) == ()
 
 
 def test_a_sound_file_is_not_written_to(folder):
     before = (folder / "review.gpkg").read_bytes()
-    assert repair(folder / "review.gpkg", {}) == ()
+    assert repair_schema(folder / "review.gpkg", {}) == ()
     assert (folder / "review.gpkg").read_bytes() == before
 
 
@@ -177,7 +177,7 @@ ODD_GEOMETRIES = {
     "point": plain(Point(500_100, 4_329_900)),
     "line": plain(LineString([(500_100, 4_329_900), (500_200, 4_329_900)])),
     "flat": plain(shapely.Polygon([(0, 0), (1, 0), (2, 0)])),
-    "damaged": encode(HOME, SRS)[:-9],
+    "damaged": encode_geometry(HOME, SRS)[:-9],
 }
 
 
@@ -189,7 +189,7 @@ def test_a_damaged_outline_of_an_alert_is_named_and_written_again(folder, name):
     notes = put(folder, TWO).notes
     assert any(f"change {TWO[0].id} has" in note and "written again" in note for note in notes)
     row = rows(folder)[TWO[0].id]
-    assert ground(row["geom"]).equals(HOME) and row["note"] == "mine" and row["status"] == "confirmed"
+    assert decode_ground(row["geom"]).equals(HOME) and row["note"] == "mine" and row["status"] == "confirmed"
     assert len(rows(folder)) == 2
 
 
@@ -209,10 +209,10 @@ def test_a_curved_or_raised_outline_is_ground_like_any_other(folder, blob):
     """A circle of 40 m, or a box with heights, drawn on the first alert."""
     with contextlib.closing(connect(folder)) as db, db:
         db.execute("INSERT INTO changes (geom, note) VALUES (?, 'drawn')", [blob])
-    assert ground(blob).area == pytest.approx(5026 if blob[9] == 10 else HOME.area, rel=0.002)
+    assert decode_ground(blob).area == pytest.approx(5026 if blob[9] == 10 else HOME.area, rel=0.002)
     put(folder, [made.alert(3, row=10, col=10), TWO[1]])
     write_report(Folder(folder))
-    drawn = [change for change in read(folder / "review.gpkg").changes if change.drawn]
+    drawn = [change for change in read_contents(folder / "review.gpkg").changes if change.drawn]
     assert len(drawn) == 1 and drawn[0].outline.area > 3000 and not drawn[0].outline.has_z
 
 
@@ -225,31 +225,33 @@ ODD_VALUES = [
 
 @pytest.mark.parametrize(("column", "value"), ODD_VALUES)
 def test_an_odd_value_of_the_machine_is_written_again_and_stops_nothing(folder, column, value):
-    before = state(folder / "review.gpkg")
+    before = machine_digest(folder / "review.gpkg")
     with contextlib.closing(connect(folder)) as db, db:
         db.execute(f"UPDATE changes SET {column} = ? WHERE change_id = ?", [value, TWO[0].id])
     write_report(Folder(folder))
-    assert state(folder / "review.gpkg") != before
+    assert machine_digest(folder / "review.gpkg") != before
     put(folder, TWO)
-    assert state(folder / "review.gpkg") == before
+    assert machine_digest(folder / "review.gpkg") == before
 
 
 @pytest.mark.parametrize("own", ["my-own", 'a "quoted" id', "it's", "[]", "a" * 500])
 def test_a_row_with_an_id_of_the_analysts_own_stays_hers(folder, own):
     with contextlib.closing(connect(folder)) as db, db:
-        shape = encode(made.outline(45, 45), SRS)
+        shape = encode_geometry(made.outline(45, 45), SRS)
         db.execute("INSERT INTO changes (change_id, geom, verdict) VALUES (?, ?, 'construction')", [own, shape])
     for _ in range(2):
         put(folder, TWO)
         row = rows(folder)[own]
         assert row["status"] is None and row["verdict"] == "construction"
-    (drawn,) = (change for change in read(folder / "review.gpkg").changes if change.drawn)
+    (drawn,) = (change for change in read_contents(folder / "review.gpkg").changes if change.drawn)
     assert drawn.id == own
 
 
 def test_an_alert_takes_no_id_that_the_analyst_has_given(folder):
     taken = made.alert(9, row=45, col=45).id
     with contextlib.closing(connect(folder)) as db, db:
-        db.execute("INSERT INTO changes (change_id, geom) VALUES (?, ?)", [taken, encode(made.outline(20, 45), SRS)])
+        db.execute(
+            "INSERT INTO changes (change_id, geom) VALUES (?, ?)", [taken, encode_geometry(made.outline(20, 45), SRS)]
+        )
     put(folder, [*TWO, made.alert(9, row=45, col=45)])
     assert rows(folder)[taken]["status"] is None and rows(folder)[f"{taken}-2"]["status"] == "confirmed"

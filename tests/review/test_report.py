@@ -14,7 +14,14 @@ from pipeline.review import report
 from pipeline.review.folder import Folder
 from pipeline.review.index import write_index
 from pipeline.review.maps import read_evidence, read_pair
-from pipeline.review.phrases import brought, certainty, ground, rounded, strength, words
+from pipeline.review.phrases import (
+    describe_change,
+    describe_confidence,
+    describe_phases,
+    describe_update,
+    format_confidence,
+    round_area,
+)
 from pipeline.review.report import write_report
 from pipeline.review.stretch import Stretch
 from tests.review import made
@@ -83,13 +90,13 @@ def test_phases_in_words_join_equal_states_and_say_doubt():
     def row(state, day, probability=0.95):
         return {"state": state, "from": day, "probability": probability}
 
-    assert ground([]) == ""
-    assert ground([row("bare", "2020-01-02")]) == "bare before and after"
+    assert describe_phases([]) == ""
+    assert describe_phases([row("bare", "2020-01-02")]) == "bare before and after"
     rows = [row("vegetated", "2020-01-02"), row("bare", "2021-11-03", 0.6), row("built", "2022-01-04")]
     rows.append(row("built", "2022-06-04"))
-    assert ground(rows) == "vegetated, probably bare from November 2021, built since January 2022"
+    assert describe_phases(rows) == "vegetated, probably bare from November 2021, built since January 2022"
     rows = [row("vegetated", "2018-01-02"), row("other", "2018-05-03"), row("vegetated", "2018-07-04")]
-    assert ground(rows) == "vegetated, other ground from May 2018, vegetated again since July 2018"
+    assert describe_phases(rows) == "vegetated, other ground from May 2018, vegetated again since July 2018"
 
 
 def test_the_map_bears_the_labels_of_the_cards_and_a_scale(tmp_path, monkeypatch):
@@ -215,33 +222,40 @@ def test_an_alert_in_words_carries_both_ends_of_the_bracket(published):
         "about 4,800 m²: not there on 2023-03-06, there on 2023-03-21, persistent in later looks since 2023-04-20, "
         "seen in 9 of 10 clear looks; "
     )
-    assert words(facts) == f"A1: New structure, {bracket}high confidence (0.90); no verdict yet"
+    assert describe_change(facts) == f"A1: New structure, {bracket}high confidence (0.90); no verdict yet"
     judged = {**facts, "verdict": "construction", "reviewed_at": "2026-11-30T10:00:00Z"}
-    assert words(judged) == (
+    assert describe_change(judged) == (
         f"A1: Construction (verdict of 2026-11-30), {bracket}classified as new structure, high confidence (0.90)"
     )
 
 
 def test_what_the_program_took_back_is_neither_sure_nor_open(published):
     facts = {**rows(published)[TWO[0].id], "status": "withdrawn"}
-    assert words(facts) == (
+    assert describe_change(facts) == (
         "A1: New structure, about 4,800 m²: not there on 2023-03-06, there on 2023-03-21, seen in 9 of 10 clear looks, "
         "withdrawn after later looks"
     )
 
 
 def test_no_alert_is_called_certain_and_none_impossible():
-    assert strength(0.999) == "high confidence (above 0.99)" and strength(0.001) == "low confidence (below 0.01)"
-    assert certainty(0.994) == "0.99" and certainty(0.995) == "above 0.99" and certainty(0.006) == "0.01"
+    assert (
+        describe_confidence(0.999) == "high confidence (above 0.99)"
+        and describe_confidence(0.001) == "low confidence (below 0.01)"
+    )
+    assert (
+        format_confidence(0.994) == "0.99"
+        and format_confidence(0.995) == "above 0.99"
+        and format_confidence(0.006) == "0.01"
+    )
 
 
 def test_areas_are_rounded_to_what_the_outline_carries():
-    assert [rounded(a) for a in (7.0, 96.0, 451.0, 4754.3, 181_500.0)] == ["7", "96", "450", "4,800", "180,000"]
+    assert [round_area(a) for a in (7.0, 96.0, 451.0, 4754.3, 181_500.0)] == ["7", "96", "450", "4,800", "180,000"]
 
 
 def test_news_are_counted_new_ones_first():
     news = [{"as_of": "2023-08-03T00:00:00Z", "event": e} for e in ("withdrawn", "new", "new", "confirmed")]
-    assert brought(news).endswith("2023-08-03: 2 new, 1 confirmed, 1 withdrawn.") and brought([]) == ""
+    assert describe_update(news).endswith("2023-08-03: 2 new, 1 confirmed, 1 withdrawn.") and describe_update([]) == ""
 
 
 def test_where_all_is_new_nothing_is_called_news(published):

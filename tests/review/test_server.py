@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from pipeline.model.errors import UsageError
-from pipeline.review.contents import read, read_overview
+from pipeline.review.contents import read_contents, read_overview
 from pipeline.review.server import review_page
 from pipeline.review.verdicts import MAX_NOTE, give_verdict
 from tests.review.review_files import TWO, connect, digests, rows
@@ -72,10 +72,10 @@ def test_the_changes_and_the_looks_of_one_are_listed(address):
 
 
 def test_a_list_of_changes_reads_no_row_for_each_look(folder):
-    whole = read(folder / "review.gpkg")
+    whole = read_contents(folder / "review.gpkg")
     with connect(folder) as db:
         db.execute("DROP TABLE observations")
-    short = read(folder / "review.gpkg", looks=False)
+    short = read_contents(folder / "review.gpkg", looks=False)
     assert [change.facts for change in short.changes] == [change.facts for change in whole.changes]
     assert whole.looks and not short.looks and review_page(read_overview(folder / "review.gpkg"), "x")
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.review.sheet import Letters, Sheet, font
+from pipeline.review.sheet import Letters, Sheet, load_font
 
 WHITE = (255, 255, 255)
 
@@ -52,7 +52,7 @@ def test_words_lie_as_they_are_asked_to(tmp_path, across, left, right):
     sheet.write(50, 20, "abc", Letters(size=8, colour="#000000", across=across))
     dark = np.flatnonzero((saved(sheet, tmp_path / "a.png") < 128).any(axis=(0, 2)))
     assert left <= dark.min() and dark.max() <= right
-    assert abs((dark.max() - dark.min()) - font(8).getlength("abc")) < 4
+    assert abs((dark.max() - dark.min()) - load_font(8).getlength("abc")) < 4
 
 
 def test_upright_words_read_from_below(tmp_path):

@@ -10,7 +10,7 @@ import pytest
 import rasterio
 
 from pipeline.model.credit import LEGAL_NOTICE
-from pipeline.review.export import export
+from pipeline.review.export import export_site
 from pipeline.review.folder import Folder
 from tests.review import made
 from tests.review.conftest import put
@@ -20,7 +20,7 @@ PROVIDERS_ITEM = "https://stac.example.org/collections/sentinel-2-l2a/items/S2B_
 
 @pytest.fixture
 def catalog(folder: Path) -> pystac.Catalog:
-    return pystac.Catalog.from_file(str(export(Folder(folder), "stac") / "catalog.json"))
+    return pystac.Catalog.from_file(str(export_site(Folder(folder), "stac") / "catalog.json"))
 
 
 def test_every_object_is_valid_and_every_collection_says_whose_data_it_is(catalog: pystac.Catalog) -> None:
@@ -94,15 +94,15 @@ def test_a_look_leads_to_the_item_that_it_was_made_of(tmp_path: Path) -> None:
     granule = replace(looks[0].scene.granules[0], href=PROVIDERS_ITEM)
     looks[0] = replace(looks[0], scene=replace(looks[0].scene, granules=(granule,)))
     put(tmp_path / "made-place", alerts, tuple(looks))
-    catalog = pystac.Catalog.from_file(str(export(Folder(tmp_path / "made-place"), "stac") / "catalog.json"))
+    catalog = pystac.Catalog.from_file(str(export_site(Folder(tmp_path / "made-place"), "stac") / "catalog.json"))
     items = {item.id: item for item in catalog.get_items(recursive=True)}
     assert [link.href for link in items["scene-00"].get_links("derived_from")] == [PROVIDERS_ITEM]
     assert not items["scene-01"].get_links("derived_from")
 
 
 def test_an_export_of_an_earlier_release_is_replaced(folder: Path) -> None:
-    place = export(Folder(folder), "stac")
+    place = export_site(Folder(folder), "stac")
     catalog = json.loads((place / "catalog.json").read_text())
     catalog["links"] = [link for link in catalog["links"] if "rasters" not in link["href"]]
     (place / "catalog.json").write_text(json.dumps(catalog))
-    assert (export(Folder(folder), "stac") / "made-place-rasters").is_dir()
+    assert (export_site(Folder(folder), "stac") / "made-place-rasters").is_dir()

@@ -6,15 +6,15 @@ import pytest
 from PIL import Image
 from shapely.geometry import MultiPolygon
 
-from pipeline.review.chips import PAIR_PX, boxes, corners, window, write_pair
-from pipeline.review.curves import curves
-from pipeline.review.marks import caption
+from pipeline.review.chips import PAIR_PX, corner_marks, outline_boxes, window_around, write_pair
+from pipeline.review.curves import compute_curves
+from pipeline.review.marks import make_caption
 from pipeline.review.stretch import Stretch
-from pipeline.review.timeline import CHIPS, _chosen, write_timeline
+from pipeline.review.timeline import CHIPS, _choose_looks, write_timeline
 from tests.review import made
 
 ALERT = made.alert(1)
-CAPTION = caption("Made Place", "made-place", "Contains modified Copernicus Sentinel data", "")
+CAPTION = make_caption("Made Place", "made-place", "Contains modified Copernicus Sentinel data", "")
 
 
 def draw(path, alert, looks, words=CAPTION):
@@ -59,7 +59,7 @@ def test_the_same_facts_give_the_same_bytes(tmp_path):
 def test_the_chips_tell_the_story_in_order(count):
     looks = made.looks([ALERT.outline], count=count)
     alert = replace(ALERT, before_scene="scene-02", after_scene=looks[-1].scene.id)
-    chosen = _chosen(looks, alert)
+    chosen = _choose_looks(looks, alert)
     days = [look.time.date() for look in chosen]
     assert days == sorted(days) and len(set(days)) == len(days) == min(CHIPS, count)
     assert {"scene-02", looks[-1].scene.id} <= {look.scene.id for look in chosen}
@@ -96,7 +96,7 @@ def test_an_alert_without_one_clear_look_still_gets_its_curve(tmp_path):
 def test_brightness_rises_and_greenness_falls_out_of_the_band_of_its_history():
     looks = made.looks([ALERT.outline], count=30)
     late = replace(ALERT, first_seen=looks[5].time.date())
-    brightness, greenness = curves(late, looks)
+    brightness, greenness = compute_curves(late, looks)
     assert (brightness.name, greenness.name) == ("brightness", "NDVI")
     _, low, high = brightness.band
     assert (brightness.values[:5] < 0.12).all() and (brightness.values[8:] > high.max()).all()
@@ -107,13 +107,13 @@ def test_brightness_rises_and_greenness_falls_out_of_the_band_of_its_history():
 def test_a_history_of_two_looks_gets_no_band():
     looks = made.looks([ALERT.outline])
     early = replace(ALERT, first_seen=looks[2].time.date())
-    assert all(curve.band is None for curve in curves(early, looks))
+    assert all(curve.band is None for curve in compute_curves(early, looks))
 
 
 def test_a_mark_does_not_cover_the_object_it_points_at(tmp_path):
     small = made.outline(20, 20, 2, 2)
-    part = window(small, made.GRID)
-    (box,) = boxes(small, part)
+    part = window_around(small, made.GRID)
+    (box,) = outline_boxes(small, part)
     assert (box[2] - box[0], box[3] - box[1]) == (6.0, 6.0)
     looks = made.looks([small])
     write_pair(tmp_path / "pair.png", small, looks[0], looks[-1], Stretch(), "credit")
@@ -123,4 +123,4 @@ def test_a_mark_does_not_cover_the_object_it_points_at(tmp_path):
     inside = picture[top:bottom, left:right].reshape(-1, 3)
     assert len(np.unique(inside, axis=0)) <= 4, "the four pixels of the object are free of lines"
     assert (abs(picture - [255, 217, 47]).sum(axis=2) < 30).sum() > 40
-    assert all(len(line) == 3 for line in corners(*box))
+    assert all(len(line) == 3 for line in corner_marks(*box))

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.model.alert import Kind, State, Status
 from pipeline.model.imagery import Reason
-from pipeline.review.contents import read
+from pipeline.review.contents import read_contents
 from pipeline.review.index import write_index
 from pipeline.review.server import review_page
 from tests.review import made
@@ -91,7 +91,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Page]:
     texts = {
         "report": (out / "place" / "report.html").read_text("utf-8"),
         "index": (out / "index.html").read_text("utf-8"),
-        "review": review_page(read(out / "place" / "review.gpkg"), "token"),
+        "review": review_page(read_contents(out / "place" / "review.gpkg"), "token"),
     }
     return {name: Page(text) for name, text in texts.items()}
 

@@ -16,7 +16,7 @@ from pipeline.notify.channels import read_secrets
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 
 
-def test_systemd_finds_no_fault_with_the_units(tmp_path: Path) -> None:
+def test_systemd_finds_no_error_in_the_units(tmp_path: Path) -> None:
     analyse = shutil.which("systemd-analyze")
     if analyse is None:
         if os.environ.get("CI") == "true":

@@ -50,8 +50,8 @@ def test_the_doctor_names_the_ways_to_tell_and_no_secret(tmp_path: Path, monkeyp
 def test_the_doctor_finds_an_address_that_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GROUNDBREAK_WEBHOOK_URL", "T0K3N")
     check = told(tmp_path)
-    assert check.health is Health.FAULT and "GROUNDBREAK_WEBHOOK_URL" in check.found
-    assert "T0K3N" not in check.found + check.mend
+    assert check.health is Health.ERROR and "GROUNDBREAK_WEBHOOK_URL" in check.found
+    assert "T0K3N" not in check.found + check.fix
 
 
 @pytest.mark.parametrize("catalog", ["http://127.0.0.1:1/a b", "http://127.0.0.1:port/", "http://[/", "nothing://x"])
@@ -75,6 +75,6 @@ def test_a_date_that_cannot_be_read_is_no_time(tmp_path: Path, date: str) -> Non
 
 
 def test_the_doctor_diagnoses_names_that_are_too_long(tmp_path: Path) -> None:
-    assert checked(tmp_path, "x" * 300)["catalogue"].health is Health.FAULT
+    assert checked(tmp_path, "x" * 300)["catalogue"].health is Health.ERROR
     every = {check.name: check for check in run_checks(tmp_path / ("x" * 300), tmp_path, tmp_path, datetime.now(UTC))}
-    assert every["results"].health is Health.FAULT and every["disk"].health is Health.OK
+    assert every["results"].health is Health.ERROR and every["disk"].health is Health.OK

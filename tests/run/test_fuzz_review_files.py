@@ -16,14 +16,14 @@ from pipeline.model.errors import GroundbreakError
 from pipeline.model.settings import Keep, Notify, Settings
 from pipeline.notify.channels import Secrets
 from pipeline.review.folder import Folder
-from pipeline.review.geoblob import register
+from pipeline.review.geoblob import register_functions
 from pipeline.review.index import write_index
 from pipeline.review.report import write_report
-from pipeline.review.standing import count, state
+from pipeline.review.standing import count_changes, machine_digest
 from pipeline.run.notifications import notify
 from pipeline.run.outputs import measure_outputs
 from pipeline.run.process_site import SiteJob
-from pipeline.run.resume import resume
+from pipeline.run.resume import resume_site
 from pipeline.run.retention import apply_retention
 from tests.review import made
 from tests.review.conftest import put
@@ -63,22 +63,22 @@ def survives(out: Path) -> None:
     """Every step of a night on a site: it goes well or says so in one line, and steps over all sites always go well."""
     folder = Folder(out / "made-place")
     for step in (
-        lambda: resume(job(), out),
-        lambda: state(folder.gpkg, 0.1),
+        lambda: resume_site(job(), out),
+        lambda: machine_digest(folder.gpkg, 0.1),
         lambda: write_report(folder),
         lambda: put(folder.path, ALERTS, max_timelines=0),
         lambda: write_report(folder),
         lambda: measure_outputs(folder),
-        lambda: count(folder.gpkg),
+        lambda: count_changes(folder.gpkg),
     ):
         try:
             step()
         except GroundbreakError as error:
-            assert "\n" not in str(error) and error.mend, str(error)
+            assert "\n" not in str(error) and error.fix, str(error)
     write_index(out)
     assert all(isinstance(error, GroundbreakError) for error in apply_retention(out, ["made-place"], Keep(), NOW))
     told = notify(out, ["made-place"], Notify(), NOW, Secrets())
-    assert all(isinstance(error, GroundbreakError) and "unexpected" not in str(error) for error in told.faults)
+    assert all(isinstance(error, GroundbreakError) and "unexpected" not in str(error) for error in told.errors)
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), phases=PHASES)
@@ -88,7 +88,7 @@ def test_a_file_with_odd_values_in_any_table_is_repaired_or_refused(first: Path,
         out = Path(shutil.copytree(first, Path(folder) / "out"))
         path = out / "made-place" / "review.gpkg"
         with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
-            register(db)
+            register_functions(db)
             for _ in range(data.draw(st.integers(1, 4))):
                 table = data.draw(st.sampled_from(TABLES))
                 with contextlib.suppress(sqlite3.Error):
@@ -123,7 +123,7 @@ def test_one_bad_file_costs_no_other_site_its_messages_or_its_copy(first: Path, 
     out = Path(shutil.copytree(first, tmp_path / "out"))
     shutil.copytree(out / "made-place", out / "bad")
     with contextlib.closing(sqlite3.connect(out / "bad" / "review.gpkg")) as db, db:
-        register(db)
+        register_functions(db)
         db.execute("UPDATE changes SET geom = x'00', first_seen = 'never', confidence = 'very', kind = NULL")
         db.execute("UPDATE scenes SET time = NULL")
     told = notify(out, ["bad", "made-place"], Notify(), NOW, Secrets())
@@ -133,7 +133,7 @@ def test_one_bad_file_costs_no_other_site_its_messages_or_its_copy(first: Path, 
     apply_retention(out, ["bad", "made-place"], Keep(), NOW)
     assert list((out / ".groundbreak" / "backups" / "made-place").glob("*.gpkg"))
     put(out / "bad", ALERTS)
-    assert state(out / "bad" / "review.gpkg") == state(out / "made-place" / "review.gpkg")
+    assert machine_digest(out / "bad" / "review.gpkg") == machine_digest(out / "made-place" / "review.gpkg")
 
 
 FOUND = {
@@ -150,7 +150,7 @@ FOUND = {
 def test_what_was_found_once_stays_repaired(first: Path, tmp_path: Path, name: str) -> None:
     out = Path(shutil.copytree(first, tmp_path / "out"))
     with contextlib.closing(sqlite3.connect(out / "made-place" / "review.gpkg", isolation_level=None)) as db:
-        register(db)
+        register_functions(db)
         for statement in FOUND[name]:
             db.execute(statement)
     survives(out)

@@ -86,7 +86,7 @@ def board() -> dict[str, Any]:
 @pytest.fixture
 def metrics(tmp_path: Path) -> str:
     """What a night writes in which the only site could not even be searched for."""
-    told = Notified(alerts=Counter(), faults=())
+    told = Notified(alerts=Counter(), errors=())
     write_metrics(tmp_path, (), ("place",), told, datetime(2024, 3, 1, tzinfo=UTC), 1.0, went_well=False)
     return (tmp_path / "groundbreak.prom").read_text()
 

@@ -23,7 +23,7 @@ from pipeline.model.errors import GroundbreakError, SettingsError
 from pipeline.model.settings import Notify, Settings, override_settings, settings_digest
 from pipeline.notify import channels as ways
 from pipeline.notify.channels import Secrets, UndeliveredError, open_channels, read_secrets
-from pipeline.review.geoblob import register
+from pipeline.review.geoblob import register_functions
 from pipeline.run.notifications import Notified, notify
 from tests.review import made
 from tests.review.conftest import put
@@ -80,7 +80,7 @@ def night(
 def move_on(out: Path, number: int = 2, status: str = "confirmed") -> None:
     """What the next night's publishing does to an alert."""
     with contextlib.closing(sqlite3.connect(out / SITE / "review.gpkg")) as db, db:
-        register(db)
+        register_functions(db)
         db.execute("UPDATE changes SET status = ? WHERE change_id = ?", [status, f"a{number:015d}"])
 
 
@@ -129,7 +129,7 @@ def test_an_idle_night_sends_nothing_and_leaves_the_feed_as_it_was(out: Path, ho
 
 def test_what_the_analyst_rejected_is_not_told(out: Path, hook: Hook) -> None:
     with contextlib.closing(sqlite3.connect(out / SITE / "review.gpkg")) as db, db:
-        register(db)
+        register_functions(db)
         db.execute("UPDATE changes SET verdict = 'no change' WHERE change_id LIKE '%1'")
     night(out, hook)
     assert told_of(hook) == [[("2", "provisional")]]
@@ -141,7 +141,7 @@ def test_a_failing_webhook_is_asked_again_and_stops_no_other_channel(
 ) -> None:
     hook.answer = answer
     told = night(out, hook, letters_to(post))
-    assert [str(fault) for fault in told.faults] == [f"answered {answer} (webhook): {ways.MEND}"]
+    assert [str(error) for error in told.errors] == [f"answered {answer} (webhook): {ways.FIX}"]
     assert told.alerts == {"mail": 2, "feed": 2}
     assert len(hook.requests) == 1, "a redirect was followed, or a try was repeated"
     hook.answer = 200
@@ -155,9 +155,9 @@ def test_a_failing_webhook_is_asked_again_and_stops_no_other_channel(
 @pytest.mark.parametrize("answer", ["451 later", "550 not here"])
 def test_a_failing_mail_server_is_asked_again(out: Path, post: Post, answer: str) -> None:
     post.answer = answer
-    assert len(night(out, settings=letters_to(post)).faults) == 1
+    assert len(night(out, settings=letters_to(post)).errors) == 1
     post.answer = "250 taken"
-    assert not night(out, settings=letters_to(post)).faults
+    assert not night(out, settings=letters_to(post)).errors
     assert len(post.letters) == 1
 
 
@@ -165,7 +165,7 @@ def test_a_server_that_is_gone_is_asked_once_a_night_not_once_a_site(out: Path) 
     shutil.copytree(out / SITE, out / "another")
     secrets = Secrets(webhook_url="http://127.0.0.1:9/x")
     told = notify(out, [SITE, "another"], Notify(), NOW, secrets)
-    assert len(told.faults) == 1 and told.alerts["feed"] == 4
+    assert len(told.errors) == 1 and told.alerts["feed"] == 4
     with webhook() as hook:
         told = notify(out, [SITE, "another"], Notify(), NOW, Secrets(webhook_url=hook.url))
         assert told.alerts["webhook"] == 4
@@ -271,7 +271,7 @@ def test_many_sites_are_one_mail_with_new_structures_first_then_corrections_coun
     for name in ("second", "third"):
         shutil.copytree(out / SITE, out / name)
     sites = [SITE, "second", "third"]
-    assert not notify(out, sites, settings, NOW, Secrets()).faults
+    assert not notify(out, sites, settings, NOW, Secrets()).errors
     assert [mail["Subject"] for mail in post.letters] == ["3 sites: from the history: 6 new structures"]
     put(out / "second", [made.alert(1), made.alert(3, row=40, kind=Kind.CLEARED_GROUND)])
     put(out / "third", [made.alert(1), made.alert(2, row=30, col=30), made.alert(3, row=45)])
@@ -306,7 +306,7 @@ def refute(out: Path, how: str) -> None:
     """What makes an alert no longer true: later looks, a person, or the end of the change itself."""
     change = {"withdrawn": "status = 'withdrawn'", "rejected": "verdict = 'no change'", "ended": "status = 'finished'"}
     with contextlib.closing(sqlite3.connect(out / SITE / "review.gpkg")) as db, db:
-        register(db)
+        register_functions(db)
         db.execute(f"UPDATE changes SET {change[how]} WHERE change_id LIKE '%1'")
         if how == "ended":
             db.execute("UPDATE changes SET last_seen = '2023-05-01', ended = '2023-05-01' WHERE change_id LIKE '%1'")
@@ -354,7 +354,7 @@ def test_a_corrected_alert_that_is_confirmed_again_is_news_again_and_can_be_corr
 def test_what_a_person_has_confirmed_is_not_corrected_by_the_machine(out: Path, hook: Hook) -> None:
     night(out, hook)
     with contextlib.closing(sqlite3.connect(out / SITE / "review.gpkg")) as db, db:
-        register(db)
+        register_functions(db)
         db.execute("UPDATE changes SET verdict = 'construction'")
     move_on(out, 1, "withdrawn")
     night(out, hook, after=1)
@@ -461,7 +461,7 @@ def test_an_address_of_another_kind_is_refused_without_being_shown(url: str) -> 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9/T0K3N", "http://127.0.0.1/T0K3N with spaces", "http://T0K3N.invalid/x",
                                  "http://[::1]:9/T0K3N"])  # fmt: skip
-def test_no_fault_holds_an_address(url: str) -> None:
+def test_no_error_contains_an_address(url: str) -> None:
     with pytest.raises(UndeliveredError) as caught:
         ways.ping_monitor(url)
     assert "T0K3N" not in str(caught.value)
@@ -475,12 +475,12 @@ def test_a_password_goes_over_no_open_wire() -> None:
     assert not ways_open and "in the open" in str(error)
 
 
-def test_a_wrong_password_is_a_fault_that_does_not_hold_it(out: Path) -> None:
+def test_a_wrong_password_is_an_error_that_does_not_contain_it(out: Path) -> None:
     with mail_server(password=b"right") as post:
         settings = letters_to(post, smtp_user="desk")
         told = notify(out, [SITE], settings, NOW, Secrets(smtp_password="wr0ng-one"))
-        assert ["wr0ng-one" in str(fault) for fault in told.faults] == [False]
-        assert not notify(out, [SITE], settings, NOW, Secrets(smtp_password="right")).faults
+        assert ["wr0ng-one" in str(error) for error in told.errors] == [False]
+        assert not notify(out, [SITE], settings, NOW, Secrets(smtp_password="right")).errors
         assert len(post.letters) == 1
 
 
@@ -509,7 +509,7 @@ def test_a_review_file_that_cannot_be_read_keeps_the_others_told(out: Path, hook
     (out / "broken").mkdir()
     (out / "broken" / "review.gpkg").write_bytes(b"garbage" * 400)
     told = notify(out, ["broken", SITE], Notify(), NOW, Secrets(webhook_url=hook.url))
-    assert len(told.faults) == 1 and isinstance(told.faults[0], GroundbreakError)
+    assert len(told.errors) == 1 and isinstance(told.errors[0], GroundbreakError)
     assert told_of(hook) == [[("1", "confirmed"), ("2", "provisional")]]
 
 
@@ -543,18 +543,18 @@ def test_letter_and_password_go_through_tls_to_a_server_that_can_prove_its_name(
     secrets = Secrets(smtp_password="right")
     with mail_server(tls_of(certificate), b"right", implicit=security == "tls") as post:
         settings = letters_to(post, smtp_user="desk", smtp_security=security)
-        (fault,) = notify(out, [SITE], settings, NOW, secrets).faults
-        assert "SSLCertVerificationError" in str(fault) and not post.letters
+        (error,) = notify(out, [SITE], settings, NOW, secrets).errors
+        assert "SSLCertVerificationError" in str(error) and not post.letters
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-        assert not notify(out, [SITE], settings, NOW, secrets).faults
+        assert not notify(out, [SITE], settings, NOW, secrets).errors
         assert len(post.letters) == 1
 
 
 def test_a_server_without_tls_gets_neither_letter_nor_password(out: Path) -> None:
     with mail_server(password=b"right") as post:
         settings = letters_to(post, smtp_user="desk", smtp_security="starttls")
-        (fault,) = notify(out, [SITE], settings, NOW, Secrets(smtp_password="right")).faults
-        assert "SMTPNotSupportedError" in str(fault)
+        (error,) = notify(out, [SITE], settings, NOW, Secrets(smtp_password="right")).errors
+        assert "SMTPNotSupportedError" in str(error)
         assert not post.letters
 
 
@@ -592,7 +592,7 @@ def test_servers_that_drip_are_given_up(out: Path, monkeypatch: pytest.MonkeyPat
         told = notify(out, [SITE], settings, NOW, Secrets(webhook_url=f"http://127.0.0.1:{port}/x"))
         with pytest.raises(UndeliveredError):
             ways.ping_monitor(f"http://127.0.0.1:{port}/x")
-    assert sorted(fault.where for fault in told.faults) == ["mail", "webhook"] and told.alerts == {"feed": 2}
+    assert sorted(error.where for error in told.errors) == ["mail", "webhook"] and told.alerts == {"feed": 2}
 
 
 def test_a_webhook_that_hangs_costs_a_night_one_timeout(out: Path, hook: Hook, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -600,4 +600,4 @@ def test_a_webhook_that_hangs_costs_a_night_one_timeout(out: Path, hook: Hook, m
     monkeypatch.setattr(ways, "TIMEOUT_S", 0.2)
     hook.called = lambda: time.sleep(0.6)
     told = notify(out, [SITE, "another"], Notify(), NOW, Secrets(webhook_url=hook.url))
-    assert [str(fault) for fault in told.faults] == [f"does not answer: TimeoutError (webhook): {ways.MEND}"]
+    assert [str(error) for error in told.errors] == [f"does not answer: TimeoutError (webhook): {ways.FIX}"]

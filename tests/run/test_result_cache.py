@@ -185,8 +185,8 @@ def test_each_screening_that_is_lost_alone_is_made_again(
         chains.append(chain(founded, keys))
         return chains[-1]
 
-    chain = deciding._chain
-    monkeypatch.setattr(deciding, "_chain", recorded)
+    chain = deciding._screening_keys
+    monkeypatch.setattr(deciding, "_screening_keys", recorded)
     night = replace(place, memory=tmp_path / "memory", until=_night(11))
     first = answer(night)
     kept = [tmp_path / "memory" / key for key in chains[-1] if (tmp_path / "memory" / key).exists()]
@@ -233,7 +233,7 @@ def test_a_scene_that_was_known_and_cannot_be_read_again_is_left_out_and_named(p
             path.unlink()
     after, anew = answer(remembering), answer(night)
     assert {record.reason for record in after.records if record.scene == scene.id} == {"unreadable"}
-    assert same(after.decision, anew.decision) and len(after.faults) == 1
+    assert same(after.decision, anew.decision) and len(after.errors) == 1
 
 
 def test_what_no_judgement_asks_for_goes(place: SiteJob, tmp_path: Path) -> None:
@@ -260,7 +260,7 @@ def test_a_disk_that_takes_no_more_ends_only_the_remembering(
 
     monkeypatch.setattr(CheckedFiles, "write", short)
     found = answer(night)
-    assert [str(fault).splitlines()[0] for fault in found.faults if "No space left" in str(fault)]
+    assert [str(error).splitlines()[0] for error in found.errors if "No space left" in str(error)]
     assert same(found.decision, answer(replace(place, until=_night(12))).decision)
     assert not list((tmp_path / "memory").iterdir())
 
@@ -273,8 +273,8 @@ def test_without_room_to_spare_nothing_is_written(tmp_path: Path) -> None:
 def test_arrays_come_back_as_they_were(tmp_path: Path) -> None:
     memory = ResultCache(tmp_path)
     arrays = {"empty": np.zeros((0, 3), np.int16), "odd": np.arange(7, dtype=np.float16), "flag": np.ones((3, 1), bool)}
-    memory.keep("mark", Packed(facts={"nan": float("nan")}, arrays=arrays))
-    found = ResultCache(tmp_path).find("mark")
+    memory.store_arrays("mark", Packed(facts={"nan": float("nan")}, arrays=arrays))
+    found = ResultCache(tmp_path).find_arrays("mark")
     assert found is not None and np.isnan(found.facts["nan"])
     assert all(same(found.arrays[name], array) for name, array in arrays.items())
     assert not found.arrays["odd"].flags.writeable

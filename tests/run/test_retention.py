@@ -14,11 +14,11 @@ from pipeline.model.bands import Band
 from pipeline.model.errors import ReviewError
 from pipeline.model.imagery import Chip, Raster
 from pipeline.model.settings import Keep
-from pipeline.review.contents import read
-from pipeline.review.geoblob import register
+from pipeline.review.contents import read_contents
+from pipeline.review.geoblob import register_functions
 from pipeline.review.layout import Results
 from pipeline.run.chip_cache import ChipCache
-from pipeline.run.retention import apply_retention, back_up, evict_chips, expire_caches, restore
+from pipeline.run.retention import apply_retention, back_up, evict_chips, expire_caches, restore_review
 from tests.review import made
 from tests.review.conftest import put
 
@@ -39,7 +39,7 @@ def gpkg(first_night: Path, tmp_path: Path) -> Path:
 
 def judge(path: Path, note: str) -> None:
     with contextlib.closing(sqlite3.connect(path)) as db, db:
-        register(db)
+        register_functions(db)
         db.execute("UPDATE changes SET verdict = 'construction', note = ?", [note])
 
 
@@ -54,7 +54,7 @@ def test_a_copy_is_made_of_what_changed_and_so_many_are_kept(gpkg: Path, tmp_pat
             judge(gpkg, f"night {night}")
         back_up(gpkg, folder, 3, NOW + timedelta(days=night))
     assert copies(folder) == ["20240304T032000Z.gpkg", "20240305T032000Z.gpkg", "20240306T032000Z.gpkg"]
-    notes = [read(folder / name).changes[0]["note"] for name in copies(folder)]
+    notes = [read_contents(folder / name).changes[0]["note"] for name in copies(folder)]
     assert notes == ["night 3", "night 4", "night 5"]
 
 
@@ -66,16 +66,16 @@ def test_an_unchanged_file_is_not_copied_again(gpkg: Path, tmp_path: Path) -> No
 
 def test_a_copy_holds_what_an_open_session_has_saved(gpkg: Path, tmp_path: Path) -> None:
     with contextlib.closing(sqlite3.connect(gpkg)) as session:
-        register(session)
+        register_functions(session)
         session.execute("PRAGMA journal_mode = WAL")
         back_up(gpkg, tmp_path / "copies", 7, NOW)
         session.execute("UPDATE changes SET verdict = 'construction', note = 'saved, and the file still open'")
         session.commit()
         alone = Path(shutil.copy(gpkg, tmp_path / "alone.gpkg"))
         back_up(gpkg, tmp_path / "copies", 7, NOW + timedelta(days=1))
-    newest = read(tmp_path / "copies" / "20240302T032000Z.gpkg")
+    newest = read_contents(tmp_path / "copies" / "20240302T032000Z.gpkg")
     assert newest.changes[0]["note"] == "saved, and the file still open"
-    assert read(alone).changes[0]["note"] is None
+    assert read_contents(alone).changes[0]["note"] is None
 
 
 def test_a_copy_opens_as_a_review_file_and_takes_the_next_night(gpkg: Path, tmp_path: Path) -> None:
@@ -85,14 +85,14 @@ def test_a_copy_opens_as_a_review_file_and_takes_the_next_night(gpkg: Path, tmp_
     gpkg.unlink()
     shutil.copy(copy, gpkg)
     put(gpkg.parent, [made.alert(1), made.alert(2, row=30, col=30)])
-    assert sorted(str(change["note"]) for change in read(gpkg).changes) == ["None", "mine"]
+    assert sorted(str(change["note"]) for change in read_contents(gpkg).changes) == ["None", "mine"]
 
 
 def test_a_clock_set_back_does_not_cost_the_newest_copy(gpkg: Path, tmp_path: Path) -> None:
     for day in (5, 4, 3):
         judge(gpkg, f"day {day}")
         back_up(gpkg, tmp_path / "copies", 2, NOW + timedelta(days=day))
-    assert [read(tmp_path / "copies" / name).changes[0]["note"] for name in copies(tmp_path / "copies")] == [
+    assert [read_contents(tmp_path / "copies" / name).changes[0]["note"] for name in copies(tmp_path / "copies")] == [
         "day 3",
         "day 4",
     ]
@@ -129,13 +129,13 @@ def test_a_table_of_others_that_computes_is_not_worked_out_for_a_copy(gpkg: Path
 
 def test_a_note_in_another_encoding_is_copied_shown_and_restored(gpkg: Path, tmp_path: Path) -> None:
     with contextlib.closing(sqlite3.connect(gpkg)) as db, db:
-        register(db)
+        register_functions(db)
         db.execute("UPDATE changes SET verdict = 'construction', note = CAST(x'48f66865' AS TEXT)")
-    assert [change["note"] for change in read(gpkg).changes] == ["H\ufffdhe"]
+    assert [change["note"] for change in read_contents(gpkg).changes] == ["H\ufffdhe"]
     out = gpkg.parents[1]
     back_up(gpkg, Results(out).backups("made-place"), 7, NOW)
     gpkg.unlink()
-    (line,) = restore(out, "made-place")
+    (line,) = restore_review(out, "made-place")
     assert "verdicts included" in line
     with contextlib.closing(sqlite3.connect(gpkg)) as db:
         assert db.execute("SELECT CAST(note AS BLOB) FROM changes").fetchall() == [(b"H\xf6he",)]
@@ -145,8 +145,8 @@ def test_one_site_without_a_copy_stops_no_other(gpkg: Path) -> None:
     out = gpkg.parents[1]
     (out / "broken").mkdir()
     (out / "broken" / "review.gpkg").write_bytes(b"garbage" * 1000)
-    faults = apply_retention(out, ["absent", "broken", "made-place"], Keep(), NOW)
-    assert ["broken" in str(fault) for fault in faults] == [True]
+    errors = apply_retention(out, ["absent", "broken", "made-place"], Keep(), NOW)
+    assert ["broken" in str(error) for error in errors] == [True]
     assert copies(out / ".groundbreak" / "backups" / "made-place") == ["20240301T032000Z.gpkg"]
 
 
@@ -245,11 +245,11 @@ def test_what_is_no_folder_where_a_site_is_published_is_named_with_the_right_fix
     else:
         gpkg.parent.symlink_to("nowhere")
     with pytest.raises(ReviewError, match=r"is no folder .*made-place.*move it away"):
-        restore(out, "made-place")
+        restore_review(out, "made-place")
 
 
 def test_a_review_file_that_is_a_link_to_nothing_is_named(gpkg: Path) -> None:
     gpkg.unlink()
     gpkg.symlink_to("gone.gpkg")
     with pytest.raises(ReviewError, match=r"link to a file that is gone .*review\.gpkg.*bring that file back"):
-        restore(gpkg.parents[1], "made-place")
+        restore_review(gpkg.parents[1], "made-place")

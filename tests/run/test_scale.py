@@ -13,7 +13,7 @@ from pipeline.correct import reference
 from pipeline.model.progress import no_progress
 from pipeline.model.settings import Settings
 from pipeline.run.checked_files import CheckedFiles
-from pipeline.run.nightly import nightly
+from pipeline.run.nightly import run_night
 from pipeline.run.process_site import SiteJob, process_site
 from tests import world
 
@@ -75,7 +75,7 @@ def test_sites_of_one_night_cost_and_tell_alike(place: Path, tmp_path: Path, mon
         assert each.memory is not None and before[0].memory is not None
         shutil.copytree(before[0].memory, each.memory)
     drafts = counted(monkeypatch, correcting, "make_unregistered")
-    outcomes = list(nightly(asked(place, HISTORIES[0] + 1, tmp_path), tmp_path, 1, no_progress))
+    outcomes = list(run_night(asked(place, HISTORIES[0] + 1, tmp_path), tmp_path, 1, no_progress))
     assert len(drafts) == len(before) == len(outcomes)
     told = [
         [(alert.status, alert.outline.wkb) for alert in each.outcome.decision.alerts]

@@ -25,8 +25,8 @@ def test_a_value_comes_back_from_a_file_with_its_arrays_in_their_order(tmp_path:
     planes[11][0, 0] = np.nan
     value = Layered(count=7, planes=planes, cover=np.arange(6, dtype=np.int8).reshape(2, 3))
     cache = ResultCache(tmp_path)
-    cache.keep("value", pack_fields(value))
-    packed = ResultCache(tmp_path).find("value")
+    cache.store_arrays("value", pack_fields(value))
+    packed = ResultCache(tmp_path).find_arrays("value")
     assert packed is not None
     back = unpack_fields(Layered, packed)
     assert back.count == 7 and back.cover.dtype == np.int8 and np.array_equal(back.cover, value.cover)

@@ -13,7 +13,7 @@ from pipeline.correct import look as look_module
 from pipeline.model.imagery import Look, Rejection
 from pipeline.model.progress import no_progress
 from pipeline.model.settings import Settings
-from pipeline.run.detect import detect
+from pipeline.run.detect import detect_sites
 from pipeline.run.looks import correct_chips
 from pipeline.run.process_site import SiteJob, find_scenes, process_site, read_all, with_scenes
 from tests import small_chip
@@ -124,7 +124,7 @@ def test_the_noise_of_a_look_holds_what_its_shift_leaves_uncertain(
 
 
 def test_what_is_published_lies_on_the_cut_grid(series: Series, tmp_path: Path) -> None:
-    (outcome,) = detect([job(series)], tmp_path, 1, no_progress)
-    assert outcome.fault is None and outcome.site.grid == small_chip.GRID
+    (outcome,) = detect_sites([job(series)], tmp_path, 1, no_progress)
+    assert outcome.error is None and outcome.site.grid == small_chip.GRID
     with rasterio.open(tmp_path / "small" / "score.tif") as score:
         assert score.shape == small_chip.SHAPE and tuple(score.transform) == tuple(small_chip.GRID.affine)

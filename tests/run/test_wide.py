@@ -26,7 +26,7 @@ from pipeline.model.imagery import Chip, Scene
 from pipeline.model.progress import Progress, no_progress
 from pipeline.model.settings import Settings
 from pipeline.review.gpkg import read_rows
-from pipeline.run.detect import SiteOutcome, detect
+from pipeline.run.detect import SiteOutcome, detect_sites
 from pipeline.run.process_site import SiteJob, SiteResult, find_scenes
 from pipeline.run.result_cache import ROOM_BYTES
 from pipeline.run.wide import merged_records
@@ -80,8 +80,8 @@ def in_cells(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def judged(job: SiteJob, out: Path) -> SiteOutcome:
-    (outcome,) = detect([job], out, 1, no_progress)
-    assert outcome.fault is None, outcome.fault
+    (outcome,) = detect_sites([job], out, 1, no_progress)
+    assert outcome.error is None, outcome.error
     return outcome
 
 

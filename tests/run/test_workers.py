@@ -62,8 +62,8 @@ def test_a_process_that_is_killed_costs_its_own_site_and_no_other(tmp_path: Path
     for job, answer in workers.run_jobs(killed_at_two, asked(tmp_path, 6), 2, None, no_progress):
         try:
             said.append(answer())
-        except DecisionError as fault:
-            said.append(f"{job.site.id} {fault.what.split(',')[0]}")
+        except DecisionError as error:
+            said.append(f"{job.site.id} {error.what.split(',')[0]}")
     assert said == ["s0", "s1", "s2 the process that judges it was killed", "s3", "s4", "s5"]
 
 
@@ -97,7 +97,7 @@ def test_linear_algebra_has_one_thread_until_the_last_judgement_is_done() -> Non
         assert most() == before == 2
 
 
-def test_a_full_disk_is_told_as_one_and_not_as_a_fault_of_ours(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_as_one_and_not_as_an_unexpected_error(tmp_path: Path) -> None:
     site = asked(tmp_path, 1)[0].site.id
     line = str(as_site_error(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "x.chip"), site))
     assert line.startswith("No space left on device: x.chip (s0): see to the disk")

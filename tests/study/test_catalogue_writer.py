@@ -6,7 +6,7 @@ import pystac
 import rasterio
 from odc.geo.geobox import GeoBox
 
-from pipeline.study.catalogue_writer import relink, write_catalogue, write_item
+from pipeline.study.catalogue_writer import relink_asset, write_catalogue, write_item
 
 GRID = GeoBox.from_bbox((500000, 4400000, 501000, 4400600), crs="EPSG:32652", resolution=10, tight=True)
 TIME = datetime(2024, 3, 5, 2, 6, 41, tzinfo=UTC)
@@ -48,7 +48,7 @@ def test_an_asset_of_another_catalogue_can_be_pointed_at(tmp_path: Path) -> None
     ready["href"] = "./red.tif"
     other = tmp_path / "other"
     pixels = (np.zeros(GRID.shape, "uint8"), GRID)
-    write_item(other, "two", TIME, {"red": relink(ready, item, other / "two"), "scl": pixels}, {})
+    write_item(other, "two", TIME, {"red": relink_asset(ready, item, other / "two"), "scl": pixels}, {})
     linked = pystac.Item.from_file(str(other / "two" / "two.json")).assets["red"]
     assert linked.href.startswith("../../archive/one/") or "archive/one/red.tif" in linked.get_absolute_href()
     with rasterio.open(other / "two" / linked.href) as source:

@@ -21,9 +21,9 @@ from pipeline.model.errors import UsageError
 from pipeline.model.progress import no_progress
 from pipeline.study.events import CHANGE, Event, Phase
 from pipeline.study.illumination import estimate_illumination
-from pipeline.study.inject import PIXELS, Injection, Measured, inject, measure
+from pipeline.study.inject import PIXELS, Injection, Measured, inject_events, measure_looks
 from pipeline.study.materials import ROOFS
-from pipeline.study.shapes import coverage, footprint
+from pipeline.study.shapes import make_footprint, pixel_coverage
 
 DEMO = Path(__file__).resolve().parents[2] / "aois" / "demo"
 CRS, OWN = "EPSG:32634", "EPSG:3035"
@@ -37,7 +37,7 @@ Kept = Mapping[str, tuple[float, float]]
 
 def hall(begun: datetime = datetime(2019, 1, 1, tzinfo=UTC)) -> Event:
     place = point(LEFT + 10 * HALL_AT[1], TOP - 10 * HALL_AT[0], OWN).to_crs(CRS).geom
-    outline = footprint("60x100 m", (place.x, place.y), 10)
+    outline = make_footprint("60x100 m", (place.x, place.y), 10)
     phase = Phase(start=begun, end=None, material="white", spectrum=ROOFS["white membrane"])
     return Event(
         id="hall", role=CHANGE, kind="new structure", size="60x100 m", material="white", outline=outline,
@@ -55,7 +55,7 @@ def drawn(out: Path, shifts: Kept, event: Event | None = None) -> Path:
         looks=looks,
         aoi=box(22.146, 45.201, 22.157, 45.209),
     )
-    inject(DEMO / "archive", out, injection, no_progress)
+    inject_events(DEMO / "archive", out, injection, no_progress)
     return out
 
 
@@ -75,7 +75,7 @@ def before_and_after(out: Path, id: str, key: str) -> tuple[NDArray[np.float64],
 
 def share_of(event: Event, grid: GeoBox) -> NDArray[np.float32]:
     whole = np.zeros(tuple(grid.shape), np.float32)
-    found = coverage(Geometry(event.outline, CRS).to_crs(OWN).geom, grid)
+    found = pixel_coverage(Geometry(event.outline, CRS).to_crs(OWN).geom, grid)
     assert found is not None
     whole[found[0]] = found[1]
     return whole
@@ -162,7 +162,7 @@ def test_looks_that_are_not_there_are_named(tmp_path: Path) -> None:
 
 def test_the_shifts_of_the_archive_are_measured() -> None:
     summer = (datetime(2019, 6, 1, tzinfo=UTC), datetime(2019, 9, 1, tzinfo=UTC))
-    crs, found = measure(DEMO / "archive", lambda time: summer[0] <= time < summer[1], no_progress)
+    crs, found = measure_looks(DEMO / "archive", lambda time: summer[0] <= time < summer[1], no_progress)
     assert crs == CRS
     one, other = found["southern-carpathians-20190706"], found["southern-carpathians-20190810"]
     # two robust fits that agree, made by other means, put these two looks (-0.6, +0.2) pixels apart

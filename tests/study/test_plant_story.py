@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks import field_trial
 from benchmarks.field_events import BUILDING_B, EVENTS
-from pipeline.cli.main import _run
+from pipeline.cli.main import _run_command
 from pipeline.study import plant
 from tests.faults.served import items_of
 from tests.peer import range_server, stac_api
@@ -37,7 +37,7 @@ def told(stage: Path) -> tuple[Any, Any]:
 def changes(stage: Path, *more: str) -> Any:
     """What `detect` makes of the story, in the order in which it began."""
     out = str(stage / "out")
-    assert _run(["detect", SITE, "--sites", str(DEMO), "--out", out, "--workers", "1", *more]) == 0
+    assert _run_command(["detect", SITE, "--sites", str(DEMO), "--out", out, "--workers", "1", *more]) == 0
     table = geopandas.read_file(stage / "out" / SITE / "review.gpkg", layer="changes")
     return table[table.status != "withdrawn"].sort_values("first_seen")
 

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from pipeline.model.bands import Band
-from pipeline.study.weather import Chances, Sky, scene_classes, smooth_field, temperate, through, weather
+from pipeline.study.weather import (
+    Chances,
+    Sky,
+    apply_weather,
+    draw_weather,
+    scene_classes,
+    smooth_field,
+    temperate_weather,
+)
 
 SHAPE = (96, 96)
 
@@ -20,7 +28,7 @@ def plain(**fields: np.ndarray) -> Sky:
 def test_passes_are_clear_broken_and_overcast_as_often_as_said() -> None:
     rng = np.random.default_rng(4)
     chances = Chances(clear=0.3, broken=0.5, snow=0.0)
-    covers = [float(weather(SHAPE, (40.0, 160.0), chances, rng).cloud.mean()) for _ in range(300)]
+    covers = [float(draw_weather(SHAPE, (40.0, 160.0), chances, rng).cloud.mean()) for _ in range(300)]
     kinds = Counter("clear" if cover == 0 else "broken" if cover < 0.65 else "overcast" for cover in covers)
     assert kinds["clear"] == pytest.approx(90, abs=25)
     assert kinds["broken"] == pytest.approx(60, abs=25)
@@ -28,16 +36,16 @@ def test_passes_are_clear_broken_and_overcast_as_often_as_said() -> None:
 
 
 def test_snow_lies_in_the_winter_of_either_hemisphere_only() -> None:
-    assert temperate(45, 1).snow > 0 and temperate(45, 7).snow == 0
-    assert temperate(-45, 7).snow > 0 and temperate(-45, 1).snow == 0
-    assert temperate(10, 1).snow == 0
+    assert temperate_weather(45, 1).snow > 0 and temperate_weather(45, 7).snow == 0
+    assert temperate_weather(-45, 7).snow > 0 and temperate_weather(-45, 1).snow == 0
+    assert temperate_weather(10, 1).snow == 0
 
 
 @pytest.mark.parametrize(("azimuth", "north", "west"), [(180.0, 1, 0), (90.0, 0, 1), (160.0, 0.94, 0.34)])
 def test_shade_falls_on_the_far_side_of_the_cloud(azimuth: float, north: float, west: float) -> None:
     rng, shape = np.random.default_rng(8), (256, 256)
     chances = Chances(clear=0.0, broken=1.0, snow=0.0)
-    skies = (weather(shape, (15.0, azimuth), chances, rng) for _ in range(99))
+    skies = (draw_weather(shape, (15.0, azimuth), chances, rng) for _ in range(99))
     sky = next(sky for sky in skies if 0.05 < sky.cloud.mean() < 0.3)
     spectrum = np.fft.rfft2(sky.cloud).conj() * np.fft.rfft2(sky.shade)
     row, col = np.unravel_index(int(np.argmax(np.fft.irfft2(spectrum, shape))), shape)
@@ -51,12 +59,12 @@ def test_thick_cloud_hides_what_is_below_and_shade_darkens_it() -> None:
     ground, bare = np.full(SHAPE, 0.2, np.float32), np.zeros(SHAPE, np.float32)
     half = np.zeros(SHAPE, np.float32)
     half[:, :48] = 1
-    clouded = through(ground, Band.B04, plain(cloud=half), bare)
+    clouded = apply_weather(ground, Band.B04, plain(cloud=half), bare)
     assert clouded[:, :48].std() < 1e-6 and clouded[0, 0] > 0.5
     assert clouded[0, 90] == pytest.approx(0.2)
-    shaded = through(ground, Band.B11, plain(shade=half), bare)
+    shaded = apply_weather(ground, Band.B11, plain(shade=half), bare)
     assert shaded[0, 0] < 0.4 * shaded[0, 90]
-    coarse = through(ground[::2, ::2], Band.B11, plain(cloud=half), bare[::2, ::2])
+    coarse = apply_weather(ground[::2, ::2], Band.B11, plain(cloud=half), bare[::2, ::2])
     assert coarse[0, 0] > 0.45 and coarse[0, 47] == pytest.approx(0.2)
 
 

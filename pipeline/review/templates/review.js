@@ -10,7 +10,7 @@ const ask = async (path, body) => {
   if (!answer.ok) throw new Error(found.error);
   return found;
 };
-const told = async (work) => { try { at("problem").textContent = ""; await work(); } catch (fault) { at("problem").textContent = `not saved: ${fault.message}`; } };
+const reportErrors = async (work) => { try { at("problem").textContent = ""; await work(); } catch (error) { at("problem").textContent = `not saved: ${error.message}`; } };
 const current = () => state.changes[state.index];
 
 // the list is built once: of a thousand changes only the rows that differ are touched
@@ -89,9 +89,9 @@ const go = (index) => {
   state.index = Math.max(0, Math.min(state.changes.length - 1, index));
   mark(before);
   mark(state.index);
-  return told(show);
+  return reportErrors(show);
 };
-const give = (verdict, note) => told(async () => {
+const give = (verdict, note) => reportErrors(async () => {
   const change = current();
   if (change.drawn) return;
   const given = { verdict: verdict || null, note: note.trim() || null };
@@ -133,7 +133,7 @@ document.addEventListener("keydown", (event) => {
 for (const button of at("verdicts").children) button.addEventListener("click", () => judge(button.dataset.verdict));
 for (const [id, key] of [["previous", "ArrowUp"], ["next", "ArrowDown"], ["earlier", "ArrowLeft"], ["later", "ArrowRight"], ["blink", " "], ["corners", "m"], ["zoom", "z"]]) at(id).addEventListener("click", () => keys[key]());
 at("note").addEventListener("change", () => give(current().verdict ?? "", at("note").value));
-told(async () => {
+reportErrors(async () => {
   state.changes = await ask("changes");
   if (!state.changes.length) { at("now").textContent = "No change to review"; return; }
   build();
