@@ -67,8 +67,9 @@ def median(x: NDArray[Any], axis: int) -> NDArray[Any]:
 
 
 def zeroed(values: NDArray[Any]) -> NDArray[Any]:
-    """The values, 0 where they are not finite: a fifth of the time of `np.nan_to_num`."""
-    return np.where(np.isfinite(values), values, values.dtype.type(0))
+    """The values, 0 where they are not finite: the array itself if all are."""
+    finite = np.isfinite(values)
+    return values if finite.all() else np.where(finite, values, values.dtype.type(0))
 
 
 def tukey_weights(residual: NDArray[Any], scale: float) -> NDArray[Any]:

@@ -33,6 +33,7 @@ def test_what_is_not_finite_becomes_zero_and_the_rest_stays(seed, kind):
     values[1, 2], values[3, 0] = np.nan, -np.inf
     found = zeroed(values)
     assert found.dtype == kind and np.array_equal(found, np.where(np.isfinite(values), values, 0))
+    assert zeroed(found) is found
 
 
 @given(st.integers(0, 99), st.sampled_from([1.0, 1.5]))
