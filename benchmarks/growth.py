@@ -13,8 +13,9 @@ import matplotlib.pyplot as plt
 from benchmarks.scale import Place, cost_of, exponent
 from benchmarks.thousand import measured
 
-SIDES, LOOKS = (100, 200, 300), 10
-HISTORIES, SIDE = (10, 20, 40), 100
+SIDES, LOOKS = (100, 200, 450, 1000), 10
+"""From 1 to 100 km², each as one site: what `detect` would process in cells too."""
+HISTORIES, SIDE = (20, 50, 140, 400), 100
 SITES, REMEMBERED = (3, 6, 12), 16
 HALLS, HALLS_SIDE = (2, 3, 5), 200
 """Halls a side of a square of them."""

@@ -37,7 +37,7 @@ ARCHIVE = Path(__file__).resolve().parents[1] / "aois" / "demo" / "archive"
 CLEAR = "southern-carpathians-20180830"
 BANDS = ("blue", "green", "red", "nir", "nir08", "swir16")
 SIDES, LOOKS = (128, 256, 512), 12
-LARGE, MANY, GOAL_S, GOAL_GB = 500, 100, 60, 2
+LARGE, MANY, GOAL_S, GOAL_GB = 500, 100, 45, 1.5
 """A site of 25 km² with a hundred scenes, first run: at most so many CPU seconds and GB."""
 HISTORIES, SIDE = (10, 20, 40), 128
 Place = tuple[slice, slice]

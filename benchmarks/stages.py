@@ -41,7 +41,7 @@ READ, DRAFT, FOUND, REGISTER, NORMALISE = "read pixels", "first masks", "referen
 WARP, PERSISTENCE, RESIDUALS, SCREENING = "warp", "masks by persistence", "residuals", "screening: steps of pixels"
 LOAD, STORE, PUBLISH, REST = "memory: read and verify", "memory: write", "publish", "all else of judging"
 STAGES = (
-    ("search the catalogue", judging, "scenes_of"), (READ, judging, "read_chips"),
+    ("search the catalogue", judging, "search_scenes"), (READ, judging, "read_chips"),
     (DRAFT, correcting, "make_unregistered"), (FOUND, correcting, "build_reference"), (REGISTER, reference, "align"),
     (REGISTER, look, "align"), (NORMALISE, correcting, "make_look"), (WARP, look, "to_grid"),
     (PERSISTENCE, correcting, "unmask_persistent"), ("baseline image", deciding, "build_baseline"),

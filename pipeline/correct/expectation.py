@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.model.imagery import NOISE_FLOOR
-from pipeline.numerics.robust import centre_spread, median, tukey_weights
+from pipeline.numerics.robust import median, worst_band_weights
 
 MIN_PIXELS = 400
 """Least usable pixels of a prediction."""
@@ -14,6 +14,8 @@ MAX_PIXELS = 10_000
 """Most pixels that the map is fitted to, in a regular sample."""
 TURNS = 6
 """Iterations of the reweighted fit."""
+WIDEN = 1.5
+"""Factor on the robust sigmas of the fit: a season moves like ground by more than its noise."""
 PRIOR_SHARE = 0.02
 """Weight of the prior (no change from the reference), as a share of the pixels: without it correlated bands get large
 opposite coefficients."""
@@ -33,8 +35,7 @@ def expect(reference: NDArray[Any], measured: NDArray[Any], usable: NDArray[np.b
         return None
     # every n-th, not a random draw: the same look gives the same bits
     good = good[:: max(1, good.size // MAX_PIXELS)]
-    x = reference.reshape(bands, -1)[:, good].astype(np.float64)
-    y = measured.reshape(bands, -1)[:, good].astype(np.float64)
+    x, y = (each.reshape(bands, -1).take(good, axis=1).astype(np.float64) for each in (reference, measured))
     centre = median(x, axis=1)[:, None]
     design = np.vstack([np.ones((1, x.shape[1])), x - centre])
     coefficients = _fit(design, y)
@@ -52,17 +53,9 @@ def _fit(design: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.floa
     pull = np.diag([0.0, *(PRIOR_SHARE * y.shape[1] * np.var(design[1:], axis=1) + 1e-9)])
     coefficients = start
     for _ in range(TURNS):
-        rest = y - coefficients.T @ design
-        centres, scales = centre_spread(rest, axis=1)
-        weights = np.min(
-            [
-                tukey_weights(row - centre, 1.5 * max(float(scale), NOISE_FLOOR))
-                for row, centre, scale in zip(rest, centres, scales, strict=True)
-            ],
-            axis=0,
-        )
+        weights = worst_band_weights(y - coefficients.T @ design, NOISE_FLOOR, WIDEN)
         if weights.sum() < MIN_PIXELS / 4:
             return coefficients
-        normal = (design * weights) @ design.T + pull
-        coefficients = np.linalg.solve(normal, (design * weights) @ y.T + pull @ prior)
+        weighted = design * weights
+        coefficients = np.linalg.solve(weighted @ design.T + pull, weighted @ y.T + pull @ prior)
     return coefficients

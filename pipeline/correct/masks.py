@@ -27,7 +27,7 @@ from pipeline.correct.spectra import (
 )
 from pipeline.model.bands import Band
 from pipeline.model.imagery import Why
-from pipeline.numerics.morphology import open_mask
+from pipeline.numerics.morphology import grow, open_mask, widen
 from pipeline.numerics.robust import median_of, zeroed
 
 SCL_SHADOW, SCL_WATER, SCL_SNOW = 3, 6, 11
@@ -103,7 +103,7 @@ def buffer(why: NDArray[np.uint8], radius_m: float, pixel_m: float) -> NDArray[n
     wide = open_mask(core)
     if radius_m < pixel_m or not wide.any():
         return why
-    near = ndimage.distance_transform_edt(~wide) <= radius_m / pixel_m
+    near = widen(wide, radius_m / pixel_m)
     return np.asarray(np.where(near & (why == 0), np.uint8(Why.BUFFER), why), np.uint8)
 
 
@@ -126,7 +126,7 @@ def _find_cloud(
     spread = float(median_of(quiet) - np.quantile(quiet, 0.16)) if quiet.size else 0.0
     scale = max(1.0, RISE_SIGMAS * spread / SURE_RISE)
     sure, edge = least > scale * SURE_RISE, least > scale * EDGE_RISE
-    cloud = np.asarray(ndimage.binary_propagation(sure, mask=edge))
+    cloud = grow(sure, edge)
     if scl is not None:
         cloud |= np.isin(scl, SCL_CLOUD) & (least > scale * SCL_RISE)
     return cloud & known
@@ -142,8 +142,8 @@ def _find_shadow(
     smoothed = smooth(ratio, known, SHADOW_PX)
     bright = np.max([before[band] for band in (Band.B08, Band.B8A, Band.B11) if band in before], axis=0)
     lit = known & (bright > MIN_EXPECTED_INFRARED)
-    shadow = ndimage.binary_propagation(lit & (smoothed < SURE_DARK), mask=lit & (smoothed < EDGE_DARK))
-    shadow = _drop_small(shadow, MIN_SHADOW_PX)
+    shadow = grow(lit & (smoothed < SURE_DARK), lit & (smoothed < EDGE_DARK))
+    shadow = _drop_small(shadow, MIN_SHADOW_PX) if shadow.any() else shadow
     if scl is not None:
         shadow |= (scl == SCL_SHADOW) & (smoothed < SCL_DARK)
     return np.asarray(shadow)

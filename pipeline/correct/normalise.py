@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.model.imagery import NOISE_FLOOR
-from pipeline.numerics.robust import centre_spread, tukey_weights
+from pipeline.numerics.robust import centre_spread, tukey_weights, worst_band_weights
 
 MAX_TURNS = 20
 """Most iterations of a reweighted fit."""
@@ -79,13 +79,14 @@ def fit(
     # every n-th pixel for the lines, not a random draw: the same look gives the same bits
     thin = where[:: max(1, where.size // MAX_LINE_PIXELS)]
     x, y = _take(reflectance, thin), _take(expected, thin)
-    steady = np.ones(thin.size) if seasonal is None else _stability_weights(x - _take(seasonal, thin))
+    # ground that did not step has weight: by the band that differs most from the seasonal prediction
+    steady = np.ones(thin.size) if seasonal is None else worst_band_weights(x - _take(seasonal, thin), NOISE_FLOOR)
     lines = [_fit_line(one, two, steady) for one, two in zip(x, y, strict=True)]
     field = np.zeros((len(x), 5))
     blocks = _make_blocks(good) if where.size >= FIELD_MIN_PIXELS else None
     off = None
     if seasonal is not None and blocks is not None:
-        off = blocks.medians((reflectance - seasonal).reshape(len(x), -1).take(where, axis=1))
+        off = blocks.medians(reflectance - seasonal)
     for _ in range(FIELD_TURNS):
         if blocks is None:
             break
@@ -93,7 +94,7 @@ def fit(
             # the medians of what a gain stretches are the medians, stretched
             level = np.stack([line[0] * each for line, each in zip(lines, off, strict=True)])
         else:
-            whole = zip(lines, _take(reflectance, where), _take(expected, where), strict=True)
+            whole = zip(lines, reflectance.astype(np.float64), expected, strict=True)
             level = blocks.medians(np.stack([line[0] * one + line[1] - two for line, one, two in whole]))
         field = np.stack([_fit_field(blocks.design, each) for each in level])
         if not field.any():
@@ -123,14 +124,6 @@ def _take(planes: NDArray[Any], where: NDArray[np.intp]) -> NDArray[np.float64]:
     return planes.reshape(len(planes), -1).take(where, axis=1).astype(np.float64)
 
 
-def _stability_weights(residual: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(pixel,) weights 0..1 of ground that did not step: by the band that differs most from the seasonal prediction."""
-    centres, scales = centre_spread(residual, axis=1)
-    bands = zip(residual, centres, scales, strict=True)
-    weights = [tukey_weights(row - centre, max(float(scale), NOISE_FLOOR)) for row, centre, scale in bands]
-    return np.asarray(np.min(weights, axis=0))
-
-
 def _fit_line(
     measured: NDArray[np.float64], wanted: NDArray[np.float64], steady: NDArray[np.float64]
 ) -> tuple[float, float, float]:
@@ -138,35 +131,43 @@ def _fit_line(
     gain, offset, kept = 1.0, 0.0, steady > STEADY
     if not kept.any():
         kept = np.ones(steady.size, bool)
+    x_kept, y_kept = measured[kept], wanted[kept]
+    line = _LineSums(measured, wanted)
     for turn in range(MAX_TURNS):
+        centre, scale = centre_spread(y_kept - gain * x_kept)
         residual = wanted - gain * measured
-        centre, scale = centre_spread(residual[kept])
         # wide at first: while the slope is wrong, it is the ground of much contrast that looks like change
         weights = steady * tukey_weights(residual - centre, max(float(scale), 2e-4) * max(1.0, 2.0 - 0.5 * turn))
         before = gain
-        gain, offset = _solve_line(measured, wanted, weights, float(scale))
+        gain, offset = line.solve(weights, float(scale))
         if turn > 2 and abs(gain - before) < 1e-5:
             break
-    return gain, offset, float(centre_spread((wanted - gain * measured - offset)[kept])[1])
+    return gain, offset, float(centre_spread(y_kept - gain * x_kept - offset)[1])
 
 
-def _solve_line(
-    x: NDArray[np.float64], y: NDArray[np.float64], weights: NDArray[Any], scale: float
-) -> tuple[float, float]:
-    """(gain, offset): the slope of the two spreads (reduced major axis) and the means, each drawn to its prior.
+class _LineSums:
+    """The lines between two variables under changing weights: the products that are summed are formed once."""
 
-    The true slope lies between the regressions of y on x and of x on y, which differ from the reduced major axis by the
-    logarithm of the correlation in either direction; this adds to the sampling variance of the slope.
-    """
-    total = max(float(weights.sum()), 1e-9)
-    x_mean, y_mean = (weights * x).sum() / total, (weights * y).sum() / total
-    own, other = ((weights * (v - m) ** 2).sum() / total + 1e-12 for v, m in ((x, x_mean), (y, y_mean)))
-    correlation = float((weights * (x - x_mean) * (y - y_mean)).sum() / total / np.sqrt(own * other))
-    correlation = float(np.clip(correlation, 1e-3, 1.0))
-    variance = (1 - correlation**2) / SAMPLES + (SLOPE_RANGE * math.log(correlation)) ** 2
-    gain = math.exp(0.5 * math.log(other / own) * GAIN_SIGMA**2 / (GAIN_SIGMA**2 + variance))
-    level = float(y_mean - gain * x_mean)
-    return gain, level * OFFSET_SIGMA**2 / (OFFSET_SIGMA**2 + scale**2 / SAMPLES)
+    def __init__(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> None:
+        self._middle = float(x.mean()), float(y.mean())
+        # around their middles, or the sums of squares lose digits
+        x, y = x - self._middle[0], y - self._middle[1]
+        self._products = np.stack([np.ones_like(x), x, y, x * x, y * y, x * y])
+
+    def solve(self, weights: NDArray[np.float64], scale: float) -> tuple[float, float]:
+        """(gain, offset): the slope of the two spreads (reduced major axis) and the means, each drawn to its prior.
+
+        The true slope lies between the regressions of y on x and of x on y, which differ from the reduced major axis
+        by the logarithm of the correlation in either direction; this adds to the sampling variance of the slope.
+        """
+        total, *sums = (self._products @ weights).tolist()
+        x_mean, y_mean, xx, yy, xy = (each / max(total, 1e-9) for each in sums)
+        own, other = (max(square - mean**2, 0.0) + 1e-12 for square, mean in ((xx, x_mean), (yy, y_mean)))
+        correlation = min(max((xy - x_mean * y_mean) / math.sqrt(own * other), 1e-3), 1.0)
+        variance = (1 - correlation**2) / SAMPLES + (SLOPE_RANGE * math.log(correlation)) ** 2
+        gain = math.exp(0.5 * math.log(other / own) * GAIN_SIGMA**2 / (GAIN_SIGMA**2 + variance))
+        level = y_mean + self._middle[1] - gain * (x_mean + self._middle[0])
+        return gain, level * OFFSET_SIGMA**2 / (OFFSET_SIGMA**2 + scale**2 / SAMPLES)
 
 
 @lru_cache(maxsize=2)
@@ -179,42 +180,42 @@ def _surface_terms(shape: tuple[int, ...]) -> NDArray[np.float32]:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Blocks:
-    """Blocks of the chip in which enough is usable. block, place: of each usable pixel, its block and where it lies in
-    it. count: pixels by block. kept: the blocks that count. design: (6, kept) the terms of a surface in their middles.
+    """Blocks of the chip in which enough is usable. good: (row, col) usable. kept: the blocks that count. count: usable
+    pixels of each of them. design: (6, kept) the terms of a surface in their middles.
     """
 
-    block: NDArray[np.int64]
-    place: NDArray[np.int64]
-    count: NDArray[np.int64]
+    good: NDArray[np.bool_]
     kept: NDArray[np.int64]
+    count: NDArray[np.int64]
     design: NDArray[np.float64]
 
     def medians(self, values: NDArray[Any]) -> NDArray[np.float64]:
-        """(band, kept): upper median of the (band, pixel) values of each block. Blocks are rows of one sort."""
+        """(band, kept): upper median of the usable (band, row, col) values of each block, as rows of one sort."""
         out = np.empty((len(values), len(self.kept)))
-        table = np.empty((len(self.count), FIELD_BLOCK**2), np.float32)
         for band, each in enumerate(values):
-            table.fill(np.inf)
-            table[self.block, self.place] = each
+            table = _split_blocks(np.where(self.good, each, np.inf).astype(np.float32), np.inf)[self.kept]
             table.sort(axis=1)
-            out[band] = table[self.kept, self.count[self.kept] // 2]
+            out[band] = table[np.arange(len(table)), self.count // 2]
         return out
 
 
 def _make_blocks(good: NDArray[np.bool_]) -> _Blocks | None:
     """None where too few blocks are left for a surface."""
-    terms = _take(_surface_terms(good.shape), np.flatnonzero(good))
-    row, col = np.nonzero(good)
-    cols = good.shape[1] // FIELD_BLOCK + 1
-    block = (row // FIELD_BLOCK) * cols + col // FIELD_BLOCK
-    count = np.bincount(block)
+    count = np.count_nonzero(_split_blocks(good, False), axis=1)
     kept = np.flatnonzero(count >= FIELD_BLOCK**2 // 3)
     if len(kept) < MIN_BLOCKS:
         return None
-    middles = np.stack([np.bincount(block, weights=term)[kept] / count[kept] for term in terms])
-    place = (row % FIELD_BLOCK) * FIELD_BLOCK + col % FIELD_BLOCK
-    design = np.vstack([np.ones(len(kept)), middles])
-    return _Blocks(block=block, place=place, count=count, kept=kept, design=design)
+    sums = [_split_blocks(term * good, 0)[kept].sum(axis=1, dtype=np.float64) for term in _surface_terms(good.shape)]
+    design = np.vstack([np.ones(len(kept)), np.stack(sums) / count[kept]])
+    return _Blocks(good=good, kept=kept, count=count[kept], design=design)
+
+
+def _split_blocks(plane: NDArray[Any], beyond: float) -> NDArray[Any]:
+    """(block, pixel) of a (row, col) plane, in rows of blocks; `beyond` fills what the last ones lack."""
+    rows, cols = (-(-size // FIELD_BLOCK) for size in plane.shape)
+    fill = [(0, blocks * FIELD_BLOCK - size) for blocks, size in zip((rows, cols), plane.shape, strict=True)]
+    padded = np.pad(plane, fill, constant_values=beyond).reshape(rows, FIELD_BLOCK, cols, FIELD_BLOCK)
+    return padded.swapaxes(1, 2).reshape(rows * cols, FIELD_BLOCK**2)
 
 
 def _fit_field(design: NDArray[np.float64], level: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -8,12 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.model.bands import Band
-from pipeline.model.imagery import OFFSET_DN, Chip, DeclaredOffset, Reason, Rejection, Scene
+from pipeline.model.imagery import OFFSET_DN, Chip, DeclaredOffset, Raster, Reason, Rejection, Scene
 
 QUANTILES = (0.005, 0.25)
 """Darkest ground (one valid pixel in 200 lies below: not a lone bad one) and a quarter, where levels are compared."""
@@ -131,13 +132,20 @@ def resolve_declared(looks: Sequence[Sequence[DeclaredGranule]]) -> tuple[tuple[
 
 def dn_quantiles(chip: Chip) -> dict[Band, NDArray[np.float64]]:
     """DN of QUANTILES per band, over what is neither nodata nor wrapped nor saturated; bands without are left out."""
-    found = {}
-    for band, raster in chip.dn.items():
+    every = {band: _raster_quantiles(raster) for band, raster in chip.dn.items()}
+    return {band: pair for band, pair in every.items() if pair is not None}
+
+
+_known: WeakKeyDictionary[Raster, NDArray[np.float64] | None] = WeakKeyDictionary()
+"""Quantiles of the rasters in memory: they are wanted for the site's offsets first, and for those of the look later."""
+
+
+def _raster_quantiles(raster: Raster) -> NDArray[np.float64] | None:
+    if raster not in _known:
         counts = np.bincount(np.ravel(raster.data), minlength=WRAPPED_DN)[:WRAPPED_DN]
         counts[0] = 0
-        if counts.any():
-            found[band] = _quantiles(counts)
-    return found
+        _known[raster] = _quantiles(counts) if counts.any() else None
+    return _known[raster]
 
 
 def _quantiles(counts: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft, ndimage
+from scipy import fft
 
 from pipeline.correct.spectra import INFRARED, Planes
 from pipeline.numerics.morphology import erode
@@ -62,10 +62,19 @@ def _find_dark(infrared: NDArray[np.float32], ground: NDArray[np.bool_], pixel_m
     typical = float(median_of(infrared[ground]))
     filled = np.where(ground, infrared, typical)
     width = max(3, round(2 * SURROUND_M / pixel_m / STEP_PX)) | 1
-    coarse = ndimage.median_filter(filled[::STEP_PX, ::STEP_PX], min(width, 31), mode="reflect")
+    coarse = _median_filter(filled[::STEP_PX, ::STEP_PX], min(width, 31))
     base = np.repeat(np.repeat(coarse, STEP_PX, axis=0), STEP_PX, axis=1)[: infrared.shape[0], : infrared.shape[1]]
     dark = ground & (infrared < DARK_SHARE * np.maximum(base, 0.5 * typical))
-    return np.asarray(ndimage.binary_opening(dark) if dark.any() else dark)
+    return ~erode(~erode(dark, 1), 1, beyond=True)
+
+
+def _median_filter(image: NDArray[np.float32], width: int) -> NDArray[np.float32]:
+    """`ndimage.median_filter` with an odd width and a mirrored edge, a row of windows at a time."""
+    edged = np.pad(image, width // 2, mode="symmetric")
+    out, half = np.empty_like(image), width**2 // 2
+    for row, line in zip(np.lib.stride_tricks.sliding_window_view(edged, (width, width)), out, strict=True):
+        line[:] = np.partition(row.reshape(len(line), -1), half, axis=1)[:, half]
+    return out
 
 
 def _find_displacement(

@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from pipeline.numerics.morphology import erode
 from pipeline.numerics.robust import MAD_TO_SIGMA, TUKEY_C, median_of
+from pipeline.numerics.smoothing import spline_coefficients
 
 Array = NDArray[Any]
 ROUGH_PIXELS, ROUGH_STEP_PX, ROUGH_WIDEN = 12_000, 2e-3, 3.0
@@ -64,9 +65,7 @@ def fit(first: Array, second: Array, clear: NDArray[np.bool_]) -> tuple[Fit, Fit
     uncertainty is that of clustered data (White 1980; Liang & Zeger 1986): how patches of ground scatter says how sure
     their mean is.
     """
-    splines = [
-        np.asarray(ndimage.spline_filter(each, order=3, mode="mirror", output=np.float32)) for each in (first, second)
-    ]
+    splines = [spline_coefficients(each) for each in (first, second)]
     rough = _fit_rough(first, splines[1], clear)
     if rough is None:
         return None

@@ -5,7 +5,7 @@ covariance of natural steps of its land-cover cluster, scale and duration. Field
 soil to leaf, so there a step of that direction means little; a roof does not lie on that axis.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.decide.residuals import CLUSTERS, SCALES, WEIGHTS, Baseline, Residual, reflectance_of
-from pipeline.decide.steps import DURATIONS, Sums, Times, windows
+from pipeline.decide.steps import DURATIONS, Sums, Times, windows_by_stop
 from pipeline.model.alert import LEAST_LOOKS
 from pipeline.model.bands import Band
 from pipeline.model.indices import near_infrared, normalised_difference
@@ -196,15 +196,17 @@ def advance_each(
     ends = sorted({end for before, stops in portions for end in pairwise((before.count, *stops))})
     for scale in range(len(SCALES)):
         samples = _samples(baseline, residuals, times, scale)
-        centres = {cluster: _centres(sums, ends) for cluster, sums in samples.items()}
+        tests = {
+            cluster: _tests(natural, scale, cluster, _centres(samples.get(cluster), ends), ends, times)
+            for cluster in range(CLUSTERS)
+        }
         for cluster, where in _chunks(_cover(baseline, scale).ravel()):
             sums = Sums(*_at(residuals, scale, where), times, first)
-            whiteners = [natural.whitener(scale, cluster, duration) for duration in range(len(DURATIONS) + 1)]
             wanted = iter(planes)
             for before, stops in portions:
                 best, done = _planes(before, scale, where), before.count
                 for stop in stops:
-                    _screen(sums, centres.get(cluster, {}), whiteners, times, (done, stop), best)
+                    _screen(sums, tests[cluster], (done, stop), best)
                     for plane, each in zip(next(wanted)[scale], best, strict=True):
                         plane.reshape(-1)[where] = each
                     done = stop
@@ -223,46 +225,74 @@ def _screening(scales: Sequence[_Planes], count: int) -> Screening:
     return Screening(score=score, start=start, stop=stop, count=count)
 
 
-def _screen(
-    sums: Sums,
-    centres: Mapping[tuple[int, int], NDArray[np.float32]],
-    whiteners: Sequence[NDArray[np.float32]],
-    times: Times,
-    ends: tuple[int, int],
-    best: _Planes,
-) -> None:
-    """Raise the best score of pixels of one cluster by the windows that end after the first of `ends`, in place.
+@dataclass(frozen=True, slots=True, eq=False)
+class _Test:
+    """The windows of a cluster that stop together. starts: (window,). whiteners: (window, band, band).
 
-    centres: by window, the median step of the cluster, where enough of its pixels were clear.
+    centres: (window, band, 1), the median step of the cluster, 0 where too few of its pixels were clear.
     """
+
+    starts: NDArray[np.int16]
+    whiteners: NDArray[np.float32]
+    centres: NDArray[np.float32]
+
+
+def _tests(
+    natural: Natural,
+    scale: int,
+    cluster: int,
+    centres: Mapping[tuple[int, int], NDArray[np.float32]],
+    ends: Iterable[tuple[int, int]],
+    times: Times,
+) -> dict[int, _Test]:
+    """By stop."""
+    whiteners = np.stack([natural.whitener(scale, cluster, duration) for duration in range(len(DURATIONS) + 1)])
+    none, found = np.zeros(whiteners.shape[-1], np.float32), dict[int, _Test]()
+    for stop, starts in chain.from_iterable(windows_by_stop(*each) for each in ends):
+        middles = np.stack([centres.get((start, stop), none) for start in starts])[:, :, None]
+        found[stop] = _Test(np.array(starts, np.int16), whiteners[times.duration_class(starts, stop)], middles)
+    return found
+
+
+def _screen(sums: Sums, tests: Mapping[int, _Test], ends: tuple[int, int], best: _Planes) -> None:
+    """Raise the best score of pixels of one cluster by the windows that end after the first of `ends`, in place."""
     score, at, until = best
-    for start, stop in windows(*ends):
-        step, _, enough = sums.step(start, stop)
-        enough &= sums.clear[start]
-        if not enough.any():
-            continue
-        centre = centres.get((start, stop))
-        if centre is not None:
-            step -= centre[:, None]
-        white = whiteners[int(times.duration_class(start, stop))] @ step
-        length = np.sqrt(np.mean(np.square(white, out=white), axis=0))
-        higher = enough & (length > score)
-        np.copyto(score, length, where=higher)
-        np.copyto(at, np.int16(start), where=higher)
-        np.copyto(until, np.int16(stop), where=higher)
+    for stop in sorted(stop for stop in tests if ends[0] < stop <= ends[1]):
+        test = tests[stop]
+        step, _, enough = sums.steps(test.starts, stop)
+        enough &= sums.clear[test.starts]
+        step -= test.centres
+        white = np.matmul(test.whiteners, step)
+        length = np.sqrt(np.einsum("wbp,wbp->wp", white, white) / np.float32(white.shape[1]))
+        length *= enough
+        higher = np.flatnonzero(length.max(axis=0) > score)
+        if higher.size:
+            # of windows that are equal the first one, which is the shortest
+            window = length[:, higher].argmax(axis=0)
+            score[higher] = length[window, higher]
+            at[higher], until[higher] = test.starts[window], stop
 
 
-def _centres(sample: Sums, ends: Sequence[tuple[int, int]]) -> dict[tuple[int, int], NDArray[np.float32]]:
+def _centres(sample: Sums | None, ends: Sequence[tuple[int, int]]) -> dict[tuple[int, int], NDArray[np.float32]]:
     """By window, the (band,) median step of a cluster; no entry where too few of its pixels were clear.
 
-    ends: (first, last) of the windows that are wanted: those that stop after the one and not after the other.
+    sample: None = the cluster is too small for one. ends: (first, last) of the windows that are wanted: those that
+    stop after the one and not after the other.
     """
     found = dict[tuple[int, int], NDArray[np.float32]]()
-    for window in chain.from_iterable(windows(*each) for each in ends):
-        step, _, enough = sample.step(*window)
-        if window not in found and int(enough.sum()) >= LEAST_SAMPLE:
-            found[window] = median(step[:, enough], axis=1).astype(np.float32)
+    if sample is None:
+        return found
+    for stop, starts in chain.from_iterable(windows_by_stop(*each) for each in ends):
+        steps, _, enoughs = sample.steps(starts, stop)
+        for start, step, enough in zip(starts, steps, enoughs, strict=True):
+            if (start, stop) not in found and np.count_nonzero(enough) >= LEAST_SAMPLE:
+                found[start, stop] = median(_chosen(step, enough), axis=1).astype(np.float32)
     return found
+
+
+def _chosen(steps: NDArray[np.float32], enough: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """(band, some pixels) of (band, pixel): a copy only where some are left out."""
+    return steps if enough.all() else steps.compress(enough, axis=1)
 
 
 def _samples(baseline: Baseline, residuals: Sequence[Residual], times: Times, scale: int) -> dict[int, Sums]:
@@ -278,7 +308,11 @@ def _samples(baseline: Baseline, residuals: Sequence[Residual], times: Times, sc
 
 def _steps(sums: Sums, times: Times) -> _Steps:
     """The step of every window, each worked out once."""
-    return {(start, stop): _step(sums, start, stop) for start, stop in windows(0, len(times.days))}
+    return {
+        (start, stop): (step, enough)
+        for stop, starts in windows_by_stop(0, len(times.days))
+        for start, step, enough in zip(starts, *sums.steps(starts, stop)[::2], strict=True)
+    }
 
 
 def _step(sums: Sums, start: int, stop: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
@@ -290,8 +324,9 @@ def _steps_by_duration(steps: _Steps, times: Times) -> dict[int, list[NDArray[np
     """By duration class: of each window the (band, pixel) steps, their median taken off."""
     found: dict[int, list[NDArray[np.float32]]] = {}
     for (start, stop), (step, enough) in steps.items():
-        if int(enough.sum()) >= LEAST_SAMPLE:
-            found.setdefault(int(times.duration_class(start, stop)), []).append(_centred(step[:, enough]))
+        if np.count_nonzero(enough) >= LEAST_SAMPLE:
+            duration = int(times.duration_class(start, stop))
+            found.setdefault(duration, []).append(_centred(_chosen(step, enough)))
     return found
 
 

@@ -5,7 +5,7 @@ changes of every duration (a window-limited generalised likelihood ratio test: W
 All sums are cumulative over the looks, so a new look adds windows and changes none.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -53,10 +53,14 @@ class Times:
 
 def windows(first: int, last: int) -> Iterator[tuple[int, int]]:
     """(start, stop) of every window with first < stop <= last, in the order of their ends."""
+    for stop, starts in windows_by_stop(first, last):
+        yield from ((start, stop) for start in starts)
+
+
+def windows_by_stop(first: int, last: int) -> Iterator[tuple[int, list[int]]]:
+    """The same, as the starts of all windows with one stop."""
     for stop in range(max(first + 1, 2 * LEAST_LOOKS), last + 1):
-        for length in LENGTHS:
-            if stop - length >= LEAST_LOOKS:
-                yield stop - length, stop
+        yield stop, [stop - length for length in LENGTHS if stop - length >= LEAST_LOOKS]
 
 
 class Sums:
@@ -64,7 +68,7 @@ class Sums:
 
     first: number of looks after which the windows of interest stop. Sums that are needed where a window stops, and not
     where it starts, are kept from there on.
-    step: the estimate of one window. `count[t]`: clear looks among the first t, (pixel,).
+    steps: the estimates of the windows that stop together. `count[t]`: clear looks among the first t, (pixel,).
     """
 
     def __init__(self, values: NDArray[np.float32], clear: NDArray[np.bool_], times: Times, first: int = 0) -> None:
@@ -80,7 +84,7 @@ class Sums:
         self._moments = [np.zeros((len(values) + 1 - kept, *shape), np.float32) for kept in (0, first, first)]
         self._add(values, weights, seasons)
         self._stop, self._inverse, self._base = -1, list[Any](), list[Any]()
-        self._wide, self._narrow = np.empty(shape, np.float32), np.empty(shape[1:], np.float32)
+        self._wide = np.empty((0, 0, 0), np.float32)
 
     def _add(self, values: NDArray[np.float32], weights: NDArray[np.float32], seasons: NDArray[np.float32]) -> None:
         """The moments, look by look, so that what is worked on stays in the processor's cache."""
@@ -95,22 +99,37 @@ class Sums:
 
     def step(self, start: int, stop: int) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
         """(step (band, pixel), its weight (pixel,), (pixel,) True = enough clear looks on both sides)."""
+        step, weight, enough = self.steps([start], stop)
+        return step[0], weight[0], enough[0]
+
+    def steps(
+        self, starts: Sequence[int] | NDArray[np.int16], stop: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
+        """Of each window: its step (window, band, pixel), and (window, pixel) its weight and what `step` gives third.
+
+        All at once, so that a call works on enough to outweigh its overhead while few pixels fill the cache.
+        """
         if stop != self._stop:
             self._prepare(stop)
-        inverse, base, part, wide = self._inverse, self._base, self._narrow, self._wide
-        c0, c1, c2 = (self._gram[each][stop] - self._gram[each][start] for each in range(3))
-        weight = np.zeros_like(c0)
+        inverse, base, level = self._inverse, self._base, self._moments[0]
+        c0, c1, c2 = (gram[stop] - gram[starts] for gram in self._gram[:3])
+        part, weight = np.empty_like(c0), np.zeros_like(c0)
         for each, row in ((c0, (0, 1, 2)), (c1, (1, 3, 4)), (c2, (2, 4, 5))):
             solved = inverse[row[0]] * c0
             solved += np.multiply(inverse[row[1]], c1, out=part)
             solved += np.multiply(inverse[row[2]], c2, out=part)
             weight += np.multiply(each, solved, out=part)
         np.subtract(c0, weight, out=weight)
-        total = self._moments[0][stop] - self._moments[0][start]
+        total = np.empty((len(starts), *level.shape[1:]), np.float32)
+        for window, start in enumerate(starts):
+            np.subtract(level[stop], level[start], out=total[window])
+        if self._wide.shape != total.shape:
+            self._wide = np.empty_like(total)
+        wide = self._wide
         for each, fitted in zip((c0, c1, c2), base, strict=True):
-            total -= np.multiply(each, fitted, out=wide)
-        total /= np.maximum(weight, 1e-3, out=part)
-        before = self.count[start]
+            total -= np.multiply(each[:, None], fitted, out=wide)
+        total /= np.maximum(weight, 1e-3, out=part)[:, None]
+        before = self.count[starts]
         enough = (before >= LEAST_LOOKS) & (self.count[stop] - before >= LEAST_LOOKS) & (weight > LEAST_WEIGHT)
         return total, weight, enough
 

@@ -122,7 +122,7 @@ class Rejection:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, weakref_slot=True)
 class Raster:
     """A 2-D array that knows where it lies. data: (row, col), of the grid's shape; made read-only."""
 

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
-from scipy import ndimage
+
+from pipeline.numerics.smoothing import spline_coefficients
 
 SPLINE_REACH_PX = 12
 """Distance from an edge, pixels, at which a spline filter no longer depends on it (its pole to this power is 1e-7)."""
@@ -27,8 +28,7 @@ def shift_image(image: NDArray[np.float32], shift: tuple[float, float], order: i
         padded = np.pad(image, [(each, each) for each in reach])
     else:
         edged = np.pad(image, [(each + SPLINE_REACH_PX, each + SPLINE_REACH_PX) for each in reach], mode="edge")
-        spline = np.asarray(ndimage.spline_filter(edged, order=3, mode="mirror", output=np.float32))
-        padded = spline[SPLINE_REACH_PX:-SPLINE_REACH_PX, SPLINE_REACH_PX:-SPLINE_REACH_PX]
+        padded = spline_coefficients(edged)[SPLINE_REACH_PX:-SPLINE_REACH_PX, SPLINE_REACH_PX:-SPLINE_REACH_PX]
     starts = (reach[0] + shift[0], reach[1] + shift[1])
     return _sample_axes(padded, starts, 1, image.shape, _linear_taps if order == 1 else _spline_taps)
 

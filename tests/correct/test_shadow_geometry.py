@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from pipeline.correct.shadows import (
     DARK_SHARE,
     _count_overlaps,
     _find_dark,
     _find_displacement,
+    _median_filter,
     _shift_mask,
     project_shadow,
 )
@@ -108,3 +110,9 @@ def test_all_infrared_bands_together_have_to_be_dark() -> None:
     plane = scene(-22, 14, 0.5)
     plane[Band.B11] = np.full((SIDE, SIDE), 0.3)
     assert not project_shadow(plane, CLOUD, ALL, None, PIXEL_M).any()
+
+
+@pytest.mark.parametrize(("shape", "width"), [((26, 31), 19), ((9, 40), 31), ((1, 1), 3)])
+def test_the_median_of_the_surroundings_is_that_of_scipy(shape: tuple[int, int], width: int) -> None:
+    image = np.random.default_rng(3).random(shape).astype(np.float32)
+    assert np.array_equal(_median_filter(image, width), ndimage.median_filter(image, width, mode="reflect"))

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.numerics.robust import LONG, median, median_of, zeroed
+from pipeline.numerics.robust import LONG, centre_spread, median, median_of, tukey_weights, worst_band_weights, zeroed
 
 KINDS = st.sampled_from([np.float32, np.float64])
 
@@ -33,3 +33,17 @@ def test_what_is_not_finite_becomes_zero_and_the_rest_stays(seed, kind):
     values[1, 2], values[3, 0] = np.nan, -np.inf
     found = zeroed(values)
     assert found.dtype == kind and np.array_equal(found, np.where(np.isfinite(values), values, 0))
+    assert zeroed(found) is found
+
+
+@given(st.integers(0, 99), st.sampled_from([1.0, 1.5]))
+def test_the_weight_by_the_worst_band_is_the_least_of_all_bands_bit_for_bit(seed, widen):
+    residual = np.random.default_rng(seed).normal(0, 0.01, (3, 50)) * np.array([[1.0], [3.0], [1e-6]])
+    residual[0, :9] += 0.02
+    bands = [(row, *centre_spread(row)) for row in residual]
+    least = np.min([tukey_weights(row - c, widen * max(float(s), 1e-3)) for row, c, s in bands], axis=0)
+    assert np.array_equal(worst_band_weights(residual, 1e-3, widen), least)
+
+
+def test_a_biweight_falls_from_one_to_zero_at_its_cut_off():
+    assert tukey_weights(np.array([0.0, 0.5, 1.0, -1.0, 7.0, np.nan]) * 4.685, 1.0).tolist() == [1, 0.5625, 0, 0, 0, 0]

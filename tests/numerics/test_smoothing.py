@@ -1,10 +1,10 @@
-"""Gaussians by products: what scipy gives, which takes longer."""
+"""Gaussians and splines by products: what scipy gives, which takes longer."""
 
 import numpy as np
 import pytest
 from scipy import ndimage
 
-from pipeline.numerics.smoothing import BLOCK, gaussian
+from pipeline.numerics.smoothing import BLOCK, gaussian, spline_coefficients
 
 SINGLE = 1e-6
 """Single precision, sums of up to a hundred products of values about 1."""
@@ -24,3 +24,11 @@ def test_a_stack_is_smoothed_plane_by_plane() -> None:
     found = gaussian(stack, 1.0)
     assert found.shape == stack.shape and found.dtype == np.float32
     assert all(np.array_equal(each, gaussian(plane, 1.0)) for each, plane in zip(found, stack, strict=True))
+
+
+@pytest.mark.parametrize("shape", [(1, 70), (2, 3), (5, 9), (BLOCK, BLOCK), (3 * BLOCK + 1, 2 * BLOCK - 1)])
+def test_spline_coefficients_are_those_of_scipy(shape: tuple[int, int]) -> None:
+    image = np.random.default_rng(3).normal(size=shape).astype(np.float32)
+    wanted = ndimage.spline_filter(image.astype(np.float64), order=3, mode="mirror")
+    found = spline_coefficients(image)
+    assert found.dtype == np.float32 and np.abs(found - wanted).max() < 5 * SINGLE, "they are up to 9 times as large"
