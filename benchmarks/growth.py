@@ -17,8 +17,8 @@ SIDES, LOOKS = (100, 200, 450, 1000), 10
 """From 1 to 100 km², each as one site: what `detect` would process in cells too."""
 HISTORIES, SIDE = (20, 50, 140, 400), 100
 SITES, REMEMBERED = (3, 6, 12), 16
-HALLS, HALLS_SIDE = (2, 3, 5), 200
-"""Halls a side of a square of them."""
+HALLS, HALLS_SIDE, HALLS_LOOKS = (2, 3, 5), 200, 40
+"""Halls a side of a square of them, and looks enough for each to be an alert."""
 STEP_PX, FIRST_PX = 24, 48
 PLOT = Path(__file__).parent / "plots" / "growth.png"
 
@@ -77,7 +77,8 @@ def _sites() -> Curve:
 
 
 def _alerts() -> Curve:
-    costs = [cost_of(HALLS_SIDE, LOOKS, _square(count)) for count in HALLS]
+    costs = [cost_of(HALLS_SIDE, HALLS_LOOKS, _square(count)) for count in HALLS]
+    assert all(cost.alerts for cost in costs), "no hall was found"
     seconds = tuple(cost.stages["objects"] + cost.stages["publish"] for cost in costs)
     return Curve("alerts", "alerts", tuple(cost.alerts for cost in costs), seconds)
 

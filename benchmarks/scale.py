@@ -107,7 +107,7 @@ def _whole(side: int, looks: int) -> command.Used:
 
 
 def cost_of(side: int, looks: int, halls: Sequence[Place] = ()) -> Cost:
-    """A first run, published. Raises AssertionError where no hall became an alert that is confirmed."""
+    """A first run, published. Of a short history not every hall becomes an alert."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         job = asked(write(folder, side, looks, halls), folder / "catalog.json")
@@ -123,9 +123,7 @@ def cost_of(side: int, looks: int, halls: Sequence[Place] = ()) -> Cost:
         began = time.process_time()
         publish_site(folder / "out", judged.site, judged.decision, judged.looks, judged.records, Settings())
         spent["publish"] = time.process_time() - began
-        alerts_told = judged.decision.alerts
-        assert any(alert.confirmed_at for alert in alerts_told), "no hall was found"
-    return Cost(side, looks, spent, len(alerts_told))
+    return Cost(side, looks, spent, len(judged.decision.alerts))
 
 
 def asked(sites: Path, catalog: Path) -> SiteJob:
@@ -162,7 +160,7 @@ def write(
     rng, items = np.random.default_rng(1), []
     whole = side + 2 * AROUND
     grid = GeoBox((whole, whole), from_origin(LEFT - 10 * AROUND, TOP + 10 * AROUND, 10, 10), CRS)
-    ground = {band: _tiled(band, whole) for band in bands}
+    ground = {band: tiled(band, whole) for band in bands}
     inner = (slice(AROUND, AROUND + side), slice(AROUND, AROUND + side))
     halls = halls or [(slice(side // 2, side // 2 + 6), slice(side // 2, side // 2 + 8))]
     for number in range(looks):
@@ -184,7 +182,8 @@ def write(
     return path
 
 
-def _tiled(band: str, side: int) -> np.ndarray:
+def tiled(band: str, side: int) -> np.ndarray:
+    """The ground of a band over a square of so many pixels, in mirror images of a clear scene."""
     with rasterio.open(ARCHIVE / CLEAR / f"{band}.tif") as source:
         tile = source.read(1).astype(np.float32)
     factor = 10 / source.transform.a
