@@ -26,8 +26,8 @@ from pipeline.model.site import Site
 from pipeline.study import plant
 from pipeline.study.ground import read_ground
 from pipeline.study.scenarios import ScenarioOptions
-from pipeline.study.simulate import simulate
-from pipeline.study.weather import Chances, temperate
+from pipeline.study.simulate import simulate_catalogue
+from pipeline.study.weather import Chances, temperate_weather
 
 Climate = Callable[[float, int], Chances]
 HERE = Path(__file__).parent
@@ -67,18 +67,18 @@ def write_quiet(to: Path) -> None:
     aoi = box(middle.x - QUIET_M[0], middle.y - QUIET_M[1], middle.x + QUIET_M[0], middle.y + QUIET_M[1])
     start = datetime(2019, 1, 5, tzinfo=UTC)
     wishes = ScenarioOptions(seed=5, start=start, passes=92, days=20.0, undisturbed=True, distractors=False)
-    write(to, "quiet-works", "the same works, had nothing been built", aoi, wishes, temperate)
+    write(to, "quiet-works", "the same works, had nothing been built", aoi, wishes, temperate_weather)
 
 
 def write(
-    to: Path, id: str, name: str, aoi: BaseGeometry, wishes: ScenarioOptions, climate: Climate = plant.coast
+    to: Path, id: str, name: str, aoi: BaseGeometry, wishes: ScenarioOptions, climate: Climate = plant.coast_weather
 ) -> None:
     """Simulate a site's looks over its AOI (in CRS) and the ground around it."""
     outline = Geometry(aoi, CRS).to_crs("EPSG:4326").geom
     site = Site(id=id, name=name, aoi=outline, grid=site_grid(outline, GROUND_M, CRS))
-    ground, plan = plant.story(read_ground(HERE / "archive"), site, wishes)
+    ground, plan = plant.plant_story(read_ground(HERE / "archive"), site, wishes)
     plan = replace(plan, climate=climate)
-    simulate(replace(ground, source="the embedded archive"), plan, to, no_progress)
+    simulate_catalogue(replace(ground, source="the embedded archive"), plan, to, no_progress)
     (to / "sites.geojson").unlink()  # aois/demo.geojson has the sites
 
 

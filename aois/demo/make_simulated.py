@@ -20,9 +20,9 @@ from odc.geo.geom import point
 from shapely.geometry import shape
 
 from pipeline.model.progress import no_progress
-from pipeline.study.events import Event, building
-from pipeline.study.inject import Injection, Measured, inject, measure
-from pipeline.study.shapes import footprint
+from pipeline.study.events import Event, make_building
+from pipeline.study.inject import Injection, Measured, inject_events, measure_looks
+from pipeline.study.shapes import make_footprint
 from pipeline.study.truth import write_json
 
 HERE = Path(__file__).parent
@@ -68,7 +68,7 @@ def main() -> None:
     )
     if arguments.to.exists():
         shutil.rmtree(arguments.to)
-    inject(HERE / "archive", arguments.to, injection, no_progress)
+    inject_events(HERE / "archive", arguments.to, injection, no_progress)
     size = sum(path.stat().st_size for path in arguments.to.rglob("*") if path.is_file())
     print(f"{len(looks)} items, {len(injection.events)} buildings, {size / 1e6:.1f} MB in {arguments.to}")  # noqa: T201
 
@@ -79,7 +79,7 @@ def measured() -> dict[str, object]:
     Columns are those of the registration. Rows are those of the road, because under a low sun the shade of this steep
     forest lies up to two pixels further north and registration follows it; in summer the two agree but for a constant.
     """
-    crs, found = measure(HERE / "archive", lambda time: FROM <= time < UNTIL, no_progress)
+    crs, found = measure_looks(HERE / "archive", lambda time: FROM <= time < UNTIL, no_progress)
     known = {id: each for id, each in sorted(found.items()) if each.clear >= MIN_CLEAR and any(each.shift)}
     crests = {id: crest(id) for id in known}
     summer = [id for id in known if int(id[-4:-2]) in SUMMER and known[id].clear > 0.6]
@@ -122,10 +122,10 @@ def events(crs: str) -> tuple[Event, ...]:
     found = []
     for number, ((row, col), size, angle, begun, roof) in enumerate(BUILDINGS):
         place = point(LEFT + 10 * col, TOP - 10 * row, CRS).to_crs(crs)
-        outline = footprint(size, (place.geom.x, place.geom.y), angle)
+        outline = make_footprint(size, (place.geom.x, place.geom.y), angle)
         start = datetime.fromisoformat(begun).replace(tzinfo=UTC)
         rng = np.random.default_rng([SEED, number])
-        found.append(building(f"simulated-{number + 1}", size, outline, start, roof, rng))
+        found.append(make_building(f"simulated-{number + 1}", size, outline, start, roof, rng))
     return tuple(found)
 
 
