@@ -48,7 +48,7 @@ def main() -> str:
     rows = [(site.id, measure(site, Settings())) for site in read_sites((ROOT / "aois" / "demo.geojson",)).sites]
     lines = [
         "## From night to night", "",
-        "`benchmarks/churn.py`: the demonstration sites, decided anew with each look.",
+        "`benchmarks/churn.py`: the demonstration sites, decided again with each look.",
         "Fallen: sure alerts (confidence of 0.9 or more) that were confirmed, and a night later not, without an end.",
         "Kept: alerts confirmed on two nights in a row whose outlines have an IoU of 0.8 or more.", "",
         "| site | nights | sure alerts | fallen | alert-nights | kept | other type without a new phase | with one |",
