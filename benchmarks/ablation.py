@@ -216,16 +216,15 @@ def _by_class(
 
 IDEAS = (
     Idea(name="seasonal prediction", patches={"pipeline.decide.residuals.expect": _as_the_baseline}),
-    Idea(name="natural steps of episodes", patches={"pipeline.decide.screening._episodes": _no_episodes}),
+    Idea(name="natural steps of episodes", patches={"pipeline.decide.screening._find_episodes": _no_episodes}),
     Idea(name="axis from leaf to soil", patches={"pipeline.decide.alerts.leaf_to_soil": _no_axis}),
-    Idea(name="objects against their own past", patches={"pipeline.decide.object_series._upper": _no_past}),
+    Idea(name="objects against their own past", patches={"pipeline.decide.object_series._upper_quantile": _no_past}),
     Idea(
         name="spikes removed",
         patches={"pipeline.decide.object_series._without_spikes": lambda values, _clear: values},
     ),
     Idea(name="structures before a change", patches={"pipeline.decide.detections._structure_before": lambda *_: None}),
-    Idea(name="dates by phases", patches={"pipeline.decide.detections._since_built": lambda *_: None}),
-    Idea(name="renewals", patches={"pipeline.decide.detections._renewal": lambda *_: None}),
+    Idea(name="renewals", patches={"pipeline.decide.detections._find_renewal": lambda *_: None}),
     Idea(
         name="registration",
         patches={f"pipeline.correct.{room}.align": _unmoved for room in ("look", "reference")},

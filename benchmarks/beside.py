@@ -28,7 +28,7 @@ from pipeline.correct.masks import classify
 from pipeline.correct.offset import Offset
 from pipeline.decide.alerts import first_times, founding_looks, in_order, times_between
 from pipeline.decide.residuals import build_baseline, residual_of
-from pipeline.decide.screening import advance, begin, leaf_to_soil, natural_steps
+from pipeline.decide.screening import advance_screening, begin_screening, leaf_to_soil, natural_steps
 from pipeline.model.bands import Band
 from pipeline.model.imagery import Look
 from pipeline.model.progress import no_progress
@@ -138,8 +138,8 @@ def _step(job: SiteJob, looks: Sequence[Look]) -> Callable[[], object]:
     times, last = times_between(looks, residuals, known), len(looks) - 1
     axis = leaf_to_soil(baseline, looks[0].bands)
     natural = natural_steps(baseline, residuals[:known], first_times(times, known), axis)
-    before = advance(begin(baseline), baseline, natural, residuals[:last], first_times(times, last))
-    return lambda: (residual_of(looks[-1], baseline), advance(before, baseline, natural, residuals, times))
+    before = advance_screening(begin_screening(baseline), baseline, natural, residuals[:last], first_times(times, last))
+    return lambda: (residual_of(looks[-1], baseline), advance_screening(before, baseline, natural, residuals, times))
 
 
 def _none() -> Offset:

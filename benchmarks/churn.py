@@ -16,7 +16,7 @@ from pipeline.catalogue.sites import read_sites
 from pipeline.decide import alerts
 from pipeline.decide.objects import Stack
 from pipeline.decide.residuals import build_baseline, residual_of
-from pipeline.decide.screening import advance_each, begin, leaf_to_soil, natural_steps
+from pipeline.decide.screening import advance_each, begin_screening, leaf_to_soil, natural_steps
 from pipeline.model.alert import Alert, Decision, Status
 from pipeline.model.imagery import Look
 from pipeline.model.progress import no_progress
@@ -110,7 +110,7 @@ def nights(site: Site, looks: Sequence[Look], settings: Settings) -> Iterator[De
         times = alerts.times_between(looks[: stops[-1]], residuals, known)
         axis = leaf_to_soil(baseline, looks[0].bands)
         natural = natural_steps(baseline, residuals[:known], alerts.first_times(times, known), axis)
-        screened = advance_each([(begin(baseline), stops)], baseline, natural, residuals, times)
+        screened = advance_each([(begin_screening(baseline), stops)], baseline, natural, residuals, times)
         for stop, screening in zip(stops, screened, strict=True):
             stack = Stack(
                 baseline=baseline, natural=natural, residuals=residuals[:stop],

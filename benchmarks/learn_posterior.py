@@ -45,8 +45,8 @@ BINS = (0, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.97, 1.01)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """The alerts of one series. city: of the truth. extent: 100 km2 years. measured: `features` of each alert. right,
-    ended: (alert,) True = it touches an object of the truth; the old ground is back."""
+    """The alerts of one series. city: of the truth. extent: 100 km2 years. measured: `measure_features` of each alert.
+    right, ended: (alert,) True = it touches an object of the truth; the old ground is back."""
 
     city: str
     extent: float
@@ -103,11 +103,11 @@ def sample_of(city: str, case: Case, looks: Sequence[Look]) -> Sample:
     crs, inside = str(site.grid.crs), aoi_mask(site)
     tree = STRtree([Geometry(shape(each["geometry"]), "EPSG:4326").to_crs(crs).geom for each in truth])
     stack = alerts.stack_of(site, looks, settings)
-    known = objects.objects(stack, alerts.JUDGED)
+    known = objects.grow_objects(stack, alerts.JUDGED)
     prior = replace(alerts.site_prior(known, settings), level=np.inf)
     found = [
         each for made in known
-        for each in detections.detections(looks, stack, made, prior, settings.decide.min_area_m2)
+        for each in detections.make_detections(looks, stack, made, prior, settings.decide.min_area_m2)
         if (each.shape.where & inside[each.shape.window]).any()
     ]  # fmt: skip
     shared = [_shared(tree, each.shape.outline) for each in found]

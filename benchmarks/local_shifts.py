@@ -22,7 +22,7 @@ from benchmarks.pairs import average_precision
 from pipeline.correct.alignment import estimate
 from pipeline.correct.normalise import apply, fit
 from pipeline.model.bands import Band
-from pipeline.pair.score import score
+from pipeline.pair.score import score_pair
 
 CITIES = Path(__file__).resolve().parents[2] / "shared" / "data" / "oscd"
 BANDS = (Band.B02, Band.B03, Band.B04, Band.B08)
@@ -175,7 +175,7 @@ def _left(city: City, moved: Array, band: int) -> float:
 def _scored(city: City, moved: Array) -> Array:
     before, after, clear = city.before / 1e4, moved / 1e4, _clear(city)
     found = fit(after, before, clear)
-    return score(BANDS, before, after if found is None else apply(after, found), clear)
+    return score_pair(BANDS, before, after if found is None else apply(after, found), clear)
 
 
 def _typical(found: Vectors) -> float:

@@ -10,11 +10,11 @@ from odc.geo.geom import Geometry
 from shapely import STRtree
 from shapely.geometry import MultiPolygon, Polygon
 
-from pipeline.decide.detections import Detection, detections
-from pipeline.decide.objects import Stack, StepObject, objects
-from pipeline.decide.posterior import FATE_DAYS, SitePrior, level_of, probability, reverted_share
+from pipeline.decide.detections import Detection, make_detections
+from pipeline.decide.objects import Stack, StepObject, grow_objects
+from pipeline.decide.posterior import FATE_DAYS, SitePrior, level_of, reverted_share, to_probability
 from pipeline.decide.residuals import SCALES, Residual, build_baseline, residual_of
-from pipeline.decide.screening import advance, begin, leaf_to_soil, natural_steps, times_of
+from pipeline.decide.screening import advance_screening, begin_screening, leaf_to_soil, natural_steps, times_of
 from pipeline.decide.shapes import Shape
 from pipeline.decide.steps import YEAR_DAYS, Times
 from pipeline.model.alert import LEAST_LOOKS, Alert, Decision, Evidence, GroundPhase, Observation, Status
@@ -82,21 +82,21 @@ def decide(site: Site, looks: Sequence[Look], stack: Stack, settings: Settings) 
     """The decision on looks in time order. stack: what was made of them."""
     alerts, observations = list[Alert](), list[Observation]()
     for each in found_in(site, looks, stack, settings):
-        alert = _alert(site, looks, each)
+        alert = _make_alert(site, looks, each)
         while any(alert.id == other.id for other in alerts):
-            alert = replace(alert, id=_hashed(alert.id))
+            alert = replace(alert, id=_hash_text(alert.id))
         alerts.append(alert)
-        observations.extend(_observe(alert, looks, each))
-    before, after = _pair(looks, alerts)
+        observations.extend(_make_observations(alert, looks, each))
+    before, after = _choose_before_after(looks, alerts)
     return Decision(
         site=site.id,
         alerts=tuple(sorted(alerts, key=lambda alert: (-alert.confidence, alert.id))),
         observations=tuple(observations),
-        evidence=_evidence(site, looks, stack),
-        threshold=probability(level_of(settings.decide.false_alarms_per_100km2_year)),
+        evidence=_make_evidence(site, looks, stack),
+        threshold=to_probability(level_of(settings.decide.false_alarms_per_100km2_year)),
         before_scene=before,
         after_scene=after,
-        cautions=_cautions(looks),
+        cautions=_list_cautions(looks),
         settings_digest=settings_digest(settings),
     )
 
@@ -104,14 +104,14 @@ def decide(site: Site, looks: Sequence[Look], stack: Stack, settings: Settings) 
 def found_in(site: Site, looks: Sequence[Look], stack: Stack, settings: Settings) -> list[Detection]:
     """What the looks of a site show that is reported, surest first."""
     least, inside, found = settings.decide.min_area_m2, aoi_mask(site), list[Detection]()
-    known = objects(stack, JUDGED)
+    known = grow_objects(stack, JUDGED)
     prior = site_prior(known, settings)
     for made in known:
-        for each in detections(looks, stack, made, prior, least):
-            reported = each.confirmed >= 0 or probability(each.odds) >= PROVISIONAL
+        for each in make_detections(looks, stack, made, prior, least):
+            reported = each.confirmed >= 0 or to_probability(each.odds) >= PROVISIONAL
             if reported and (each.shape.where & inside[each.shape.window]).any():
                 found.append(each)
-    return _apart(found, least)
+    return _take_apart(found, least)
 
 
 def site_prior(found: Sequence[StepObject], settings: Settings) -> SitePrior:
@@ -144,32 +144,32 @@ def stack_of(site: Site, looks: Sequence[Look], settings: Settings) -> Stack:
     times = times_between(looks, residuals, known)
     axis = leaf_to_soil(baseline, looks[0].bands)
     natural = natural_steps(baseline, residuals[:known], first_times(times, known), axis)
-    screening = advance(begin(baseline), baseline, natural, residuals, times)
+    screening = advance_screening(begin_screening(baseline), baseline, natural, residuals, times)
     return Stack(baseline=baseline, natural=natural, residuals=residuals, times=times, screening=screening)
 
 
-def _apart(found: Sequence[Detection], min_area_m2: float) -> list[Detection]:
+def _take_apart(found: Sequence[Detection], min_area_m2: float) -> list[Detection]:
     """The detections, highest score first, without outlines that share more than OVERLAP with another object.
 
     The shared ground goes to the higher score. Parts smaller than a pixel are dropped. Re-roofing keeps the outline of
     its structure.
     """
     kept, cut = list[Detection](), dict[int, Shape | None]()
-    for each in sorted(found, key=lambda one: (-one.score, _origin(one.shape), one.episode.first)):
+    for each in sorted(found, key=lambda one: (-one.score, _first_pixel(one.shape), one.episode.first)):
         if id(each.shape) not in cut:
-            cut[id(each.shape)] = _cut(each.shape, [other.shape for other in kept], min_area_m2)
+            cut[id(each.shape)] = _cut_shape(each.shape, [other.shape for other in kept], min_area_m2)
         shape = cut[id(each.shape)]
         if shape is not None:
             kept.append(replace(each, shape=shape))
     return kept
 
 
-def _cut(shape: Shape, others: Sequence[Shape], min_area_m2: float) -> Shape | None:
+def _cut_shape(shape: Shape, others: Sequence[Shape], min_area_m2: float) -> Shape | None:
     """A shape without the ground that it shares with others beyond OVERLAP; None where too little is left."""
     outline: Polygon | MultiPolygon = shape.outline
     tree = STRtree([other.outline for other in others])
     for index in tree.query(outline, predicate="intersects").tolist():
-        if _shared(outline, others[index].outline) > OVERLAP:
+        if _overlap_share(outline, others[index].outline) > OVERLAP:
             outline = outline.difference(others[index].outline)
     if outline is shape.outline:
         return shape
@@ -181,12 +181,12 @@ def _cut(shape: Shape, others: Sequence[Shape], min_area_m2: float) -> Shape | N
     return replace(shape, outline=outline, area_m2=shape.area_m2 * share, area_error_m2=shape.area_error_m2 * share)
 
 
-def _shared(one: Polygon | MultiPolygon, two: Polygon | MultiPolygon) -> float:
+def _overlap_share(one: Polygon | MultiPolygon, two: Polygon | MultiPolygon) -> float:
     smaller = min(one.area, two.area)
     return float(one.intersection(two).area / smaller) if smaller else 0.0
 
 
-def _alert(site: Site, looks: Sequence[Look], found: Detection) -> Alert:
+def _make_alert(site: Site, looks: Sequence[Look], found: Detection) -> Alert:
     episode, shape = found.episode, found.shape
     days = (looks[-1].time - looks[episode.first].time).days
     if episode.ended:
@@ -197,11 +197,11 @@ def _alert(site: Site, looks: Sequence[Look], found: Detection) -> Alert:
         status = Status.FINISHED if days > YEAR_DAYS else Status.CONFIRMED
     point = Geometry(shape.outline.representative_point(), str(site.grid.crs)).to_crs("EPSG:4326").geom
     return Alert(
-        id=_mint(site, looks[episode.first], shape),
+        id=_make_id(site, looks[episode.first], shape),
         outline=shape.outline,
         status=status,
         kind=found.kind,
-        confidence=probability(found.odds),
+        confidence=to_probability(found.odds),
         area_m2=shape.area_m2,
         area_error_m2=shape.area_error_m2,
         last_clear_before=looks[episode.before].time.date() if episode.before >= 0 else None,
@@ -231,7 +231,7 @@ def _ground_phases(looks: Sequence[Look], found: Detection) -> tuple[GroundPhase
     )  # fmt: skip
 
 
-def _observe(alert: Alert, looks: Sequence[Look], found: Detection) -> list[Observation]:
+def _make_observations(alert: Alert, looks: Sequence[Look], found: Detection) -> list[Observation]:
     shape, episode, rows = found.shape, found.episode, []
     for index, look in enumerate(looks):
         progress = found.progress[index]
@@ -248,23 +248,23 @@ def _observe(alert: Alert, looks: Sequence[Look], found: Detection) -> list[Obse
     return rows
 
 
-def _mint(site: Site, look: Look, shape: Shape) -> str:
+def _make_id(site: Site, look: Look, shape: Shape) -> str:
     """An id that a replay mints again: site, first look, and the middle of the outline to within CELL_M."""
     middle = shape.outline.centroid
-    return _hashed(f"{site.id}|{look.scene.id}|{middle.x // CELL_M:.0f}|{middle.y // CELL_M:.0f}")
+    return _hash_text(f"{site.id}|{look.scene.id}|{middle.x // CELL_M:.0f}|{middle.y // CELL_M:.0f}")
 
 
-def _hashed(text: str) -> str:
+def _hash_text(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _origin(shape: Shape) -> tuple[int, int]:
+def _first_pixel(shape: Shape) -> tuple[int, int]:
     """Row and column of an object's first pixel, on the whole grid."""
     row, col = np.argwhere(shape.core)[0] + [each.start for each in shape.window]
     return int(row), int(col)
 
 
-def _evidence(site: Site, looks: Sequence[Look], stack: Stack) -> Evidence:
+def _make_evidence(site: Site, looks: Sequence[Look], stack: Stack) -> Evidence:
     """Scores of the pixels at both scales, the larger of the two; NaN where no look was clear."""
     shape, stride = stack.baseline.cover.shape, SCALES[1][1]
 
@@ -283,7 +283,7 @@ def _evidence(site: Site, looks: Sequence[Look], stack: Stack) -> Evidence:
     )
 
 
-def _pair(looks: Sequence[Look], alerts: Sequence[Alert]) -> tuple[str, str]:
+def _choose_before_after(looks: Sequence[Look], alerts: Sequence[Alert]) -> tuple[str, str]:
     """The latest clear look, and of those before the first shown alert the one nearest to its season."""
     share = [round(float((look.why == 0).mean()), 2) for look in looks]
     good = [look for look, each in zip(looks, share, strict=True) if each >= 0.9 * max(share)]
@@ -300,7 +300,7 @@ def _pair(looks: Sequence[Look], alerts: Sequence[Alert]) -> tuple[str, str]:
     return min(earlier, key=apart).scene.id, after.scene.id
 
 
-def _cautions(looks: Sequence[Look]) -> tuple[str, ...]:
+def _list_cautions(looks: Sequence[Look]) -> tuple[str, ...]:
     if len(looks) < 2 * LEAST_LOOKS:
         return (f"only {len(looks)} looks: a change needs {LEAST_LOOKS} clear looks before it and {LEAST_LOOKS} after",)
     if len(looks) < FEW_LOOKS:

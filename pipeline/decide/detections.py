@@ -7,13 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from pipeline.decide.object_series import Candidates, Episode, candidates, episode_of, score_until, window_of
-from pipeline.decide.objects import Stack, StepObject, placed, widened
-from pipeline.decide.posterior import LEAST_SCORE, SitePrior, features, log_odds
+from pipeline.decide.object_series import Candidates, Episode, episode_of, score_until, score_windows, window_of
+from pipeline.decide.objects import Stack, StepObject, put_in_window, widen_window
+from pipeline.decide.posterior import LEAST_SCORE, SitePrior, log_odds, measure_features
 from pipeline.decide.series import spectra_of, typical_spectrum
 from pipeline.decide.shapes import AROUND_PX, Shape, edges_of, shape_of
 from pipeline.decide.steps import YEAR_DAYS, Times
-from pipeline.ground.kinds import kind
+from pipeline.ground.kinds import change_type
 from pipeline.ground.phases import Phase, phases_of
 from pipeline.model.alert import LEAST_LOOKS, Kind, State
 from pipeline.model.bands import Band
@@ -31,7 +31,8 @@ class Detection:
 
     shape: its outline on the site's grid. episode: which looks saw it. confirmed: first look at which its log-odds had
     reached the level that confirms, -1 = none, or the old ground is back and they no longer do. odds: log-odds of a
-    lasting change at the end. measured: (look with it from the third on, 6) `pipeline.decide.posterior.features`.
+    lasting change at the end. measured: (look with it from the third on, 6)
+    `pipeline.decide.posterior.measure_features`.
     progress: (look,) 0 = as before, 1 = as after, NaN where not clear.
     kind: the type of change. score: of its best window.
     """
@@ -47,40 +48,40 @@ class Detection:
     phases: tuple[Phase, ...] = ()
 
 
-def detections(
+def make_detections(
     looks: Sequence[Look], stack: Stack, made: StepObject, prior: SitePrior, min_area_m2: float
 ) -> tuple[Detection, ...]:
     """Detections of an object: itself, and the re-roofing of a structure older than a year; empty if small."""
-    window = widened(made.window, AROUND_PX, stack.baseline.cover.shape)
-    part = [_part(look, window) for look in looks]
-    where, core, share = (placed(each, made.window, window) for each in (made.where, made.core, made.share))
+    window = widen_window(made.window, AROUND_PX, stack.baseline.cover.shape)
+    part = [_cut_look(look, window) for look in looks]
+    where, core, share = (put_in_window(each, made.window, window) for each in (made.where, made.core, made.share))
     shape = shape_of(share, where, core, part[0].grid)
     if shape is None or shape.area_m2 < min_area_m2:
         return ()
     spectra, episode = spectra_of(part, shape.core), made.episode
-    past, purity = typical_spectrum(spectra, range(episode.before + 1)), _purity(part[0].bands, shape)
+    past, purity = typical_spectrum(spectra, range(episode.before + 1)), _core_purity(part[0].bands, shape)
     if not np.isfinite(past).all():
         return ()
-    own = _own(spectra, past, purity, episode)
-    phases = phases_of(part[0].bands, own, _boundaries(episode))
+    own = _own_spectra(spectra, past, purity, episode)
+    phases = phases_of(part[0].bands, own, _phase_boundaries(episode))
     was = next((each.state for each in reversed(phases) if each.last <= episode.before), State.OTHER)
     now = next((each.state for each in reversed(phases) if each.first <= episode.last), was)
-    confirmed, odds, measured = _judged(stack.times, made.found, episode, shape.area_m2, prior)
+    confirmed, odds, measured = _judge_episode(stack.times, made.found, episode, shape.area_m2, prior)
     one = Detection(
         shape=replace(shape, window=window), episode=episode, confirmed=confirmed, odds=odds, measured=measured,
         score=made.score,
-        kind=kind(was, now, edges_of(stack.baseline.mean[(slice(None), *window)], shape.where)),
+        kind=change_type(was, now, edges_of(stack.baseline.mean[(slice(None), *window)], shape.where)),
         progress=made.progress, phases=phases,
     )  # fmt: skip
     first = _structure_before(looks, stack, one, own, prior)
     if first is not None:
         demolished = now is not State.BUILT and phases[-1].probability >= SURE_STATE
         return first, replace(one, kind=Kind.DEMOLISHED if demolished else Kind.RESURFACED)
-    again = _renewal(looks, stack, one, own, prior)
+    again = _find_renewal(looks, stack, one, own, prior)
     return (one,) if again is None else (one, again)
 
 
-def _judged(
+def _judge_episode(
     times: Times, found: Candidates, episode: Episode, area_m2: float, prior: SitePrior
 ) -> tuple[int, float, NDArray[np.float64]]:
     """(confirmed, odds, measured) as in `Detection`, of an episode of a series.
@@ -93,7 +94,7 @@ def _judged(
     at = seen[min(LEAST_LOOKS, seen.size) - 1 :]
     score = score_until(found, episode)[at]
     since = times.days - times.days[episode.first]
-    measured = features(score, since[at], -int(since[0]), episode.ended, area_m2, prior.reverted[at])
+    measured = measure_features(score, since[at], -int(since[0]), episode.ended, area_m2, prior.reverted[at])
     odds = log_odds(measured)
     odds = np.where(score < LEAST_SCORE, np.minimum(odds, 0), odds)
     passed = at[odds >= prior.level]
@@ -126,7 +127,7 @@ def _structure_before(
     return replace(found, episode=episode, phases=phases) if states and states[-1] is State.BUILT else None
 
 
-def _renewal(
+def _find_renewal(
     looks: Sequence[Look], stack: Stack, built: Detection, own: NDArray[np.float64], prior: SitePrior
 ) -> Detection | None:
     """A second step of a confirmed structure that had stood for a year: its roof was renewed.
@@ -148,13 +149,13 @@ def _second_step(stack: Stack, made: Detection, part: slice, prior: SitePrior) -
     values = stack.mean_series(made.shape.core, made.shape.window)
     series = np.full(values.shape, np.nan)
     series[part] = values[part]
-    found = candidates(series, stack.times, *stack.ground_of(made.shape.core, made.shape.window))
+    found = score_windows(series, stack.times, *stack.ground_of(made.shape.core, made.shape.window))
     if found is None:
         return None
     episode = episode_of(found, found.best)
     if episode is None or episode.ended:
         return None
-    confirmed, odds, measured = _judged(stack.times, found, episode, made.shape.area_m2, prior)
+    confirmed, odds, measured = _judge_episode(stack.times, found, episode, made.shape.area_m2, prior)
     if confirmed < 0:
         return None
     index = window_of(found, episode)
@@ -164,14 +165,14 @@ def _second_step(stack: Stack, made: Detection, part: slice, prior: SitePrior) -
     )  # fmt: skip
 
 
-def _part(look: Look, window: tuple[slice, slice]) -> Look:
+def _cut_look(look: Look, window: tuple[slice, slice]) -> Look:
     """A look over some rows and columns, nothing copied."""
     return replace(
         look, grid=look.grid[window], reflectance=look.reflectance[(slice(None), *window)], why=look.why[window]
     )
 
 
-def _purity(bands: tuple[Band, ...], shape: Shape) -> NDArray[np.float64]:
+def _core_purity(bands: tuple[Band, ...], shape: Shape) -> NDArray[np.float64]:
     """(band,): how much of the core's light comes from within the outline, for a footprint of about a native pixel."""
     inside = shape.where.astype(np.float32)
     return np.array(
@@ -179,7 +180,7 @@ def _purity(bands: tuple[Band, ...], shape: Shape) -> NDArray[np.float64]:
     )
 
 
-def _own(
+def _own_spectra(
     spectra: NDArray[np.float64], past: NDArray[np.float64], purity: NDArray[np.float64], episode: Episode
 ) -> NDArray[np.float64]:
     """(look, band): the object's own spectrum while it was seen, without the light of the old ground around it."""
@@ -189,6 +190,6 @@ def _own(
     return own
 
 
-def _boundaries(episode: Episode) -> tuple[int, ...]:
+def _phase_boundaries(episode: Episode) -> tuple[int, ...]:
     """Looks at which a phase begins in any case."""
     return (episode.first, episode.last + 1) if episode.ended else (episode.first,)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.decide.posterior import LARGE_M2, LEAST_SCORE, USUAL_REVERTED, features, log_odds
+from pipeline.decide.posterior import LARGE_M2, LEAST_SCORE, USUAL_REVERTED, log_odds, measure_features
 from pipeline.decide.steps import LEAST_WEIGHT, LENGTHS, RIDGE, YEAR_DAYS, Times
 from pipeline.model.alert import LEAST_LOOKS
 from pipeline.numerics.robust import centre_spread
@@ -59,7 +59,7 @@ class Candidates:
         start = self.days[self.start]
         usual = np.full(self.score.size, USUAL_REVERTED)
         lasted, known = self.days[self.last] - start, start - self.days[0]
-        odds = log_odds(features(self.score, lasted, known, False, LARGE_M2, usual))
+        odds = log_odds(measure_features(self.score, lasted, known, False, LARGE_M2, usual))
         odds = np.where(self.score < LEAST_SCORE, np.minimum(odds, 0), odds)
         return int(np.argmax(odds if odds.max() > 0 else self.strength))
 
@@ -97,7 +97,7 @@ class Episode:
     looks_clear: int
 
 
-def candidates(
+def score_windows(
     series: NDArray[np.float64], times: Times, natural: NDArray[np.float64], noise: NDArray[np.float64]
 ) -> Candidates | None:
     """All windows of a (look, band) series, NaN = not clear; None where there is none.
@@ -106,14 +106,14 @@ def candidates(
     the series in one look. Steps by least squares as in `pipeline.decide.steps`.
     """
     clear: NDArray[np.bool_] = np.asarray(np.isfinite(series).all(axis=1))
-    start, stop = _windows(clear)
+    start, stop = _list_windows(clear)
     if not start.size:
         return None
     seen, seasons = np.where(clear[:, None], series, 0), times.seasons
     values = _without_spikes(seen, np.flatnonzero(clear))
     weights = clear * times.weights
-    gram = _cumulative(weights[:, None, None] * seasons[:, :, None] * seasons[:, None, :])
-    moments = _cumulative(weights[:, None, None] * seasons[:, :, None] * values[:, None, :])
+    gram = _cumulate(weights[:, None, None] * seasons[:, :, None] * seasons[:, None, :])
+    moments = _cumulate(weights[:, None, None] * seasons[:, :, None] * values[:, None, :])
     normal = gram[stop] + np.diag(RIDGE)
     after = (gram[stop] - gram[start])[:, 0]
     solved = np.linalg.solve(normal, after[:, :, None])[:, :, 0]
@@ -125,7 +125,7 @@ def candidates(
     total = (moments[stop] - moments[start])[:, 0]
     step = (total - np.einsum("wi,wib->wb", solved, moments[stop])) / weight[:, None]
     level = moments[start][:, 0] / np.maximum(gram[start][:, 0, :1], 1e-9)
-    length, filtered = _lengths(step, weight, times.duration_class(start, stop), natural, noise)
+    length, filtered = _mahalanobis_lengths(step, weight, times.duration_class(start, stop), natural, noise)
     progress = seen @ filtered.T - (level * filtered).sum(axis=1)
     progress[~clear] = np.nan
     look = np.arange(len(series))[:, None]
@@ -134,12 +134,12 @@ def candidates(
     shows = inside & (reached > SEEN[1]) & (reached < LARGEST)
     shown, last = shows.sum(axis=0), len(series) - 1 - np.argmax(shows[::-1], axis=0)
     earlier = np.where(look < start, progress, np.nan)
-    past = _upper(earlier)
+    past = _upper_quantile(earlier)
     lasting = times.duration_class(start, stop) == len(natural) - 1
     novel = 1 - np.clip(past, 0, 1) ** np.where(lasting, 2, 1)
     score = length * novel * np.minimum(1, shown / np.maximum(inside.sum(axis=0), 1) / SEEN_SHARE)
     score *= (shown >= LEAST_LOOKS) / np.sqrt(series.shape[1])
-    steadiness = _steadiness(earlier, length, (times.days[start] - times.days[0]) // YEAR_DAYS)
+    steadiness = _steadiness_factor(earlier, length, (times.days[start] - times.days[0]) // YEAR_DAYS)
     return Candidates(
         start=start,
         stop=stop,
@@ -176,7 +176,7 @@ def episode_of(found: Candidates, index: int) -> Episode | None:
     before = int(max(clear[clear < first], default=-1))
     last, ended = int(detections[-1]), False
     since = clear[clear >= first]
-    for begin, stop in _gaps(seen[since]):
+    for begin, stop in _unseen_runs(seen[since]):
         gap, shown = since[begin:stop], since[:begin][seen[since[:begin]]]
         if stop - begin < LEAST_LOOKS or not _as_before(found.series, progress, clear[clear <= before], shown, gap):
             continue
@@ -209,7 +209,7 @@ def _phases_before(found: Candidates, first: int, past: NDArray[np.intp]) -> NDA
     return past[unchanged[-1] + 1 :] if unchanged.size else past[:0]
 
 
-def _gaps(seen: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
+def _unseen_runs(seen: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
     """(begin, stop) of the runs of clear looks that do not see an object, in order."""
     edges = np.flatnonzero(np.diff(np.concatenate([[1], seen.astype(int), [1]])))
     yield from zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
@@ -266,7 +266,7 @@ def _without_spikes(values: NDArray[np.float64], clear: NDArray[np.intp]) -> NDA
     return out
 
 
-def _windows(clear: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _list_windows(clear: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """(start, stop) of the windows that begin and end with a clear look, with enough of them on both sides."""
     looks, count = len(clear), np.concatenate([[0], np.cumsum(clear)])
     first = [start for start in np.flatnonzero(clear).tolist() if count[start] >= LEAST_LOOKS]
@@ -278,7 +278,7 @@ def _windows(clear: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.int
     return both[:, 0], both[:, 1]
 
 
-def _lengths(
+def _mahalanobis_lengths(
     step: NDArray[np.float64],
     weight: NDArray[np.float64],
     duration: NDArray[np.intp],
@@ -299,7 +299,7 @@ def _lengths(
     return length, filtered
 
 
-def _steadiness(
+def _steadiness_factor(
     past: NDArray[np.float64], length: NDArray[np.float64], years: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """(window,) factor from 1 on by which a step is longer in units of what the ground itself did in whole years.
@@ -314,7 +314,7 @@ def _steadiness(
     return np.asarray(np.sqrt((1 + weight) / (1 + weight * np.minimum(own, 1))))
 
 
-def _upper(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _upper_quantile(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """(window,) upper quantile of each column, NaN left out."""
     ordered = np.sort(values, axis=0)
     count = np.isfinite(ordered).sum(axis=0)
@@ -323,5 +323,5 @@ def _upper(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.where(count > 0, found, 0.0))
 
 
-def _cumulative(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _cumulate(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.concatenate([np.zeros((1, *values.shape[1:])), np.cumsum(values, axis=0)])

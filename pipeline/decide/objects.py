@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from pipeline.decide.object_series import Candidates, Episode, candidates, episode_of, window_of
+from pipeline.decide.object_series import Candidates, Episode, episode_of, score_windows, window_of
 from pipeline.decide.residuals import SCALES, Baseline, Residual, reflectance_of
 from pipeline.decide.screening import Natural, Screening
 from pipeline.decide.steps import Times, step_of
@@ -100,7 +100,7 @@ class Stack:
         return natural, np.diag(usual**2 / max(count / FOOTPRINT_PX, 1) + LEAST_VARIANCE)
 
 
-def objects(stack: Stack, least: float) -> tuple[StepObject, ...]:
+def grow_objects(stack: Stack, least: float) -> tuple[StepObject, ...]:
     """All objects with at least a score, the most anomalous seed first."""
     shape = stack.baseline.cover.shape
     coarse = np.repeat(np.repeat(stack.screening.score[1], SCALES[1][1], 0), SCALES[1][1], 1)[: shape[0], : shape[1]]
@@ -116,24 +116,24 @@ def objects(stack: Stack, least: float) -> tuple[StepObject, ...]:
         spent[
             :, max(row - ADJACENT_PX, 0) : row + ADJACENT_PX + 1, max(col - ADJACENT_PX, 0) : col + ADJACENT_PX + 1
         ] = True
-        made = _grown(stack, (row, col), scale, taken)
+        made = _grow_object(stack, (row, col), scale, taken)
         if made is None:
             continue
         for each, (sigma, _) in enumerate(SCALES):
             reach = round(ADJACENT_PX * sigma)
-            near = widened(made.window, reach, shape)
-            away = ndimage.distance_transform_edt(~placed(made.where, made.window, near))
+            near = widen_window(made.window, reach, shape)
+            away = ndimage.distance_transform_edt(~put_in_window(made.where, made.window, near))
             spent[(each, *near)] |= away <= reach
         if made.score < least:
             continue
-        near = widened(made.window, ADJACENT_PX, shape)
-        margin = ndimage.binary_dilation(taken[near], EIGHT, ADJACENT_PX) & placed(made.where, made.window, near)
+        near = widen_window(made.window, ADJACENT_PX, shape)
+        margin = ndimage.binary_dilation(taken[near], EIGHT, ADJACENT_PX) & put_in_window(made.where, made.window, near)
         taken[made.window] |= made.where
         (found if int(margin.sum()) <= ADJACENT_SHARE * int(made.where.sum()) else margins).append(made)
-    return _merged(found, margins, shape)
+    return _merge_touching(found, margins, shape)
 
 
-def _merged(
+def _merge_touching(
     found: Sequence[StepObject], margins: Sequence[StepObject], shape: tuple[int, ...]
 ) -> tuple[StepObject, ...]:
     """Objects that touch and may have begun on one day are one: a site has more than one surface.
@@ -151,7 +151,7 @@ def _merged(
             if part is None:
                 break
             left.remove(part)
-            one = _joined(one, part)
+            one = _join_objects(one, part)
         out.append(one)
     return tuple(out)
 
@@ -161,21 +161,21 @@ def _same_change(one: StepObject, other: StepObject, shape: tuple[int, ...]) -> 
     a, b = one.episode, other.episode
     if a.ended != b.ended or a.before >= b.first or b.before >= a.first:
         return False
-    near = widened(one.window, ADJACENT_PX, shape)
+    near = widen_window(one.window, ADJACENT_PX, shape)
     if any(x.start >= y.stop or y.start >= x.stop for x, y in zip(near, other.window, strict=True)):
         return False
     both = _around_both(near, other.window)
-    touching = ndimage.binary_dilation(placed(one.where, one.window, both), EIGHT, ADJACENT_PX)
-    return bool((touching & placed(other.where, other.window, both)).any())
+    touching = ndimage.binary_dilation(put_in_window(one.where, one.window, both), EIGHT, ADJACENT_PX)
+    return bool((touching & put_in_window(other.where, other.window, both)).any())
 
 
-def _joined(one: StepObject, other: StepObject) -> StepObject:
+def _join_objects(one: StepObject, other: StepObject) -> StepObject:
     both = _around_both(one.window, other.window)
     where, core = (
-        placed(a, one.window, both) | placed(b, other.window, both)
+        put_in_window(a, one.window, both) | put_in_window(b, other.window, both)
         for a, b in ((one.where, other.where), (one.core, other.core))
     )
-    share = np.maximum(placed(one.share, one.window, both), placed(other.share, other.window, both))
+    share = np.maximum(put_in_window(one.share, one.window, both), put_in_window(other.share, other.window, both))
     return replace(one, window=both, where=where, core=core, share=share)
 
 
@@ -184,7 +184,7 @@ def _around_both(one: tuple[slice, slice], other: tuple[slice, slice]) -> tuple[
     return rows, cols
 
 
-def _grown(stack: Stack, seed: tuple[int, int], scale: int, taken: NDArray[np.bool_]) -> StepObject | None:
+def _grow_object(stack: Stack, seed: tuple[int, int], scale: int, taken: NDArray[np.bool_]) -> StepObject | None:
     """The object around a seed pixel; None where its series shows no step."""
     stride = SCALES[scale][1]
     start, stop = (
@@ -193,13 +193,13 @@ def _grown(stack: Stack, seed: tuple[int, int], scale: int, taken: NDArray[np.bo
     )
     half = WINDOW_PX
     while True:
-        window = _around(seed, half, taken.shape)
+        window = _window_around(seed, half, taken.shape)
         place = (seed[0] - window[0].start, seed[1] - window[1].start)
         patch = _Patch(stack, window, scale)
         where = patch.region(place, start, stop, None, taken[window])
         if where is None:
             return None
-        if not _touches(where, window, taken.shape) or half >= LARGEST_PX:
+        if not _touches_side(where, window, taken.shape) or half >= LARGEST_PX:
             break
         half *= 2
     found = patch.series(where)
@@ -227,7 +227,7 @@ def _grown(stack: Stack, seed: tuple[int, int], scale: int, taken: NDArray[np.bo
     peak = float(stack.screening.score[scale][seed[0] // stride, seed[1] // stride])
     rows, cols = (np.flatnonzero(moved.any(axis=axis)) for axis in (1, 0))
     tight = (slice(int(rows[0]), int(rows[-1]) + 1), slice(int(cols[0]), int(cols[-1]) + 1))
-    part = widened(tight, ADJACENT_PX, moved.shape)
+    part = widen_window(tight, ADJACENT_PX, moved.shape)
     own = (
         slice(window[0].start + part[0].start, window[0].start + part[0].stop),
         slice(window[1].start + part[1].start, window[1].start + part[1].stop),
@@ -291,7 +291,7 @@ class _Patch:
     def series(self, where: NDArray[np.bool_]) -> Candidates | None:
         """All windows of the mean series of a region."""
         mean = _mean_series(self.values, self.clear, where)
-        return candidates(mean, self.stack.times, *self.stack.ground_of(where, self.window))
+        return score_windows(mean, self.stack.times, *self.stack.ground_of(where, self.window))
 
 
 def _mean_series(
@@ -304,12 +304,12 @@ def _mean_series(
     return np.asarray(mean)
 
 
-def _around(seed: tuple[int, int], half: int, shape: tuple[int, ...]) -> tuple[slice, slice]:
+def _window_around(seed: tuple[int, int], half: int, shape: tuple[int, ...]) -> tuple[slice, slice]:
     rows, cols = (slice(max(at - half, 0), min(at + half + 1, size)) for at, size in zip(seed, shape, strict=True))
     return rows, cols
 
 
-def widened(window: tuple[slice, slice], by: int, shape: tuple[int, ...]) -> tuple[slice, slice]:
+def widen_window(window: tuple[slice, slice], by: int, shape: tuple[int, ...]) -> tuple[slice, slice]:
     """Rows and columns, enlarged on every side, within a grid of a shape."""
     rows, cols = (
         slice(max(each.start - by, 0), min(each.stop + by, size)) for each, size in zip(window, shape, strict=True)
@@ -317,7 +317,7 @@ def widened(window: tuple[slice, slice], by: int, shape: tuple[int, ...]) -> tup
     return rows, cols
 
 
-def placed(part: NDArray[Any], own: tuple[slice, slice], window: tuple[slice, slice]) -> NDArray[Any]:
+def put_in_window(part: NDArray[Any], own: tuple[slice, slice], window: tuple[slice, slice]) -> NDArray[Any]:
     """What is known of one window as an array of a wider one, 0 or False elsewhere."""
     wide = np.zeros((window[0].stop - window[0].start, window[1].stop - window[1].start), part.dtype)
     rows, cols = (slice(a.start - b.start, a.stop - b.start) for a, b in zip(own, window, strict=True))
@@ -325,7 +325,7 @@ def placed(part: NDArray[Any], own: tuple[slice, slice], window: tuple[slice, sl
     return wide
 
 
-def _touches(where: NDArray[np.bool_], window: tuple[slice, slice], shape: tuple[int, ...]) -> bool:
+def _touches_side(where: NDArray[np.bool_], window: tuple[slice, slice], shape: tuple[int, ...]) -> bool:
     """True where a region reaches a side of its window that is no side of the grid."""
     rows, cols = window
     sides = (

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.decide.steps import YEAR_DAYS
-from pipeline.ground.classes import learned
+from pipeline.ground.classes import read_learned
 
 USUAL_RATE = 3.0
 """False confirmed alerts per 100 km2 and year at which the level of `posterior.json` is stated."""
@@ -52,8 +52,8 @@ def reverted_share(decided: Sequence[int], back: Sequence[int], looks: int) -> N
 
 @dataclass(frozen=True, slots=True)
 class _Learned:
-    """weights: of `features`. level: log-odds that confirm at USUAL_RATE. slope: change in log-odds by which false
-    alerts become fewer by a factor e.
+    """weights: of `measure_features`. level: log-odds that confirm at USUAL_RATE. slope: change of it by
+    which false alerts become fewer by a factor e.
     """
 
     weights: NDArray[np.float64]
@@ -62,12 +62,12 @@ class _Learned:
 
 
 @lru_cache(maxsize=1)
-def _learned() -> _Learned:
-    record = learned("pipeline.decide", "posterior.json")
+def _learned_weights() -> _Learned:
+    record = read_learned("pipeline.decide", "posterior.json")
     return _Learned(np.array(record["weights"], np.float64), record["level"], record["slope"])
 
 
-def features(
+def measure_features(
     score: NDArray[np.float64],
     lasted: NDArray[Any],
     known: NDArray[Any] | int,
@@ -94,16 +94,16 @@ def features(
 
 
 def log_odds(measured: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(look,) of a lasting change, from (look, 6) `features`."""
-    return np.asarray(measured @ _learned().weights)
+    """(look,) of a lasting change, from (look, 6) `measure_features`."""
+    return np.asarray(measured @ _learned_weights().weights)
 
 
-def probability(odds: float) -> float:
+def to_probability(odds: float) -> float:
     """0..1, of log-odds."""
     return float(1 / (1 + np.exp(-odds)))
 
 
 def level_of(rate: float) -> float:
     """Log-odds that confirm, for a rate of false confirmed alerts per 100 km2 and year."""
-    found = _learned()
+    found = _learned_weights()
     return float(found.level + found.slope * np.log(USUAL_RATE / rate))

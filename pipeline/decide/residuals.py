@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pipeline.correct.expectation import expect
 from pipeline.model.imagery import NOISE_FLOOR, Look
-from pipeline.numerics.clusters import kinds
+from pipeline.numerics.clusters import cluster_pixels
 from pipeline.numerics.robust import centre_spread, median, zeroed
 from pipeline.numerics.smoothing import gaussian
 
@@ -68,7 +68,7 @@ def build_baseline(looks: Sequence[Look]) -> Baseline:
     middle = np.nan_to_num(median(mean.reshape(len(mean), -1), axis=1))
     filled = np.where(known, mean, middle[:, None, None]).astype(np.float32)
     spectra = filled.reshape(len(filled), -1).T
-    labels = kinds(spectra, CLUSTERS, max(1, len(spectra) // CLUSTER_PIXELS))
+    labels = cluster_pixels(spectra, CLUSTERS, max(1, len(spectra) // CLUSTER_PIXELS))
     return Baseline(mean=filled, cover=labels.reshape(known.shape).astype(np.int8))
 
 
@@ -85,10 +85,10 @@ def residual_of(look: Look, baseline: Baseline) -> Residual:
     noise = np.maximum(centre_spread(sample, axis=1)[1], NOISE_FLOOR).astype(np.float32)
     length = np.sqrt(np.mean((off / noise[:, None, None]) ** 2, axis=0))
     off *= np.minimum(1, CAP_SIGMAS / np.maximum(length, 1e-6))
-    return Residual(pooled=tuple(_pooled(off, known, *scale) for scale in SCALES), noise=noise)
+    return Residual(pooled=tuple(_smooth_plane(off, known, *scale) for scale in SCALES), noise=noise)
 
 
-def _pooled(off: NDArray[np.float32], known: NDArray[np.bool_], sigma: float, stride: int) -> NDArray[np.int16]:
+def _smooth_plane(off: NDArray[np.float32], known: NDArray[np.bool_], sigma: float, stride: int) -> NDArray[np.int16]:
     """(band, row, col) Gaussian mean over usable pixels. off: 0 where not usable."""
     share = gaussian(known, sigma, 3.0)[::stride, ::stride]
     usable = known[::stride, ::stride] & (share > LEAST_SHARE)

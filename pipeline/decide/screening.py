@@ -105,25 +105,30 @@ def natural_steps(baseline: Baseline, residuals: Sequence[Residual], times: Time
     found = np.zeros((len(SCALES), CLUSTERS, classes, bands, bands))
     believed = PRIOR_EPISODES * np.outer(axis, axis) / 4
     for scale in range(len(SCALES)):
-        samples = _samples(baseline, residuals, times, scale)
+        samples = _sample_clusters(baseline, residuals, times, scale)
         for cluster in range(CLUSTERS):
             sums = samples.get(cluster)
-            steps = {} if sums is None else _steps(sums, times)
+            steps = {} if sums is None else _steps_of_windows(sums, times)
             parts = _steps_by_duration(steps, times)
             ground = baseline.mean[:, baseline.cover == cluster]
-            still, most = (np.outer(axis, axis) + _range(ground, share) for share in (QUIET_BRIGHTNESS, BRIGHTNESS))
-            own = {duration: _limited(_covariance(_quiet(part)), still) for duration, part in parts.items()}
+            still, most = (
+                np.outer(axis, axis) + _covariance_limit(ground, share) for share in (QUIET_BRIGHTNESS, BRIGHTNESS)
+            )
+            own = {
+                duration: _cut_covariance(_trimmed_covariance(_quiet_steps(part)), still)
+                for duration, part in parts.items()
+            }
             quiet = np.zeros((classes, bands, bands))
             for duration in range(classes):
                 near = min(own, key=lambda each: (abs(each - duration), each), default=None)
                 quiet[duration] = np.eye(bands) * 0.01**2 if near is None else own[near]
-            for duration, episodes in enumerate(_episodes(sums, steps, times, quiet)):
+            for duration, episodes in enumerate(_find_episodes(sums, steps, times, quiet)):
                 number = episodes.shape[1] + PRIOR_EPISODES
                 natural = (episodes @ episodes.T + believed) / number + 2 * quiet[duration]
                 if duration == classes - 1:
                     # episodes do not last: what stays for most of a year is compared with ground that stays as it is
                     natural = quiet[duration]
-                found[scale, cluster, duration] = _limited(natural, most + 2 * quiet[duration])
+                found[scale, cluster, duration] = _cut_covariance(natural, most + 2 * quiet[duration])
         sampled = sorted(samples)
         for cluster in set(range(CLUSTERS)) - set(samples):
             if sampled:
@@ -145,7 +150,9 @@ def leaf_to_soil(baseline: Baseline, bands: Sequence[Band]) -> NDArray[np.float6
     return np.asarray(off * min(contrast, 1.0), np.float64)
 
 
-def _episodes(sums: Sums | None, steps: _Steps, times: Times, quiet: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+def _find_episodes(
+    sums: Sums | None, steps: _Steps, times: Times, quiet: NDArray[np.float64]
+) -> list[NDArray[np.float64]]:
     """By duration class: (band, episode) steps that were large and reverted in as many looks again."""
     classes, bands = len(DURATIONS) + 1, quiet.shape[-1]
     found: list[list[NDArray[np.float32]]] = [[np.zeros((bands, 0), np.float32)] for _ in range(classes)]
@@ -154,11 +161,11 @@ def _episodes(sums: Sums | None, steps: _Steps, times: Times, quiet: NDArray[np.
         until, duration = min(2 * stop - start, len(times.days)), int(times.duration_class(start, stop))
         if until - stop < LEAST_LOOKS:
             continue
-        back, known = steps.get((stop, until)) or _step(sums, stop, until)  # type: ignore[arg-type]
+        back, known = steps.get((stop, until)) or sums.step(stop, until)[::2]  # type: ignore[union-attr]
         both = np.flatnonzero(enough & known)
         if both.size < LEAST_SAMPLE:
             continue
-        step, back = _centred(step[:, both]), _centred(back[:, both])
+        step, back = _less_median(step[:, both]), _less_median(back[:, both])
         white, turned = roots[duration] @ step, roots[duration] @ back
         size = (white**2).sum(axis=0)
         reverted = (size > LARGE**2) & ((white * turned).sum(axis=0) < REVERTED * size)
@@ -166,14 +173,14 @@ def _episodes(sums: Sums | None, steps: _Steps, times: Times, quiet: NDArray[np.
     return [np.concatenate(each, axis=1).astype(np.float64) for each in found]
 
 
-def begin(baseline: Baseline) -> Screening:
+def begin_screening(baseline: Baseline) -> Screening:
     """Nothing screened yet."""
     shapes = [baseline.cover[::stride, ::stride].shape for _, stride in SCALES]
     none = tuple(np.full(shape, -1, np.int16) for shape in shapes)
     return Screening(score=tuple(np.zeros(shape, np.float32) for shape in shapes), start=none, stop=none, count=0)
 
 
-def advance(
+def advance_screening(
     before: Screening, baseline: Baseline, natural: Natural, residuals: Sequence[Residual], times: Times
 ) -> Screening:
     """The screening of all residuals, of which the first `before.count` are screened already."""
@@ -191,36 +198,36 @@ def advance_each(
 
     portions: where to go on from, and the numbers of residuals, in ascending order, whose screenings are wanted.
     """
-    planes = [[_planes(before, scale) for scale in range(len(SCALES))] for before, stops in portions for _ in stops]
+    planes = [[_planes_of(before, scale) for scale in range(len(SCALES))] for before, stops in portions for _ in stops]
     first = min(before.count for before, _ in portions)
     ends = sorted({end for before, stops in portions for end in pairwise((before.count, *stops))})
     for scale in range(len(SCALES)):
-        samples = _samples(baseline, residuals, times, scale)
+        samples = _sample_clusters(baseline, residuals, times, scale)
         tests = {
-            cluster: _tests(natural, scale, cluster, _centres(samples.get(cluster), ends), ends, times)
+            cluster: _cluster_tests(natural, scale, cluster, _median_steps(samples.get(cluster), ends), ends, times)
             for cluster in range(CLUSTERS)
         }
-        for cluster, where in _chunks(_cover(baseline, scale).ravel()):
-            sums = Sums(*_at(residuals, scale, where), times, first)
+        for cluster, where in _pixel_chunks(_cover_at_scale(baseline, scale).ravel()):
+            sums = Sums(*_residuals_at(residuals, scale, where), times, first)
             wanted = iter(planes)
             for before, stops in portions:
-                best, done = _planes(before, scale, where), before.count
+                best, done = _planes_of(before, scale, where), before.count
                 for stop in stops:
-                    _screen(sums, tests[cluster], (done, stop), best)
+                    _raise_scores(sums, tests[cluster], (done, stop), best)
                     for plane, each in zip(next(wanted)[scale], best, strict=True):
                         plane.reshape(-1)[where] = each
                     done = stop
     counts = [stop for _, stops in portions for stop in stops]
-    return tuple(_screening(each, count) for each, count in zip(planes, counts, strict=True))
+    return tuple(_make_screening(each, count) for each, count in zip(planes, counts, strict=True))
 
 
-def _planes(before: Screening, scale: int, where: NDArray[np.intp] | None = None) -> _Planes:
+def _planes_of(before: Screening, scale: int, where: NDArray[np.intp] | None = None) -> _Planes:
     """Copies of score, start and stop of one scale, of all its pixels or of some."""
     planes = (before.score[scale], before.start[scale], before.stop[scale])
     return [each.copy() if where is None else each.reshape(-1)[where] for each in planes]
 
 
-def _screening(scales: Sequence[_Planes], count: int) -> Screening:
+def _make_screening(scales: Sequence[_Planes], count: int) -> Screening:
     score, start, stop = zip(*scales, strict=True)
     return Screening(score=score, start=start, stop=stop, count=count)
 
@@ -237,7 +244,7 @@ class _Test:
     centres: NDArray[np.float32]
 
 
-def _tests(
+def _cluster_tests(
     natural: Natural,
     scale: int,
     cluster: int,
@@ -254,7 +261,7 @@ def _tests(
     return found
 
 
-def _screen(sums: Sums, tests: Mapping[int, _Test], ends: tuple[int, int], best: _Planes) -> None:
+def _raise_scores(sums: Sums, tests: Mapping[int, _Test], ends: tuple[int, int], best: _Planes) -> None:
     """Raise the best score of pixels of one cluster by the windows that end after the first of `ends`, in place."""
     score, at, until = best
     for stop in sorted(stop for stop in tests if ends[0] < stop <= ends[1]):
@@ -273,7 +280,7 @@ def _screen(sums: Sums, tests: Mapping[int, _Test], ends: tuple[int, int], best:
             at[higher], until[higher] = test.starts[window], stop
 
 
-def _centres(sample: Sums | None, ends: Sequence[tuple[int, int]]) -> dict[tuple[int, int], NDArray[np.float32]]:
+def _median_steps(sample: Sums | None, ends: Sequence[tuple[int, int]]) -> dict[tuple[int, int], NDArray[np.float32]]:
     """By window, the (band,) median step of a cluster; no entry where too few of its pixels were clear.
 
     sample: None = the cluster is too small for one. ends: (first, last) of the windows that are wanted: those that
@@ -286,27 +293,27 @@ def _centres(sample: Sums | None, ends: Sequence[tuple[int, int]]) -> dict[tuple
         steps, _, enoughs = sample.steps(starts, stop)
         for start, step, enough in zip(starts, steps, enoughs, strict=True):
             if (start, stop) not in found and np.count_nonzero(enough) >= LEAST_SAMPLE:
-                found[start, stop] = median(_chosen(step, enough), axis=1).astype(np.float32)
+                found[start, stop] = median(_select_clear(step, enough), axis=1).astype(np.float32)
     return found
 
 
-def _chosen(steps: NDArray[np.float32], enough: NDArray[np.bool_]) -> NDArray[np.float32]:
+def _select_clear(steps: NDArray[np.float32], enough: NDArray[np.bool_]) -> NDArray[np.float32]:
     """(band, some pixels) of (band, pixel): a copy only where some are left out."""
     return steps if enough.all() else steps.compress(enough, axis=1)
 
 
-def _samples(baseline: Baseline, residuals: Sequence[Residual], times: Times, scale: int) -> dict[int, Sums]:
+def _sample_clusters(baseline: Baseline, residuals: Sequence[Residual], times: Times, scale: int) -> dict[int, Sums]:
     """Sums of every n-th pixel of each cluster: not a random draw, so that the same looks give the same bits."""
-    cover, found = _cover(baseline, scale).ravel(), {}
+    cover, found = _cover_at_scale(baseline, scale).ravel(), {}
     for cluster in range(CLUSTERS):
         where = np.flatnonzero(cover == cluster)
         if where.size >= max(LEAST_SAMPLE, LEAST_CLUSTER * cover.size):
             where = where[:: max(1, where.size // SAMPLE)]
-            found[cluster] = Sums(*_at(residuals, scale, where), times)
+            found[cluster] = Sums(*_residuals_at(residuals, scale, where), times)
     return found
 
 
-def _steps(sums: Sums, times: Times) -> _Steps:
+def _steps_of_windows(sums: Sums, times: Times) -> _Steps:
     """The step of every window, each worked out once."""
     return {
         (start, stop): (step, enough)
@@ -315,35 +322,30 @@ def _steps(sums: Sums, times: Times) -> _Steps:
     }
 
 
-def _step(sums: Sums, start: int, stop: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    step, _, enough = sums.step(start, stop)
-    return step, enough
-
-
 def _steps_by_duration(steps: _Steps, times: Times) -> dict[int, list[NDArray[np.float32]]]:
     """By duration class: of each window the (band, pixel) steps, their median taken off."""
     found: dict[int, list[NDArray[np.float32]]] = {}
     for (start, stop), (step, enough) in steps.items():
         if np.count_nonzero(enough) >= LEAST_SAMPLE:
             duration = int(times.duration_class(start, stop))
-            found.setdefault(duration, []).append(_centred(_chosen(step, enough)))
+            found.setdefault(duration, []).append(_less_median(_select_clear(step, enough)))
     return found
 
 
-def _centred(steps: NDArray[np.float32]) -> NDArray[np.float32]:
+def _less_median(steps: NDArray[np.float32]) -> NDArray[np.float32]:
     """(band, pixel) steps less their median: what a whole cluster does is season or light."""
     return np.asarray(steps - median(steps, axis=1)[:, None], np.float32)
 
 
-def _quiet(parts: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+def _quiet_steps(parts: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
     """The steps of the windows in which they are small."""
-    sizes = [float(np.mean(_upper(np.abs(part)))) for part in parts]
+    sizes = [float(np.mean(_upper_quantile(np.abs(part)))) for part in parts]
     limit = float(np.quantile(sizes, QUIET))
     kept = np.concatenate([part for part, size in zip(parts, sizes, strict=True) if size <= limit], axis=1)
     return kept[:, :: max(1, kept.shape[1] // POOL)]
 
 
-def _upper(values: NDArray[np.float32]) -> NDArray[np.float64]:
+def _upper_quantile(values: NDArray[np.float32]) -> NDArray[np.float64]:
     """(row,): quantile LARGE_SHARE of each row, as `np.quantile` has it, by one partition."""
     place = LARGE_SHARE * (values.shape[1] - 1)
     low = int(place)
@@ -352,7 +354,7 @@ def _upper(values: NDArray[np.float32]) -> NDArray[np.float64]:
     return np.asarray(lines[:, low] + (place - low) * (above.astype(np.float64) - lines[:, low]))
 
 
-def _covariance(steps: NDArray[np.float32]) -> NDArray[np.float64]:
+def _trimmed_covariance(steps: NDArray[np.float32]) -> NDArray[np.float64]:
     """(band, band) of (band, pixel) steps, those of the largest Mahalanobis length left out."""
     sample = steps[:, :: max(1, steps.shape[1] // POOL)].astype(np.float64)
     floor = FLOOR**2 * np.eye(len(sample))
@@ -363,13 +365,13 @@ def _covariance(steps: NDArray[np.float32]) -> NDArray[np.float64]:
     return np.asarray(covariance)
 
 
-def _range(spectra: NDArray[np.float32], brightness: float) -> NDArray[np.float64]:
+def _covariance_limit(spectra: NDArray[np.float32], brightness: float) -> NDArray[np.float64]:
     """(band, band) covariance of the largest natural steps off the axis from leaf to soil, of (band, pixel) ground."""
     middle = np.median(spectra, axis=1).astype(np.float64) if spectra.size else np.full(len(spectra), 0.1)
     return np.asarray(brightness**2 * np.outer(middle, middle) + OTHER**2 * np.eye(len(middle)))
 
 
-def _limited(covariance: NDArray[np.float64], largest: NDArray[np.float64]) -> NDArray[np.float64]:
+def _cut_covariance(covariance: NDArray[np.float64], largest: NDArray[np.float64]) -> NDArray[np.float64]:
     """A covariance, cut to the largest along every direction (in the coordinates in which that is 1)."""
     root = np.linalg.cholesky(largest)
     white = np.linalg.inv(root)
@@ -377,12 +379,12 @@ def _limited(covariance: NDArray[np.float64], largest: NDArray[np.float64]) -> N
     return np.asarray(root @ (vectors * np.minimum(values, 1)) @ vectors.T @ root.T)
 
 
-def _cover(baseline: Baseline, scale: int) -> NDArray[np.int8]:
+def _cover_at_scale(baseline: Baseline, scale: int) -> NDArray[np.int8]:
     stride = SCALES[scale][1]
     return baseline.cover[::stride, ::stride]
 
 
-def _chunks(cover: NDArray[np.int8]) -> Iterator[tuple[int, NDArray[np.intp]]]:
+def _pixel_chunks(cover: NDArray[np.int8]) -> Iterator[tuple[int, NDArray[np.intp]]]:
     """(cluster, indices of some of its pixels), all pixels together once."""
     for cluster in range(CLUSTERS):
         where = np.flatnonzero(cover == cluster)
@@ -390,7 +392,7 @@ def _chunks(cover: NDArray[np.int8]) -> Iterator[tuple[int, NDArray[np.intp]]]:
             yield cluster, where[start : start + CHUNK]
 
 
-def _at(
+def _residuals_at(
     residuals: Sequence[Residual], scale: int, where: NDArray[np.intp]
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """(look, band, where) reflectance, 0 where not usable; and (look, where), True = usable."""

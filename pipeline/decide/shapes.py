@@ -60,19 +60,19 @@ def edges_of(mean: NDArray[np.float32], where: NDArray[np.bool_]) -> float:
     wide = ndimage.binary_dilation(near, structure=EIGHT, iterations=8) & ~near
     rows, cols = np.nonzero(outer)
     nearest = ndimage.distance_transform_edt(~deep, return_distances=False, return_indices=True)
-    across = _length(mean[:, rows, cols] - mean[:, nearest[0][rows, cols], nearest[1][rows, cols]])
-    around = [_lagged(mean, wide, down, right) for down, right in ((0, 4), (4, 0), (3, 3), (3, -3))]
+    across = _median_length(mean[:, rows, cols] - mean[:, nearest[0][rows, cols], nearest[1][rows, cols]])
+    around = [_lag_contrast(mean, wide, down, right) for down, right in ((0, 4), (4, 0), (3, 3), (3, -3))]
     return across / max(float(np.mean(around)), 0.004)
 
 
-def _lagged(mean: NDArray[np.float32], where: NDArray[np.bool_], down: int, right: int) -> float:
+def _lag_contrast(mean: NDArray[np.float32], where: NDArray[np.bool_], down: int, right: int) -> float:
     rows, cols = np.nonzero(where)
     other = np.clip(rows + down, 0, where.shape[0] - 1), np.clip(cols + right, 0, where.shape[1] - 1)
     both = where[other]
-    return _length(mean[:, rows[both], cols[both]] - mean[:, other[0][both], other[1][both]])
+    return _median_length(mean[:, rows[both], cols[both]] - mean[:, other[0][both], other[1][both]])
 
 
-def _length(change: NDArray[np.float32]) -> float:
+def _median_length(change: NDArray[np.float32]) -> float:
     lengths = np.sqrt((change**2).sum(axis=0))
     lengths = lengths[np.isfinite(lengths)]
     return float(np.median(lengths)) if lengths.size else 0.0

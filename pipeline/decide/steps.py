@@ -51,7 +51,7 @@ class Times:
         return Times(days=np.array([time.toordinal() for time in times]), weights=np.array(weights, float))
 
 
-def windows(first: int, last: int) -> Iterator[tuple[int, int]]:
+def list_windows(first: int, last: int) -> Iterator[tuple[int, int]]:
     """(start, stop) of every window with first < stop <= last, in the order of their ends."""
     for stop, starts in windows_by_stop(first, last):
         yield from ((start, stop) for start in starts)
@@ -74,11 +74,11 @@ class Sums:
     def __init__(self, values: NDArray[np.float32], clear: NDArray[np.bool_], times: Times, first: int = 0) -> None:
         weights = np.multiply(clear, times.weights[:, None], dtype=np.float32)
         self.clear = clear
-        self.count = _cumulative(clear.astype(np.float32))
+        self.count = _cumulate(clear.astype(np.float32))
         seasons = times.seasons.astype(np.float32)
         products = [(0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)]
         self._gram = [
-            _cumulative(weights * (seasons[:, a] * seasons[:, b])[:, None], 0 if a == 0 else first) for a, b in products
+            _cumulate(weights * (seasons[:, a] * seasons[:, b])[:, None], 0 if a == 0 else first) for a, b in products
         ]
         self._first, shape = first, values.shape[1:]
         self._moments = [np.zeros((len(values) + 1 - kept, *shape), np.float32) for kept in (0, first, first)]
@@ -180,7 +180,7 @@ def step_of(
     return step, (before >= LEAST_LOOKS) & (after >= LEAST_LOOKS) & (weight > LEAST_WEIGHT)
 
 
-def _cumulative(values: NDArray[np.float32], first: int = 0) -> NDArray[np.float32]:
+def _cumulate(values: NDArray[np.float32], first: int = 0) -> NDArray[np.float32]:
     """Sums of the first `first`, `first` + 1 ... rows: added one after the other, so that a longer series has the same
     beginning. `np.cumsum` along the first axis takes three times as long, as it steps across the rows.
     """

@@ -39,15 +39,15 @@ class _Classes:
     covariance: NDArray[np.float64]
 
 
-def learned(package: str, name: str) -> dict[str, Any]:
+def read_learned(package: str, name: str) -> dict[str, Any]:
     """A file of learned values of a package, with what it was learned from and by which script."""
     record: dict[str, Any] = json.loads(files(package).joinpath(name).read_text(encoding="utf-8"))
     return record
 
 
 @lru_cache(maxsize=1)
-def _classes() -> _Classes:
-    record = learned("pipeline.ground", "classes.json")
+def _read_classes() -> _Classes:
+    record = read_learned("pipeline.ground", "classes.json")
     each = [record["classes"][state.value] for state in STATES]
     return _Classes(
         bands=tuple(Band(name) for name in record["bands"]),
@@ -58,18 +58,18 @@ def _classes() -> _Classes:
 
 def log_likelihood(bands: tuple[Band, ...], spectra: NDArray[np.floating]) -> NDArray[np.float64]:
     """(n, state) log-density of (n, band) reflectance. Bands that the classes lack are left out."""
-    known, built = _classes(), STATES.index(State.BUILT)
+    known, built = _read_classes(), STATES.index(State.BUILT)
     own = [index for index, band in enumerate(bands) if band in known.bands]
     at = [known.bands.index(bands[index]) for index in own]
     values = np.log(np.maximum(spectra[:, own].astype(np.float64), DARKEST))
     covariances = known.covariance[:, at][:, :, at]
-    out = np.stack([_density(values, *each) for each in zip(known.mean[:, at], covariances, strict=True)], axis=1)
-    painted = _density(values, known.mean[built, at], covariances[built] + COLOUR**2 * np.eye(len(at)))
+    out = np.stack([_log_density(values, *each) for each in zip(known.mean[:, at], covariances, strict=True)], axis=1)
+    painted = _log_density(values, known.mean[built, at], covariances[built] + COLOUR**2 * np.eye(len(at)))
     out[:, built] = np.logaddexp(np.log(1 - PAINTED) + out[:, built], np.log(PAINTED) + painted)
     return out
 
 
-def _density(
+def _log_density(
     values: NDArray[np.float64], mean: NDArray[np.float64], covariance: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """(n,) logarithm of a Gaussian density of (n, band) values, but for a constant of the bands."""

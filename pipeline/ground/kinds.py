@@ -6,7 +6,7 @@ CLEAR_EDGE = 1.35
 """Contrast of the old ground across an outline, as a multiple of that around it: a structure stood on that plot."""
 
 
-def kind(past: State, now: State, old_edges: float) -> Kind:
+def change_type(past: State, now: State, old_edges: float) -> Kind:
     """past, now: state of the ground before the change and at its end. old_edges: see CLEAR_EDGE."""
     replaced = past is State.BUILT and old_edges > CLEAR_EDGE
     if now is State.BUILT:

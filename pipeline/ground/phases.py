@@ -43,7 +43,7 @@ def phases_of(bands: tuple[Band, ...], spectra: NDArray[np.float64], boundaries:
     edges = [0, *(int(np.searchsorted(clear, look)) for look in boundaries), clear.size]
     found = list[Phase]()
     for begin, end in itertools.pairwise(edges):
-        for first, stop, state in _partition(each[begin:end]):
+        for first, stop, state in _partition_series(each[begin:end]):
             own = each[begin + first : begin + stop]
             evidence = own.sum(axis=0) / max(1.0, len(own) / INDEPENDENT)
             share = np.exp(evidence - np.logaddexp.reduce(evidence))
@@ -54,7 +54,7 @@ def phases_of(bands: tuple[Band, ...], spectra: NDArray[np.float64], boundaries:
     return tuple(found)
 
 
-def _partition(each: NDArray[np.float64]) -> Iterator[tuple[int, int, int]]:
+def _partition_series(each: NDArray[np.float64]) -> Iterator[tuple[int, int, int]]:
     """(first, stop, state) of the segments of (look, state) log-probabilities, of LEAST_LOOKS looks where possible."""
     count = len(each)
     if not count:

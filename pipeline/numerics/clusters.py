@@ -16,7 +16,7 @@ PRIOR_PIXELS = 300
 _TURNS = 15
 
 
-def kinds(spectra: Array, count: int, step: int) -> NDArray[np.intp]:
+def cluster_pixels(spectra: Array, count: int, step: int) -> NDArray[np.intp]:
     """Kind of each pixel, (pixel,) 0..count-1: k-means on standardised spectra, the same for the same pixels.
 
     spectra: (pixel, band) finite. step: sampling step of the fit; all pixels are assigned.
@@ -37,7 +37,7 @@ def kinds(spectra: Array, count: int, step: int) -> NDArray[np.intp]:
     return np.asarray(((centres**2).sum(axis=1) - 2 * plain @ centres.T).argmin(axis=1))
 
 
-def spread(change: Array) -> tuple[Array, Array]:
+def robust_covariance(change: Array) -> tuple[Array, Array]:
     """Centre (band,) and covariance (band, band) of the unchanged majority of (pixel, band) differences.
 
     Pixels at more than 2.5 times the median distance of the majority are left out.
@@ -48,7 +48,7 @@ def spread(change: Array) -> tuple[Array, Array]:
     for _ in range(6):
         off = change - centre
         covariance = (off * weights[:, None]).T @ off / weights.sum() + 1e-6 * np.eye(bands)
-        distance = squared(off, covariance)
+        distance = squared_distance(off, covariance)
         distance *= (bands - 0.66) / max(float(median_of(distance)), 1e-12)
         weights = np.where(distance < 2.5 * bands, 1.0, 1e-9)
         before, centre = centre, (change * weights[:, None]).sum(axis=0) / weights.sum()
@@ -58,7 +58,7 @@ def spread(change: Array) -> tuple[Array, Array]:
     return centre, (off * weights[:, None]).T @ off / weights.sum()
 
 
-def squared(off: Array, covariance: Array) -> Array:
+def squared_distance(off: Array, covariance: Array) -> Array:
     """Squared Mahalanobis length, (pixel,)."""
     whitened = off @ np.linalg.inv(np.linalg.cholesky(covariance)).T
     return np.asarray(np.einsum("ij,ij->i", whitened, whitened))

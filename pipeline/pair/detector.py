@@ -9,13 +9,13 @@ from scipy import ndimage
 from shapely.geometry import MultiPolygon, Polygon
 
 from pipeline.ground.classes import STATES, log_posterior
-from pipeline.ground.kinds import kind
+from pipeline.ground.kinds import change_type
 from pipeline.model.alert import Alert, Decision, Evidence, Observation, Status
 from pipeline.model.grid import PIXEL_M2
 from pipeline.model.imagery import Look, Why
 from pipeline.model.settings import Settings, settings_digest
 from pipeline.numerics.vectorise import outlines, regions
-from pipeline.pair.score import score
+from pipeline.pair.score import score_pair
 
 THRESHOLD = 3.5
 """Pooled sigmas that an outline must reach; unchanged ground stays below 1. F1 is nearly constant from 2.8 to 3.7."""
@@ -31,7 +31,7 @@ def decide_pair(
 ) -> Decision:
     """What was built between two looks on one grid. inside: (row, col) bool, where alerts may lie; None = anywhere."""
     measured = ((before.why | after.why) & np.uint8(Why.NODATA)) == 0
-    sigmas = score(before.bands, before.reflectance, after.reflectance, measured)
+    sigmas = score_pair(before.bands, before.reflectance, after.reflectance, measured)
     smallest = settings.decide.min_area_m2 / PIXEL_M2
     labels = regions(sigmas, THRESHOLD, LOW, smallest, measured)
     alerts: list[Alert] = []
@@ -42,7 +42,7 @@ def decide_pair(
         where = np.argwhere(labels[box] == label) + [side.start for side in box]
         pixels = (where[:, 0], where[:, 1])
         if inside is None or bool(inside[pixels].any()):
-            alert, seen = _alert(site_id, before, after, pixels, outline, float(sigmas[pixels].max()))
+            alert, seen = _make_alert(site_id, before, after, pixels, outline, float(sigmas[pixels].max()))
             alerts.append(alert)
             observations.extend(seen)
     return Decision(
@@ -62,7 +62,7 @@ def decide_pair(
     )
 
 
-def _alert(
+def _make_alert(
     site_id: str, before: Look, after: Look, pixels: Pixels, outline: Polygon | MultiPolygon, peak: float
 ) -> tuple[Alert, tuple[Observation, ...]]:
     spectra = np.stack([np.nanmean(look.reflectance[:, *pixels], axis=1) for look in (before, after)])
@@ -73,7 +73,7 @@ def _alert(
         id=hashlib.sha256(text.encode()).hexdigest()[:16],
         outline=outline,
         status=Status.PROVISIONAL,
-        kind=kind(past, now, old_edges=1.0),
+        kind=change_type(past, now, old_edges=1.0),
         confidence=float(1 / (1 + np.exp(-0.25 * (peak - THRESHOLD)))),
         area_m2=len(pixels[0]) * PIXEL_M2,
         area_error_m2=float(0.35 * PIXEL_M2 * np.sqrt(max(outline.length / 10, 1))),

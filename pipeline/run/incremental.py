@@ -7,7 +7,7 @@ from pipeline.correct.persistence import REACH_LOOKS
 from pipeline.decide.alerts import decide, first_times, founding_looks, in_order, times_between
 from pipeline.decide.objects import Stack
 from pipeline.decide.residuals import Baseline, Residual, build_baseline, residual_of
-from pipeline.decide.screening import Natural, Screening, advance_each, begin, leaf_to_soil, natural_steps
+from pipeline.decide.screening import Natural, Screening, advance_each, begin_screening, leaf_to_soil, natural_steps
 from pipeline.model.alert import Decision
 from pipeline.model.imagery import Look
 from pipeline.model.settings import Settings
@@ -44,7 +44,7 @@ def decide_onwards(
     chain = _screening_keys(founded, keys)
     # the next look may change the flags of the last ones: the screening before them is kept for it
     settled = max(len(ordered) - REACH_LOOKS, 0)
-    back = _latest_screening(chain, settled, memory) or begin(baseline)
+    back = _latest_screening(chain, settled, memory) or begin_screening(baseline)
     front = _latest_screening(chain, len(ordered), memory) or back
     portions = _split_work(back, front, settled, len(ordered))
     for screening in advance_each(portions, baseline, natural, residuals, times) if portions else ():

@@ -16,7 +16,7 @@ from shapely.geometry import box
 from pipeline.decide.alerts import decide_site, founding_looks, in_order, times_between
 from pipeline.decide.objects import Stack
 from pipeline.decide.residuals import build_baseline, residual_of
-from pipeline.decide.screening import advance, begin, leaf_to_soil, natural_steps
+from pipeline.decide.screening import advance_screening, begin_screening, leaf_to_soil, natural_steps
 from pipeline.decide.steps import Times
 from pipeline.model.alert import Decision
 from pipeline.model.bands import Band
@@ -139,5 +139,5 @@ def stack_of(looks: Sequence[Look]) -> tuple[tuple[Look, ...], Stack]:
     times = times_between(ordered, residuals, known)
     first = Times(days=times.days[:known], weights=times.weights[:known])
     natural = natural_steps(baseline, residuals[:known], first, leaf_to_soil(baseline, BANDS))
-    screening = advance(begin(baseline), baseline, natural, residuals, times)
+    screening = advance_screening(begin_screening(baseline), baseline, natural, residuals, times)
     return ordered, Stack(baseline=baseline, natural=natural, residuals=residuals, times=times, screening=screening)

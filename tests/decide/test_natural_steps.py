@@ -7,7 +7,16 @@ import pytest
 
 from pipeline.decide import residuals as residuals_module
 from pipeline.decide import screening
-from pipeline.decide.objects import StepObject, _around, _around_both, _joined, _mean_series, _touches, placed, widened
+from pipeline.decide.objects import (
+    StepObject,
+    _around_both,
+    _join_objects,
+    _mean_series,
+    _touches_side,
+    _window_around,
+    put_in_window,
+    widen_window,
+)
 from pipeline.decide.residuals import (
     BASELINE_LOOKS,
     CAP_SIGMAS,
@@ -17,12 +26,20 @@ from pipeline.decide.residuals import (
     SCALES,
     Baseline,
     Residual,
-    _pooled,
+    _smooth_plane,
     build_baseline,
     reflectance_of,
     residual_of,
 )
-from pipeline.decide.screening import _centred, _chunks, _covariance, _quiet, _range, _samples, leaf_to_soil
+from pipeline.decide.screening import (
+    _covariance_limit,
+    _less_median,
+    _pixel_chunks,
+    _quiet_steps,
+    _sample_clusters,
+    _trimmed_covariance,
+    leaf_to_soil,
+)
 from pipeline.decide.steps import Times
 from pipeline.model.bands import Band
 from pipeline.model.imagery import NOISE_FLOOR
@@ -30,39 +47,41 @@ from tests.decide.scenes import BANDS, SIDE, clouded, unchanged
 
 
 def test_steps_are_taken_against_the_median_of_their_band() -> None:
-    np.testing.assert_array_equal(_centred(np.array([[1.0, 2, 9], [5, 5, 6]], np.float32)), [[-1, 0, 7], [0, 0, 1]])
+    np.testing.assert_array_equal(_less_median(np.array([[1.0, 2, 9], [5, 5, 6]], np.float32)), [[-1, 0, 7], [0, 0, 1]])
 
 
 def test_the_quiet_half_of_the_windows_is_kept_whole() -> None:
     rng = np.random.default_rng(1)
     parts = [rng.normal(0, size, (2, 50)).astype(np.float32) for size in (3.0, 1.0, 4.0, 2.0)]
-    found = _quiet(parts)
+    found = _quiet_steps(parts)
     np.testing.assert_array_equal(found, np.concatenate([parts[1], parts[3]], axis=1))
-    np.testing.assert_array_equal(_quiet(parts[:1]), parts[0])
+    np.testing.assert_array_equal(_quiet_steps(parts[:1]), parts[0])
 
 
 def test_a_covariance_leaves_out_the_largest_steps_and_has_a_floor() -> None:
     rng, truth = np.random.default_rng(2), np.array([[4.0, 1.0], [1.0, 2.0]]) * 1e-4
     steps = rng.multivariate_normal([0, 0], truth, 8000).T
-    plain = _covariance(steps)
+    plain = _trimmed_covariance(steps)
     steps[:, :80] = 0.5
-    np.testing.assert_allclose(_covariance(steps), plain, atol=0.2e-4)
+    np.testing.assert_allclose(_trimmed_covariance(steps), plain, atol=0.2e-4)
     assert 0.8 < plain[0, 0] / truth[0, 0] < 1 and 0.8 < plain[1, 1] / truth[1, 1] < 1.05
-    still = _covariance(np.zeros((2, 100)))
+    still = _trimmed_covariance(np.zeros((2, 100)))
     np.testing.assert_allclose(still, screening.FLOOR**2 * np.eye(2), rtol=1e-6)
 
 
 def test_the_range_of_natural_steps_is_that_of_brightness_and_a_little_of_everything() -> None:
     ground = np.array([[0.1, 0.2, 0.3], [0.4, 0.4, 0.1]], np.float32)
     other = screening.OTHER**2 * np.eye(2)
-    np.testing.assert_allclose(_range(ground, 0.5), 0.25 * np.outer([0.2, 0.4], [0.2, 0.4]) + other, rtol=1e-6)
-    np.testing.assert_allclose(_range(ground[:, :0], 0.5), 0.25 * np.full((2, 2), 0.01) + other, rtol=1e-6)
+    np.testing.assert_allclose(
+        _covariance_limit(ground, 0.5), 0.25 * np.outer([0.2, 0.4], [0.2, 0.4]) + other, rtol=1e-6
+    )
+    np.testing.assert_allclose(_covariance_limit(ground[:, :0], 0.5), 0.25 * np.full((2, 2), 0.01) + other, rtol=1e-6)
 
 
 def test_chunks_hold_every_pixel_once_and_pixels_of_one_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(screening, "CHUNK", 7)
     cover = np.random.default_rng(3).integers(0, CLUSTERS, 100).astype(np.int8)
-    chunks = list(_chunks(cover))
+    chunks = list(_pixel_chunks(cover))
     assert sorted(np.concatenate([where for _, where in chunks]).tolist()) == list(range(100))
     assert all((cover[where] == cluster).all() and 0 < where.size <= 7 for cluster, where in chunks)
 
@@ -79,10 +98,10 @@ def test_samples_are_every_nth_pixel_of_clusters_that_are_large_enough(monkeypat
     cover.flat[100 : 100 + 72] = 2
     baseline = Baseline(mean=np.zeros((2, 60, 60), np.float32), cover=cover)
     times = Times(days=np.arange(8) * 10, weights=np.ones(8))
-    found = _samples(baseline, residuals(8, 60), times, 0)
+    found = _sample_clusters(baseline, residuals(8, 60), times, 0)
     assert sorted(found) == [0, 2], "cluster 1 is less than two hundredths of the site"
     assert found[2].clear.shape == (8, 72) and found[0].clear.shape == (8, -(-(3600 - 112) // ((3600 - 112) // 50)))
-    assert _samples(baseline, residuals(8, 60), times, 1)[0].clear.shape[1] <= 60
+    assert _sample_clusters(baseline, residuals(8, 60), times, 1)[0].clear.shape[1] <= 60
 
 
 @pytest.mark.parametrize("contrast", [0.1, 0.2, 0.8])
@@ -150,11 +169,14 @@ def test_a_mean_is_over_usable_pixels_where_they_are_enough() -> None:
     known[:, :15] = True
     known[5, 25] = True
     off = np.where(known, 0.02, 0.0)[None].astype(np.float32)
-    found = _pooled(off, known, 1.0, 1)
+    found = _smooth_plane(off, known, 1.0, 1)
     assert set(np.unique(found[0][:, :15])) == {round(0.02 / QUANTUM)} and (found[0][:, 15:] == MISSING).all()
-    assert _pooled(off, known, 1.0, 2).shape == (1, 15, 15)
+    assert _smooth_plane(off, known, 1.0, 2).shape == (1, 15, 15)
     huge = np.where(known, 9.0, 0.0)[None].astype(np.float32)
-    assert _pooled(huge, known, 1.0, 1).max() == -MISSING - 1 and _pooled(-huge, known, 1.0, 1)[0, 3, 3] == MISSING + 1
+    assert (
+        _smooth_plane(huge, known, 1.0, 1).max() == -MISSING - 1
+        and _smooth_plane(-huge, known, 1.0, 1)[0, 3, 3] == MISSING + 1
+    )
     assert residuals_module.LEAST_SHARE < 0.5
 
 
@@ -167,13 +189,13 @@ def test_counts_are_reflectance_and_zero_where_missing() -> None:
 
 def test_windows_are_widened_within_the_grid_and_parts_placed_in_them() -> None:
     window = (slice(2, 5), slice(6, 8))
-    wide = widened(window, 3, (6, 20))
+    wide = widen_window(window, 3, (6, 20))
     assert wide == (slice(0, 6), slice(3, 11))
     part = np.arange(6).reshape(3, 2) + 1
-    found = placed(part, window, wide)
+    found = put_in_window(part, window, wide)
     assert found.shape == (6, 8) and found.sum() == part.sum() and found.dtype == part.dtype
     np.testing.assert_array_equal(found[2:5, 3:5], part)
-    assert _around((1, 9), 3, (6, 11)) == (slice(0, 5), slice(6, 11))
+    assert _window_around((1, 9), 3, (6, 11)) == (slice(0, 5), slice(6, 11))
     assert _around_both(window, (slice(4, 9), slice(1, 3))) == (slice(2, 9), slice(1, 8))
 
 
@@ -182,10 +204,10 @@ def test_a_region_touches_a_side_of_its_window_that_is_no_side_of_the_grid() -> 
     for place, expected in (((0, 2), False), ((4, 2), False), ((2, 0), True), ((2, 4), True), ((2, 2), False)):
         where = np.zeros((5, 5), bool)
         where[place] = True
-        assert _touches(where, window, shape) is expected
-        turned = _touches(where.T, window[::-1], shape[::-1])
+        assert _touches_side(where, window, shape) is expected
+        turned = _touches_side(where.T, window[::-1], shape[::-1])
         assert turned is expected
-    assert not _touches(np.ones((5, 5), bool), (slice(0, 5), slice(0, 5)), (5, 5))
+    assert not _touches_side(np.ones((5, 5), bool), (slice(0, 5), slice(0, 5)), (5, 5))
 
 
 def test_a_mean_series_is_over_clear_pixels_and_unknown_where_less_than_half_are() -> None:
@@ -207,7 +229,7 @@ def test_two_objects_join_to_all_their_ground_with_the_dates_of_the_first() -> N
                           episode=None, peak=level)  # type: ignore[arg-type]  # fmt: skip
 
     one, other = made((slice(2, 5), slice(3, 6)), 0.6), made((slice(4, 8), slice(5, 9)), 0.9)
-    found = _joined(one, other)
+    found = _join_objects(one, other)
     assert found.window == (slice(2, 8), slice(3, 9)) and found.peak == one.peak
     assert found.where.sum() == 9 + 16 - 1 == found.core.sum()
     assert found.share[2, 2] == 0.9 and found.share[0, 0] == 0.6 and found.share[0, 5] == 0

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.decide.object_series import Candidates, candidates, episode_of, score_until, window_of
+from pipeline.decide.object_series import Candidates, episode_of, score_until, score_windows, window_of
 from pipeline.decide.steps import Times
 
 BANDS, LOOKS, NOISE = 3, 60, 0.004
@@ -25,7 +25,7 @@ def series(seed: int = 0, looks: int = LOOKS, noise: float = NOISE) -> np.ndarra
 
 
 def found_in(values: np.ndarray) -> Candidates:
-    found = candidates(values, times(len(values)), NATURAL, NOISE**2 * np.eye(BANDS))
+    found = score_windows(values, times(len(values)), NATURAL, NOISE**2 * np.eye(BANDS))
     assert found is not None
     return found
 
@@ -76,7 +76,7 @@ def test_ground_that_was_steady_for_years_is_judged_by_its_own_past(before: int,
     """Farmed ground around it steps by the size of this step: the object's own years say that it does not."""
     farmed = np.stack([STEP @ STEP * np.eye(BANDS)] * 4)
     values = with_step(before, looks=before + 20)
-    found = candidates(values, times(len(values)), farmed, NOISE**2 * np.eye(BANDS))
+    found = score_windows(values, times(len(values)), farmed, NOISE**2 * np.eye(BANDS))
     assert found is not None
     one_step = 1 / np.sqrt(BANDS)
     assert found.score[found.start == before].max() == pytest.approx(one_step * np.sqrt(factor), rel=0.15)
@@ -87,7 +87,7 @@ def test_ground_that_steps_every_season_is_judged_by_ground_like_it() -> None:
     farmed = np.stack([STEP @ STEP * np.eye(BANDS)] * 4)
     values = np.where(np.arange(120)[:, None] < 100, season, 2 * STEP) + series(looks=120)
     steady = np.where(np.arange(120)[:, None] < 100, 0, 2 * STEP) + series(looks=120)
-    swinging, still = (candidates(each, times(120), farmed, NOISE**2 * np.eye(BANDS)) for each in (values, steady))
+    swinging, still = (score_windows(each, times(120), farmed, NOISE**2 * np.eye(BANDS)) for each in (values, steady))
     assert swinging is not None and still is not None
     assert swinging.score.max() < 0.5 * still.score.max()
 
@@ -95,7 +95,7 @@ def test_ground_that_steps_every_season_is_judged_by_ground_like_it() -> None:
 def test_too_few_clear_looks_make_no_window() -> None:
     values = with_step(30)
     values[:58] = np.nan
-    assert candidates(values, times(), NATURAL, NOISE**2 * np.eye(BANDS)) is None
+    assert score_windows(values, times(), NATURAL, NOISE**2 * np.eye(BANDS)) is None
 
 
 def test_first_is_the_first_sight_and_before_the_last_clear_look_without_it() -> None:
@@ -192,7 +192,7 @@ def test_the_looks_of_an_episode_agree_with_each_other(
     values, rng = series(seed, noise=0.01), np.random.default_rng(seed + 1)
     values[first : first + 12 if ends else LOOKS] += size * STEP
     values[rng.random(LOOKS) < cloudy] = np.nan
-    found = candidates(values, times(), NATURAL, 0.01**2 * np.eye(BANDS))
+    found = score_windows(values, times(), NATURAL, 0.01**2 * np.eye(BANDS))
     episode = None if found is None else episode_of(found, found.best)
     if found is None or episode is None:
         return
@@ -213,7 +213,7 @@ def test_the_score_of_an_object_is_that_of_windows_that_begin_in_its_bracket() -
     """A gap before the object would count as time for which it lasted: then it is compared with quieter ground."""
     values = with_step(40, hidden=tuple(range(36, 40)), looks=58)
     quiet = np.stack([NATURAL[0] * 9] * 3 + [NATURAL[0]])
-    found = candidates(values, times(58), quiet, NOISE**2 * np.eye(BANDS))
+    found = score_windows(values, times(58), quiet, NOISE**2 * np.eye(BANDS))
     assert found is not None
     episode = episode_of(found, found.best)
     assert episode is not None and (episode.before, episode.first) == (35, 40)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from shapely.geometry import box
 
-from pipeline.decide.alerts import _apart
-from pipeline.decide.detections import Detection, detections
-from pipeline.decide.objects import Stack, objects
+from pipeline.decide.alerts import _take_apart
+from pipeline.decide.detections import Detection, make_detections
+from pipeline.decide.objects import Stack, grow_objects
 from pipeline.decide.posterior import SitePrior
 from pipeline.decide.residuals import MISSING, SCALES, Baseline, Residual
 from pipeline.decide.screening import Screening
@@ -142,26 +142,26 @@ def test_a_stricter_rate_never_confirms_more() -> None:
 
 def test_an_object_smaller_than_the_least_area_is_not_reported() -> None:
     looks, stack = stack_of(looks_with(14, (8, 99, BUILDING, ROOF)))
-    made = objects(stack, 1.5)[0]
-    assert len(detections(looks, stack, made, EVEN, 4000.0)) == 1
-    assert detections(looks, stack, made, EVEN, 6000.0) == ()
+    made = grow_objects(stack, 1.5)[0]
+    assert len(make_detections(looks, stack, made, EVEN, 4000.0)) == 1
+    assert make_detections(looks, stack, made, EVEN, 6000.0) == ()
 
 
 def test_ground_shared_by_two_detections_goes_to_the_surer_one() -> None:
     looks, stack = stack_of(looks_with(14, (8, 99, BUILDING, ROOF)))
-    (one,) = detections(looks, stack, objects(stack, 1.5)[0], EVEN, 100.0)
+    (one,) = make_detections(looks, stack, grow_objects(stack, 1.5)[0], EVEN, 100.0)
     left, top, right, bottom = LEFT + 330, TOP - 320, LEFT + 410, TOP - 380
 
     def placed_at(offset: float, score: float) -> Detection:
         outline = box(left + offset, bottom, right + offset, top)
         return replace(one, score=score, shape=replace(one.shape, outline=outline, area_m2=outline.area))
 
-    kept = _apart([placed_at(20, 3.0), placed_at(0, 5.0)], 100.0)
+    kept = _take_apart([placed_at(20, 3.0), placed_at(0, 5.0)], 100.0)
     assert [(each.score, each.shape.outline.area, each.shape.area_m2) for each in kept] == [
         (5.0, 4800.0, 4800.0), (3.0, 1200.0, 1200.0)
     ]  # fmt: skip
-    assert len(_apart([placed_at(20, 3.0), placed_at(0, 5.0)], 2000.0)) == 1, "what is left is too small"
-    assert [each.shape.area_m2 for each in _apart([placed_at(75, 3.0), placed_at(0, 5.0)], 100.0)] == [4800.0] * 2
+    assert len(_take_apart([placed_at(20, 3.0), placed_at(0, 5.0)], 2000.0)) == 1, "what is left is too small"
+    assert [each.shape.area_m2 for each in _take_apart([placed_at(75, 3.0), placed_at(0, 5.0)], 100.0)] == [4800.0] * 2
 
 
 def test_a_flash_before_the_first_look_is_not_an_observation_with_the_object() -> None:
@@ -203,7 +203,7 @@ def enlarged(stack: Stack, by: int) -> Stack:
 
 def test_an_object_is_the_same_on_a_larger_grid_around_it() -> None:
     _, stack = stack_of(looks_with(14, (8, 99, BUILDING, ROOF), (7, 99, (slice(20, 26), slice(18, 24)), DARK_ROOF)))
-    small, large = objects(stack, 1.5), objects(enlarged(stack, 40), 1.5)
+    small, large = grow_objects(stack, 1.5), grow_objects(enlarged(stack, 40), 1.5)
     assert len(small) == len(large) >= 2
     for one, other in zip(small, large, strict=True):
         assert [(each.start + 40, each.stop + 40) for each in one.window] == [

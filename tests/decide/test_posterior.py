@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.decide import posterior
-from pipeline.decide.detections import _judged
+from pipeline.decide.detections import _judge_episode
 from pipeline.decide.object_series import Candidates, Episode
 from pipeline.decide.posterior import (
     LARGE_M2,
@@ -14,11 +14,11 @@ from pipeline.decide.posterior import (
     PRIOR_OBJECTS,
     USUAL_REVERTED,
     SitePrior,
-    features,
     level_of,
     log_odds,
-    probability,
+    measure_features,
     reverted_share,
+    to_probability,
 )
 from pipeline.decide.steps import Times
 from pipeline.model.alert import LEAST_LOOKS
@@ -32,7 +32,7 @@ def days(*each: int) -> np.ndarray:
 
 
 def test_features_are_score_the_shorter_side_the_end_and_the_area() -> None:
-    found = features(np.array([2.0, 4.0, 8.0]), days(30, 365, 900), 91, True, 2000.0, np.array([0.1, 0.2, 0.3]))
+    found = measure_features(np.array([2.0, 4.0, 8.0]), days(30, 365, 900), 91, True, 2000.0, np.array([0.1, 0.2, 0.3]))
     np.testing.assert_allclose(found[:, 0], 1)
     np.testing.assert_allclose(found[:, 1], np.log([2, 4, 8]))
     np.testing.assert_allclose(found[:, 2], np.sqrt(np.array([30, 91, 91]) / 365))
@@ -42,9 +42,9 @@ def test_features_are_score_the_shorter_side_the_end_and_the_area() -> None:
 
 
 def test_beyond_a_year_the_least_score_and_half_a_hectare_nothing_more_is_said() -> None:
-    one = features(np.array([LEAST_SCORE]), days(365), 365, False, LARGE_M2, HALF)
-    np.testing.assert_array_equal(one, features(np.array([0.0]), days(3650), 3650, False, 9e6, HALF))
-    assert features(np.array([2.0]), days(0), 50, False, 100.0, HALF)[0, 2] == 0
+    one = measure_features(np.array([LEAST_SCORE]), days(365), 365, False, LARGE_M2, HALF)
+    np.testing.assert_array_equal(one, measure_features(np.array([0.0]), days(3650), 3650, False, 9e6, HALF))
+    assert measure_features(np.array([2.0]), days(0), 50, False, 100.0, HALF)[0, 2] == 0
 
 
 def test_what_is_stronger_seen_for_longer_or_smaller_is_more_probable_and_what_ended_is_less() -> None:
@@ -52,7 +52,7 @@ def test_what_is_stronger_seen_for_longer_or_smaller_is_more_probable_and_what_e
         score: float = 3.0, lasted: int = 200, known: int = 300, ended: bool = False, area: float = 2000.0,
         reverted: float = 0.3,
     ) -> float:  # fmt: skip
-        measured = features(np.array([score]), days(lasted), known, ended, area, np.array([reverted]))
+        measured = measure_features(np.array([score]), days(lasted), known, ended, area, np.array([reverted]))
         return float(log_odds(measured)[0])
 
     assert odds(score=6.0) > odds() > odds(score=2.0)
@@ -75,12 +75,12 @@ def test_a_stricter_rate_asks_for_a_higher_probability() -> None:
     levels = [level_of(rate) for rate in (0.03, 0.3, 3.0, 30.0)]
     assert levels == sorted(levels, reverse=True)
     assert np.diff(levels) == pytest.approx(np.full(3, levels[1] - levels[0])), "a constant step for every factor"
-    assert 0.5 < probability(level_of(3.0)) < 0.9
-    assert (probability(0.0), probability(np.log(3.0))) == (0.5, pytest.approx(0.75))
+    assert 0.5 < to_probability(level_of(3.0)) < 0.9
+    assert (to_probability(0.0), to_probability(np.log(3.0))) == (0.5, pytest.approx(0.75))
 
 
 def test_the_weights_are_those_of_the_file_with_its_features() -> None:
-    record = posterior.learned("pipeline.decide", "posterior.json")
+    record = posterior.read_learned("pipeline.decide", "posterior.json")
     assert len(record["weights"]) == len(record["features"]) == 6
     assert record["slope"] > 0 and record["made_by"] == "benchmarks/learn_posterior.py"
 
@@ -113,7 +113,7 @@ def prior(level: float) -> SitePrior:
 
 
 def judged(found: Candidates, one: Episode, level: float) -> tuple[int, float, np.ndarray]:
-    return _judged(TIMES, found, one, 2000.0, prior(level))
+    return _judge_episode(TIMES, found, one, 2000.0, prior(level))
 
 
 def test_an_object_is_confirmed_at_the_first_look_that_reaches_the_level() -> None:
@@ -129,7 +129,7 @@ def test_an_object_is_confirmed_at_the_first_look_that_reaches_the_level() -> No
 def test_a_score_within_natural_steps_confirms_nothing_however_long_it_lasts() -> None:
     years = replace(TIMES, days=TIMES.days * 10)
     strong, weak = (
-        _judged(years, replace(candidates(score), days=years.days), episode(), 500.0, prior(1.0))
+        _judge_episode(years, replace(candidates(score), days=years.days), episode(), 500.0, prior(1.0))
         for score in (LEAST_SCORE, LEAST_SCORE - 0.01)
     )
     assert strong[0] == LOOKS - 1 and strong[1] > 1

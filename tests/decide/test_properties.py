@@ -8,7 +8,7 @@ from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 from shapely.geometry import Polygon, box
 
-from pipeline.decide.alerts import _apart
+from pipeline.decide.alerts import _take_apart
 from pipeline.decide.detections import Detection
 from pipeline.decide.object_series import Episode
 from pipeline.decide.shapes import Shape
@@ -135,12 +135,12 @@ def test_clouds_over_the_first_sights_move_the_bracket_to_the_clear_looks_around
 def test_an_outline_is_cut_by_surer_ones_and_a_renewal_keeps_that_of_its_structure() -> None:
     one, two = (_detection(box(left, 0, left + 100, 100), score) for left, score in ((0, 5.0), (60, 4.0)))
     renewal = replace(two, score=3.0)
-    first, second, third = _apart([renewal, two, one], 200.0)
+    first, second, third = _take_apart([renewal, two, one], 200.0)
     assert first.shape.outline.equals(box(0, 0, 100, 100))
     assert second.shape.outline.equals(box(100, 0, 160, 100)) and second.shape.area_m2 == 6000
     assert third.shape is second.shape
     sliver = _detection(box(0, 0, 100, 100.5), 2.0)
-    assert [each.score for each in _apart([one, sliver], 10.0)] == [5.0]
+    assert [each.score for each in _take_apart([one, sliver], 10.0)] == [5.0]
 
 
 def _detection(outline: Polygon, score: float) -> Detection:

@@ -7,11 +7,11 @@ from pipeline.decide.residuals import CLUSTERS, QUANTUM, SCALES, WEIGHTS, Baseli
 from pipeline.decide.screening import (
     LARGE_SHARE,
     Natural,
-    _limited,
-    _upper,
-    advance,
+    _cut_covariance,
+    _upper_quantile,
     advance_each,
-    begin,
+    advance_screening,
+    begin_screening,
     leaf_to_soil,
     natural_steps,
     times_of,
@@ -65,16 +65,19 @@ def spread_along(natural: Natural, direction: np.ndarray, duration: int) -> floa
 @pytest.mark.parametrize("count", [1, 2, 11, 40, 1001])
 def test_the_size_of_a_window_is_a_quantile_of_its_steps(count: int) -> None:
     steps = np.abs(np.random.default_rng(count).normal(0, 0.02, (3, count))).astype(np.float32)
-    np.testing.assert_allclose(_upper(steps), np.quantile(steps, LARGE_SHARE, axis=1), rtol=1e-6)
+    np.testing.assert_allclose(_upper_quantile(steps), np.quantile(steps, LARGE_SHARE, axis=1), rtol=1e-6)
 
 
 def test_several_portions_give_the_bits_of_a_screening_of_all() -> None:
     values = stepped(noise_only(), 21, LOOKS, (slice(4, 8), slice(12, 16)), np.array([0.1, 0.1, 0.1]))
     baseline, residuals, natural = plain_baseline(), residuals_of(values), natural_of(values)
-    early, late = (advance(begin(baseline), baseline, natural, residuals[:count], times(count)) for count in (20, 36))
+    early, late = (
+        advance_screening(begin_screening(baseline), baseline, natural, residuals[:count], times(count))
+        for count in (20, 36)
+    )
     for found in advance_each([(early, (30,)), (late, (38, LOOKS))], baseline, natural, residuals, times()):
         count = found.count
-        whole = advance(begin(baseline), baseline, natural, residuals[:count], times(count))
+        whole = advance_screening(begin_screening(baseline), baseline, natural, residuals[:count], times(count))
         for name in ("score", "start", "stop"):
             for one, other in zip(getattr(whole, name), getattr(found, name), strict=True):
                 np.testing.assert_array_equal(one, other)
@@ -83,10 +86,10 @@ def test_several_portions_give_the_bits_of_a_screening_of_all() -> None:
 def test_two_portions_give_the_bits_of_one() -> None:
     values = stepped(noise_only(), 21, LOOKS, (slice(4, 8), slice(12, 16)), np.array([0.1, 0.1, 0.1]))
     baseline, residuals, natural = plain_baseline(), residuals_of(values), natural_of(values)
-    whole = advance(begin(baseline), baseline, natural, residuals, times())
+    whole = advance_screening(begin_screening(baseline), baseline, natural, residuals, times())
     for count in (9, 22, 30):
-        part = advance(begin(baseline), baseline, natural, residuals[:count], times(count))
-        both = advance(part, baseline, natural, residuals, times())
+        part = advance_screening(begin_screening(baseline), baseline, natural, residuals[:count], times(count))
+        both = advance_screening(part, baseline, natural, residuals, times())
         assert (part.count, both.count) == (count, LOOKS)
         for name in ("score", "start", "stop"):
             for one, other in zip(getattr(whole, name), getattr(both, name), strict=True):
@@ -99,7 +102,7 @@ def test_the_window_of_a_pixel_begins_with_its_step_and_its_score_grows_with_it(
     score = []
     for size in (0.03, 0.06):
         values = stepped(noise_only(), 21, LOOKS, (slice(4, 8), slice(12, 16)), size * np.ones(3))
-        found = advance(begin(baseline), baseline, natural, residuals_of(values), times())
+        found = advance_screening(begin_screening(baseline), baseline, natural, residuals_of(values), times())
         inside = (slice(4, 8), slice(12, 16))
         assert np.mean(found.start[0][inside] == 21) > 0.8
         outside = np.ones((SIDE, SIDE), bool)
@@ -112,9 +115,9 @@ def test_the_window_of_a_pixel_begins_with_its_step_and_its_score_grows_with_it(
 def test_what_all_the_ground_of_a_cluster_does_is_no_step() -> None:
     baseline, natural = plain_baseline(), natural_of(noise_only(seed=9))
     everywhere = (slice(0, SIDE), slice(0, SIDE))
-    quiet = advance(begin(baseline), baseline, natural, residuals_of(noise_only()), times())
+    quiet = advance_screening(begin_screening(baseline), baseline, natural, residuals_of(noise_only()), times())
     shifted = stepped(noise_only(), 21, LOOKS, everywhere, np.array([0.1, 0.1, 0.1]))
-    found = advance(begin(baseline), baseline, natural, residuals_of(shifted), times())
+    found = advance_screening(begin_screening(baseline), baseline, natural, residuals_of(shifted), times())
     assert np.median(found.score[0]) < 1.1 * np.median(quiet.score[0])
 
 
@@ -152,12 +155,14 @@ def test_a_whitener_makes_natural_steps_of_unit_length() -> None:
 def test_a_covariance_is_cut_only_where_it_is_too_large() -> None:
     largest = np.diag([4.0, 9.0, 1.0])
     small = np.array([[1.0, 0.5, 0], [0.5, 2.0, 0], [0, 0, 0.5]])
-    np.testing.assert_allclose(_limited(small, largest), small, atol=1e-12)
-    np.testing.assert_allclose(_limited(np.diag([100.0, 2.0, 3.0]), largest), np.diag([4.0, 2.0, 1.0]), atol=1e-9)
+    np.testing.assert_allclose(_cut_covariance(small, largest), small, atol=1e-12)
+    np.testing.assert_allclose(
+        _cut_covariance(np.diag([100.0, 2.0, 3.0]), largest), np.diag([4.0, 2.0, 1.0]), atol=1e-9
+    )
     rng = np.random.default_rng(3)
     for _ in range(20):
         one, two = (each @ each.T + 0.1 * np.eye(3) for each in rng.normal(0, 1, (2, 3, 3)))
-        cut = _limited(one, two)
+        cut = _cut_covariance(one, two)
         for rest in (one - cut, two - cut):
             assert np.linalg.eigvalsh(rest).min() > -1e-9
 

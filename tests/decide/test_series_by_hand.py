@@ -11,17 +11,17 @@ from pipeline.decide.object_series import (
     Candidates,
     Episode,
     _as_before,
-    _cumulative,
-    _gaps,
-    _lengths,
+    _cumulate,
+    _list_windows,
+    _mahalanobis_lengths,
     _phases_before,
     _run_back,
-    _upper,
-    _windows,
+    _unseen_runs,
+    _upper_quantile,
     _without_spikes,
-    candidates,
     episode_of,
     score_until,
+    score_windows,
 )
 from pipeline.decide.steps import LENGTHS, RIDGE, YEAR_DAYS, Times
 from pipeline.model.alert import LEAST_LOOKS
@@ -50,7 +50,7 @@ def made(progress: list[float], days: np.ndarray | None = None, series: np.ndarr
 
 def test_windows_begin_and_end_with_a_clear_look_and_have_enough_on_both_sides() -> None:
     clear = flags("1101101110111")
-    start, stop = _windows(clear)
+    start, stop = _list_windows(clear)
     pairs = list(zip(start.tolist(), stop.tolist(), strict=True))
     assert pairs == sorted(set(pairs))
     for one, other in pairs:
@@ -58,7 +58,7 @@ def test_windows_begin_and_end_with_a_clear_look_and_have_enough_on_both_sides()
         assert clear[:one].sum() >= LEAST_LOOKS <= clear[one:other].sum()
         assert other - one in LENGTHS or other == clear.size
     assert (4, 8) in pairs and (4, clear.size) in pairs and (3, 9) not in pairs, "look 3 is the third clear one"
-    assert not _windows(flags("11111"))[0].size and _windows(flags("111111"))[0].tolist() == [3]
+    assert not _list_windows(flags("11111"))[0].size and _list_windows(flags("111111"))[0].tolist() == [3]
 
 
 def test_one_look_alone_is_taken_out_and_a_step_keeps_its_place() -> None:
@@ -71,16 +71,16 @@ def test_one_look_alone_is_taken_out_and_a_step_keeps_its_place() -> None:
 def test_an_upper_quantile_leaves_out_unclear_looks_and_is_zero_without_any() -> None:
     values = np.array([[3.0, np.nan, 5], [1, np.nan, np.nan], [2, np.nan, np.nan], *[[0, np.nan, np.nan]] * 8])
     assert PAST_SHARE == 0.9
-    np.testing.assert_array_equal(_upper(values), [2, 0, 5])
+    np.testing.assert_array_equal(_upper_quantile(values), [2, 0, 5])
 
 
 def test_sums_begin_with_nothing() -> None:
-    np.testing.assert_array_equal(_cumulative(np.array([[1.0], [2.0]])), [[0], [1], [3]])
+    np.testing.assert_array_equal(_cumulate(np.array([[1.0], [2.0]])), [[0], [1], [3]])
 
 
 def test_gaps_are_the_runs_that_do_not_see() -> None:
-    assert list(_gaps(flags("0110100"))) == [(0, 1), (3, 4), (5, 7)]
-    assert list(_gaps(flags("111"))) == [] and list(_gaps(flags("00"))) == [(0, 2)]
+    assert list(_unseen_runs(flags("0110100"))) == [(0, 1), (3, 4), (5, 7)]
+    assert list(_unseen_runs(flags("111"))) == [] and list(_unseen_runs(flags("00"))) == [(0, 2)]
 
 
 def test_the_run_that_sees_goes_back_over_cloud_to_the_look_that_did_not() -> None:
@@ -95,7 +95,7 @@ def test_a_length_is_that_of_mahalanobis_and_the_filter_gives_the_step_the_value
     natural = np.stack([each @ each.T + 0.1 * np.eye(3) for each in rng.normal(0, 1, (2, 3, 3))])
     noise, step = np.diag([0.5, 1.0, 2.0]), rng.normal(0, 2, (6, 3))
     weight, duration = rng.uniform(1, 9, 6), np.array([0, 1, 0, 1, 1, 0])
-    length, filtered = _lengths(step, weight, duration, natural, noise)
+    length, filtered = _mahalanobis_lengths(step, weight, duration, natural, noise)
     for index in range(6):
         covariance = natural[duration[index]] + noise / weight[index]
         inverse = np.linalg.inv(covariance)
@@ -108,7 +108,7 @@ def test_a_step_on_a_season_equals_a_dense_fit() -> None:
     rng, looks = np.random.default_rng(2), 40
     own = Times(days=737_000 + 11 * np.arange(looks), weights=rng.uniform(0.3, 2, looks))
     values = 0.02 * own.seasons[:, 1:] + rng.normal(0, 0.001, (looks, 2)) + 0.05 * (np.arange(looks) >= 25)[:, None]
-    found = candidates(values, own, np.stack([0.01**2 * np.eye(2)] * 4), 0.004**2 * np.eye(2))
+    found = score_windows(values, own, np.stack([0.01**2 * np.eye(2)] * 4), 0.004**2 * np.eye(2))
     assert found is not None
     (at,) = np.flatnonzero((found.start == 25) & (found.stop == 37))
     smooth, root = _without_spikes(values, np.arange(looks))[:37], np.sqrt(own.weights[:37])[:, None]
@@ -121,7 +121,7 @@ def test_a_step_on_a_season_equals_a_dense_fit() -> None:
 def test_progress_is_zero_before_and_one_after_and_unknown_under_cloud() -> None:
     values = np.where(np.arange(40) < 20, 0.0, 0.05)[:, None] * np.array([1.0, -0.5])
     values[[4, 30]] = np.nan
-    found = candidates(values, times(40), np.stack([0.01**2 * np.eye(2)] * 4), 0.004**2 * np.eye(2))
+    found = score_windows(values, times(40), np.stack([0.01**2 * np.eye(2)] * 4), 0.004**2 * np.eye(2))
     assert found is not None
     progress = found.progress[:, found.best]
     assert np.isnan(progress[[4, 30]]).all() and found.start[found.best] == 20

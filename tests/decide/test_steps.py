@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.decide.steps import DURATIONS, LENGTHS, RIDGE, Sums, Times, step_of, windows
+from pipeline.decide.steps import DURATIONS, LENGTHS, RIDGE, Sums, Times, list_windows, step_of
 from pipeline.model.alert import LEAST_LOOKS
 
 BANDS, PIXELS = 2, 5
@@ -69,16 +69,16 @@ def test_more_looks_leave_the_sums_of_the_first_ones_as_they_are() -> None:
     shorter = Times(days=times.days[:25], weights=times.weights[:25])
     whole, part = Sums(values, clear, times), Sums(values[:25], clear[:25], shorter)
     np.testing.assert_array_equal(whole.count[:26], part.count)
-    for start, stop in windows(0, 25):
+    for start, stop in list_windows(0, 25):
         for one, other in zip(whole.step(start, stop), part.step(start, stop), strict=True):
             np.testing.assert_array_equal(one, other)
 
 
 def test_windows_of_two_portions_are_those_of_the_whole() -> None:
-    assert [*windows(0, 17), *windows(17, 40)] == list(windows(0, 40))
-    for start, stop in windows(0, 40):
+    assert [*list_windows(0, 17), *list_windows(17, 40)] == list(list_windows(0, 40))
+    for start, stop in list_windows(0, 40):
         assert stop - start in LENGTHS and start >= LEAST_LOOKS and stop <= 40
-    assert (37, 40) in list(windows(39, 40)) and (4, 40) not in list(windows(0, 40))
+    assert (37, 40) in list(list_windows(39, 40)) and (4, 40) not in list(list_windows(0, 40))
 
 
 @pytest.mark.parametrize(

@@ -13,16 +13,16 @@ from pipeline.ground.classes import (
     PRIOR,
     SOIL_IN_FIELDS,
     STATES,
-    _density,
-    learned,
+    _log_density,
     log_likelihood,
     log_posterior,
+    read_learned,
 )
-from pipeline.ground.phases import BOUNDARY, INDEPENDENT, _partition, phases_of
+from pipeline.ground.phases import BOUNDARY, INDEPENDENT, _partition_series, phases_of
 from pipeline.model.alert import State
 from pipeline.model.bands import ANALYSIS, Band
 
-RECORD = learned("pipeline.ground", "classes.json")
+RECORD = read_learned("pipeline.ground", "classes.json")
 VEGETATED, BARE, BUILT = (STATES.index(each) for each in (State.VEGETATED, State.BARE, State.BUILT))
 SPECTRA = np.random.default_rng(1).uniform(0.03, 0.4, (20, len(ANALYSIS)))
 LOOSE = 6
@@ -43,7 +43,7 @@ def test_a_density_is_that_of_the_textbook() -> None:
     covariance, mean = np.array([[2.0, 0.5], [0.5, 1.0]]), np.array([1.0, -1.0])
     values = np.array([[1.0, -1.0], [2.0, 0.0], [-1.0, 3.0]])
     expected = [-0.5 * off @ np.linalg.inv(covariance) @ off - 0.5 * np.log(1.75) for off in values - mean]
-    np.testing.assert_allclose(_density(values, mean, covariance), expected)
+    np.testing.assert_allclose(_log_density(values, mean, covariance), expected)
 
 
 def test_every_state_but_built_is_one_gaussian_and_built_ground_may_be_painted() -> None:
@@ -103,7 +103,7 @@ def test_the_segmentation_is_the_best_of_all(seed: int) -> None:
     rng = np.random.default_rng(seed)
     states = np.repeat(rng.integers(0, 3, 3), rng.integers(3, 5, 3))
     each = evidence(*states, sure=4.0) + rng.normal(0, 1.5, (len(states), 3))
-    found = list(_partition(each))
+    found = list(_partition_series(each))
     assert [start for start, _, _ in found] == [0, *(stop for _, stop, _ in found[:-1])] and found[-1][1] == len(each)
     assert all(stop - start >= 3 for start, stop, _ in found)
     value = sum(each[start:stop, state].sum() / INDEPENDENT for start, stop, state in found)
@@ -112,9 +112,9 @@ def test_the_segmentation_is_the_best_of_all(seed: int) -> None:
 
 def test_a_boundary_needs_more_evidence_than_it_costs() -> None:
     looks = round(BOUNDARY * INDEPENDENT / 2)
-    assert list(_partition(evidence(*[0] * 12, *[1] * (looks + 1)))) == [(0, 12, 0), (12, 13 + looks, 1)]
-    assert list(_partition(evidence(*[0] * 12, *[1] * (looks - 1)))) == [(0, 11 + looks, 0)]
-    assert list(_partition(evidence(2, 2))) == [(0, 2, 2)] and list(_partition(evidence(1)[:0])) == []
+    assert list(_partition_series(evidence(*[0] * 12, *[1] * (looks + 1)))) == [(0, 12, 0), (12, 13 + looks, 1)]
+    assert list(_partition_series(evidence(*[0] * 12, *[1] * (looks - 1)))) == [(0, 11 + looks, 0)]
+    assert list(_partition_series(evidence(2, 2))) == [(0, 2, 2)] and list(_partition_series(evidence(1)[:0])) == []
 
 
 def test_the_probability_of_a_phase_rests_on_three_looks_at_most(monkeypatch: pytest.MonkeyPatch) -> None:

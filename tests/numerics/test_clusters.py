@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.decide.series import RECENT, spectra_of, typical_spectrum
-from pipeline.numerics.clusters import kinds, spread, squared
+from pipeline.numerics.clusters import cluster_pixels, robust_covariance, squared_distance
 from tests.decide.scenes import BANDS, SIDE, clouded, unchanged
 
 
@@ -20,23 +20,23 @@ def groups(seed: int = 1, each: int = 300) -> tuple[np.ndarray, np.ndarray]:
 def test_covers_that_lie_apart_are_clusters_whatever_the_unit_of_a_band() -> None:
     spectra, cover = groups()
     for scaled in (spectra * [1, 1, 500], spectra * [30, 1, 900] + [5, 0, 7]):
-        labels = kinds(scaled, 3, 1)
+        labels = cluster_pixels(scaled, 3, 1)
         assert [len(set(labels[cover == each])) for each in range(3)] == [1, 1, 1]
         assert sorted({int(labels[cover == each][0]) for each in range(3)}) == [0, 1, 2]
 
 
 def test_all_pixels_get_a_cluster_though_a_sample_is_fitted() -> None:
     spectra, cover = groups()
-    labels = kinds(spectra * [1, 1, 500], 3, 7)
+    labels = cluster_pixels(spectra * [1, 1, 500], 3, 7)
     assert labels.shape == cover.shape
     assert all(len(set(labels[cover == each])) == 1 for each in range(3))
-    np.testing.assert_array_equal(labels, kinds(spectra * [1, 1, 500], 3, 7))
+    np.testing.assert_array_equal(labels, cluster_pixels(spectra * [1, 1, 500], 3, 7))
 
 
 def test_one_cluster_and_more_clusters_than_pixels_are_no_error() -> None:
     spectra, _ = groups(each=2)
-    assert (kinds(spectra, 1, 1) == 0).all() and kinds(spectra, 1, 1).dtype.kind == "i"
-    labels = kinds(spectra[:3], 8, 1)
+    assert (cluster_pixels(spectra, 1, 1) == 0).all() and cluster_pixels(spectra, 1, 1).dtype.kind == "i"
+    labels = cluster_pixels(spectra[:3], 8, 1)
     assert labels.shape == (3,) and ((labels >= 0) & (labels < 8)).all()
 
 
@@ -44,18 +44,18 @@ def test_a_squared_length_is_that_of_mahalanobis() -> None:
     covariance = np.array([[4.0, 1.0], [1.0, 2.0]])
     off = np.array([[2.0, 0.0], [0.0, 1.0], [1.0, -1.0]])
     expected = [row @ np.linalg.inv(covariance) @ row for row in off]
-    np.testing.assert_allclose(squared(off, covariance), expected)
+    np.testing.assert_allclose(squared_distance(off, covariance), expected)
 
 
 def test_the_spread_is_that_of_the_majority_and_not_of_a_tenth_that_changed() -> None:
     rng, truth = np.random.default_rng(3), np.array([[4.0, 1.5, 0], [1.5, 1.0, 0], [0, 0, 2.0]]) * 1e-4
     change = rng.multivariate_normal([0.01, 0.0, -0.02], truth, 6000)
     change[:600] += 0.5
-    centre, covariance = spread(change)
+    centre, covariance = robust_covariance(change)
     np.testing.assert_allclose(centre, [0.01, 0.0, -0.02], atol=0.001)
     # the tail of the majority is left out, a tenth of its variance
     np.testing.assert_allclose(covariance, 0.9 * truth, atol=0.1e-4)
-    assert squared(np.array([[0.5, 0.5, 0.5]]), covariance)[0] > 100
+    assert squared_distance(np.array([[0.5, 0.5, 0.5]]), covariance)[0] > 100
 
 
 def test_an_object_has_the_median_spectrum_of_its_clear_pixels() -> None:

@@ -6,7 +6,7 @@ from odc.geo.geobox import GeoBox
 from rasterio.transform import from_origin
 from shapely.geometry import MultiPolygon, box
 
-from pipeline.decide.shapes import DIRECTION_ERROR, SHARE_ERROR, _lagged, edges_of, shape_of
+from pipeline.decide.shapes import DIRECTION_ERROR, SHARE_ERROR, _lag_contrast, edges_of, shape_of
 from pipeline.numerics.vectorise import contour, outlines, regions
 
 GRID = GeoBox((30, 40), from_origin(1000, 5000, 10, 10), "EPSG:32634")
@@ -113,9 +113,9 @@ def test_contrast_around_is_between_pixels_of_that_ground_alone() -> None:
     where[0, 3:12] = True
     mean = np.full((2, 20, 20), 50, np.float32)
     mean[:, 0, 3:12] = np.arange(9)
-    assert _lagged(mean, where, 0, 4) == pytest.approx(4 * np.sqrt(2))
-    assert _lagged(mean, where, 0, -8) == pytest.approx(8 * np.sqrt(2)) and _lagged(mean, where, 1, 0) == 0
-    assert _lagged(mean.transpose(0, 2, 1), where.T, 4, 0) == pytest.approx(4 * np.sqrt(2))
+    assert _lag_contrast(mean, where, 0, 4) == pytest.approx(4 * np.sqrt(2))
+    assert _lag_contrast(mean, where, 0, -8) == pytest.approx(8 * np.sqrt(2)) and _lag_contrast(mean, where, 1, 0) == 0
+    assert _lag_contrast(mean.transpose(0, 2, 1), where.T, 4, 0) == pytest.approx(4 * np.sqrt(2))
 
 
 def test_what_is_not_known_is_no_edge() -> None:

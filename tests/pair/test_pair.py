@@ -12,7 +12,15 @@ from pipeline.model.imagery import Why
 from pipeline.model.settings import Settings
 from pipeline.pair import score as pairscore
 from pipeline.pair.detector import LOW, THRESHOLD, decide_pair
-from pipeline.pair.score import LEAST_DIFFERENCE, LEAST_MIDDLE, LEAST_TEXTURE, _filled, _standardised, _texture, _within
+from pipeline.pair.score import (
+    LEAST_DIFFERENCE,
+    LEAST_MIDDLE,
+    LEAST_TEXTURE,
+    _cluster_distance,
+    _fill_gaps,
+    _standardise_distance,
+    _texture_share,
+)
 from tests.decide.scenes import BANDS, BUILDING, LEFT, SIDE, TOP, clouded, painted, unchanged
 
 BRICK = np.array([0.20, 0.24, 0.30, 0.33, 0.38])
@@ -87,13 +95,13 @@ def test_what_turns_green_is_damped_and_water_only_where_it_was_water_before() -
 
     def factor(before: str, after: str) -> float:
         one, two = (np.array(spectra[each])[:, None, None] for each in (before, after))
-        return float(pairscore._witnesses(bands, one, two)[0, 0])
+        return float(pairscore._plausibility(bands, one, two)[0, 0])
 
     assert factor("soil", "leaf") < 0.02
     assert factor("leaf", "soil") > 0.6 and factor("leaf", "soil") == pytest.approx(factor("water", "soil"), rel=0.1)
     assert factor("soil", "limit") == pytest.approx(0.5, abs=0.01), "half at the limit of NDVI"
     assert factor("water", "water") < 0.01 < 0.9 < factor("soil", "water")
-    assert (pairscore._witnesses(bands[:2], np.zeros((2, 4, 5)), np.ones((2, 4, 5))) == np.ones((4, 5))).all()
+    assert (pairscore._plausibility(bands[:2], np.zeros((2, 4, 5)), np.ones((2, 4, 5))) == np.ones((4, 5))).all()
 
 
 def test_ground_is_textured_only_where_both_dates_have_contrast() -> None:
@@ -101,31 +109,33 @@ def test_ground_is_textured_only_where_both_dates_have_contrast() -> None:
     flat = np.full((3, 40, 40), 0.1)
     rough = flat * np.exp(np.random.default_rng(1).normal(0, 0.2, (40, 40)))
     middle = (slice(15, 25), slice(15, 25))
-    assert (_texture(bands, rough, rough)[middle] == 1).all()
+    assert (_texture_share(bands, rough, rough)[middle] == 1).all()
     for one, two in ((flat, rough), (rough, flat), (flat, flat)):
-        np.testing.assert_allclose(_texture(bands, one, two), LEAST_TEXTURE, atol=1e-6)
+        np.testing.assert_allclose(_texture_share(bands, one, two), LEAST_TEXTURE, atol=1e-6)
     faint = flat * np.exp(np.random.default_rng(1).normal(0, 0.05, (40, 40)))
-    np.testing.assert_allclose(_texture(bands, faint, faint), _texture(bands, 3 * faint, 2 * faint), rtol=1e-6)
-    assert 0.4 < _texture(bands, faint, faint)[middle].mean() < 0.8
+    np.testing.assert_allclose(
+        _texture_share(bands, faint, faint), _texture_share(bands, 3 * faint, 2 * faint), rtol=1e-6
+    )
+    assert 0.4 < _texture_share(bands, faint, faint)[middle].mean() < 0.8
 
 
 def test_contrast_of_bands_beyond_the_visible_is_no_texture() -> None:
     bands = (Band.B02, Band.B03, Band.B04, Band.B08)
     image = np.full((4, 30, 30), 0.1)
     image[3] *= np.exp(np.random.default_rng(1).normal(0, 0.5, (30, 30)))
-    np.testing.assert_allclose(_texture(bands, image, image), LEAST_TEXTURE, atol=1e-6)
+    np.testing.assert_allclose(_texture_share(bands, image, image), LEAST_TEXTURE, atol=1e-6)
 
 
 def test_a_score_is_in_spreads_above_the_median_and_never_finer_than_noise() -> None:
     measured = np.ones((1, 5), bool)
     raw = np.array([[1.0, 2.0, 3.0, 4.0, 9.0]])
-    np.testing.assert_allclose(_standardised(raw, measured, 5), (raw - 3) / 1.4826)
+    np.testing.assert_allclose(_standardise_distance(raw, measured, 5), (raw - 3) / 1.4826)
     measured[0, 4] = False
-    np.testing.assert_allclose(_standardised(raw, measured, 5), (raw - 2.5) / 1.4826)
+    np.testing.assert_allclose(_standardise_distance(raw, measured, 5), (raw - 2.5) / 1.4826)
     steady = np.array([[2.0, 2.0, 2.0, 2.0, 3.0]])
-    np.testing.assert_allclose(_standardised(steady, np.ones((1, 5), bool), 8)[0, 4], 1 / 0.25)
+    np.testing.assert_allclose(_standardise_distance(steady, np.ones((1, 5), bool), 8)[0, 4], 1 / 0.25)
     low = np.zeros((1, 5))
-    np.testing.assert_allclose(_standardised(low, np.ones((1, 5), bool), 2), -LEAST_MIDDLE / 0.5)
+    np.testing.assert_allclose(_standardise_distance(low, np.ones((1, 5), bool), 2), -LEAST_MIDDLE / 0.5)
 
 
 def test_a_distance_is_the_change_in_spreads_of_the_majority() -> None:
@@ -133,7 +143,7 @@ def test_a_distance_is_the_change_in_spreads_of_the_majority() -> None:
     given = np.full((4000, 2), 0.2)
     change = rng.normal((0.03, 0), (0.02, 0.05), (4000, 2))
     change[0] = 0.03 + 10 * np.hypot(0.02, LEAST_DIFFERENCE), 0
-    found = _within(given, given + change, 1, True)
+    found = _cluster_distance(given, given + change, 1, True)
     # the spread of a normal distribution without its tail is a tenth too small
     assert found[0] == pytest.approx(10 / np.sqrt(2), rel=0.12)
     assert np.sqrt(np.mean(found[1:] ** 2)) == pytest.approx(1, rel=0.12)
@@ -144,7 +154,7 @@ def test_correlated_bands_make_a_change_against_their_correlation_larger() -> No
     light = rng.normal(0, 0.05, (4000, 1))
     change = np.concatenate([light, light], axis=1) + rng.normal(0, 0.001, (4000, 2))
     change[0], change[1] = (0.05, -0.05), (0.05, 0.05)
-    rotated, plain = (_within(np.full((4000, 2), 0.2), 0.2 + change, 1, each) for each in (True, False))
+    rotated, plain = (_cluster_distance(np.full((4000, 2), 0.2), 0.2 + change, 1, each) for each in (True, False))
     assert rotated[0] > 5 * rotated[1] and plain[0] == pytest.approx(plain[1], rel=0.05)
 
 
@@ -152,17 +162,19 @@ def test_ground_that_changes_alike_is_compared_with_its_own_cluster() -> None:
     rng = np.random.default_rng(7)
     given = np.where(np.arange(4000) < 2000, 0.1, 0.4)[:, None] + rng.normal(0, 0.01, (4000, 2))
     change = np.where(given > 0.25, 0.1, 0.0) + rng.normal(0, 0.01, (4000, 2))
-    apart, together = (_within(given, given + change, clusters, True) for clusters in (2, 1))
+    apart, together = (_cluster_distance(given, given + change, clusters, True) for clusters in (2, 1))
     assert np.median(apart[2000:]) < 1.2 and np.median(apart[:2000]) < 1.2
     change[5] = 0.1
-    assert _within(given, given + change, 2, True)[5] > 2 * _within(given, given + change, 1, True)[5]
+    assert (
+        _cluster_distance(given, given + change, 2, True)[5] > 2 * _cluster_distance(given, given + change, 1, True)[5]
+    )
     assert np.median(together) < 1.5
 
 
 def test_what_was_not_measured_is_filled_with_the_median_of_its_band() -> None:
     image = np.stack([np.arange(6.0).reshape(2, 3), 10 + np.arange(6.0).reshape(2, 3)])
     measured = np.array([[True, True, True], [False, False, False]])
-    found = _filled(image, measured)
+    found = _fill_gaps(image, measured)
     np.testing.assert_array_equal(found[:, 1], [[1, 1, 1], [11, 11, 11]])
     np.testing.assert_array_equal(found[:, 0], image[:, 0])
 
@@ -171,7 +183,7 @@ def test_the_score_is_zero_where_nothing_was_measured_and_supported_by_neighbour
     measured = ALL.copy()
     measured[:, :6] = False
     one = painted(unchanged(1), (slice(34, 35), slice(36, 37)), BRICK)
-    scores = [pairscore.score(BANDS, BEFORE.reflectance, each.reflectance, measured) for each in (one, AFTER)]
+    scores = [pairscore.score_pair(BANDS, BEFORE.reflectance, each.reflectance, measured) for each in (one, AFTER)]
     assert all(each.dtype == np.float32 and each.shape == measured.shape and each.min() >= 0 for each in scores)
     assert all((each[:, :6] == 0).all() for each in scores)
     assert scores[1][34, 36] > 1.5 * scores[0][34, 36] > 0
@@ -179,10 +191,10 @@ def test_the_score_is_zero_where_nothing_was_measured_and_supported_by_neighbour
     assert (scores[1] <= pairscore.CEILING).all()
 
 
-@pytest.mark.parametrize("factor", ["_texture", "_witnesses"])
+@pytest.mark.parametrize("factor", ["_texture_share", "_plausibility"])
 def test_smooth_and_green_ground_scores_less_in_proportion(factor: str, monkeypatch: pytest.MonkeyPatch) -> None:
     found = []
     for share in (1.0, 0.125):
         monkeypatch.setattr(pairscore, factor, lambda bands, *images, share=share: np.full((SIDE, SIDE), share))
-        found.append(pairscore.score(BANDS, BEFORE.reflectance, AFTER.reflectance, ALL))
+        found.append(pairscore.score_pair(BANDS, BEFORE.reflectance, AFTER.reflectance, ALL))
     np.testing.assert_allclose(found[1], 0.125 * found[0], rtol=1e-4)
