@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.decide.posterior import LARGE_M2, LEAST_SCORE, USUAL_REVERTED, log_odds, measure_features
+from pipeline.decide.posterior import LARGE_M2, LEAST_SCORE, log_odds, measure_features
 from pipeline.decide.steps import LEAST_WEIGHT, LENGTHS, RIDGE, YEAR_DAYS, Times
 from pipeline.model.alert import LEAST_LOOKS
 from pipeline.numerics.robust import centre_spread
@@ -53,15 +53,18 @@ class Candidates:
 
     @property
     def best(self) -> int:
-        """Index of the most probable window, the earliest of equals; where none is more probable than not, of that with
-        the largest strength. So a flash in the latest looks hides no lasting change.
+        """Index of the window with the largest strength, the earliest of equals.
+
+        A flash in the latest looks hides no lasting change: where the strongest step is less probable than not, even if
+        all changes of the site reverted, and another one is more, of the most probable window.
         """
         start = self.days[self.start]
-        usual = np.full(self.score.size, USUAL_REVERTED)
+        all_reverted = np.ones(self.score.size)
         lasted, known = self.days[self.last] - start, start - self.days[0]
-        odds = log_odds(measure_features(self.score, lasted, known, False, LARGE_M2, usual))
+        odds = log_odds(measure_features(self.score, lasted, known, False, LARGE_M2, all_reverted))
         odds = np.where(self.score < LEAST_SCORE, np.minimum(odds, 0), odds)
-        return int(np.argmax(odds if odds.max() > 0 else self.strength))
+        strongest, likeliest = int(np.argmax(self.strength)), int(np.argmax(odds))
+        return likeliest if odds[strongest] < 0 < odds[likeliest] else strongest
 
     def dated(self, index: int) -> int:
         """The look at which the step of a window most likely began.
