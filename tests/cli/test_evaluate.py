@@ -67,7 +67,7 @@ def test_every_change_is_printed_and_every_figure_written(review: Path, command:
     assert figures["wrong"] == []
     assert figures["sought"][0]["confirmed"] is True
     assert figures["sought"][0]["iou"] > 0.7
-    assert figures["sought"][0]["delay_looks"] == 5
+    assert figures["sought"][0]["delay_looks"] == 3
     assert figures["kinds"] == {"new structure": {"new structure": 1}}
     assert figures["smart_f1"] is None
     printed = json.loads(command("evaluate", review, tmp_path / "truth.geojson", "--json").out)
