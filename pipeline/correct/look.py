@@ -15,7 +15,14 @@ from pipeline.correct import masks, normalise
 from pipeline.correct.expectation import expect
 from pipeline.correct.joint_alignment import SMALL_PIXELS, edge_noise, is_small
 from pipeline.correct.offset import Offset, dark_floor, resolve, to_reflectance
-from pipeline.correct.reference import MAX_SIGMA_PX, Reference, UnregisteredImage, align
+from pipeline.correct.reference import (
+    MAX_SIGMA_PX,
+    RECENT_LOOKS,
+    Reference,
+    UnregisteredImage,
+    align,
+    align_to_recent,
+)
 from pipeline.model.bands import VISIBLE, Band
 from pipeline.model.imagery import Alignment, Chip, Look, Raster, Reason, Rejection, Scene, Why
 from pipeline.model.settings import Settings
@@ -31,6 +38,9 @@ that lack a near neighbour: the outer taps weigh 0.07, and two pixels would be 4
 OUTLYING_PX, OUTLYING_SIGMAS = 1.2, 5.0
 """A shift outside the scatter of the others is rejected: under low sun every band follows the shade of trees. Length in
 pixels, and in sigmas of the scatter."""
+RECENT_CLEAR = 0.4
+"""Least clear share of a look that recent looks may register. Fresh concrete that counts as cloud leaves 0.47 of an
+airport; below this, cloud and the shade of winter are why the reference refuses, not change (docs/decisions/0103)."""
 STABLE_SHARE = 0.01
 """Share of the chip below which a change of the masks ends the iteration: one more turn changes less than 0.0002 of the
 chip (42 real looks)."""
@@ -103,17 +113,20 @@ def make_look(
     settings: Settings,
     inside: NDArray[np.bool_] | None = None,
     known: UnregisteredImage | None = None,
+    recent: Sequence[Look] = (),
 ) -> Look | Rejection:
     """A corrected look on the grid of the reference, or its rejection.
 
     inside: (row, col) bool, True = AOI; a look with too small a clear share of it is rejected.
     known:  the unregistered image of the same chips, where the caller has it; made here otherwise.
+    recent: the last RECENT_LOOKS looks before it, without their persistent objects unmasked. They register it where the
+            reference refuses it; with fewer of them it is refused.
     """
     scene, grid, bands = chips[0].scene, reference.grid, reference.bands
     image = known or make_unregistered(chips, grid, bands, settings)
     if isinstance(image, Rejection):
         return image
-    alignment = align(reference.reflectance, image, settings, reference.shift_prior_px)
+    alignment = _register(image, reference, settings, recent)
     expected = reference.expected()
     aoi = _visible_aoi(np.ones(grid.shape, bool) if inside is None else inside, reference)
     # without history bright roofs count as cloud: only a hopeless image ends here
@@ -134,6 +147,19 @@ def make_look(
     if isinstance(look, Look) and is_small(reference.reflectance, image.measured):
         return replace(look, noise=np.hypot(look.noise, edge_noise(reference.reflectance, alignment.sigma_px)))
     return look
+
+
+def _register(image: UnregisteredImage, reference: Reference, settings: Settings, recent: Sequence[Look]) -> Alignment:
+    """Alignment to the reference; where that refuses a clear look, to the latest looks, which show what was built.
+
+    A small chip is accepted by the significance of one correlation: a second one would be a second chance for cloud.
+    """
+    found = align(reference.reflectance, image, settings, reference.shift_prior_px)
+    small = is_small(reference.reflectance, image.measured)
+    if found.accepted or small or len(recent) < RECENT_LOOKS or image.clear_share < RECENT_CLEAR:
+        return found
+    again = align_to_recent(recent, image, settings)
+    return again if again.accepted else replace(found, reason=f"{found.reason}; with recent looks: {again.reason}")
 
 
 def _visible_aoi(inside: NDArray[np.bool_], reference: Reference) -> NDArray[np.bool_]:

@@ -13,7 +13,7 @@ from pipeline.correct.alignment import Options, estimate
 from pipeline.correct.joint_alignment import PRIOR_PX, estimate_jointly, is_small
 from pipeline.correct.offset import Offset
 from pipeline.model.bands import ALIGNMENT, Band
-from pipeline.model.imagery import Alignment, Scene, Why
+from pipeline.model.imagery import Alignment, Look, Scene, Why
 from pipeline.model.settings import Settings
 from pipeline.numerics.robust import median
 from pipeline.numerics.sampling import shift_image
@@ -41,6 +41,12 @@ SYSTEMATIC_PX = 0.05
 """Least difference between the shifts of two bands, pixels: light comes from another side."""
 WHOLE_SHARE = 0.99
 """Share of a moved pixel that has to be made of usable pixels."""
+RECENT_LOOKS = 5
+"""Number of latest accepted looks whose median registers a look that the reference refuses. Their median is free of the
+cloud and the shift of two of them (docs/decisions/0103)."""
+RECENT_SIGMA_PX = 0.15
+"""Largest root mean square of the uncertainties of these looks, pixels: half of MAX_SIGMA_PX. An airport that is being
+built has 0.06; wooded slopes under low sun, whose shade pulls all looks of a month alike, 0.20."""
 MIN_SHIFTS, RAYLEIGH_MEDIAN = 6, 1.1774
 """Least looks for an estimate of the shift scatter; and the median length of a bivariate normal deviate."""
 
@@ -159,12 +165,7 @@ def build_reference(chosen: Sequence[UnregisteredImage], settings: Settings) -> 
         shifts = _centre_shifts([align(median_of_images, image, settings) for image in chosen])
         moved = [_move(image, shift) for image, shift in zip(chosen, shifts, strict=True) if shift.accepted]
         median_of_images = _median_image([(each.planes, each.clear) for each in moved], median_of_images)
-    holes = np.flatnonzero(~np.isfinite(median_of_images).all(axis=0))
-    if holes.size:
-        # ground that every look calls cloud is a bright roof as often as bad luck: better its own median than none
-        flat = median_of_images.reshape(len(median_of_images), -1)
-        there = [(_take(each.planes, holes), each.measured.reshape(-1)[holes]) for each in moved]
-        flat[:, holes] = _median_image(there, flat[:, holes])
+    median_of_images = _fill_unclear(median_of_images, [(each.planes, each.measured) for each in moved])
     return Reference(
         grid=anchor.grid,
         bands=anchor.bands,
@@ -237,6 +238,29 @@ def align(
     return combine_bands(vote([slice(None)] * len(indices)))
 
 
+def align_to_recent(looks: Sequence[Look], image: UnregisteredImage, settings: Settings) -> Alignment:
+    """Shift of an image against the median of `looks`, in the frame of the reference that they were resampled to.
+
+    The uncertainty contains that of the looks, as if all of them were off by the same. Where looks are registered one
+    on the other, it states their drift, and RECENT_SIGMA_PX limits it.
+    """
+    inherited = float(np.sqrt(np.mean([look.alignment.sigma_px**2 for look in looks])))
+    if not inherited <= RECENT_SIGMA_PX:
+        reason = f"their own shifts are uncertain by {inherited:.2f} px, {RECENT_SIGMA_PX} allowed"
+        return Alignment(shift=(0.0, 0.0), accepted=False, reliability=0.0, reason=reason)
+    found = align(_median_of_looks(looks), image, settings)
+    if not found.accepted:
+        return found
+    return _accept_up_to_limit(found.shift, float(np.hypot(found.sigma_px, inherited)), "fit and recent looks")
+
+
+def _median_of_looks(looks: Sequence[Look]) -> NDArray[np.float32]:
+    """(band, row, col) median of the usable pixels of the looks, NaN where none measured the ground."""
+    nowhere = np.full_like(looks[0].reflectance, np.nan)
+    clear = _median_image([(look.reflectance, look.usable) for look in looks], nowhere)
+    return _fill_unclear(clear, [(look.reflectance, (look.why & np.uint8(Why.NODATA)) == 0) for look in looks])
+
+
 def _cut_strips(shape: tuple[int, ...], count: int) -> list[slice] | None:
     """Rows of each of `count` strips, together over the whole chip; None where they would be no less than half of it.
 
@@ -261,13 +285,18 @@ def combine_bands(found: Sequence[Alignment]) -> Alignment:
     sigma = max(float(1 / np.sqrt(weights.sum())), scatter / float(np.sqrt(max(len(good) - 1, 1))))
     if len(good) == 1:
         sigma = max(sigma, good[0].sigma_px)
-    accepted = sigma <= MAX_SIGMA_PX
+    return _accept_up_to_limit((float(mean[0]), float(mean[1])), sigma, f"{len(good)} bands")
+
+
+def _accept_up_to_limit(shift: tuple[float, float], sigma_px: float, source: str) -> Alignment:
+    """A shift, accepted up to MAX_SIGMA_PX. source: what its uncertainty comes from, for the refusal."""
+    accepted = sigma_px <= MAX_SIGMA_PX
     return Alignment(
-        shift=(float(mean[0]), float(mean[1])),
+        shift=shift,
         accepted=accepted,
-        reliability=float(np.clip(1 - sigma / (2 * MAX_SIGMA_PX), 0, 1)),
-        sigma_px=sigma,
-        reason="" if accepted else f"{len(good)} bands leave the shift uncertain by {sigma:.2f} px",
+        reliability=float(np.clip(1 - sigma_px / (2 * MAX_SIGMA_PX), 0, 1)),
+        sigma_px=sigma_px,
+        reason="" if accepted else f"{source} leave the shift uncertain by {sigma_px:.2f} px",
     )
 
 
@@ -321,3 +350,21 @@ def _median_image(
         for index in range(len(fallback))
     )
     return np.stack([np.where(np.isfinite(each), each, last) for each, last in zip(bands, fallback, strict=True)])
+
+
+def _fill_unclear(
+    image: NDArray[np.float32], images: Sequence[tuple[NDArray[np.float32], NDArray[np.bool_]]]
+) -> NDArray[np.float32]:
+    """(band, row, col) with the median of what was measured, clouded or not, in its holes.
+
+    images: (band, row, col) and (row, col) True = measured. Ground that every look calls cloud is a bright roof as
+    often as bad luck: its own median is better than none.
+    """
+    holes = np.flatnonzero(~np.isfinite(image).all(axis=0))
+    if not holes.size:
+        return image
+    flat = image.reshape(len(image), -1)
+    flat[:, holes] = _median_image(
+        [(_take(planes, holes), measured.reshape(-1)[holes]) for planes, measured in images], flat[:, holes]
+    )
+    return flat.reshape(image.shape)

@@ -10,7 +10,13 @@ from odc.geo.geobox import GeoBox
 from pipeline.correct.look import make_look, make_unregistered, warp_again
 from pipeline.correct.offset import resolve_jointly
 from pipeline.correct.persistence import unmask_persistent
-from pipeline.correct.reference import Reference, UnregisteredImage, build_reference, select_reference_images
+from pipeline.correct.reference import (
+    RECENT_LOOKS,
+    Reference,
+    UnregisteredImage,
+    build_reference,
+    select_reference_images,
+)
 from pipeline.model.bands import ANALYSIS, Band
 from pipeline.model.imagery import Chip, Look, Rejection
 from pipeline.model.settings import Settings
@@ -41,10 +47,11 @@ def make_looks(
             images.append((chips, replace(image, reflectance=NO_PIXELS), image.level))
     if not images:
         return (), tuple(refused)
+    images.sort(key=lambda each: (each[1].scene.time, each[1].scene.id))
     reference = _build_reference(images, settings)
     looks = list[Look]()
     for done, (settled, image, _) in enumerate(images, 1):
-        look = make_look(settled, reference, settings, inside, warp_again(image, settled))
+        look = make_look(settled, reference, settings, inside, warp_again(image, settled), looks[-RECENT_LOOKS:])
         on_look(done, len(images))
         if isinstance(look, Rejection):
             refused.append(look)

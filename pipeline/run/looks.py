@@ -8,15 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.correct.look import make_look, make_unregistered, warp_again
+from pipeline.correct.look import RECENT_CLEAR, make_look, make_unregistered, warp_again
 from pipeline.correct.offset import DeclaredGranule, DnQuantiles, dn_quantiles, resolve_declared, with_declared
 from pipeline.correct.persistence import REACH_LOOKS, unmask_persistent
-from pipeline.correct.reference import Reference, UnregisteredImage, build_reference, select_reference_images
+from pipeline.correct.reference import (
+    RECENT_LOOKS,
+    Reference,
+    UnregisteredImage,
+    build_reference,
+    select_reference_images,
+)
 from pipeline.correct.site_looks import bands_of, make_looks
 from pipeline.model.bands import Band
 from pipeline.model.errors import PixelError
 from pipeline.model.grid import aoi_mask
-from pipeline.model.imagery import Chip, DeclaredOffset, Look, Rejection, Scene
+from pipeline.model.imagery import Chip, DeclaredOffset, Look, Reason, Rejection, Scene
 from pipeline.model.progress import Progress
 from pipeline.model.settings import Settings
 from pipeline.model.site import Site
@@ -127,20 +133,20 @@ def correct_readings(
     usable, refused = _usable_readings(site, readings, settings, memory)
     if not usable:
         return Corrected(refused=tuple(refused))
+    usable.sort(key=lambda each: (each[0].reading.scene.time, each[0].reading.scene.id))
     measures = [(each.reading.scene, clear, level) for each, clear, level in usable]
     chosen = [usable[index][0] for index in select_reference_images(measures)]
     reference = _SiteReference(chosen, site, settings, memory)
     reference.used()
     looks: list[tuple[Look, str]] = []
-    for done, (each, *_) in enumerate(usable, 1):
+    for done, (each, clear, _) in enumerate(usable, 1):
         step(site.id, done, len(usable), "looks corrected")
-        look, key = _make_look(each, reference)
+        look, key = _make_look(each, reference, looks[-RECENT_LOOKS:] if clear >= RECENT_CLEAR else ())
         each.drop()
         if isinstance(look, Rejection):
             refused.append(look)
         else:
             looks.append((look, key))
-    looks.sort(key=lambda pair: (pair[0].time, pair[0].scene.id))
     unmasked, keys = _unmask_persistent(looks, settings, memory)
     return Corrected(looks=unmasked, keys=keys, stored=tuple(key for _, key in looks), refused=tuple(refused))
 
@@ -239,17 +245,29 @@ class _SiteReference:
         self.memory.used.add(self.key)
 
 
-def _make_look(each: _ResolvedReading, reference: _SiteReference) -> tuple[Look | Rejection, str]:
-    """Look or rejection, and the cache key of all its inputs."""
+def _make_look(
+    each: _ResolvedReading, reference: _SiteReference, recent: Sequence[tuple[Look, str]]
+) -> tuple[Look | Rejection, str]:
+    """Look or rejection, and the cache key of all its inputs.
 
-    def made() -> Packed:
+    The looks before it, `recent`, are inputs only where the reference does not register it.
+    """
+
+    def made(looks: Sequence[Look]) -> Packed:
         unregistered = each.unregistered()
         known = unregistered if isinstance(unregistered, UnregisteredImage) else None
-        return pack_look(make_look(each.chips(), reference.image, reference.settings, reference.inside, known))
+        return pack_look(make_look(each.chips(), reference.image, reference.settings, reference.inside, known, looks))
+
+    def found(key: str, looks: Sequence[Look]) -> Look | Rejection:
+        packed = reference.memory.cached_arrays(key, lambda: made(looks))
+        return unpack_look(packed, each.reading.scene, reference.site.grid)
 
     key = cache_key("look", each.key, reference.look_key)
-    packed = reference.memory.cached_arrays(key, made)
-    return unpack_look(packed, each.reading.scene, reference.site.grid), key
+    look = found(key, ())
+    if isinstance(look, Rejection) and look.reason is Reason.REGISTRATION and len(recent) == RECENT_LOOKS:
+        key = cache_key("look", key, [own for _, own in recent])
+        look = found(key, [look for look, _ in recent])
+    return look, key
 
 
 def _unmask_persistent(
