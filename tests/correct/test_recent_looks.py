@@ -120,12 +120,14 @@ def test_turned_and_far_shifted_looks_of_the_same_place_are_refused() -> None:
 
 @pytest.mark.parametrize(("clear", "accepted"), [(RECENT_CLEAR + 0.05, True), (RECENT_CLEAR - 0.05, False)])
 def test_a_look_that_is_mostly_cloud_is_not_registered_by_recent_looks(clear: float, accepted: bool) -> None:
-    values = chip(rebuilt(MOST), 40)
+    values = chip(rebuilt(0.7), 40)
     image = make_unregistered(values, GRID, BANDS, SETTINGS)
     assert isinstance(image, UnregisteredImage)
     why = image.why.copy()
     why[:, : round((1 - clear) * SIZE)] |= np.uint8(Why.CLOUD)
-    found = make_look(values, reference(), SETTINGS, known=replace(image, why=why), recent=half_built())
+    clouded = replace(image, why=why)
+    assert isinstance(make_look(values, reference(), SETTINGS, known=clouded), Rejection)
+    found = make_look(values, reference(), SETTINGS, known=clouded, recent=half_built())
     assert isinstance(found, Look) == accepted
     if isinstance(found, Rejection):
         assert found.reason is Reason.REGISTRATION and "recent" not in found.note
