@@ -8,6 +8,9 @@ CHECKS  := 'mypy pipeline groundbreak' 'ruff check .' 'ruff format --check .' li
 COLLECT := 'python -m pytest --collect-only -qq -p no:zarr -p no:anyio -o addopts=--import-mode=importlib'
 IN_PAIRS = PATH="$$PWD/.venv/bin:$$PATH" xargs -P 2 -I{} bash -c 'out=$$({} 2>&1) || { echo "$$out"; exit 1; }'
 
+# the bytecode of the tests is kept: each process would rewrite their assertions, which takes it seven seconds
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help detect nightly test test-fast lint coverage docs bench peers faults fuzz qgis browser archive clean
 

@@ -4,7 +4,7 @@ import re
 import tomllib
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 import yaml
@@ -93,5 +93,34 @@ def test_a_named_record_exists() -> None:
 def test_the_files_that_are_marked_exist() -> None:
     from tests import conftest
 
-    for name in (*conftest.INTEGRATION, *conftest.UNIT, *conftest.SLOW):
+    for name in (*conftest.UNIT, *(name for places in conftest.MARKS.values() for name in places)):
         assert (ROOT / "tests" / name).exists(), name
+
+
+@pytest.mark.parametrize(
+    ("expression", "excluded"),
+    [
+        ("not faults and not slow", {"faults", "slow"}), ("not (slow or qgis)", {"slow", "qgis"}), ("", set()),
+        ("slow", set()), ("peer or faults", set()), ("not slow or peer", set()), ("not (slow and peer)", set()),
+        ("not (not slow)", set()), ("slow and not peer", set()),
+    ],
+)  # fmt: skip
+def test_only_marks_that_exclude_a_test_whatever_else_it_has_keep_its_file_from_import(
+    expression: str, excluded: set[str]
+) -> None:
+    from tests import conftest
+
+    assert conftest.excluded_marks(expression) == excluded
+
+
+def test_a_file_is_imported_unless_its_marks_are_excluded() -> None:
+    from tests import conftest
+
+    folder, config = (
+        ROOT / "tests",
+        SimpleNamespace(option=SimpleNamespace(markexpr="not slow and not (qgis or faults)")),
+    )
+    ignored = {path for path in folder.rglob("*.py") if conftest.pytest_ignore_collect(path, config)}
+    expected = {*folder.glob("qgis/test_*.py"), *folder.glob("faults/test_*.py"), *map(folder.joinpath, conftest.SLOW)}
+    assert ignored == expected and conftest.marks_of(folder / "run" / "test_deploy.py") == set()
+    assert conftest.marks_of(folder / "cli" / "test_dask.py") == {"integration", "peer", "slow"}
