@@ -19,6 +19,7 @@ help:  ## this list
 
 .venv/.ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'error: Python 3.11 or newer is needed (PYTHON=$(PYTHON)): call make with PYTHON=python3.12, say'; exit 2; }
+	@test ! -L .venv || { echo 'error: .venv is a link to another environment, which make would empty: remove the link, or update that environment there'; exit 2; }
 	@echo 'setting up .venv (once; a few minutes on a slow line)'
 	@$(PYTHON) -m venv --clear .venv
 	@$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'

@@ -1,6 +1,8 @@
 """The figure of the architecture and the reference pages of the site follow the code."""
 
 import re
+import shutil
+import subprocess
 import tomllib
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -69,6 +71,17 @@ def test_the_workflow_and_the_hooks_call_what_exists() -> None:
     for hook in hooks:
         tool = Path(hook["entry"].split()[0]).name
         assert tool == "python" or tool in recipe, hook["id"]
+
+
+def test_make_does_not_empty_an_environment_that_it_only_links_to(tmp_path: Path) -> None:
+    for name in ("Makefile", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared" / "kept").touch()
+    (tmp_path / ".venv").symlink_to("shared")
+    # the interpreter that would empty it does nothing, so that only the message can end the recipe before it
+    done = subprocess.run(["make", "PYTHON=true", ".venv/.ready"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode != 0 and ".venv is a link" in done.stdout and (tmp_path / "shared" / "kept").exists()
 
 
 def test_every_record_is_in_the_index_and_opens_with_its_decision() -> None:
