@@ -8,6 +8,9 @@ CHECKS  := 'mypy pipeline groundbreak' 'ruff check .' 'ruff format --check .' li
 COLLECT := 'python -m pytest --collect-only -qq -p no:zarr -p no:anyio -o addopts=--import-mode=importlib'
 IN_PAIRS = PATH="$$PWD/.venv/bin:$$PATH" xargs -P 2 -I{} bash -c 'out=$$({} 2>&1) || { echo "$$out"; exit 1; }'
 
+# the bytecode of the tests is kept: each process would rewrite their assertions, which takes it seven seconds
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help detect nightly test test-fast lint coverage docs bench peers faults fuzz qgis browser archive clean
 
@@ -16,6 +19,7 @@ help:  ## this list
 
 .venv/.ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'error: Python 3.11 or newer is needed (PYTHON=$(PYTHON)): call make with PYTHON=python3.12, say'; exit 2; }
+	@test ! -L .venv || { echo 'error: .venv is a link to another environment, which make would empty: remove the link, or update that environment there'; exit 2; }
 	@echo 'setting up .venv (once; a few minutes on a slow line)'
 	@$(PYTHON) -m venv --clear .venv
 	@$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'

@@ -1,7 +1,10 @@
 """For every test: no network but loopback, an empty environment, marks by folder, and the profiles of Hypothesis."""
 
 import os
+import re
+import shutil
 import socket
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -26,6 +29,14 @@ SLOW = (
     "evaluation/test_sensitivity.py", "test_notebooks.py",
 )  # fmt: skip
 """Files of half a minute or more: `.ci/run` runs them, `make test` leaves them out."""
+MARKS = {
+    "browser": ("browser/",), "faults": ("faults/",), "integration": INTEGRATION, "peer": ("cli/test_dask.py", "peer/"),
+    "qgis": ("qgis/",), "slow": SLOW,
+}  # fmt: skip
+"""Mark -> the folders and files below tests/ whose tests have it."""
+IN_MEMORY, ROOM_BYTES = Path("/dev/shm"), 8_000_000_000
+"""Folder of temporary files, if it has the room and neither TMPDIR nor --basetemp names another. A disk may need 3 ms
+to remove a file and 50 ms to commit a transaction: two thirds of the time of the whole commands."""
 ARITHMETIC = ("PYTEST", "OPENBLAS_")
 """What starts so is kept too: another BLAS kernel adds up in another order, and last bits are compared here."""
 
@@ -35,16 +46,43 @@ settings.register_profile("nightly", max_examples=500, deadline=None, print_blob
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") == "true" else "dev"))
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose the folder of temporary files, for this process and those that it starts."""
+    chosen = "TMPDIR" in os.environ or config.option.basetemp is not None
+    if chosen or not os.access(IN_MEMORY, os.W_OK) or shutil.disk_usage(IN_MEMORY).free < ROOM_BYTES:
+        return
+    os.environ["TMPDIR"] = str(IN_MEMORY)
+    tempfile.tempdir = None
+
+
+def marks_of(path: Path) -> set[str]:
+    """The marks of all tests of a file."""
+    name = path.relative_to(Path(__file__).parent).as_posix()
+    return {mark for mark, places in MARKS.items() if name.startswith(places)} - (
+        {"integration"} if name in UNIT else set()
+    )
+
+
+def excluded_marks(expression: str) -> set[str]:
+    """The marks that `-m` excludes whatever else a test has; none where the expression is of another form."""
+    word = r"not (\w+|\(\w+(?: or \w+)*\))"
+    if not re.fullmatch(rf"{word}(?: and {word})*", expression):
+        return set()
+    return set(re.findall(r"\w+", expression)) - {"not", "and", "or"}
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """A file of which `-m` would deselect every test is not imported: the imports take longer than most tests."""
+    is_test = collection_path.name.startswith("test_")
+    return True if is_test and marks_of(collection_path) & excluded_marks(config.option.markexpr) else None
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests by their file, before `-m` selects."""
-    folder = Path(__file__).parent
     for item in items:
-        name = item.path.relative_to(folder).as_posix()
-        if name.startswith(INTEGRATION) and name not in UNIT:
-            item.add_marker("integration")
-        if name in SLOW:
-            item.add_marker("slow")
+        for mark in marks_of(item.path):
+            item.add_marker(mark)
 
 
 @pytest.fixture(autouse=True)

@@ -1,10 +1,12 @@
 """The figure of the architecture and the reference pages of the site follow the code."""
 
 import re
+import shutil
+import subprocess
 import tomllib
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 import yaml
@@ -71,6 +73,17 @@ def test_the_workflow_and_the_hooks_call_what_exists() -> None:
         assert tool == "python" or tool in recipe, hook["id"]
 
 
+def test_make_does_not_empty_an_environment_that_it_only_links_to(tmp_path: Path) -> None:
+    for name in ("Makefile", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared" / "kept").touch()
+    (tmp_path / ".venv").symlink_to("shared")
+    # the interpreter that would empty it does nothing, so that only the message can end the recipe before it
+    done = subprocess.run(["make", "PYTHON=true", ".venv/.ready"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode != 0 and ".venv is a link" in done.stdout and (tmp_path / "shared" / "kept").exists()
+
+
 def test_every_record_is_in_the_index_and_opens_with_its_decision() -> None:
     folder = ROOT / "docs" / "decisions"
     index = (folder / "README.md").read_text(encoding="utf-8")
@@ -93,5 +106,34 @@ def test_a_named_record_exists() -> None:
 def test_the_files_that_are_marked_exist() -> None:
     from tests import conftest
 
-    for name in (*conftest.INTEGRATION, *conftest.UNIT, *conftest.SLOW):
+    for name in (*conftest.UNIT, *(name for places in conftest.MARKS.values() for name in places)):
         assert (ROOT / "tests" / name).exists(), name
+
+
+@pytest.mark.parametrize(
+    ("expression", "excluded"),
+    [
+        ("not faults and not slow", {"faults", "slow"}), ("not (slow or qgis)", {"slow", "qgis"}), ("", set()),
+        ("slow", set()), ("peer or faults", set()), ("not slow or peer", set()), ("not (slow and peer)", set()),
+        ("not (not slow)", set()), ("slow and not peer", set()),
+    ],
+)  # fmt: skip
+def test_only_marks_that_exclude_a_test_whatever_else_it_has_keep_its_file_from_import(
+    expression: str, excluded: set[str]
+) -> None:
+    from tests import conftest
+
+    assert conftest.excluded_marks(expression) == excluded
+
+
+def test_a_file_is_imported_unless_its_marks_are_excluded() -> None:
+    from tests import conftest
+
+    folder, config = (
+        ROOT / "tests",
+        SimpleNamespace(option=SimpleNamespace(markexpr="not slow and not (qgis or faults)")),
+    )
+    ignored = {path for path in folder.rglob("*.py") if conftest.pytest_ignore_collect(path, config)}
+    expected = {*folder.glob("qgis/test_*.py"), *folder.glob("faults/test_*.py"), *map(folder.joinpath, conftest.SLOW)}
+    assert ignored == expected and conftest.marks_of(folder / "run" / "test_deploy.py") == set()
+    assert conftest.marks_of(folder / "cli" / "test_dask.py") == {"integration", "peer", "slow"}

@@ -5,15 +5,13 @@ LEFT names the files that still have a copy. It may only shrink.
 
 import ast
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pipeline.model.bands import Band
 from pipeline.model.indices import ndvi, near_infrared
-
-PACKAGE = Path(__file__).resolve().parents[1] / "pipeline"
+from tests.sources import FILES, PACKAGE, nodes_of
 
 
 def assigns(*names: str) -> Callable[[ast.AST], bool]:
@@ -117,22 +115,19 @@ FACTS: dict[str, tuple[Callable[[ast.AST], bool], str, set[str]]] = {
     "clear share of a look": (assigns("CLEAR_SHARE"), "model/alert.py", set()),
 }
 """Fact -> what its definition looks like, its home, and the files that still have a copy."""
-NODES = {
-    path.relative_to(PACKAGE).as_posix(): tuple(ast.walk(ast.parse(path.read_text()))) for path in PACKAGE.rglob("*.py")
-}
 
 
 @pytest.mark.parametrize("fact", FACTS)
 def test_a_fact_has_one_home(fact: str) -> None:
     defines, home, left = FACTS[fact]
-    places = {name for name, nodes in NODES.items() if any(defines(node) for node in nodes)}
+    places = {path.relative_to(PACKAGE).as_posix() for path in FILES if any(map(defines, nodes_of(path)))}
     assert places - {home} <= left, f"{fact}: import it from pipeline/{home}"
 
 
 @pytest.mark.parametrize("fact", FACTS)
 def test_its_home_defines_it(fact: str) -> None:
     defines, home, _ = FACTS[fact]
-    assert any(defines(node) for node in NODES[home])
+    assert any(map(defines, nodes_of(PACKAGE / home)))
 
 
 def test_near_infrared_is_b08_else_b8a() -> None:

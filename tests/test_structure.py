@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
-PACKAGE = ROOT / "pipeline"
+from tests.sources import FILES, PACKAGE, ROOT, nodes_of, tree_of
+
 FLOOR = {
     "model": 1, "numerics": 1, "correct": 2, "ground": 2, "decide": 3, "pair": 3, "formats": 4,
     "catalogue": 5, "review": 5, "notify": 6, "run": 7, "study": 7, "evaluation": 8, "cli": 9,
@@ -22,9 +22,6 @@ EFFECTS = {
     "os", "io", "socket", "logging", "time", "random", "subprocess", "shutil", "tempfile", "sqlite3", "pathlib", "glob",
     "urllib", "http", "requests", "threading", "multiprocessing", "concurrent", "asyncio", "ctypes", "pickle",
 }  # fmt: skip
-FILES = sorted(PACKAGE.rglob("*.py"))
-TREES = {path: ast.parse(path.read_text()) for path in FILES}
-NODES = {path: tuple(ast.walk(tree)) for path, tree in TREES.items()}
 
 
 def name_of(path: Path) -> str:
@@ -37,7 +34,7 @@ MODULES = {name_of(path): path for path in FILES}
 
 def imports(path: Path) -> Iterator[str]:
     """Every import in a file, those inside functions and under TYPE_CHECKING too."""
-    for node in NODES[path]:
+    for node in nodes_of(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -88,7 +85,7 @@ def test_a_file_is_no_longer_than_400_lines(path: Path) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=ids)
 def test_a_function_fits_a_screen(path: Path) -> None:
-    for node in NODES[path]:
+    for node in nodes_of(path):
         if isinstance(node, ast.FunctionDef):
             doc = node.body[0].end_lineno - node.body[0].lineno + 1 if ast.get_docstring(node) else 0
             assert node.end_lineno - node.lineno + 1 - doc <= MAX_FUNCTION_LINES, f"{ids(path)}: {node.name}"
@@ -98,7 +95,7 @@ def test_a_function_fits_a_screen(path: Path) -> None:
 def test_the_lower_floors_have_no_effects(path: Path) -> None:
     bad = {name for name in imports(path) if name.split(".")[0] in EFFECTS}
     assert not bad, f"{ids(path)} imports {bad}"
-    for node in NODES[path]:
+    for node in nodes_of(path):
         if isinstance(node, ast.Call):
             called = ast.unparse(node.func)
             assert called not in ("open", "print", "input", "exec", "eval"), f"{ids(path)}:{node.lineno} calls {called}"
@@ -109,7 +106,7 @@ def test_the_lower_floors_have_no_effects(path: Path) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=ids)
 def test_every_public_name_has_a_docstring(path: Path) -> None:
-    tree = TREES[path]
+    tree = tree_of(path)
     assert ast.get_docstring(tree), f"{ids(path)}: the module"
     for node in tree.body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
@@ -118,7 +115,7 @@ def test_every_public_name_has_a_docstring(path: Path) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=ids)
 def test_no_error_is_swallowed(path: Path) -> None:
-    for node in NODES[path]:
+    for node in nodes_of(path):
         if isinstance(node, ast.ExceptHandler):
             assert node.type is not None, f"{ids(path)}:{node.lineno} bare except"
             silent = all(isinstance(step, ast.Pass | ast.Continue) for step in node.body)
@@ -129,7 +126,7 @@ def test_no_error_is_swallowed(path: Path) -> None:
 def test_broad_excepts_stand_at_the_boundaries_only() -> None:
     places = set()
     for path in FILES:
-        for node in NODES[path]:
+        for node in nodes_of(path):
             if isinstance(node, ast.ExceptHandler) and node.type and ast.unparse(node.type) == "Exception":
                 places.add(path.relative_to(PACKAGE).parts[0])
     assert places <= {"run", "cli"}

@@ -65,11 +65,23 @@ def _land_polygons() -> tuple[BaseGeometry, ...]:
 
 
 @cache
-def _country_polygons() -> tuple[tuple[str, tuple[BaseGeometry, ...]], ...]:
-    rings = _read_world()["countries"].items()
-    return tuple(
-        (name, tuple(shapely.make_valid(np.array([Polygon(_to_points(r)) for r in of])))) for name, of in rings
-    )
+def _country_polygons() -> tuple[tuple[str, ...], tuple[BaseGeometry, ...]]:
+    """Names and polygons, one of each a ring: a country has several."""
+    named = [(name, Polygon(_to_points(ring))) for name, rings in _read_world()["countries"].items() for ring in rings]
+    names, polygons = zip(*named, strict=True)
+    return names, tuple(shapely.make_valid(np.array(polygons)))
+
+
+@cache
+def _border_lines() -> tuple[BaseGeometry, ...]:
+    return tuple(LineString(_to_points(line)) for line in _read_world()["borders"])
+
+
+@cache
+def _bounds(shapes: tuple[BaseGeometry, ...]) -> NDArray[np.float64]:
+    """West, south, east and north of each, four rows."""
+    found: NDArray[np.float64] = shapely.bounds(np.array(shapes, object)).T
+    return found
 
 
 def locator_map(lon: float, lat: float) -> Locator:
@@ -85,31 +97,29 @@ def locator_map(lon: float, lat: float) -> Locator:
         )
         return shifted
 
-    def drawn(shapes: Sequence[BaseGeometry]) -> list[BaseGeometry]:
+    def drawn(shapes: tuple[BaseGeometry, ...]) -> list[tuple[int, BaseGeometry]]:
         found, (left, low, right, high) = [], frame.bounds
-        west, south, east, north = shapely.bounds(shapes).reshape(-1, 4).T
+        west, south, east, north = _bounds(shapes)
         # the map may reach over the 180th meridian
         for turn in (-360.0, 0.0, 360.0):
             near = (west + turn <= right) & (east + turn >= left) & (south <= high) & (north >= low)
-            moved = [
-                shapely.transform(shapes[index], lambda points, turn=turn: points + np.array((turn, 0.0)))
-                for index in np.flatnonzero(near).tolist()
-            ]
-            cut = shapely.clip_by_rect(moved, *frame.bounds) if moved else []
-            found += [shapely.transform(shape, placed) for shape in cut if not shape.is_empty]
+            for index in np.flatnonzero(near).tolist():
+                moved = shapely.transform(shapes[index], lambda points, turn=turn: points + np.array((turn, 0.0)))
+                cut = shapely.clip_by_rect(moved, *frame.bounds)
+                if not cut.is_empty:
+                    found.append((index, shapely.transform(cut, placed)))
         return found
 
-    names = []
-    for name, shapes in _country_polygons():
-        for shape in drawn(shapes):
-            if shape.area >= MIN_LABEL_SHARE * WIDE_DEG * HIGH_DEG:
-                at = shape.representative_point()
-                reach = LETTER_DEG * len(name) / 2
-                if reach < at.x < WIDE_DEG - reach:
-                    names.append((round(at.x, 2), round(at.y, 2), str(name)))
-    borders = drawn([LineString(_to_points(line)) for line in _read_world()["borders"]])
+    names, (called, countries) = [], _country_polygons()
+    for index, shape in sorted(drawn(countries), key=lambda each: called.index(called[each[0]])):
+        if shape.area >= MIN_LABEL_SHARE * WIDE_DEG * HIGH_DEG:
+            at = shape.representative_point()
+            reach = LETTER_DEG * len(called[index]) / 2
+            if reach < at.x < WIDE_DEG - reach:
+                names.append((round(at.x, 2), round(at.y, 2), called[index]))
+    land, borders = ([shape for _, shape in drawn(shapes)] for shapes in (_land_polygons(), _border_lines()))
     return Locator(
-        size=(WIDE_DEG, HIGH_DEG), land=svg_path(drawn(_land_polygons())), borders=svg_path(borders),
+        size=(WIDE_DEG, HIGH_DEG), land=svg_path(land), borders=svg_path(borders),
         site=(WIDE_DEG / 2, HIGH_DEG / 2), names=tuple(names),
     )  # fmt: skip
 

@@ -1,7 +1,9 @@
 """Styles of the layers of review.gpkg in QGIS, stored in the file itself."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from types import MappingProxyType
 
 from pipeline.review.qgis_form import NAME, form_elements
 from pipeline.review.qgis_form import TO_DO as TO_DO_RULE
@@ -28,14 +30,16 @@ _TO_DO_ROW = {"rule": TO_DO_RULE, "name": "to do", "background_color": "#fff7c2"
               "background_color_alpha": 255}  # fmt: skip
 
 
-def layer_styles() -> dict[tuple[str, str], str]:
+@cache
+def layer_styles() -> Mapping[tuple[str, str], str]:
     """(table, style name) -> QML, as stored in layer_styles; the first of a table is its default."""
-    return {
+    styles = {
         ("changes", "verdict"): _style_qml(change_style("verdict")),
         ("changes", "confidence"): _style_qml(change_style("confidence")),
         ("aoi", "outline"): _style_qml([single_symbol("#ffffff", "dash", 0.5)]),
         ("scenes", "footprint"): _style_qml([single_symbol("#7f7f7f", "dot", 0.3)]),
     }
+    return MappingProxyType(styles)
 
 
 def change_style(by: str) -> list[Element]:

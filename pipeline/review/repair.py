@@ -15,7 +15,6 @@ from typing import Any, TypeGuard
 
 from odc.geo.crs import CRS
 from odc.geo.geom import Geometry
-from pyogrio.errors import DataLayerError, DataSourceError
 
 from pipeline.model.errors import ReviewError
 from pipeline.model.unexpected_errors import UNEXPECTED_ERRORS
@@ -269,6 +268,8 @@ def _adopt_rows(db: sqlite3.Connection) -> None:
 @cache
 def _expected_tables() -> Mapping[str, _Table]:
     """Every table of a new review file. Raises ReviewError where no temporary file can be written."""
+    from pyogrio.errors import DataLayerError, DataSourceError
+
     try:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "empty.gpkg"

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pyarrow as pa
-import pyogrio
 
 MACHINE = (
     "change_id", "label", "site", "status", "ended", "kind", "confidence", "area_m2", "area_error_m2",
@@ -150,6 +149,8 @@ def add_styles(db: sqlite3.Connection, styles: Styles) -> None:
 def _create_layer(
     path: Path, name: str, columns: Mapping[str, pa.DataType], crs: str, *, spatial: bool = False, append: bool = True
 ) -> None:
+    import pyogrio  # it imports geopandas and pandas, which most commands need for nothing
+
     fields = [pa.field(column, kind) for column, kind in columns.items()]
     if spatial:
         fields.append(pa.field("geom", pa.binary(), metadata=_GEOMETRY))

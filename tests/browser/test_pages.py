@@ -16,7 +16,6 @@ from tests.review.conftest import put
 from tests.review.reviewing import reviewing
 from tests.review.test_server import ask
 
-pytestmark = pytest.mark.browser
 HOSTILE = "<script>window.hacked = 1; alert(1)</script> \"'><img src=x onerror=alert(2)> [% env('HOME') %]"
 
 

@@ -4,15 +4,12 @@ import json
 import shutil
 import subprocess
 
-import pytest
-
 from tests.browser.conftest import HERE
 from tests.review import made
 from tests.review.conftest import put
 from tests.review.review_files import TWO, rows
 from tests.review.reviewing import reviewing
 
-pytestmark = pytest.mark.browser
 HOSTILE = "<script>window.hacked = 1</script> \"'>"
 
 

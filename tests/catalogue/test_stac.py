@@ -126,6 +126,7 @@ def test_a_search_survives_faults_on_any_page(
     archive: Path, faults: list[object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pipeline.catalogue.stac.PAGE", 10)
+    monkeypatch.setattr(fetch, "TIMEOUT_S", (1.0, 0.3))
     with stac_api.serve(features(archive), faults=faults) as api:
         found = search(api.url)
     assert ids(found) == ALL and found.errors == ()
@@ -449,14 +450,14 @@ def test_a_wait_is_kept_in_seconds_and_as_a_date(wait: str, seconds: float) -> N
 
 @pytest.mark.parametrize("part", ["headers", "body"])
 def test_an_answer_that_drips_is_given_up_as_a_whole(monkeypatch: pytest.MonkeyPatch, part: str) -> None:
-    monkeypatch.setattr(fetch, "DEADLINE_S", 0.8)
+    monkeypatch.setattr(fetch, "DEADLINE_S", 0.3)
 
     def drip(handler: Any) -> None:
         handler.wfile.write(b"HTTP/1.1 200 OK\r\n" + (b"" if part == "headers" else b"Content-Length: 99\r\n\r\n"))
-        for _ in range(40):
+        for _ in range(80):
             handler.wfile.write(b"x")
             handler.wfile.flush()
-            time.sleep(0.1)
+            time.sleep(0.05)
 
     with answering(drip) as (url, _):
         began = time.monotonic()

@@ -10,7 +10,6 @@ from tests import world
 from tests.cli.conftest import Command
 from tests.peer.dask_cluster import cluster, kill_at_work
 
-pytestmark = pytest.mark.peer
 PLACES = ("place-a", "place-b", "place-c", "place-d")
 
 

@@ -15,17 +15,26 @@ from tests.review import made
 from tests.review.conftest import put
 
 
-@pytest.fixture
-def places(command: Command, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two sites with results, one of which is truth to the other."""
-    put(tmp_path / "out" / "made-place", [made.alert(1), made.alert(2, row=30, col=30)])
-    shutil.copytree(tmp_path / "out" / "made-place", tmp_path / "out" / "other")
-    assert command("export", "made-place", "--to", "changes.geojson").code == 0
-    document = json.loads(Path("changes.geojson").read_text())
+    folder = tmp_path_factory.mktemp("places")
+    put(folder / "out" / "made-place", [made.alert(1), made.alert(2, row=30, col=30)])
+    shutil.copytree(folder / "out" / "made-place", folder / "out" / "other")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert _run_command(["export", "made-place", "--to", "changes.geojson"]) == 0
+    document = json.loads((folder / "changes.geojson").read_text())
     for feature in document["features"]:
         feature["properties"] |= {"begins": "2023-03-10", "id": feature["id"], "kind": "new structure"}
-    Path("truth.geojson").write_text(json.dumps(document))
-    return tmp_path
+    (folder / "truth.geojson").write_text(json.dumps(document))
+    return folder
+
+
+@pytest.fixture
+def places(made_once: Path, command: Command, tmp_path: Path) -> Path:
+    """A copy of both sites, in the folder of the command."""
+    return Path(shutil.copytree(made_once, tmp_path, dirs_exist_ok=True))
 
 
 REVIEW = "out/made-place/review.gpkg"

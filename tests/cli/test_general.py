@@ -32,6 +32,13 @@ def test_version_and_help_import_no_numeric_library(option: str) -> None:
     assert not loaded & {"numpy", "pandas", "rasterio", "shapely", "geopandas", "odc", "scipy", "matplotlib"}
 
 
+def test_a_command_without_results_imports_no_data_frames() -> None:
+    done = program("status", "--help", python=("-X", "importtime"))
+    assert done.returncode == 0
+    loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.decode().splitlines()}
+    assert "pipeline" in loaded and not loaded & {"pandas", "geopandas", "matplotlib", "skimage"}
+
+
 def test_the_bare_command_and_a_bare_group_print_their_help(command: Command) -> None:
     for words in ((), ("sites",)):
         done = command(*words)

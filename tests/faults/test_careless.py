@@ -17,8 +17,6 @@ from shapely.geometry import mapping, shape
 from pipeline.review.geoblob import register_functions
 from tests.faults.nights import PLACE, VERDICT, Stage, results, run, start, verdicts
 
-pytestmark = pytest.mark.faults
-
 
 def is_undisturbed(struck: Stage, staged: tuple[Stage, dict[str, object]]) -> bool:
     assert struck.night().code in (0, 4)

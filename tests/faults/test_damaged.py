@@ -17,7 +17,6 @@ from pipeline.review.geoblob import register_functions
 from tests import world
 from tests.faults.nights import PLACE, VERDICT, Stage, evening, results, verdicts
 
-pytestmark = pytest.mark.faults
 RUN = "import sys; from pipeline.cli.main import run; run(sys.argv[1:])"
 NIGHT = ["nightly", "--sites", "sites.geojson", "--workers", "1"]
 

@@ -10,7 +10,6 @@ import pytest
 
 from tests.faults.nights import PLACE, VERDICT, Ended, Stage, results, verdicts
 
-pytestmark = pytest.mark.faults
 SIZES_KB = (0, 16, 40, 80, 120, 160, 200, 260, 320, 1000)
 """Room left on the disk: from nothing at all to nearly enough, so that it ends at a raster, a picture, the review file.
 """

@@ -5,12 +5,9 @@ import shutil
 import time
 from pathlib import Path
 
-import pytest
-
 from pipeline.review.layout import Results
 from tests.faults.nights import VERDICT, evening, results, verdicts
 
-pytestmark = pytest.mark.faults
 KILLS, IN_A_ROW = 100, 8
 
 

@@ -6,12 +6,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests import world
 from tests.faults.nights import PLACE, run
 
-pytestmark = pytest.mark.faults
 DATES, DAYS, STEP = 37, 20, 6
 FLAT = 1.25
 """The last night may hold so many times what one of its first nights held, with thrice the history."""

@@ -14,7 +14,6 @@ from tests.faults.nights import PLACE, VERDICT, Stage, judge, results, verdicts
 from tests.faults.served import items_of
 from tests.peer import range_server, stac_api
 
-pytestmark = pytest.mark.faults
 NEW = "place-20200710"
 """One of the scenes that the night finds."""
 

@@ -12,7 +12,6 @@ import pytest
 from tests.faults.nights import Stage, evening, results
 from tests.run.servers import Hook, webhook
 
-pytestmark = pytest.mark.faults
 RUN = "import sys; from pipeline.cli.main import run; run(sys.argv[1:])"
 
 

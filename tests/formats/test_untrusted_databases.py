@@ -69,7 +69,7 @@ def test_a_review_file_that_computes_is_refused_by_every_reader(review: Path, tr
 
 
 def test_a_trigger_without_end_is_stopped(review: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(databases, "MAX_STEPS", 30_000_000)
+    monkeypatch.setattr(databases, "MAX_STEPS", 3_000_000)
     change(review, f"""CREATE TRIGGER bomb AFTER INSERT ON provenance BEGIN
      INSERT INTO review_log (note) SELECT i FROM ({ENDLESS} SELECT i FROM n LIMIT 1000000000); END""")  # fmt: skip
     size = review.stat().st_size
@@ -90,7 +90,7 @@ def test_a_file_cannot_be_made_to_grow_without_end(review: Path, monkeypatch: py
 
 def test_a_long_statement_ends_with_the_signal_that_asks_for_it(review: Path) -> None:
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM))
+    timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM))
     began = time.monotonic()
     try:
         timer.start()

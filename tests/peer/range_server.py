@@ -70,6 +70,7 @@ def serve(folder: Path, delay_s: float = 0.0) -> Iterator[Ranges]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # a body after its headers would wait 40 ms for an acknowledgement
 
         def log_message(self, *_: object) -> None:
             pass

@@ -22,7 +22,6 @@ from tests.catalogue.test_static import END, site
 from tests.peer import range_server, stac_server
 from tests.world import GRID10
 
-pytestmark = pytest.mark.peer
 COUNT = 137
 LACKING = stac_server.missing()
 """Asked once, before the environment is emptied for each test."""

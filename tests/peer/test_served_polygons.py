@@ -14,7 +14,6 @@ from tests.cli.conftest import Command, command  # noqa: F401  (a fixture)
 from tests.faults.served import items_of
 from tests.peer import range_server, stac_server
 
-pytestmark = pytest.mark.peer
 LACKING = stac_server.missing()
 
 

@@ -13,7 +13,6 @@ from tests.qgis.conftest import QGIS
 from tests.review import made
 from tests.review.conftest import put
 
-pytestmark = pytest.mark.qgis
 SURE = [0.999, 0.6, 0.97, 0.7, 0.91, 0.85, 0.55, 0.9]
 
 

@@ -10,8 +10,6 @@ from tests.qgis.conftest import QGIS
 from tests.review import made
 from tests.review.conftest import put
 
-pytestmark = pytest.mark.qgis
-
 
 def test_the_analyst_sees_before_beside_after_at_once_and_nothing_asks_her(environment, tmp_path):
     if not (QGIS or (shutil.which("qgis") and shutil.which("xvfb-run"))):

@@ -1,12 +1,9 @@
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.review import made
 from tests.review.conftest import put
 
-pytestmark = pytest.mark.qgis
 ROOT = Path(__file__).resolve().parents[2]
 
 

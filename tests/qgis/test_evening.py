@@ -7,7 +7,6 @@ import pytest
 from tests.review import made
 from tests.review.conftest import put
 
-pytestmark = pytest.mark.qgis
 SURE = [0.999, 0.6, 0.97, 0.7, 0.91, 0.85, 0.55, 0.9]
 """Confidences of eight alerts, so that their order is not that of their rows; the last but one is withdrawn."""
 

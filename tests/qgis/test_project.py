@@ -8,7 +8,6 @@ from pipeline.review.qgis_form import ORDER, TO_DO
 from tests.review import made
 from tests.review.conftest import put
 
-pytestmark = pytest.mark.qgis
 HOSTILE = "<script>alert(1)</script> [% env('HOME') %] \"룡성\" & 'ŏ'"
 
 

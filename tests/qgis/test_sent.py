@@ -1,14 +1,11 @@
 import zipfile
 
-import pytest
-
 from pipeline.review.export import export_site
 from pipeline.review.folder import Folder
 from tests.review import made
 from tests.review.conftest import put
 from tests.review.review_files import judge
 
-pytestmark = pytest.mark.qgis
 HOSTILE = "\u202e<script>alert(1)</script> \"quoted\" 'twice' 🏗 [% env('HOME') %]"
 
 

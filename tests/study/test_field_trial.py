@@ -13,6 +13,7 @@ from shapely.geometry import box, mapping
 from benchmarks import field_trial
 from benchmarks.field_events import EVENTS, PLANT, Event
 from benchmarks.run import names
+from pipeline.catalogue import fetch
 from pipeline.catalogue.sites import read_sites
 from pipeline.evaluation.reviewed import Claim, Reviewed
 from pipeline.model.alert import Alert, Kind, Status
@@ -110,8 +111,9 @@ def test_a_served_hall_is_a_line_of_the_table(places: Path, tmp_path: Path, capf
 
 @pytest.mark.usefixtures("one_event")
 def test_a_provider_that_does_not_answer_is_a_line_and_an_exit_code(
-    places: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    places: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(fetch, "PAUSE_S", 0.01)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         nobody = f"http://127.0.0.1:{probe.getsockname()[1]}"
