@@ -2,11 +2,11 @@
 
 python -m benchmarks.learn_posterior [--work DIR]          needs the city pairs beside the checkout
 
-Every series is judged whole and without its first months, so that changes are learned after long and after short
-histories, on sites with and without farming. An alert is right if it shares a tenth of the smaller outline with an
-object of the truth, wrong if it touches none, and left out in between. It counts twice: as it stands at the end, and as
-it stood at any look that saw it. Maximum likelihood with a ridge prior. What is printed, and the level that confirms,
-come from log-odds of series whose city was left out of the fit.
+Every series is judged whole, without its first and without its last months: changes are learned after long and after
+short histories, as a night finds them weeks or a year after they began, on sites with and without farming. An alert is
+right if it shares a tenth of the smaller outline with an object of the truth that had begun, wrong if it touches none
+or begins before it, and left out in between. Maximum likelihood with a ridge prior. What is printed, and the level that confirms, come from log-odds of
+series whose city was left out of the fit.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import json
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from shapely.geometry.base import BaseGeometry
 
 from benchmarks.semireal import DEVELOPMENT, Case, build, judged
 from pipeline.decide import alerts, detections, objects, posterior
+from pipeline.evaluation.measures import EARLY_DAYS
 from pipeline.model.grid import aoi_mask
 from pipeline.model.imagery import Look
 from pipeline.model.settings import Settings
@@ -36,7 +38,8 @@ CASES = (
     ("mediterranean", "rennes", 2),
     *((variant, city, 4) for variant in ("no-farm", "quiet") for city in DEVELOPMENT),
 )  # fmt: skip
-LEFT_OUT_DAYS = (0, 130, 250)
+LEFT_OUT_DAYS = ((0, 0), (130, 0), (250, 0), (0, 60), (0, 120), (0, 240), (0, 360))
+"""At the beginning and at the end of a series."""
 RIDGE = 0.1
 RATES = (1.0, 2.0, 3.0, 5.0, 10.0)
 """False confirmed alerts per 100 km2 and year between which level and slope are fitted."""
@@ -45,10 +48,12 @@ BINS = (0, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.97, 1.01)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """The alerts of one series. city: of the truth. extent: 100 km2 years. measured: `measure_features` of each alert.
-    right, ended: (alert,) True = it touches an object of the truth; the old ground is back."""
+    """The alerts of one series. city: of the truth. early: it ends before the series does. extent: 100 km2 years.
+    measured: `measure_features` of each alert, at all looks. right, ended: (alert,) True = it touches an object of the
+    truth; the old ground is back."""
 
     city: str
+    early: bool
     extent: float
     measured: tuple[np.ndarray, ...]
     right: np.ndarray
@@ -70,13 +75,14 @@ def learn(samples: Sequence[Sample]) -> None:
     cities = sorted({each.city for each in samples})
     left_out = {city: fitted([each for each in samples if each.city != city]) for city in cities}
     odds = [(each, [one @ left_out[each.city] for one in each.measured]) for each in samples]
-    level, slope = _tail(odds)
+    # what ends early repeats nights of the whole series
+    level, slope = _tail([each for each in odds if not each[0].early])
     print("\n".join(reliability(odds)))
     print(f"false alerts: level {level:.2f}, slope {slope:.2f}")
     record = {
         "made_by": "benchmarks/learn_posterior.py",
         "from": "semi-real series " + ", ".join("-".join(map(str, case)) for case in CASES)
-        + f"; each without its first {LEFT_OUT_DAYS} days",
+        + f"; each without its (first, last) days {LEFT_OUT_DAYS}",
         "features": [
             "1", "ln score", "root of years on the shorter side", "ended", "ln hectares",
             "ln share of objects that reverted",
@@ -92,8 +98,12 @@ def learn(samples: Sequence[Sample]) -> None:
 
 def _samples(city: str, case: Case) -> Iterator[Sample]:
     looks = alerts.in_order(judged(case).looks)
-    for days in LEFT_OUT_DAYS:
-        yield sample_of(city, case, [each for each in looks if (each.time - looks[0].time).days >= days])
+    for early, late in LEFT_OUT_DAYS:
+        part = [
+            each for each in looks
+            if (each.time - looks[0].time).days >= early and (looks[-1].time - each.time).days >= late
+        ]  # fmt: skip
+        yield replace(sample_of(city, case, part), early=late > 0)
 
 
 def sample_of(city: str, case: Case, looks: Sequence[Look]) -> Sample:
@@ -102,19 +112,23 @@ def sample_of(city: str, case: Case, looks: Sequence[Look]) -> Sample:
     truth = json.loads((case.folder / "truth.geojson").read_text(encoding="utf-8"))["features"]
     crs, inside = str(site.grid.crs), aoi_mask(site)
     tree = STRtree([Geometry(shape(each["geometry"]), "EPSG:4326").to_crs(crs).geom for each in truth])
+    earliest = np.array([date.fromisoformat(each["properties"]["begins"]).toordinal() - EARLY_DAYS for each in truth])
     stack = alerts.stack_of(site, looks, settings)
-    known = objects.grow_objects(stack, alerts.JUDGED)
+    known = objects.grow_objects(stack, posterior.JUDGED)
     prior = replace(alerts.site_prior(known, settings), level=np.inf)
     found = [
         each for made in known
         for each in detections.make_detections(looks, stack, made, prior, settings.decide.min_area_m2)
         if (each.shape.where & inside[each.shape.window]).any()
     ]  # fmt: skip
-    shared = [_shared(tree, each.shape.outline) for each in found]
+    shared = [
+        _shared(tree, each.shape.outline, earliest <= looks[each.episode.first].time.toordinal()) for each in found
+    ]
     clear = [index for index, share in enumerate(shared) if share >= alerts.OVERLAP or not share]
     area = looks[0].grid.shape[0] * looks[0].grid.shape[1] * 1e-4
     return Sample(
         city=city,
+        early=False,
         extent=area * (looks[-1].time - looks[0].time).days / 365.25 / 100,
         measured=tuple(found[index].measured for index in clear),
         right=np.array([shared[index] > 0 for index in clear], bool),
@@ -122,23 +136,26 @@ def sample_of(city: str, case: Case, looks: Sequence[Look]) -> Sample:
     )
 
 
-def _shared(tree: STRtree, outline: BaseGeometry) -> float:
-    """The largest share of the smaller outline that an object of the truth and another outline have in common."""
-    near = tree.geometries[tree.query(outline, predicate="intersects")]
-    return max((each.intersection(outline).area / min(each.area, outline.area) for each in near), default=0.0)
+def _shared(tree: STRtree, outline: BaseGeometry, begun: np.ndarray) -> float:
+    """The largest share of the smaller outline that an object of the truth and another outline have in common.
+
+    begun: (object,) False = it had not; 0 where one of them shares more than OVERLAP, and none that had begun does.
+    """
+    near = tree.query(outline, predicate="intersects")
+    share = np.array([each.intersection(outline).area / min(each.area, outline.area) for each in tree.geometries[near]])
+    right = float(share[begun[near]].max(initial=0))
+    return right if right >= alerts.OVERLAP or share.max(initial=0) < alerts.OVERLAP else 0.0
 
 
 def fitted(samples: Sequence[Sample]) -> np.ndarray:
-    """Weights of a logistic regression, by Newton's method."""
-    both = [(one, right) for each in samples for one, right in zip(each.measured, each.right, strict=True)]
-    features = np.concatenate([np.concatenate([one, one[-1:]]) for one, _ in both])
-    right = np.concatenate([np.full(len(one) + 1, right, float) for one, right in both])
-    share = np.concatenate([np.append(np.full(len(one), 0.5 / len(one)), 0.5) for one, _ in both])
+    """Weights of a logistic regression on alerts as they stand at the end, by Newton's method."""
+    features = np.concatenate([one[-1:] for each in samples for one in each.measured])
+    right = np.concatenate([each.right for each in samples]).astype(float)
     weights, prior = np.zeros(features.shape[1]), RIDGE * np.diag([0, *[1] * (features.shape[1] - 1)])
     for _ in range(50):
         sure = _probability(features @ weights)
-        curvature = (features * (share * sure * (1 - sure))[:, None]).T @ features + prior
-        weights += np.linalg.solve(curvature, features.T @ (share * (right - sure)) - prior @ weights)
+        curvature = (features * (sure * (1 - sure))[:, None]).T @ features + prior
+        weights += np.linalg.solve(curvature, features.T @ (right - sure) - prior @ weights)
     return weights
 
 
@@ -161,26 +178,17 @@ def _tail(odds: Sequence[tuple[Sample, list[np.ndarray]]]) -> tuple[float, float
 
 
 def reliability(odds: Sequence[tuple[Sample, list[np.ndarray]]]) -> list[str]:
-    """A markdown table: what alerts of a confidence say in the mean, and how many of them are right.
-
-    Every alert counts once, in equal parts at all looks that saw it, as the nights find it; the last two columns are of
-    its last look.
+    """A markdown table: what alerts of a confidence say in the mean, and how many of them are right, as they stand at
+    the end of a series.
     """
-    sure = _probability(np.concatenate([one for _, own in odds for one in own]))
-    length = [len(one) for _, own in odds for one in own]
+    sure = _probability(np.array([one[-1] for _, own in odds for one in own]))
     right = np.concatenate([each.right for each, _ in odds])
-    share, every = np.repeat(1 / np.array(length), length), np.repeat(right, length)
-    last = np.zeros(len(sure), bool)
-    last[np.cumsum(length) - 1] = True
-    lines = ["| confidence | alerts | stated | right | alerts at the end | right |", "|---|---|---|---|---|---|"]
+    lines = ["| confidence | alerts | stated | right |", "|---|---|---|---|"]
     for low, high in itertools.pairwise(BINS):
         own = (sure >= low) & (sure < high)
         if own.any():
-            stated, true = (np.average(values[own], weights=share[own]) for values in (sure, every))
-            end = own & last
             lines.append(
-                f"| {low} to {min(high, 1)} | {share[own].sum():.0f} | {stated:.2f} | {true:.2f} | {end.sum()} "
-                f"| {every[end].mean() if end.any() else np.nan:.2f} |"
+                f"| {low} to {min(high, 1)} | {own.sum()} | {sure[own].mean():.2f} | {right[own].mean():.2f} |"
             )
     return lines
 

@@ -12,7 +12,7 @@ from shapely.geometry import MultiPolygon, Polygon
 
 from pipeline.decide.detections import Detection, make_detections
 from pipeline.decide.objects import Stack, StepObject, grow_objects
-from pipeline.decide.posterior import FATE_DAYS, SitePrior, level_of, reverted_share, to_probability
+from pipeline.decide.posterior import FATE_DAYS, JUDGED, SitePrior, level_of, reverted_share, to_probability
 from pipeline.decide.residuals import SCALES, Residual, build_baseline, residual_of
 from pipeline.decide.screening import advance_screening, begin_screening, leaf_to_soil, natural_steps, times_of
 from pipeline.decide.shapes import Shape
@@ -26,12 +26,12 @@ from pipeline.model.site import Site
 
 FEW_LOOKS = 8
 """Clear looks before the first alert below which the reader is cautioned."""
-JUDGED = 1.4
-"""Score of an object from which it is judged."""
 PROVISIONAL = 0.1
 """Objects that are less probable, and not confirmed, are not reported."""
 ALL_KNOWN = 20
 """First looks that are all used for baseline and natural steps; later their number grows in steps of a quarter."""
+LEARNED_SHARE = 0.8
+"""Largest share of more looks that are used: the latest may show a site of which most was built."""
 CELL_M = 100.0
 """Metres within which the middle of an outline may move from night to night without another id."""
 OVERLAP = 0.1
@@ -53,8 +53,8 @@ def in_order(looks: Iterable[Look]) -> tuple[Look, ...]:
 
 
 def founding_looks(site: Site, count: int, settings: Settings) -> int:
-    """How many of the looks make the baseline and the natural steps: all while they are few, then a number that grows
-    by steps of a quarter, so that a night computes them again only then.
+    """How many of the looks make the baseline and the natural steps: all while they are few, then at most LEARNED_SHARE
+    of them, a number that grows by steps of a quarter, so that a night computes them again only then.
 
     Raises DecisionError where there are fewer than `decide.min_history` and one to judge.
     """
@@ -63,7 +63,7 @@ def founding_looks(site: Site, count: int, settings: Settings) -> int:
         what, fix = f"{count} usable looks, {need + 1} needed", "give a longer period, or lower decide.min_history"
         raise DecisionError(what, site.id, fix)
     rung = ALL_KNOWN
-    while rung + rung // 4 <= count:
+    while rung + rung // 4 <= LEARNED_SHARE * count:
         rung += rung // 4
     return min(count, rung)
 

@@ -9,9 +9,9 @@ from scipy import ndimage
 
 from pipeline.decide.object_series import Candidates, Episode, episode_of, score_until, score_windows, window_of
 from pipeline.decide.objects import Stack, StepObject, put_in_window, widen_window
-from pipeline.decide.posterior import LEAST_SCORE, SitePrior, log_odds, measure_features
-from pipeline.decide.series import spectra_of, typical_spectrum
-from pipeline.decide.shapes import AROUND_PX, Shape, edges_of, shape_of
+from pipeline.decide.posterior import JUDGED, SitePrior, log_odds, measure_features
+from pipeline.decide.series import spectra_of, step_of_looks, typical_spectrum
+from pipeline.decide.shapes import AROUND_PX, Shape, edges_of, shape_of, sharpen_edges
 from pipeline.decide.steps import YEAR_DAYS, Times
 from pipeline.ground.kinds import change_type
 from pipeline.ground.phases import Phase, phases_of
@@ -55,7 +55,8 @@ def make_detections(
     window = widen_window(made.window, AROUND_PX, stack.baseline.cover.shape)
     part = [_cut_look(look, window) for look in looks]
     where, core, share = (put_in_window(each, made.window, window) for each in (made.where, made.core, made.share))
-    shape = shape_of(share, where, core, part[0].grid)
+    step = step_of_looks(part, stack.times, int(made.found.start[made.index]), int(made.found.stop[made.index]))
+    shape = shape_of(sharpen_edges(share, where, core, step), where, core, part[0].grid)
     if shape is None or shape.area_m2 < min_area_m2:
         return ()
     spectra, episode = spectra_of(part, shape.core), made.episode
@@ -90,8 +91,7 @@ def _judge_episode(
 ) -> tuple[int, float, NDArray[np.float64]]:
     """(confirmed, odds, measured) as in `Detection`, for the last of some episodes of a series.
 
-    The score of a look is the highest of all windows until then that begin in the bracket of one of the episodes. With
-    a score below LEAST_SCORE no object is more probable than not, however long it lasts.
+    The score of a look is the highest of all windows until then that begin in the bracket of one of the episodes.
     """
     episode = episodes[-1]
     look = np.arange(episode.seen.size)
@@ -101,8 +101,7 @@ def _judge_episode(
     since = times.days - times.days[episode.first]
     measured = measure_features(score, since[at], -int(since[0]), episode.ended, area_m2, prior.reverted[at])
     odds = log_odds(measured)
-    odds = np.where(score < LEAST_SCORE, np.minimum(odds, 0), odds)
-    passed = at[odds >= prior.level]
+    passed = at[(odds >= prior.level) & (score >= JUDGED)]
     gone = seen.size < LEAST_LOOKS or (episode.ended and odds[-1] < prior.level)
     return int(passed[0]) if passed.size and not gone else -1, float(odds[-1]), measured
 

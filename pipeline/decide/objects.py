@@ -1,8 +1,10 @@
 """Objects: connected pixels whose steps agree in date and direction.
 
 Objects are grown from the most anomalous pixel down (non-maximum suppression by overlap). Each has one date and one
-direction, found on the mean series of its own pixels. Ground that touches it and may have stepped on the same day, in
-whatever direction, joins it: a site has more than one surface. Ground that stepped at another date is another object.
+direction, found on the mean series of its own pixels, and is judged by that of its surest ones: pixels at its edges
+show its step only in part, and those beside an object found before show the light of that one. Ground that touches it and
+may have stepped on the same day, in whatever direction, joins it: a site has more than one surface. Ground that stepped
+at another date is another object.
 """
 
 from collections.abc import Sequence
@@ -46,7 +48,7 @@ class StepObject:
     """Pixels that stepped together. window: rows and columns of the site's grid. where, core: (row, col) of the window.
 
     share: (row, col) of the window, how far each pixel went along the object's step, 1 = all of it, 0 away from it.
-    found: all windows of its mean series, `index` the best that begins in its bracket. episode: which looks saw it.
+    found: all windows of the mean series of its core, `index` the best that begins in its bracket. episode: which looks saw it.
     peak: score of its seed pixel.
     """
 
@@ -218,7 +220,8 @@ def _grow_object(stack: Stack, seed: tuple[int, int], scale: int, taken: NDArray
             moved = sharp
     if moved is None or not (moved & where).any():
         return None
-    again = patch.series(moved)
+    own = patch.core(moved) & ~ndimage.binary_dilation(taken[window], EIGHT, ADJACENT_PX)
+    again = patch.series(own if own.any() else moved)
     if again is None:
         return None
     episode = episode_of(again, again.best)

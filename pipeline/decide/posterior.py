@@ -1,8 +1,8 @@
 """The probability that an object is construction or another lasting change, from what the looks showed of it so far.
 
-A logistic regression on five measurements, learned by benchmarks/learn_posterior.py on semi-real series (decisions 0101
-and 0102): how far the step exceeds the natural steps of the site, how much of a year was seen on both sides of it,
-whether the old ground is back, the area, and how many of the changes of the site reverted.
+A logistic regression on five measurements, learned by benchmarks/learn_posterior.py on semi-real series as the nights
+see them (decisions 0101, 0102 and 0104): how far the step exceeds the natural steps of the site, how much of a year was
+seen on both sides of it, whether the old ground is back, the area, and how many of the changes of the site reverted.
 """
 
 from collections.abc import Sequence
@@ -18,8 +18,10 @@ from pipeline.ground.classes import read_learned
 
 USUAL_RATE = 3.0
 """False confirmed alerts per 100 km2 and year at which the level of `posterior.json` is stated."""
+JUDGED = 1.0
+"""Score of an object from which it is judged: as large as a natural step of like ground."""
 LEAST_SCORE, LARGEST_SCORE = 1.6, 8.0
-"""Score of a step beyond natural ones, and the highest of false alerts: a higher one says no more."""
+"""Score of a step beyond natural ones, and the highest of false alerts: a lower and a higher one say no more."""
 LARGE_M2 = 5000.0
 """Area beyond which a larger one says no more: fields are larger than most buildings, but not than building sites."""
 FATE_DAYS = 180

@@ -1,13 +1,14 @@
-"""The spectrum of an object along the looks."""
+"""The spectrum of an object along the looks, and the step of the single pixels around it."""
 
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.decide.steps import Times, step_of
 from pipeline.model.alert import CLEAR_SHARE
 from pipeline.model.imagery import Look
-from pipeline.numerics.robust import median
+from pipeline.numerics.robust import median, zeroed
 
 RECENT = 3
 """Looks that show the object as it is now: earlier ones may show its foundations."""
@@ -30,3 +31,14 @@ def typical_spectrum(spectra: NDArray[np.float64], indices: Iterable[int]) -> ND
     if not chosen:
         chosen = [index for index in range(len(spectra)) if np.isfinite(spectra[index, 0])]
     return np.asarray(np.median(spectra[chosen], axis=0) if chosen else spectra[0], np.float64)
+
+
+def step_of_looks(looks: Sequence[Look], times: Times, start: int, stop: int) -> NDArray[np.float64]:
+    """(band, row, col) step of reflectance, nothing averaged over space, between the looks before `start` and those
+    from it to `stop`; NaN where too few of them are usable.
+    """
+    usable = np.stack([look.usable for look in looks])
+    values = np.stack([zeroed(look.reflectance) for look in looks]).astype(np.float32) * usable[:, None]
+    shape = values.shape[1:]
+    step, enough = step_of(values.reshape(*values.shape[:2], -1), usable.reshape(len(looks), -1), times, start, stop)
+    return np.where(enough, step, np.nan).reshape(shape)

@@ -13,6 +13,9 @@ from pipeline.numerics.vectorise import EIGHT, contour
 
 AROUND_PX = 16
 """Ground around an object on which nothing of its edges or its light depends."""
+PLATEAU = 0.45
+"""Of the largest share in the 3 x 3 pixels around: an edge runs where the step is that much of it. Less than half, as
+the largest of nine values with noise is too large."""
 SHARE_ERROR, DIRECTION_ERROR = 0.2, 0.1
 """1-sigma error of the share of an edge pixel, and of all shares together."""
 
@@ -49,6 +52,31 @@ def shape_of(
     return Shape(
         where=where, core=core, outline=outline, area_m2=float(outline.area), area_error_m2=error, window=everything
     )
+
+
+def sharpen_edges(
+    share: NDArray[np.float64], where: NDArray[np.bool_], core: NDArray[np.bool_], step: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """(row, col) shares of which 0.5 lies on the edges that the step of single pixels shows.
+
+    Shares of averaged residuals overstate what is as small as the average: its edges smear over the ground around it.
+    step: (band, row, col) of single pixels, NaN = not known. where, core: (row, col), the object's pixels and the
+    surest of them. Pixels inside, and those whose step is not known, keep their share; pixels that do not touch the
+    object get 0.
+    """
+    known = np.isfinite(step).all(axis=0)
+    if not (core & known).any():
+        return share
+    whole = np.median(step[:, core & known], axis=1)
+    size = float(whole @ whole)
+    if size <= 0:
+        return share
+    single = np.tensordot(whole / size, np.where(known, step, 0), axes=(0, 0))
+    near = ndimage.binary_dilation(where, structure=EIGHT)
+    single = np.where(near, np.where(known, single, share), 0).clip(0, 1)
+    sharp = single * 0.5 / np.maximum(PLATEAU * ndimage.maximum_filter(single, size=3), 1e-6)
+    inside = ndimage.binary_erosion(where, structure=EIGHT)
+    return np.asarray(np.where(inside, np.maximum(sharp, share), sharp).clip(0, 1))
 
 
 def edges_of(mean: NDArray[np.float32], where: NDArray[np.bool_]) -> float:

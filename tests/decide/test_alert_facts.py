@@ -76,9 +76,9 @@ def test_few_looks_are_cautioned_and_enough_are_not() -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "expected"), [(4, 4), (19, 19), (20, 20), (24, 20), (25, 25), (30, 25), (31, 31), (37, 31), (38, 38)]
+    ("count", "expected"), [(4, 4), (19, 19), (20, 20), (31, 20), (32, 25), (38, 25), (39, 31), (89, 58), (90, 72)]
 )
-def test_first_looks_grow_in_steps_of_a_quarter(count: int, expected: int) -> None:
+def test_first_looks_grow_in_steps_of_a_quarter_and_leave_out_the_latest_fifth(count: int, expected: int) -> None:
     assert founding_looks(site_between(), count, Settings()) == expected
 
 

@@ -165,11 +165,11 @@ def test_ground_shared_by_two_detections_goes_to_the_surer_one() -> None:
 
 
 def test_a_flash_before_the_first_look_is_not_an_observation_with_the_object() -> None:
-    looks = looks_with(18, (8, 99, BUILDING, DARK_ROOF), (3, 4, BUILDING, DARK_ROOF))
+    looks = looks_with(26, (14, 99, BUILDING, DARK_ROOF), (3, 4, BUILDING, DARK_ROOF))
     decision = decided(looks)
     (alert,) = (each for each in decision.alerts if each.confirmed_at is not None)
     seen = [row.time.date() for row in decision.observations if row.change_id == alert.id and row.seen]
-    assert (alert.first_seen, seen[0]) == (day(8), day(8))
+    assert (alert.first_seen, seen[0]) == (day(14), day(14))
 
 
 def enlarged(stack: Stack, by: int) -> Stack:

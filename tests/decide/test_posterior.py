@@ -9,6 +9,7 @@ from pipeline.decide import posterior
 from pipeline.decide.detections import _judge_episode
 from pipeline.decide.object_series import Candidates, Episode
 from pipeline.decide.posterior import (
+    JUDGED,
     LARGE_M2,
     LEAST_SCORE,
     PRIOR_OBJECTS,
@@ -130,10 +131,11 @@ def test_a_score_within_natural_steps_confirms_nothing_however_long_it_lasts() -
     years = replace(TIMES, days=TIMES.days * 10)
     strong, weak = (
         _judge_episode(years, replace(candidates(score), days=years.days), (episode(),), 500.0, prior(1.0))
-        for score in (LEAST_SCORE, LEAST_SCORE - 0.01)
+        for score in (JUDGED, JUDGED - 0.01)
     )
     assert strong[0] == LOOKS - 1 and strong[1] > 1
-    assert weak[:2] == (-1, 0.0), "at most as probable as not"
+    assert weak[0] == -1
+    assert weak[1] == strong[1], "no score passes a limit at which the probability drops"
 
 
 def test_what_ended_stays_confirmed_only_if_it_is_probable_all_the_same() -> None:
