@@ -5,8 +5,8 @@ python -m benchmarks.learn_posterior [--work DIR]          needs the city pairs 
 Every series is judged whole, without its first and without its last months: changes are learned after long and after
 short histories, as a night finds them weeks or a year after they began, on sites with and without farming. An alert is
 right if it shares a tenth of the smaller outline with an object of the truth that had begun, wrong if it touches none
-or begins before it, and left out in between. Maximum likelihood with a ridge prior. What is printed, and the level that confirms, come from log-odds of
-series whose city was left out of the fit.
+or begins before it, and left out in between. Maximum likelihood with a ridge prior. What is printed, and the level that
+confirms, come from log-odds of series whose city was left out of the fit.
 """
 
 import argparse

@@ -2,9 +2,9 @@
 
 Objects are grown from the most anomalous pixel down (non-maximum suppression by overlap). Each has one date and one
 direction, found on the mean series of its own pixels, and is judged by that of its surest ones: pixels at its edges
-show its step only in part, and those beside an object found before show the light of that one. Ground that touches it and
-may have stepped on the same day, in whatever direction, joins it: a site has more than one surface. Ground that stepped
-at another date is another object.
+show its step only in part, and those beside an object found before show the light of that one. Ground that touches it
+and may have stepped on the same day, in whatever direction, joins it: a site has more than one surface. Ground that
+stepped at another date is another object.
 """
 
 from collections.abc import Sequence
@@ -48,8 +48,8 @@ class StepObject:
     """Pixels that stepped together. window: rows and columns of the site's grid. where, core: (row, col) of the window.
 
     share: (row, col) of the window, how far each pixel went along the object's step, 1 = all of it, 0 away from it.
-    found: all windows of the mean series of its core, `index` the best that begins in its bracket. episode: which looks saw it.
-    peak: score of its seed pixel.
+    found: all windows of the mean series of its core, `index` the best that begins in its bracket. episode: which looks
+    saw it. peak: score of its seed pixel.
     """
 
     window: tuple[slice, slice]
