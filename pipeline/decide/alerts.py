@@ -30,7 +30,7 @@ PROVISIONAL = 0.1
 """Objects that are less probable, and not confirmed, are not reported."""
 ALL_KNOWN = 20
 """First looks that are all used for baseline and natural steps; later their number grows in steps of a quarter."""
-LEARNED_SHARE = 0.8
+LEARNED_SHARE = 0.9
 """Largest share of more looks that are used: the latest may show a site of which most was built."""
 CELL_M = 100.0
 """Metres within which the middle of an outline may move from night to night without another id."""
