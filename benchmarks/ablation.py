@@ -98,10 +98,10 @@ def measured(idea: Idea, period: Period) -> Measures:
 
 
 def _period(ground: str, nothing: bool, folder: Path) -> Period:
-    wishes = ScenarioOptions(seed=SEED, start=None, passes=LOOKS, days=DAYS, undisturbed=nothing, distractors=True)
+    options = ScenarioOptions(seed=SEED, start=None, passes=LOOKS, days=DAYS, undisturbed=nothing, distractors=True)
     whole = read_ground(CITIES / ground / "before")
     part = moved_to(whole, GeoBox((SIDE_PX, SIDE_PX), whole.grid.affine, whole.grid.crs))
-    laid, plan = build_scenario(part, None, wishes)
+    laid, plan = build_scenario(part, None, options)
     folder.mkdir()
     site = read_sites((simulate_catalogue(laid, plan, folder, lambda *_: None),)).sites[0]
     catalogue = str(folder / "catalog.json")
@@ -215,7 +215,7 @@ def _by_class(
 
 
 IDEAS = (
-    Idea(name="seasonal prediction", patches={"pipeline.decide.residuals.expect": _as_the_baseline}),
+    Idea(name="seasonal prediction", patches={"pipeline.decide.residuals.predict_season": _as_the_baseline}),
     Idea(name="natural steps of episodes", patches={"pipeline.decide.screening._find_episodes": _no_episodes}),
     Idea(name="axis from leaf to soil", patches={"pipeline.decide.alerts.leaf_to_soil": _no_axis}),
     Idea(name="objects against their own past", patches={"pipeline.decide.object_series._upper_quantile": _no_past}),
@@ -230,8 +230,8 @@ IDEAS = (
         patches={f"pipeline.correct.{room}.align": _unmoved for room in ("look", "reference")},
         corrects=True,
     ),
-    Idea(name="normalisation", patches={"pipeline.correct.normalise.fit": _as_measured}, corrects=True),
-    Idea(name="masks beyond SCL", patches={"pipeline.correct.masks.classify": _by_class}, corrects=True),
+    Idea(name="normalisation", patches={"pipeline.correct.normalise.fit_radiometry": _as_measured}, corrects=True),
+    Idea(name="masks beyond SCL", patches={"pipeline.correct.masks.classify_pixels": _by_class}, corrects=True),
 )  # fmt: skip
 
 

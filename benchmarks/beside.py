@@ -24,7 +24,7 @@ from benchmarks.peers.turns import least
 from benchmarks.scale import asked, write
 from pipeline.catalogue.pixels import read_chips
 from pipeline.correct.look import to_grid
-from pipeline.correct.masks import classify
+from pipeline.correct.masks import classify_pixels
 from pipeline.correct.offset import Offset
 from pipeline.decide.alerts import first_times, founding_looks, in_order, times_between
 from pipeline.decide.residuals import build_baseline, residual_of
@@ -109,8 +109,8 @@ def _monitored_and_loaded(job: SiteJob) -> list[Row | str]:
     step = least(_step(job, looks))
     grid, bands = job.site.grid, common_bands(scenes)
     load = least(lambda: [to_grid(read_chips(scene, grid, bands), [_none()], grid, bands) for scene in scenes])
-    mask = least(lambda: classify(looks[-1].reflectance, looks[-1].bands, None, looks[-2].reflectance))
-    flags = classify(looks[-1].reflectance, looks[-1].bands, None, looks[-2].reflectance)
+    mask = least(lambda: classify_pixels(looks[-1].reflectance, looks[-1].bands, None, looks[-2].reflectance))
+    flags = classify_pixels(looks[-1].reflectance, looks[-1].bands, None, looks[-2].reflectance)
     floor = least(lambda: list(shapes(flags, transform=grid.affine)))
     why = "it weighs spectrum, history and shadow geometry of every pixel, where the floor only walks along edges"
     rows: list[Row | str] = [Row("masks of a look", "s", mask, "rasterio.features.shapes of the mask", floor, why)]

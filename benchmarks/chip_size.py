@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import fft, ndimage
 
 from benchmarks.registration import pairs
-from pipeline.correct.alignment import estimate
+from pipeline.correct.alignment import estimate_shift
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -74,8 +74,8 @@ def measured(
             moved = fft.ifft2(ndimage.fourier_shift(fft.fft2(wide), shift)).real[32:-32, 32:-32][inner]
             target = (moved + rng.normal(0, NOISE_DN, size)).astype(np.float32)
             everything = np.ones(size, bool)
-            plain = estimate(before[cut][inner], after[cut][inner], everything)
-            found = estimate(before[cut][inner], target, everything)
+            plain = estimate_shift(before[cut][inner], after[cut][inner], everything)
+            found = estimate_shift(before[cut][inner], target, everything)
             tried += 1
             if found.accepted:
                 errors.append(float(np.abs(np.array(found.shift) - plain.shift - shift).max()))

@@ -22,7 +22,7 @@ from scipy import ndimage
 
 import groundbreak
 from pipeline.correct.alignment import structure_images
-from pipeline.correct.translation import fit
+from pipeline.correct.translation import fit_translation
 from pipeline.review.strips import MAX_FRAMES
 
 SITES = ("february-11-plant-simulated", "southern-carpathians")
@@ -139,7 +139,7 @@ def _add(found: Measured, first: Array, second: Array, clear: NDArray[np.bool_],
 def _shift(first: Array, second: Array, clear: NDArray[np.bool_]) -> Array | None:
     """The shift between two looks, without the checks that accept or refuse one; None where the fit does not settle."""
     pair = structure_images(first, second, clear)
-    both = None if pair is None else fit(*pair, clear)
+    both = None if pair is None else fit_translation(*pair, clear)
     return None if both is None else (both[0].shift - both[1].shift) / 2
 
 

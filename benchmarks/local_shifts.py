@@ -19,8 +19,8 @@ from scipy import ndimage
 
 from benchmarks.drawing import blank, link
 from benchmarks.pairs import average_precision
-from pipeline.correct.alignment import estimate
-from pipeline.correct.normalise import apply, fit
+from pipeline.correct.alignment import estimate_shift
+from pipeline.correct.normalise import apply_radiometry, fit_radiometry
 from pipeline.model.bands import Band
 from pipeline.pair.score import score_pair
 
@@ -61,7 +61,7 @@ def main() -> str:
     rows, scores, drawn = [], [], []
     for path in sorted(path for path in CITIES.iterdir() if path.is_dir()):
         city = _city(path)
-        shift = estimate(city.before[RED], city.after[RED], _clear(city)).shift
+        shift = estimate_shift(city.before[RED], city.after[RED], _clear(city)).shift
         found = {band: vectors(city, band, shift) for band in (RED, INFRARED)}
         if found[RED] is None or found[INFRARED] is None:
             continue
@@ -107,7 +107,7 @@ def vectors(city: City, band: int, shift: tuple[float, float]) -> Vectors | None
     off, sigma = np.zeros((*shape, 2)), np.full(shape, np.inf)
     for row, col in np.ndindex(*shape):
         cut = (slice(row * PATCH, (row + 1) * PATCH), slice(col * PATCH, (col + 1) * PATCH))
-        found = estimate(city.before[band][cut], city.after[band][cut], clear[cut])
+        found = estimate_shift(city.before[band][cut], city.after[band][cut], clear[cut])
         if 0 < found.sigma_px < MAX_SIGMA_PX and np.hypot(*np.subtract(found.shift, shift)) < 1:
             off[row, col], sigma[row, col] = found.shift, found.sigma_px
     known = np.isfinite(sigma)
@@ -174,8 +174,8 @@ def _left(city: City, moved: Array, band: int) -> float:
 
 def _scored(city: City, moved: Array) -> Array:
     before, after, clear = city.before / 1e4, moved / 1e4, _clear(city)
-    found = fit(after, before, clear)
-    return score_pair(BANDS, before, after if found is None else apply(after, found), clear)
+    found = fit_radiometry(after, before, clear)
+    return score_pair(BANDS, before, after if found is None else apply_radiometry(after, found), clear)
 
 
 def _typical(found: Vectors) -> float:

@@ -47,7 +47,7 @@ def main() -> str:
     image, labels = _labelled()
     lines = ["## Masks", "", "Script: `benchmarks/masks.py`.", "", "| set | flag | F1 | IoU |", "|---|---|---|---|"]
     bands = (Band.B02, Band.B03, Band.B04, Band.B08, Band.B11, Band.B12)
-    why = masks.classify(image, bands, None, None, None, 30.0)
+    why = masks.classify_pixels(image, bands, None, None, None, 30.0)
     lines += _rows("drawn labels, one L1C image, no SCL, no history", why, labels == 4, labels == 0)
     series = {item.name[-8:]: _chip(item) for item in sorted(ARCHIVE.glob("southern-carpathians-*"))}
     grid = next(iter(series.values())).dn[Band.B02].grid

@@ -60,9 +60,9 @@ def disturb(truth: Array, rng: np.random.Generator, haze: float, changed: float)
 
 def ours(look: Array, truth: Array) -> Array:
     """As the pipeline does, all pixels taken for usable."""
-    found = normalise.fit(look, truth, np.ones(truth.shape[1:], bool))
+    found = normalise.fit_radiometry(look, truth, np.ones(truth.shape[1:], bool))
     assert found is not None
-    return normalise.apply(look, found)
+    return normalise.apply_radiometry(look, found)
 
 
 def histograms(look: Array, truth: Array) -> Array:

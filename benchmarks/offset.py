@@ -21,7 +21,7 @@ from benchmarks.drawing import blank, link
 from pipeline.catalogue.assets import Asset
 from pipeline.catalogue.declared_offsets import declared_offset
 from pipeline.catalogue.providers import read_providers
-from pipeline.correct.offset import Offset, dark_floor, resolve, resolve_jointly, to_reflectance
+from pipeline.correct.offset import Offset, dark_floor, resolve_jointly, resolve_offset, to_reflectance
 from pipeline.model.bands import Band
 from pipeline.model.imagery import Chip, DeclaredOffset, Granule, Level, Raster, Rejection, Scene
 
@@ -142,7 +142,7 @@ def chip(pixels: Pixels, state: str, claim: DeclaredOffset, name: str = "scene")
 
 def verdict(one: Chip, pixels: Pixels, state: str) -> str:
     """right, wrong or refused; wrong is judged on the reflectances themselves, not on the label."""
-    found = resolve(one.granule.declared_offset, dark_floor(one), scene=one.scene)
+    found = resolve_offset(one.granule.declared_offset, dark_floor(one), scene=one.scene)
     if isinstance(found, Rejection):
         return "refused"
     return "wrong" if _worst(one, pixels, found, state) > 0.01 else "right"

@@ -19,7 +19,7 @@ from skimage.registration import phase_cross_correlation
 
 from benchmarks.drawing import blank, link
 from benchmarks.peers import PeerMissingError, ask
-from pipeline.correct.alignment import estimate
+from pipeline.correct.alignment import estimate_shift
 
 CITIES = Path(__file__).resolve().parents[2] / "shared" / "data" / "oscd"
 OFFSETS = ((1, 0), (0, 1), (2, 1), (-1, 1), (1, -2), (-2, -1), (4, 2), (-3, 4), (5, -5))
@@ -31,7 +31,7 @@ Estimator = Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.floa
 
 def ours(reference: NDArray[np.float32], target: NDArray[np.float32]) -> NDArray[np.float64]:
     """Shift (row, col) by this project."""
-    return np.array(estimate(reference, target, (reference > 0) & (target > 0)).shift)
+    return np.array(estimate_shift(reference, target, (reference > 0) & (target > 0)).shift)
 
 
 def peer(normalization: str | None) -> Estimator:
@@ -131,7 +131,7 @@ def unrelated(images: Images, size: int = 128) -> tuple[int, int]:
             for image in (images[one][0], images[other][1]):
                 row, col = (int(rng.integers(0, side - size)) for side in image.shape)
                 chips.append(image[row : row + size, col : col + size])
-            accepted += estimate(*chips, np.ones((size, size), bool)).accepted
+            accepted += estimate_shift(*chips, np.ones((size, size), bool)).accepted
             tried += 1
     return accepted, tried
 

@@ -259,7 +259,7 @@ def read_pair(city: str) -> Pair:
     grid = _city_grid(folder / "label.tif", crs)
     before = np.stack([_warped(folder / "before" / f"{band}.tif", grid) for band in BANDS])
     draft = _warped(folder / "after" / "B04.tif", grid)
-    shift = alignment.estimate(before[RED], draft, np.isfinite(before[RED]) & np.isfinite(draft)).shift
+    shift = alignment.estimate_shift(before[RED], draft, np.isfinite(before[RED]) & np.isfinite(draft)).shift
     moved = GeoBox(grid.shape, grid.affine @ Affine.translation(shift[1], shift[0]), grid.crs)
     after = np.stack([_warped(folder / "after" / f"{band}.tif", moved) for band in BANDS])
     label = np.nan_to_num(_warped(folder / "label.tif", grid, Resampling.nearest, 1.0)) > 0.5

@@ -72,8 +72,8 @@ def _run(ground: str, seed: int, nothing: bool) -> Run:
 
 def simulated(ground: str, seed: int, nothing: bool) -> Year:
     """Simulate, judge and publish. nothing: that is what happens."""
-    wishes = ScenarioOptions(seed=seed, start=None, passes=None, days=None, undisturbed=nothing, distractors=True)
-    laid, plan = build_scenario(read_ground(CITIES / ground / "before"), None, wishes)
+    options = ScenarioOptions(seed=seed, start=None, passes=None, days=None, undisturbed=nothing, distractors=True)
+    laid, plan = build_scenario(read_ground(CITIES / ground / "before"), None, options)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         sites = simulate_catalogue(laid, plan, folder / "sim", lambda *_: None)
@@ -114,7 +114,7 @@ def _section(runs: Sequence[Run]) -> list[str]:
         hits = sum(each.confirmed for each in group)
         low, high = wilson_interval(hits, len(group))
         goal = f"{GOALS[size]:.2f}" if size in GOALS else "-"
-        late = sum(each.found and not each.confirmed and each.sights < 3 for each in group)
+        late = sum(each.found and not each.confirmed and each.detections < 3 for each in group)
         lines.append(
             f"| {size} | {hits} of {len(group)} | {hits / len(group):.2f} | {low:.2f}-{high:.2f} | {goal} | {late} |"
         )

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from benchmarks.moved import moved_looks
 from benchmarks.real_series import SERIES, catalogue
 from pipeline.catalogue.sites import read_sites
-from pipeline.correct.alignment import Options, estimate
+from pipeline.correct.alignment import Options, estimate_shift
 from pipeline.correct.look import make_unregistered
 from pipeline.correct.reference import UnregisteredImage, align, make_reference
 from pipeline.correct.site_looks import bands_of
@@ -99,7 +99,7 @@ def _simulated() -> list[str]:
             _read(RECORDED / "simulated" / f"case_{case['case']}_{name}.tif")
             for name in ("reference", "target", "usable")
         )
-        found = estimate(first, second, usable > 0)
+        found = estimate_shift(first, second, usable > 0)
         error = np.array(found.shift) - (float(case["shift_row"]), float(case["shift_col"]))
         errors.append(np.abs(error).max())
         rows.append(f"| {case['case']} | {case['shift_row']}, {case['shift_col']} | {float(case['cloud_share']):.0%} "
@@ -113,7 +113,7 @@ def _real() -> list[str]:
     for name in ("fields", "cloud_edge"):
         first, second = (_read(RECORDED / "real" / name / f"{each}.tif")
                          for each in ("reference_2016-06-08", "target_2016-05-29"))  # fmt: skip
-        found = estimate(first, second, (first > 0) & (second > 0))
+        found = estimate_shift(first, second, (first > 0) & (second > 0))
         off = float(np.hypot(*(np.array(found.shift) - TRUTH)))
         lines.append(f"| {name} | {found.shift[0]:+.3f}, {found.shift[1]:+.3f} | {off:.2f} | {found.accepted} |")
     return lines
@@ -141,7 +141,7 @@ def _one(
 ) -> tuple[float, float] | None:
     usable = (draft.why == 0) & np.isfinite(image[index])
     options = Options(max_shift_px=settings.correct.max_shift_px)
-    found = estimate(image[index], draft.reflectance[index], usable, options)
+    found = estimate_shift(image[index], draft.reflectance[index], usable, options)
     return found.shift if found.accepted else None
 
 

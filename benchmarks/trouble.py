@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.drawing import blank, link
 from benchmarks.troubled import NOISE_DN, REACH_PX, SHARED, cases
-from pipeline.correct.alignment import Options, estimate
+from pipeline.correct.alignment import Options, estimate_shift
 
 SIZES = (128, 256)
 MAX_ERROR_PX = 0.05
@@ -40,7 +40,7 @@ def main() -> str:
     for size in SIZES:
         found: dict[str, list[tuple[bool, float]]] = {}
         for case in cases(size):
-            got = estimate(case.reference, case.target, case.usable)
+            got = estimate_shift(case.reference, case.target, case.usable)
             error = float("inf") if case.truth is None else float(np.abs(np.array(got.shift) - case.truth).max())
             found.setdefault(case.trouble, []).append((got.accepted, error))
             if np.isfinite([got.sigma_px, error]).all():

@@ -12,7 +12,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from rasterio.warp import Resampling, reproject
 from scipy import fft, ndimage
 
-from pipeline.correct.alignment import estimate
+from pipeline.correct.alignment import estimate_shift
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 SEA, PAD, WINDOWS, REACH_PX = 64, 24, 4, 3.0
@@ -169,7 +169,7 @@ def _usable(pair: Pair, clouds: Clouds, rng: np.random.Generator) -> Iterator[Ca
     def case(trouble: str, image: Image, told: Mask, ground: Mask) -> Case:
         # what can be compared: ground that is seen at x in the one and at x + shift in the other
         seen = ground & (ndimage.shift(ground.astype(np.float32), -shift, order=1, cval=0) > 0.99)
-        plain = estimate(reference, still, seen)
+        plain = estimate_shift(reference, still, seen)
         return Case(trouble, reference, image.astype(np.float32), told, shift + plain.shift)
 
     yield case("other season" if pair.city in OTHER_SEASON else "another year", target, everything, everything)

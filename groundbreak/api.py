@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from pandas.api.types import infer_dtype
 
 from pipeline.catalogue.environment import check_certificates, check_proj, share_network_settings
-from pipeline.correct.alignment import Options, estimate
+from pipeline.correct.alignment import Options, estimate_shift
 from pipeline.model.errors import UsageError
 from pipeline.model.imagery import Alignment
 from pipeline.model.progress import no_progress
@@ -232,7 +232,7 @@ def register(
     clear = np.isfinite(first) if usable is None else np.asarray(usable, bool)
     if usable is None and first.shape == second.shape:
         clear = clear & np.isfinite(second)
-    return estimate(first, second, clear, options or Options())
+    return estimate_shift(first, second, clear, options or Options())
 
 
 def _plane(values: ArrayLike, name: str) -> NDArray[Any]:

@@ -12,8 +12,8 @@ from pipeline.cli.console import out, print_summary, show_progress
 from pipeline.cli.site_selection import choose_sites
 from pipeline.evaluation.sensitivity import SIZES, WITHIN, Trial, measure_sensitivity, share_within, summarise_trials
 from pipeline.model.errors import Exit
-from pipeline.review.detection import draw_detection
 from pipeline.review.folder import Folder, make_folder, replace_file
+from pipeline.review.sensitivity_plot import draw_detection
 from pipeline.run.selection import require_whole, site_job
 from pipeline.study.materials import ROOFS
 

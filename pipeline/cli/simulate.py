@@ -43,7 +43,7 @@ def simulate(
     if first is not None and not 1900 <= first.year <= 2100:
         raise UsageError(f"no Sentinel-2 in the year {first.year}", "--start", "write a day of this age, 2020-01-05")
     _make_folder(folder)
-    wishes = ScenarioOptions(
+    options = ScenarioOptions(
         seed=seed,
         start=first,
         passes=looks,
@@ -56,9 +56,9 @@ def simulate(
         step("ground", 0, 1, "being read")
         real = read_ground(ground or packaged_aois() / "demo" / "archive")
         laid, plan = (
-            plant.plant_story(real, place, wishes)
+            plant.plant_story(real, place, options)
             if place and place.id == plant.ID
-            else build_scenario(real, place, wishes)
+            else build_scenario(real, place, options)
         )
         file = write_looks(laid, plan, folder, step)
     count = {role: sum(event.role == role for event in plan.events) for role in (CHANGE, DISTRACTOR)}

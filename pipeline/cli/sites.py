@@ -193,14 +193,19 @@ def _read_sites(files: list[Path] | None) -> SitesRead:
 
 def _site_feature(site: Site) -> dict[str, Any]:
     """A site as an AOI file has it; its `false_alarms` are among its settings by now."""
-    wishes: dict[str, Any] = {
+    properties: dict[str, Any] = {
         "catalog": site.catalog,
         "collection": site.collection,
         "start": site.start and site.start.isoformat(),
         "end": site.end and site.end.isoformat(),
         "settings": dict(site.settings),
     }
-    own = {"id": site.id, "name": site.name, **{key: wish for key, wish in wishes.items() if wish}, **site.properties}
+    own = {
+        "id": site.id,
+        "name": site.name,
+        **{key: value for key, value in properties.items() if value},
+        **site.properties,
+    }
     return {"type": "Feature", "properties": own, "geometry": mapping(site.aoi)}
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from pipeline.correct.translation import Fit, fit, sample_median
+from pipeline.correct.translation import Fit, fit_translation, sample_median
 from pipeline.model.errors import ShapeError
 from pipeline.model.imagery import Alignment
 from pipeline.numerics.robust import MAD_TO_SIGMA
@@ -37,7 +37,7 @@ or change biases the shift by more than its scatter shows (docs/decisions/0032).
 _smooth = partial(gaussian, truncate=3.0, mirrored=False)
 
 
-def estimate(
+def estimate_shift(
     reference: Array,
     target: Array,
     usable: NDArray[np.bool_],
@@ -61,7 +61,7 @@ def estimate(
     if not reference.shape == target.shape == usable.shape or reference.ndim != 2:
         raise ShapeError(
             f"reference {reference.shape}, target {target.shape}, usable {usable.shape}",
-            "alignment.estimate",
+            "alignment.estimate_shift",
             "give three (row, col) arrays of one shape",
         )
     clear = usable & np.isfinite(reference) & np.isfinite(target)
@@ -77,7 +77,7 @@ def estimate(
         # the same ground in both, or the smoothing would meet another border in the one than in the other
         reference, target, clear = _cut_overlap(reference, target, clear, start)
         pair = structure_images(reference, target, clear)
-    both = None if pair is None else fit(*pair, clear)
+    both = None if pair is None else fit_translation(*pair, clear)
     if both is None:
         return _refuse("the fit did not settle")
     return _assess(start, *both, options)

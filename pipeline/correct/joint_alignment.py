@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.correct.alignment import FOREIGN_PULL, SAME_GROUND, structure_images
-from pipeline.correct.translation import Fit, fit
+from pipeline.correct.translation import Fit, fit_translation
 from pipeline.model.imagery import Alignment
 
 Array = NDArray[Any]
@@ -79,7 +79,7 @@ def measure_shift(reference: Array, target: Array, usable: NDArray[np.bool_], ma
             return _refuse(f"not the same ground: correlation of {significance:.1f} sigmas, {NEAR_SIGMAS} needed")
     rows, cols = start
     moved, both = _roll(second, start), clear & _roll(clear, start)
-    fits = fit(np.where(both, first, 0), np.where(both, moved, 0), both)
+    fits = fit_translation(np.where(both, first, 0), np.where(both, moved, 0), both)
     if fits is None:
         unknown = max(abs(rows), abs(cols)) <= NEAR_PX
         return _accept((0.0, 0.0), np.inf) if unknown else _accept((rows, cols), 0.5)

@@ -12,9 +12,8 @@ from rasterio.enums import Resampling
 from rasterio.warp import reproject
 
 from pipeline.correct import masks, normalise
-from pipeline.correct.expectation import expect
 from pipeline.correct.joint_alignment import SMALL_PIXELS, edge_noise, is_small
-from pipeline.correct.offset import Offset, dark_floor, resolve, to_reflectance
+from pipeline.correct.offset import Offset, dark_floor, resolve_offset, to_reflectance
 from pipeline.correct.reference import (
     MAX_SIGMA_PX,
     RECENT_LOOKS,
@@ -23,6 +22,7 @@ from pipeline.correct.reference import (
     align,
     align_to_recent,
 )
+from pipeline.correct.seasonal_prediction import predict_season
 from pipeline.model.bands import VISIBLE, Band
 from pipeline.model.imagery import Alignment, Chip, Look, Raster, Reason, Rejection, Scene, Why
 from pipeline.model.settings import Settings
@@ -90,8 +90,8 @@ def make_unregistered(
     if isinstance(offsets, Rejection):
         return offsets
     values, scl = to_grid(chips, offsets, grid, bands)
-    why = masks.buffer(
-        masks.classify(values, bands, scl, None, scene.sun, grid.resolution.x),
+    why = masks.buffer_clouds(
+        masks.classify_pixels(values, bands, scl, None, scene.sun, grid.resolution.x),
         settings.correct.cloud_buffer_m,
         grid.resolution.x,
     )
@@ -185,11 +185,11 @@ def _normalise_look(
     unlike = _find_outlier(values, seasonal, expected, why == 0, bands)
     if unlike is not None:
         return _reject(scene, Reason.RADIOMETRY, *unlike)
-    radiometry = normalise.fit(values, expected, why == 0, seasonal)
+    radiometry = normalise.fit_radiometry(values, expected, why == 0, seasonal)
     if radiometry is None:
         return _reject(scene, Reason.CLOUD, float((why == 0).mean()), limit, "share of the chip")
-    corrected = normalise.apply(values, radiometry)
-    why = masks.buffer(why, settings.correct.cloud_buffer_m, grid.resolution.x)
+    corrected = normalise.apply_radiometry(values, radiometry)
+    why = masks.buffer_clouds(why, settings.correct.cloud_buffer_m, grid.resolution.x)
     clear = float((why[aoi] == 0).mean())
     if clear < settings.correct.min_clear_share:
         return _reject(scene, Reason.CLOUD, clear, settings.correct.min_clear_share, "share of the AOI")
@@ -219,11 +219,11 @@ def _flag_pixels(
     bands, sun, pixel_m = image.bands, image.scene.sun, image.grid.resolution.x
     why, seasonal = image.why & ~np.uint8(Why.BUFFER), None
     for _ in range(2):
-        found = expect(expected, values, why == 0)
+        found = predict_season(expected, values, why == 0)
         if found is None:
             break
         seasonal = found
-        before, why = why, masks.classify(values, bands, scl, seasonal, sun, pixel_m)
+        before, why = why, masks.classify_pixels(values, bands, scl, seasonal, sun, pixel_m)
         if float(((before == 0) != (why == 0)).mean()) < STABLE_SHARE:
             break
     return why, seasonal
@@ -261,7 +261,7 @@ def _median(plane: NDArray[np.float32]) -> float:
 def _resolve_offsets(chips: Sequence[Chip]) -> list[Offset] | Rejection:
     found = []
     for chip in chips:
-        offset = resolve(chip.granule.declared_offset, dark_floor(chip), scene=chip.scene)
+        offset = resolve_offset(chip.granule.declared_offset, dark_floor(chip), scene=chip.scene)
         if isinstance(offset, Rejection):
             return offset
         found.append(offset)

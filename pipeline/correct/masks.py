@@ -21,14 +21,14 @@ from pipeline.correct.spectra import (
     find_water,
     infrared_ratio,
     is_overcast,
-    smooth,
     smooth_all,
+    smooth_known,
     split_bands,
 )
 from pipeline.model.bands import Band
 from pipeline.model.imagery import Why
-from pipeline.numerics.morphology import grow, open_mask, widen
-from pipeline.numerics.robust import median_of, zeroed
+from pipeline.numerics.morphology import dilate, open_mask, reconstruct
+from pipeline.numerics.robust import median_of, nan_to_zero
 
 SCL_SHADOW, SCL_WATER, SCL_SNOW = 3, 6, 11
 SCL_CLOUD = (8, 9, 10)
@@ -49,7 +49,7 @@ MIN_SHADOW_PX = 12
 """Least size of a shadow, pixels."""
 
 
-def classify(
+def classify_pixels(
     reflectance: NDArray[Any],
     bands: tuple[Band, ...],
     scl: NDArray[np.uint8] | None,
@@ -66,7 +66,7 @@ def classify(
     plane = split_bands(bands, reflectance)
     known = np.isfinite(reflectance).all(axis=0)
     plane = {band: np.where(known, values, 0) for band, values in plane.items()}
-    before = None if expected is None else {band: zeroed(e) for band, e in split_bands(bands, expected).items()}
+    before = None if expected is None else {band: nan_to_zero(e) for band, e in split_bands(bands, expected).items()}
     snow = find_snow(plane)
     if snow is None:
         snow = scl == SCL_SNOW if scl is not None else np.zeros_like(known)
@@ -94,7 +94,7 @@ def classify(
     return why
 
 
-def buffer(why: NDArray[np.uint8], radius_m: float, pixel_m: float) -> NDArray[np.uint8]:
+def buffer_clouds(why: NDArray[np.uint8], radius_m: float, pixel_m: float) -> NDArray[np.uint8]:
     """The flags with BUFFER set within `radius_m` of cloud and shadow; more cloud never means more usable ground.
 
     Usable pixels only take the flag; patches under 3 x 3 pixels are no cloud and get no buffer.
@@ -103,7 +103,7 @@ def buffer(why: NDArray[np.uint8], radius_m: float, pixel_m: float) -> NDArray[n
     wide = open_mask(core)
     if radius_m < pixel_m or not wide.any():
         return why
-    near = widen(wide, radius_m / pixel_m)
+    near = dilate(wide, radius_m / pixel_m)
     return np.asarray(np.where(near & (why == 0), np.uint8(Why.BUFFER), why), np.uint8)
 
 
@@ -126,7 +126,7 @@ def _find_cloud(
     spread = float(median_of(quiet) - np.quantile(quiet, 0.16)) if quiet.size else 0.0
     scale = max(1.0, RISE_SIGMAS * spread / SURE_RISE)
     sure, edge = least > scale * SURE_RISE, least > scale * EDGE_RISE
-    cloud = grow(sure, edge)
+    cloud = reconstruct(sure, edge)
     if scl is not None:
         cloud |= np.isin(scl, SCL_CLOUD) & (least > scale * SCL_RISE)
     return cloud & known
@@ -139,10 +139,10 @@ def _find_shadow(
     ratio = infrared_ratio(plane, before)
     if ratio is None:
         return np.asarray(scl == SCL_SHADOW) if scl is not None else np.zeros_like(known)
-    smoothed = smooth(ratio, known, SHADOW_PX)
+    smoothed = smooth_known(ratio, known, SHADOW_PX)
     bright = np.max([before[band] for band in (Band.B08, Band.B8A, Band.B11) if band in before], axis=0)
     lit = known & (bright > MIN_EXPECTED_INFRARED)
-    shadow = grow(lit & (smoothed < SURE_DARK), lit & (smoothed < EDGE_DARK))
+    shadow = reconstruct(lit & (smoothed < SURE_DARK), lit & (smoothed < EDGE_DARK))
     shadow = _drop_small(shadow, MIN_SHADOW_PX) if shadow.any() else shadow
     if scl is not None:
         shadow |= (scl == SCL_SHADOW) & (smoothed < SCL_DARK)

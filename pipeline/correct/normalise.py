@@ -58,7 +58,7 @@ class Radiometry:
     field: NDArray[np.float64]
 
 
-def fit(
+def fit_radiometry(
     reflectance: NDArray[Any],
     expected: NDArray[Any],
     usable: NDArray[np.bool_],
@@ -67,9 +67,9 @@ def fit(
     """Gain, offset and field per band that bring a look to what its site's history expects.
 
     reflectance, expected: (band, row, col) float, 1 = 100 %. usable: (row, col) bool, True = both are ground.
-    seasonal: what the history expects of this look's own season and light (`expectation.expect`); the field is then
-    read from the difference to it, so that a wood beside fields is no haze when its leaves fall. Pixels that differ
-    from it have changed and lose their weight in the lines too (Tukey's biweight).
+    seasonal: the reference in the season and light of this look (`seasonal_prediction.predict_season`). The field is
+    then read from the difference to it, so that a forest beside fields is not taken for haze when its leaves fall.
+    Pixels that differ from it have changed, and lose their weight in the lines too (Tukey's biweight).
     None where fewer than 200 usable pixels are left. Gain and field are fitted in turns.
     """
     good = np.asarray(usable & np.isfinite(reflectance).all(axis=0) & np.isfinite(expected).all(axis=0))
@@ -107,7 +107,7 @@ def fit(
     return Radiometry(gain=gains, offset=offsets, scatter=scatters, field=field)
 
 
-def apply(reflectance: NDArray[Any], radiometry: Radiometry) -> NDArray[np.float32]:
+def apply_radiometry(reflectance: NDArray[Any], radiometry: Radiometry) -> NDArray[np.float32]:
     """Corrected reflectance, (band, row, col) float32."""
     gain = np.array(radiometry.gain, np.float32)[:, None, None]
     offset = np.array(radiometry.offset, np.float32)[:, None, None]

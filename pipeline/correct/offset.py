@@ -50,7 +50,7 @@ def dark_floor(chip: Chip) -> dict[Band, float]:
     return {band: float(pair[0]) for band, pair in dn_quantiles(chip).items()}
 
 
-def resolve(
+def resolve_offset(
     declared: DeclaredOffset,
     dark_floor: Mapping[Band, float],
     expected: Mapping[Band, float] | None = None,
@@ -116,7 +116,7 @@ def resolve_declared(looks: Sequence[Sequence[DeclaredGranule]]) -> tuple[tuple[
 
     An offset that dark ground or certain metadata decide is kept. The others are compared with those. Without any, five
     that declare the same offset and have the same level are accepted. Undecided ones keep `dn` None or `certain` False,
-    and `resolve` rejects them. The result does not depend on the order of the scenes.
+    and `resolve_offset` rejects them. The result does not depend on the order of the scenes.
     """
     every = [each for granules in looks for each in granules]
     proved = [each for each in every if _is_proved(each)]

@@ -12,9 +12,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.correct.masks import buffer
+from pipeline.correct.masks import buffer_clouds
 from pipeline.correct.spectra import INFRARED, VISIBLE
-from pipeline.correct.structure import Level, gradient_pyramid, similarity
+from pipeline.correct.structure import Level, gradient_pyramid, structure_similarity
 from pipeline.model.bands import Band
 from pipeline.model.imagery import Look, Why
 from pipeline.model.settings import Settings
@@ -93,7 +93,7 @@ def unmask_persistent(looks: Sequence[Look], settings: Settings, wanted: range |
     """The looks in time order, without the cloud and shadow flags on what persists.
 
     A flagged pixel is unflagged where two more looks near in time show the same spectrum and the same structure there
-    (`structure.similarity`). The search in each direction ends at a look that shows the place unflagged and different.
+    (`structure_similarity`). The search in each direction ends at a look that shows the place unflagged and different.
     A shadow flag under a low sun is removed only where the place is dark under a high sun too, or was lit shortly
     before with the sun as low. A pure function of the set of looks. The flags of a look depend on REACH looks before
     and after it.
@@ -169,8 +169,8 @@ def _compare(
 
 def _compare_structure(view: _View, other: _View, flag: Why, spot: NDArray[np.intp]) -> NDArray[np.float32]:
     if flag is Why.SHADOW:
-        return similarity(view.infrared, other.infrared, spot)
-    return similarity(view.visible, other.visible, spot)
+        return structure_similarity(view.infrared, other.infrared, spot)
+    return structure_similarity(view.visible, other.visible, spot)
 
 
 def _sun_zeniths(looks: Sequence[Look]) -> list[float]:
@@ -191,7 +191,7 @@ def _unflag(look: Look, free: NDArray[np.bool_], settings: Settings) -> Look:
     bare = np.where((look.why & np.uint8(Why.BUFFER)) > 0, 0, look.why)
     smeared = _find_smeared(look, free, Why.CLOUD) | _find_smeared(look, free, Why.SHADOW)
     bare = np.where(free | smeared, bare & ~_SUSPECT, bare).astype(np.uint8)
-    why = buffer(bare, settings.correct.cloud_buffer_m, look.grid.resolution.x)
+    why = buffer_clouds(bare, settings.correct.cloud_buffer_m, look.grid.resolution.x)
     return dataclasses.replace(look, why=why)
 
 

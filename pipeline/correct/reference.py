@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from pipeline.correct.alignment import Options, estimate
+from pipeline.correct.alignment import Options, estimate_shift
 from pipeline.correct.joint_alignment import PRIOR_PX, estimate_jointly, is_small
 from pipeline.correct.offset import Offset
 from pipeline.model.bands import ALIGNMENT, Band
@@ -225,7 +225,9 @@ def align(
 
     def vote(strips: Sequence[slice]) -> list[Alignment]:
         return [
-            estimate(reference[index, rows], image.reflectance[index, rows], clear[rows] & known[index, rows], options)
+            estimate_shift(
+                reference[index, rows], image.reflectance[index, rows], clear[rows] & known[index, rows], options
+            )
             for index, rows in zip(indices, strips, strict=True)
         ]
 

@@ -39,13 +39,13 @@ def bluest_band(plane: Planes) -> Band:
     return min(plane, key=lambda band: band.centre_nm)
 
 
-def smooth(image: NDArray[Any], known: NDArray[np.bool_], sigma: float) -> NDArray[Any]:
+def smooth_known(image: NDArray[Any], known: NDArray[np.bool_], sigma: float) -> NDArray[Any]:
     """Gaussian mean over known pixels, 0 where none is near."""
     return smooth_all([image], known, sigma)[0]
 
 
 def smooth_all(images: Iterable[NDArray[Any]], known: NDArray[np.bool_], sigma: float) -> list[NDArray[Any]]:
-    """`smooth` of several images of which the same pixels are known."""
+    """`smooth_known` of several images of which the same pixels are known."""
     share = gaussian(known, sigma)
     near, least = share > 0.02, np.maximum(share, 0.02)
     filled = (gaussian(np.where(known, image, 0), sigma) for image in images)
@@ -60,7 +60,7 @@ def find_haze(plane: Planes, known: NDArray[np.bool_]) -> NDArray[np.bool_]:
     blue = plane[bluest_band(plane)]
     if Band.B04 not in plane or bluest_band(plane) is Band.B04:
         return np.asarray((blue > 0.25) & known)
-    index = smooth(blue - 0.5 * plane[Band.B04], known, 1.0)
+    index = smooth_known(blue - 0.5 * plane[Band.B04], known, 1.0)
     ground = min(float(median_of(index[known])), CLEAR_HAZE) if known.any() else CLEAR_HAZE
     visible = np.stack([plane[band] for band in VISIBLE if band in plane])
     mean = np.maximum(visible.mean(axis=0), 1e-3)

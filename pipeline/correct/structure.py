@@ -42,7 +42,9 @@ def gradient_pyramid(image: NDArray[Any], known: NDArray[np.bool_]) -> tuple[Lev
     return tuple(levels)
 
 
-def similarity(one: tuple[Level, ...], other: tuple[Level, ...], pixels: NDArray[np.intp]) -> NDArray[np.float32]:
+def structure_similarity(
+    one: tuple[Level, ...], other: tuple[Level, ...], pixels: NDArray[np.intp]
+) -> NDArray[np.float32]:
     """(pixel,) in -1..1: 1 = same structure with the same contrast; 0 where both are plain on every level.
 
     pixels: flat indices into the image. The value is twice the windowed product of the gradients over the sum of their

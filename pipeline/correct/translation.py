@@ -53,7 +53,7 @@ def sample_median(values: Array) -> float:
     return float(median_of(flat[:: max(flat.size // MEDIAN_OF, 1)]))
 
 
-def fit(first: Array, second: Array, clear: NDArray[np.bool_]) -> tuple[Fit, Fit] | None:
+def fit_translation(first: Array, second: Array, clear: NDArray[np.bool_]) -> tuple[Fit, Fit] | None:
     """The fit from `first` to `second` and the fit back, of a shift within REACH_PX; None where one does not settle.
 
     first, second: (row, col) float32, band-passed, about one level of contrast throughout, 0 where not clear.

@@ -13,7 +13,7 @@ from pipeline.decide.posterior import JUDGED, SitePrior, log_odds, measure_featu
 from pipeline.decide.series import spectra_of, step_of_looks, typical_spectrum
 from pipeline.decide.shapes import AROUND_PX, Shape, edges_of, shape_of, sharpen_edges
 from pipeline.decide.steps import YEAR_DAYS, Times
-from pipeline.ground.kinds import change_type
+from pipeline.ground.change_types import change_type
 from pipeline.ground.phases import Phase, phases_of
 from pipeline.model.alert import LEAST_LOOKS, Kind, State
 from pipeline.model.bands import Band

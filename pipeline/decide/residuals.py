@@ -1,8 +1,9 @@
 """Residuals of looks against the seasonal prediction from a site's baseline image, averaged at several scales.
 
 Each look is explained by one robust linear map of the baseline spectra (the chronochrome of Schaum & Stocker 1998,
-`pipeline.correct.expectation`): season, haze and sun act on like ground alike and go into the map. What a pixel does
-apart from ground like it stays in the residual. Nothing is updated from look to look, so no change is learned away.
+`pipeline.correct.seasonal_prediction`): season, haze and sun act on like ground alike and go into the map. What a
+pixel does apart from ground like it stays in the residual. Nothing is updated from look to look, so no change is
+learned away.
 """
 
 from collections.abc import Sequence
@@ -11,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.correct.expectation import expect
+from pipeline.correct.seasonal_prediction import predict_season
 from pipeline.model.imagery import NOISE_FLOOR, Look
 from pipeline.numerics.clusters import cluster_pixels
-from pipeline.numerics.robust import centre_spread, median, zeroed
+from pipeline.numerics.robust import centre_spread, median, nan_to_zero
 from pipeline.numerics.smoothing import gaussian
 
 BASELINE_LOOKS = 24
@@ -75,12 +76,12 @@ def build_baseline(looks: Sequence[Look]) -> Baseline:
 def residual_of(look: Look, baseline: Baseline) -> Residual:
     """A look against its prediction; all NaN where too little ground is usable to predict from."""
     known = np.asarray(look.usable & np.isfinite(look.reflectance).all(axis=0))
-    predicted = expect(baseline.mean, look.reflectance, known)
+    predicted = predict_season(baseline.mean, look.reflectance, known)
     bands = len(look.bands)
     if predicted is None:
         empty = tuple(np.full((bands, *known[::step, ::step].shape), MISSING, np.int16) for _, step in SCALES)
         return Residual(pooled=empty, noise=np.full(bands, np.inf, np.float32))
-    off = np.where(known, zeroed(look.reflectance) - predicted, 0).astype(np.float32)
+    off = np.where(known, nan_to_zero(look.reflectance) - predicted, 0).astype(np.float32)
     sample = off.reshape(bands, -1)[:, np.flatnonzero(known)[:: max(1, int(known.sum()) // CLUSTER_PIXELS)]]
     noise = np.maximum(centre_spread(sample, axis=1)[1], NOISE_FLOOR).astype(np.float32)
     length = np.sqrt(np.mean((off / noise[:, None, None]) ** 2, axis=0))

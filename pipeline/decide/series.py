@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pipeline.decide.steps import Times, step_of
 from pipeline.model.alert import CLEAR_SHARE
 from pipeline.model.imagery import Look
-from pipeline.numerics.robust import median, zeroed
+from pipeline.numerics.robust import median, nan_to_zero
 
 RECENT = 3
 """Looks that show the object as it is now: earlier ones may show its foundations."""
@@ -38,7 +38,7 @@ def step_of_looks(looks: Sequence[Look], times: Times, start: int, stop: int) ->
     from it to `stop`; NaN where too few of them are usable.
     """
     usable = np.stack([look.usable for look in looks])
-    values = np.stack([zeroed(look.reflectance) for look in looks]).astype(np.float32) * usable[:, None]
+    values = np.stack([nan_to_zero(look.reflectance) for look in looks]).astype(np.float32) * usable[:, None]
     shape = values.shape[1:]
     step, enough = step_of(values.reshape(*values.shape[:2], -1), usable.reshape(len(looks), -1), times, start, stop)
     return np.where(enough, step, np.nan).reshape(shape)

@@ -31,7 +31,7 @@ class TrueChange:
     """A true change and its claims. Delays from its first day to confirmation.
 
     claim: id of the alert that fits best. begins: the day on which it could first be seen.
-    seen_days: from its first day to the first look in which it was seen. delay_looks, `sights`: looks in which its
+    seen_days: from its first day to the first look in which it was seen. delay_looks, `detections`: looks in which its
     ground was clear, until it was confirmed and in all; None, 0 without a matching claim.
     """
 
@@ -52,7 +52,7 @@ class TrueChange:
     seen_days: int | None = None
     delay_days: int | None = None
     delay_looks: int | None = None
-    sights: int = 0
+    detections: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,7 +225,7 @@ def _score_change(truth: Truth, reviewed: Reviewed, truths: Sequence[Truth]) -> 
         delay_days=days,
         delay_looks=looks,
         seen_days=(best.first_seen - truth.begins).days,
-        sights=sum(day >= truth.begins for day in best.clear),
+        detections=sum(day >= truth.begins for day in best.clear),
         **common,  # type: ignore[arg-type]
     )
 

@@ -15,7 +15,7 @@ _DEVICE = re.compile(r"con|prn|aux|nul|(com|lpt)[0-9]")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """An AOI with its id, its grid and its own wishes.
+    """An AOI with its id, its grid and its own settings.
 
     aoi:      lon/lat polygon. grid: UTM, 10 m, AOI and margin, see `site_grid`.
     catalog:  URL or path of the catalogue to ask, None = the default provider.

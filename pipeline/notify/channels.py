@@ -133,23 +133,23 @@ class Mail:
         self._settings, self._password = settings, password
 
     def send(self, bulletin: Bulletin) -> None:
-        """Raises UndeliveredError unless the server took the letter for at least one address."""
+        """Raises UndeliveredError unless the server took the mail for at least one address."""
         self._deliver(partial(_bulletin_mail, bulletin, self._settings))
 
     def alarm(self, subject: str, lines: Sequence[str], key: str) -> None:
-        """Raises UndeliveredError unless the server took the letter for at least one address."""
+        """Raises UndeliveredError unless the server took the mail for at least one address."""
 
         def written() -> EmailMessage:
-            letter = _make_mail(subject, key, self._settings)
-            letter.set_content("\n".join([*lines, ""]))
-            return letter
+            mail = _make_mail(subject, key, self._settings)
+            mail.set_content("\n".join([*lines, ""]))
+            return mail
 
         self._deliver(written)
 
     def _deliver(self, write: Callable[[], EmailMessage]) -> None:
         try:
-            letter = write()
-            run_with_deadline(DEADLINE_S, lambda: self._hand_over(letter))
+            mail = write()
+            run_with_deadline(DEADLINE_S, lambda: self._hand_over(mail))
         except (smtplib.SMTPDataError, smtplib.SMTPRecipientsRefused, smtplib.SMTPSenderRefused) as error:
             raise UndeliveredError(f"the mail was refused: {_error_type(error)}", self.name, down=False) from None
         except OSError as error:
@@ -158,12 +158,12 @@ class Mail:
         except ValueError as error:
             raise UndeliveredError(f"the mail cannot be written: {_error_type(error)}", self.name, down=False) from None
 
-    def _hand_over(self, letter: EmailMessage) -> None:
+    def _hand_over(self, mail: EmailMessage) -> None:
         server = self._connected()
         try:
-            server.send_message(letter)
+            server.send_message(mail)
         finally:
-            # the letter is taken or refused by now: how the server says goodbye changes nothing
+            # the mail is taken or refused by now: how the server says goodbye changes nothing
             with suppress(OSError):
                 server.quit()
             server.close()
@@ -194,27 +194,27 @@ def ping_monitor(url: str) -> None:
 
 
 def _make_mail(subject: str, key: str, settings: Notify) -> EmailMessage:
-    letter = EmailMessage()
-    letter["Subject"] = " ".join(subject.split())
-    letter["From"], letter["To"] = settings.mail_from, ", ".join(settings.mail_to)
-    letter["Message-ID"] = f"<{key[:40]}@groundbreak.invalid>"
-    letter["Auto-Submitted"] = "auto-generated"
-    letter["Date"] = format_datetime(datetime.now(UTC))
-    return letter
+    mail = EmailMessage()
+    mail["Subject"] = " ".join(subject.split())
+    mail["From"], mail["To"] = settings.mail_from, ", ".join(settings.mail_to)
+    mail["Message-ID"] = f"<{key[:40]}@groundbreak.invalid>"
+    mail["Auto-Submitted"] = "auto-generated"
+    mail["Date"] = format_datetime(datetime.now(UTC))
+    return mail
 
 
 def _bulletin_mail(bulletin: Bulletin, settings: Notify) -> EmailMessage:
-    letter = _make_mail(write_subject(bulletin), bulletin.key, settings)
-    letter.set_content(as_text(bulletin, settings.base_url))
+    mail = _make_mail(write_subject(bulletin), bulletin.key, settings)
+    mail.set_content(as_text(bulletin, settings.base_url))
     files = collect_pictures(bulletin)
-    letter.add_alternative(as_html(bulletin, settings.base_url, frozenset(files)), subtype="html")
-    page = next(part for part in letter.iter_parts() if part.get_content_subtype() == "html")
+    mail.add_alternative(as_html(bulletin, settings.base_url, frozenset(files)), subtype="html")
+    page = next(part for part in mail.iter_parts() if part.get_content_subtype() == "html")
     for name, file in files.items():
         page.add_related(
             file.read_bytes(), maintype="image", subtype="png", cid=f"<{name}>", filename=file.name,
             disposition="inline",
         )  # fmt: skip
-    return letter
+    return mail
 
 
 class _Straight(urllib.request.HTTPRedirectHandler):

@@ -9,8 +9,8 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pipeline.notify.messages import CORRECTIONS, MAX_LISTED, Item, Message, count_unlisted, link_to
+from pipeline.review.descriptions import format_position
 from pipeline.review.folder import REPORT
-from pipeline.review.phrases import format_position
 
 NEW_STRUCTURE = "new structure"
 MAX_PICTURES = 8

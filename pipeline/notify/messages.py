@@ -9,9 +9,9 @@ from typing import Any
 from pipeline.model.settings import Notify
 from pipeline.notify.feed import entry_id
 from pipeline.review.contents import GONE, Change, Contents
+from pipeline.review.descriptions import describe_change
 from pipeline.review.folder import Folder
 from pipeline.review.matching import REJECTIONS
-from pipeline.review.phrases import describe_change
 
 RANKS = {"provisional": 0, "confirmed": 1, "finished": 2}
 """Statuses that are notified, in the order of a life; a return to an earlier one is not."""

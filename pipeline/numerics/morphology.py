@@ -32,7 +32,7 @@ def open_mask(mask: Mask) -> Mask:
     return wide
 
 
-def widen(mask: Mask, radius: float) -> Mask:
+def dilate(mask: Mask, radius: float) -> Mask:
     """(row, col) True within `radius` pixels of a pixel that is True: row by row of the disk, lines of ever more width.
 
     As the distance transform at most `radius`, whose time does not depend on how near the distance is of interest.
@@ -53,7 +53,7 @@ def widen(mask: Mask, radius: float) -> Mask:
     return wide
 
 
-def grow(seed: Mask, mask: Mask) -> Mask:
+def reconstruct(seed: Mask, mask: Mask) -> Mask:
     """The parts of a mask, connected along rows and columns, that have a pixel of `seed`, which lies on the mask."""
     if not seed.any():
         return seed

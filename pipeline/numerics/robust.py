@@ -66,7 +66,7 @@ def median(x: NDArray[Any], axis: int) -> NDArray[Any]:
     return np.asarray(np.where(count > 0, both / np.asarray(2, lines.dtype), np.nan)[..., 0])
 
 
-def zeroed(values: NDArray[Any]) -> NDArray[Any]:
+def nan_to_zero(values: NDArray[Any]) -> NDArray[Any]:
     """The values, 0 where they are not finite: the array itself if all are."""
     finite = np.isfinite(values)
     return values if finite.all() else np.where(finite, values, values.dtype.type(0))

@@ -15,7 +15,7 @@ from skimage.measure import find_contours
 EIGHT = np.ones((3, 3), bool)
 
 
-def regions(
+def label_regions(
     evidence: NDArray[Any], threshold: float, low: float, min_pixels: float, allowed: NDArray[np.bool_] | None = None
 ) -> NDArray[np.int32]:
     """Labels (row, col), 0 = none: connected evidence above `low` that reaches `threshold` somewhere.

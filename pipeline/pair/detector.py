@@ -8,13 +8,13 @@ from odc.geo.geom import Geometry
 from scipy import ndimage
 from shapely.geometry import MultiPolygon, Polygon
 
+from pipeline.ground.change_types import change_type
 from pipeline.ground.classes import STATES, log_posterior
-from pipeline.ground.kinds import change_type
 from pipeline.model.alert import Alert, Decision, Evidence, Observation, Status
 from pipeline.model.grid import PIXEL_M2
 from pipeline.model.imagery import Look, Why
 from pipeline.model.settings import Settings, settings_digest
-from pipeline.numerics.vectorise import outlines, regions
+from pipeline.numerics.vectorise import label_regions, outlines
 from pipeline.pair.score import score_pair
 
 THRESHOLD = 3.5
@@ -33,7 +33,7 @@ def decide_pair(
     measured = ((before.why | after.why) & np.uint8(Why.NODATA)) == 0
     sigmas = score_pair(before.bands, before.reflectance, after.reflectance, measured)
     smallest = settings.decide.min_area_m2 / PIXEL_M2
-    labels = regions(sigmas, THRESHOLD, LOW, smallest, measured)
+    labels = label_regions(sigmas, THRESHOLD, LOW, smallest, measured)
     alerts: list[Alert] = []
     observations: list[Observation] = []
     boxes = ndimage.find_objects(labels)

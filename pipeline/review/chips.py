@@ -11,7 +11,7 @@ from shapely.geometry import MultiPolygon, Polygon
 
 from pipeline.model.bands import VISIBLE
 from pipeline.model.imagery import Look
-from pipeline.review.sheet import CASING, load_font
+from pipeline.review.canvas import CASING, load_font
 from pipeline.review.stretch import Stretch
 
 CONTEXT_PX = 12
@@ -68,14 +68,14 @@ def write_pair(
     for look in (before, after):
         half = _enlarge(tone.rendered(true_colour(look, part)))
         image = Image.fromarray(half)
-        pencil = ImageDraw.Draw(image)
+        draw = ImageDraw.Draw(image)
         times = half.shape[1] / part.grid.shape[1]
         for box in outline_boxes(outline, part):
             for line in corner_marks(*box):
                 points = [(x * times, y * times) for x, y in line]
-                pencil.line(points, CASING, 4)
-                pencil.line(points, OUTLINE, 2)
-        pencil.text((5, 4), f"{look.time:%Y-%m-%d}", "white", load_font(8), stroke_width=2, stroke_fill=CASING)
+                draw.line(points, CASING, 4)
+                draw.line(points, OUTLINE, 2)
+        draw.text((5, 4), f"{look.time:%Y-%m-%d}", "white", load_font(8), stroke_width=2, stroke_fill=CASING)
         halves.append(np.asarray(image))
     gap = np.full((halves[0].shape[0], 6, 3), 255, np.uint8)
     pair = np.concatenate([halves[0], gap, halves[1]], axis=1)

@@ -11,9 +11,9 @@ from typing import Any
 from shapely.geometry.base import BaseGeometry
 
 from pipeline.model.errors import ReviewError
+from pipeline.review.descriptions import describe_change, label_of
 from pipeline.review.geoblob import decode_polygons
 from pipeline.review.gpkg import open_review
-from pipeline.review.phrases import describe_change, label_of
 from pipeline.review.rows import clean_row, clean_table, is_complete
 from pipeline.review.schema import ANALYST, MACHINE, NEWS, OBSERVATIONS, PHASES, SCENES, has_column
 

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from pipeline.model.errors import UsageError
+from pipeline.review.annotations import scale_bar
+from pipeline.review.canvas import CASING, load_font
 from pipeline.review.contents import Change, Contents
+from pipeline.review.descriptions import change_details, change_heading, format_position
 from pipeline.review.folder import Folder, file_name_of, replace_file
-from pipeline.review.marks import scale_bar
-from pipeline.review.phrases import change_details, change_heading, format_position
-from pipeline.review.sheet import CASING, load_font
 from pipeline.review.strips import Strip, read_strip
 
 YELLOW, GREY = "#ffd92f", "#53565d"
@@ -159,25 +159,25 @@ def _draw_frame(change: Change, strip: Strip, contents: Contents, index: int, pi
     width, height = max(shown.shape[1], FILM_PX), shown.shape[0]
     image = Image.new("RGB", (width, height + HEAD_PX + FOOT_PX), "white")
     image.paste(Image.fromarray(shown), (0, HEAD_PX))
-    pencil = ImageDraw.Draw(image)
+    draw = ImageDraw.Draw(image)
     frame = strip.frames[index]
-    pencil.text((6, 6), f"{change.label}   {frame.day}", CASING, load_font(10, bold=True))
+    draw.text((6, 6), f"{change.label}   {frame.day}", CASING, load_font(10, bold=True))
     if frame.seen:
-        pencil.text((width - 6, 6), "change seen", "#c2261c", load_font(9, bold=True), anchor="ra")
+        draw.text((width - 6, 6), "change seen", "#c2261c", load_font(9, bold=True), anchor="ra")
     for x, y in _parse_svg_path(strip.corners):
         points = [(a * times, b * times + HEAD_PX) for a, b in zip(x, y, strict=True)]
-        pencil.line(points, YELLOW, 2)
-    _draw_ruler(pencil, strip, times, height + HEAD_PX, width * (index + 1) / len(strip.frames))
-    pencil.text(
+        draw.line(points, YELLOW, 2)
+    _draw_ruler(draw, strip, times, height + HEAD_PX, width * (index + 1) / len(strip.frames))
+    draw.text(
         (6, height + HEAD_PX + 12), _wrap_text(_credit_line(contents), WRAP_FILM, 3), GREY, load_font(5.5), spacing=3
     )
     return image
 
 
-def _draw_ruler(pencil: ImageDraw.ImageDraw, strip: Strip, times: int, top: int, passed: float) -> None:
+def _draw_ruler(draw: ImageDraw.ImageDraw, strip: Strip, times: int, top: int, passed: float) -> None:
     share, length = scale_bar(strip.width * strip.pixel_m)
     ends: Sequence[tuple[float, float]] = [(10, top - 12), (10 + share * strip.width * times, top - 12)]
-    pencil.line(ends, CASING, 6)
-    pencil.line(ends, "white", 3)
-    pencil.text((10, top - 30), f"{length}  N↑", "white", load_font(7), stroke_width=2, stroke_fill=CASING)
-    pencil.rectangle((0, top, passed, top + 5), fill="#0a4f9e")
+    draw.line(ends, CASING, 6)
+    draw.line(ends, "white", 3)
+    draw.text((10, top - 30), f"{length}  N↑", "white", load_font(7), stroke_width=2, stroke_fill=CASING)
+    draw.rectangle((0, top, passed, top + 5), fill="#0a4f9e")

@@ -8,13 +8,13 @@ from odc.geo.geom import Geometry
 
 from pipeline.model.errors import ReviewError
 from pipeline.review.contents import GONE, Overview, read_overview
+from pipeline.review.descriptions import describe_change
 from pipeline.review.folder import Folder, begins_with, replace_file
 from pipeline.review.layout import Results
 from pipeline.review.locator import world_path
 from pipeline.review.maps import compact_png
 from pipeline.review.matching import REJECTIONS
 from pipeline.review.pages import render_page
-from pipeline.review.phrases import describe_change
 from pipeline.review.summary import DEFAULT_KINDS, kinds_of
 
 MAX_CARDS = 6

@@ -9,8 +9,8 @@ import shapely
 from shapely.geometry import Polygon
 
 from pipeline.review.contents import Change, Contents
+from pipeline.review.descriptions import change_heading, format_position
 from pipeline.review.lonlat import to_lonlat
-from pipeline.review.phrases import change_heading, format_position
 from pipeline.review.qgis_xml import Element, xml_element
 
 NAMESPACE = "http://www.opengis.net/kml/2.2"

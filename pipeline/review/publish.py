@@ -17,11 +17,12 @@ from pipeline.model.grid import PIXEL_M
 from pipeline.model.imagery import Look, SceneRecord
 from pipeline.model.settings import Settings
 from pipeline.model.site import Site
+from pipeline.review.annotations import site_caption
 from pipeline.review.detection_default import noise_of
+from pipeline.review.existing_results import check_place, read_existing
 from pipeline.review.folder import Folder, clear_leftovers, make_folder, stage_files
 from pipeline.review.gpkg import ReviewUpdate, read_provenance, survey_rows, write_changes
 from pipeline.review.labels import assign_labels, with_labels
-from pipeline.review.marks import site_caption
 from pipeline.review.matching import Matched, Row, match_alerts
 from pipeline.review.mosaic import Mosaic
 from pipeline.review.qgis import has_been_saved, write_project
@@ -30,7 +31,6 @@ from pipeline.review.qgis_style import layer_styles
 from pipeline.review.rasters import look_tags, site_tags, write_look, write_mosaic, write_score
 from pipeline.review.repair import repair_schema
 from pipeline.review.report import write_report
-from pipeline.review.standing import check_place, read_standing
 from pipeline.review.stretch import Stretch, ground_stretch
 from pipeline.review.through_time import Shown, remove_others, write_looks
 from pipeline.review.timeline import Pictures, write_pictures
@@ -79,7 +79,7 @@ def publish_site(
     folder = make_folder(path)
     clear_leftovers(path)
     repaired = repair_schema(folder.gpkg, layer_styles())
-    check_place(read_standing(folder.gpkg), site, folder.gpkg)
+    check_place(read_existing(folder.gpkg), site, folder.gpkg)
     ordered = sorted(looks, key=lambda look: (look.time, look.scene.id))
     held = survey_rows(folder.gpkg)
     matched = match_alerts(held.rows, decision, held.own_ids)

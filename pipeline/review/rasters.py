@@ -19,8 +19,8 @@ from pipeline.model.alert import Evidence
 from pipeline.model.bands import VISIBLE, Band
 from pipeline.model.errors import ReviewError
 from pipeline.model.imagery import Look
+from pipeline.review.annotations import Caption
 from pipeline.review.folder import replace_file
-from pipeline.review.marks import Caption
 
 NODATA_DN = 0
 REFLECTANCE_SCALE = 0.0001

@@ -10,15 +10,9 @@ from jinja2 import UndefinedError
 from odc.geo.geom import Geometry
 
 from pipeline.model.errors import ReviewError
+from pipeline.review.annotations import scale_bar
 from pipeline.review.contents import Change, Contents, read_contents
-from pipeline.review.features import geojson_feature
-from pipeline.review.folder import Folder, replace_file
-from pipeline.review.locator import locator_map
-from pipeline.review.maps import LABEL_PART, Map, compact_png, place_labels, read_evidence, read_pair
-from pipeline.review.marks import scale_bar
-from pipeline.review.observed import read_observed
-from pipeline.review.pages import render_page
-from pipeline.review.phrases import (
+from pipeline.review.descriptions import (
     change_details,
     change_heading,
     describe_confidence,
@@ -27,6 +21,12 @@ from pipeline.review.phrases import (
     format_confidence,
     format_position,
 )
+from pipeline.review.features import geojson_feature
+from pipeline.review.folder import Folder, replace_file
+from pipeline.review.locator import locator_map
+from pipeline.review.maps import LABEL_PART, Map, compact_png, place_labels, read_evidence, read_pair
+from pipeline.review.observed import read_observed
+from pipeline.review.pages import render_page
 from pipeline.review.stretch import parse_stretch
 from pipeline.review.strips import Strip, read_strip
 from pipeline.review.summary import bracket_words, count_by_type, day_words, split_changes, summarise, unseen_words

@@ -17,11 +17,11 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from pipeline.model.errors import GroundbreakError, UsageError
+from pipeline.review.annotations import scale_bar
 from pipeline.review.contents import Change, Contents, Overview, read_contents, read_overview
+from pipeline.review.descriptions import UNJUDGED, change_details, change_heading, format_position
 from pipeline.review.folder import Folder
-from pipeline.review.marks import scale_bar
 from pipeline.review.pages import render_page
-from pipeline.review.phrases import UNJUDGED, change_details, change_heading, format_position
 from pipeline.review.schema import VERDICTS
 from pipeline.review.strips import read_strip
 from pipeline.review.summary import split_changes

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 
 from pipeline.review.contents import Change, Contents
+from pipeline.review.descriptions import format_confidence, round_area
 from pipeline.review.observed import Observed
-from pipeline.review.phrases import format_confidence, round_area
 
 CONSTRUCTION = "construction"
 NEW_STRUCTURE = "new structure"

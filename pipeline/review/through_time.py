@@ -9,8 +9,8 @@ from pipeline.model.alert import Decision, Kind, Status
 from pipeline.model.bands import VISIBLE, Band
 from pipeline.model.imagery import Look
 from pipeline.model.indices import near_infrared
+from pipeline.review.annotations import Caption
 from pipeline.review.folder import Folder
-from pipeline.review.marks import Caption
 from pipeline.review.rasters import look_tags, write_look
 
 MAX_LOOKS = 40

@@ -9,6 +9,8 @@ import numpy as np
 
 from pipeline.model.alert import Alert, Decision, Observation, Status
 from pipeline.model.imagery import Look
+from pipeline.review.annotations import Caption, mark_scale, write_caption
+from pipeline.review.canvas import ABOVE, BELOW, PT, Canvas, TextStyle
 from pipeline.review.chips import (
     CONTEXT_PX,
     Window,
@@ -19,11 +21,9 @@ from pipeline.review.chips import (
     write_pair,
 )
 from pipeline.review.curves import compute_curves
+from pipeline.review.descriptions import format_confidence
 from pipeline.review.folder import Folder
-from pipeline.review.marks import Caption, mark_scale, write_caption
 from pipeline.review.panels import BRACKET, INK, QUIET, SEEN, draw_panels
-from pipeline.review.phrases import format_confidence
-from pipeline.review.sheet import ABOVE, BELOW, PT, Letters, Sheet
 from pipeline.review.stretch import Stretch
 from pipeline.review.strips import write_strip
 
@@ -107,29 +107,29 @@ def write_timeline(
     mine = {seen.scene: seen for seen in observations}
     clear = _clear_looks(looks, observations)
     curved = len(looks) > 2
-    sheet = Sheet(WIDTH_PX, HEIGHT_PX if curved else LOW_PX)
-    _draw_title(sheet, alert)
-    write_caption(sheet, caption, alert.id)
+    canvas = Canvas(WIDTH_PX, HEIGHT_PX if curved else LOW_PX)
+    _draw_title(canvas, alert)
+    write_caption(canvas, caption, alert.id)
     if clear:
-        _draw_strip(sheet, alert, _choose_looks(clear, alert), mine, stretch)
+        _draw_strip(canvas, alert, _choose_looks(clear, alert), mine, stretch)
     if curved:
         lines = compute_curves(alert, clear) if clear else ()
-        draw_panels(sheet, alert, [mine[look.scene.id] for look in looks if look.scene.id in mine], lines)
-    sheet.save(path, mark)
+        draw_panels(canvas, alert, [mine[look.scene.id] for look in looks if look.scene.id in mine], lines)
+    canvas.save(path, mark)
 
 
-def _draw_title(sheet: Sheet, alert: Alert) -> None:
+def _draw_title(canvas: Canvas, alert: Alert) -> None:
     label = f"{alert.label}  ·  " if alert.label else ""
     kind = f"{label}{alert.kind.value.capitalize()}, {STATUS[alert.status]}"
     left = MARGIN * WIDTH_PX
-    sheet.write(left, (10 + ABOVE * 12) * PT, kind, Letters(size=12, colour=INK, bold=True))
+    canvas.write(left, (10 + ABOVE * 12) * PT, kind, TextStyle(size=12, colour=INK, bold=True))
     since = f"not there {alert.last_clear_before}, " if alert.last_clear_before else ""
     size = f"{alert.area_m2:,.0f} ± {alert.area_error_m2:,.0f} m²".replace(",", "\u2009")
     facts = (
         f"{since}there {alert.first_seen}  ·  {size}  ·  seen in {alert.looks_seen} of {alert.looks_clear} clear looks"
         f"  ·  confidence {format_confidence(alert.confidence)}  ·  {_format_place(alert)}"
     )
-    sheet.write(left, (29 + ABOVE * 8.5) * PT, facts, Letters(size=8.5, colour=INK))
+    canvas.write(left, (29 + ABOVE * 8.5) * PT, facts, TextStyle(size=8.5, colour=INK))
 
 
 def _format_place(alert: Alert) -> str:
@@ -173,7 +173,7 @@ def _spread_looks(looks: Sequence[Look], count: int, *, first: int = 0, last: in
 
 
 def _draw_strip(
-    sheet: Sheet, alert: Alert, looks: Sequence[Look], mine: Mapping[str, Observation], stretch: Stretch
+    canvas: Canvas, alert: Alert, looks: Sequence[Look], mine: Mapping[str, Observation], stretch: Stretch
 ) -> None:
     part = window_around(alert.outline, looks[0].grid)
     pictures = [true_colour(look, part) for look in looks]
@@ -184,26 +184,26 @@ def _draw_strip(
     for index, (look, picture) in enumerate(zip(looks, pictures, strict=True)):
         left = MARGIN * WIDTH_PX + (index * (1 + GAP) + 0.01) * chip
         right = left + width * unit
-        sheet.picture(left, top, right, bottom, stretch.rendered(picture))
-        _mark_corners(sheet, alert, part, (left, top), unit)
+        canvas.picture(left, top, right, bottom, stretch.rendered(picture))
+        _mark_corners(canvas, alert, part, (left, top), unit)
         seen = mine[look.scene.id].seen
         edge = SEEN if seen else QUIET
         around = [left, right, right, left, left], [bottom, bottom, top, top, bottom]
-        sheet.line(*around, edge, 1.6 if seen else 0.6)
+        canvas.line(*around, edge, 1.6 if seen else 0.6)
         start, day = left + 0.01 * chip, f"{look.time:%Y-%m-%d}"
         over = top - 0.03 * chip - BELOW * 7.8 * PT
-        sheet.write(start, over, day, Letters(size=7.8, colour=INK, bold=seen))
+        canvas.write(start, over, day, TextStyle(size=7.8, colour=INK, bold=seen))
         under = bottom + 0.04 * chip + ABOVE * 7 * PT
-        sheet.write(start, under, _look_role(look, alert), Letters(size=7, colour=edge))
-    mark_scale(sheet, abs(part.grid.affine.a) / unit, (MARGIN * WIDTH_PX + 0.01 * chip, top, bottom), chip)
+        canvas.write(start, under, _look_role(look, alert), TextStyle(size=7, colour=edge))
+    mark_scale(canvas, abs(part.grid.affine.a) / unit, (MARGIN * WIDTH_PX + 0.01 * chip, top, bottom), chip)
 
 
-def _mark_corners(sheet: Sheet, alert: Alert, part: Window, corner: tuple[float, float], unit: float) -> None:
-    """Draw corner marks around the outline. unit: sheet pixels per chip pixel; corner: that of the chip."""
+def _mark_corners(canvas: Canvas, alert: Alert, part: Window, corner: tuple[float, float], unit: float) -> None:
+    """Draw corner marks around the outline. unit: canvas pixels per chip pixel; corner: that of the chip."""
     for box in outline_boxes(alert.outline, part):
         for line in corner_marks(*box):
             x, y = np.asarray(line).T
-            sheet.line(corner[0] + x * unit, corner[1] + y * unit, BRACKET, 1.3, cased=True)
+            canvas.line(corner[0] + x * unit, corner[1] + y * unit, BRACKET, 1.3, cased=True)
 
 
 def _look_role(look: Look, alert: Alert) -> str:

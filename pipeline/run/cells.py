@@ -23,8 +23,8 @@ from pipeline.model.site import Site
 from pipeline.review.chips import window_around
 from pipeline.review.mosaic import Piece
 from pipeline.review.rasters import look_dn
+from pipeline.run.cell_merging import alerts_touching
 from pipeline.run.process_site import SiteJob, common_bands, process_site
-from pipeline.run.seams import alerts_touching
 
 WHOLE_PX = 700 * 700
 """Sites of up to 49 km² are held whole: 60 bytes a pixel and look."""

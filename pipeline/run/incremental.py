@@ -26,22 +26,22 @@ def decide_onwards(
     """
     ordered = in_order(looks)
     known = founding_looks(site, len(ordered), settings)
-    founded = cache_key("baseline", keys[:known])
+    baseline_key = cache_key("baseline", keys[:known])
     baseline = unpack_fields(
-        Baseline, memory.cached_arrays(founded, lambda: pack_fields(build_baseline(ordered[:known])))
+        Baseline, memory.cached_arrays(baseline_key, lambda: pack_fields(build_baseline(ordered[:known])))
     )
     residuals = []
     for look, key in zip(ordered, keys, strict=True):
         made = partial(lambda each: pack_fields(residual_of(each, baseline)), look)
-        residuals.append(unpack_fields(Residual, memory.cached_arrays(cache_key("residual", founded, key), made)))
+        residuals.append(unpack_fields(Residual, memory.cached_arrays(cache_key("residual", baseline_key, key), made)))
     times = times_between(ordered, residuals, known)
 
     def learned() -> Packed:
         axis = leaf_to_soil(baseline, ordered[0].bands)
         return pack_fields(natural_steps(baseline, residuals[:known], first_times(times, known), axis))
 
-    natural = unpack_fields(Natural, memory.cached_arrays(cache_key("natural", founded), learned))
-    chain = _screening_keys(founded, keys)
+    natural = unpack_fields(Natural, memory.cached_arrays(cache_key("natural", baseline_key), learned))
+    chain = _screening_keys(baseline_key, keys)
     # the next look may change the flags of the last ones: the screening before them is kept for it
     settled = max(len(ordered) - REACH_LOOKS, 0)
     back = _latest_screening(chain, settled, memory) or begin_screening(baseline)
@@ -63,9 +63,9 @@ def _split_work(back: Screening, front: Screening, settled: int, last: int) -> l
     return [(each, (stop,)) for each, stop in ((back, settled), (front, last)) if each.count < stop]
 
 
-def _screening_keys(founded: str, keys: Sequence[str]) -> list[str]:
+def _screening_keys(baseline_key: str, keys: Sequence[str]) -> list[str]:
     """Cache key of the screening of the first n looks, by n."""
-    chain = [cache_key("screening", founded)]
+    chain = [cache_key("screening", baseline_key)]
     for key in keys:
         chain.append(cache_key(chain[-1], key))
     return chain

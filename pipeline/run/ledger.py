@@ -58,7 +58,7 @@ class SceneEntry:
 class SiteEntry:
     """How one site fares. success, failed: ISO times of the last night that could look at it, and that could not.
 
-    place: digest of its AOI and wishes when it was last judged. last_scene: ISO time of its newest scene. failures:
+    place: digest of its AOI and settings when it was last decided. last_scene: ISO time of its newest scene. failures:
     nights in a row that failed, the last of them with `error`; escalated: whether that was sent to the operator.
     """
 
@@ -160,7 +160,7 @@ class Ledger:
         return None if row is None else str(row[0])
 
     def place(self, site: str) -> str:
-        """Digest of the AOI and wishes the site was last judged with, empty if never."""
+        """Digest of the AOI and settings that the site was last decided with, empty if never."""
         return self.site(site).place
 
     def site(self, site: str) -> SiteEntry:

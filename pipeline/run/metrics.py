@@ -13,8 +13,8 @@ from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 from pipeline.model.alert import Kind, Status
 from pipeline.model.errors import GroundbreakError, ReviewError
 from pipeline.model.imagery import Reason
+from pipeline.review.existing_results import Counts, count_changes
 from pipeline.review.layout import Results
-from pipeline.review.standing import Counts, count_changes
 from pipeline.run.ledger import Ledger, SiteEntry
 from pipeline.run.nightly import NightOutcome
 from pipeline.run.notifications import Notified

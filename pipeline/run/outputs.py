@@ -6,8 +6,8 @@ from pathlib import Path
 
 from xxhash import xxh3_128
 
+from pipeline.review.existing_results import machine_digest
 from pipeline.review.folder import GPKG, PICTURES, PROJECT, REPORT, Folder
-from pipeline.review.standing import machine_digest
 
 PRESENT = (REPORT, PROJECT)
 """Files that only have to be there: the report is also written by `groundbreak report`, the project by QGIS."""

@@ -25,9 +25,9 @@ from pipeline.model.progress import Progress, no_progress
 from pipeline.model.settings import Settings
 from pipeline.model.site import Site, slug
 from pipeline.pair.detector import decide_pair
+from pipeline.review.existing_results import read_existing
 from pipeline.review.folder import Folder
 from pipeline.review.publish import Published, publish_site
-from pipeline.review.standing import read_standing
 from pipeline.run.threads import one_thread
 
 MIN_SIDE_PX = 48
@@ -93,9 +93,9 @@ def _compare_pair(
 
 def _refuse_others(folder: Folder, scenes: tuple[Scene, Scene]) -> None:
     """Raise ReviewError where the results of a watched site, or of two other images, are in the folder."""
-    standing = read_standing(folder.gpkg)
-    if standing is not None and standing.looks and standing.looks != {scene.id for scene in scenes}:
-        what = f"results of other images ({', '.join(sorted(standing.looks)[:2])}, …)"
+    existing = read_existing(folder.gpkg)
+    if existing is not None and existing.looks and existing.looks != {scene.id for scene in scenes}:
+        what = f"results of other images ({', '.join(sorted(existing.looks)[:2])}, …)"
         raise ReviewError(what, str(folder.path), "give another folder with --out")
 
 

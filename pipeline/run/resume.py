@@ -8,11 +8,11 @@ from pathlib import Path
 
 from pipeline.model.errors import GroundbreakError, UsageError
 from pipeline.model.grid import site_grid
+from pipeline.review.existing_results import ExistingResults, check_place, read_existing
 from pipeline.review.layout import Results
 from pipeline.review.qgis_style import layer_styles
 from pipeline.review.repair import repair_schema
 from pipeline.review.schema import Styles
-from pipeline.review.standing import Standing, check_place, read_standing
 from pipeline.run.process_site import SiteJob
 from pipeline.run.retention import restore_review
 
@@ -37,13 +37,13 @@ def resume_site(job: SiteJob, out: Path) -> Resumed:
     if not restored and folder.report.exists() and not os.path.lexists(folder.gpkg):
         restored = (f"{site.id}: review.gpkg was gone, without a copy: written again, without its verdicts",)
     notes = (*restored, *repair_schema(folder.gpkg, _layer_styles()))
-    standing = read_standing(folder.gpkg)
-    if standing is None:
+    existing = read_existing(folder.gpkg)
+    if existing is None:
         return Resumed(job=job, notes=notes)
-    check_place(standing, site, folder.gpkg)
-    _check_period(job, standing)
-    if standing.crs and standing.crs != str(site.grid.crs):
-        site = replace(site, grid=site_grid(site.aoi, crs=standing.crs))
+    check_place(existing, site, folder.gpkg)
+    _check_period(job, existing)
+    if existing.crs and existing.crs != str(site.grid.crs):
+        site = replace(site, grid=site_grid(site.aoi, crs=existing.crs))
     return Resumed(job=replace(job, site=site), notes=notes)
 
 
@@ -53,10 +53,10 @@ def _layer_styles() -> Styles:
     return layer_styles()
 
 
-def _check_period(job: SiteJob, standing: Standing) -> None:
+def _check_period(job: SiteJob, existing: ExistingResults) -> None:
     """Refuse a shorter period: it would withdraw alerts that it cannot show, and their verdicts."""
     fix = "write it into a folder of its own with --out"
-    last, first = standing.last, standing.first
+    last, first = existing.last, existing.first
     if last is not None and job.until < last:
         what = f"already judged until {last:%Y-%m-%d}, later than {job.until:%Y-%m-%d}"
         raise UsageError(what, job.site.id, fix)

@@ -22,9 +22,9 @@ from pipeline.model.progress import Progress, no_progress
 from pipeline.review.mosaic import Mosaic, read_thumbnail
 from pipeline.review.publish import Wide
 from pipeline.review.rasters import picture_order
+from pipeline.run.cell_merging import CellAlert, merge_alerts
 from pipeline.run.cells import CellResult, cell_jobs, process_cell
 from pipeline.run.process_site import SiteJob, SiteResult, common_bands, find_scenes, refusal_record
-from pipeline.run.seams import CellAlert, merge_alerts
 from pipeline.run.workers import JobResults, run_jobs
 
 SCRATCH = "wide-"

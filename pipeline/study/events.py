@@ -78,13 +78,13 @@ def make_building(
     """Phases: cleared, foundation, roof; a road or a strip is cleared and sealed."""
     days = [int(rng.integers(15, 45)), int(rng.integers(20, 60))]
     cleared = start + timedelta(days=days[0])
-    founded = cleared + timedelta(days=days[1])
+    built = cleared + timedelta(days=days[1])
     sealed = size.startswith(("road", "strip"))
     last, height = (ASPHALT, 0.0) if sealed else (ROOFS[material], float(rng.uniform(4, 14)))
     phases = (
         Phase(start=start, end=cleared, material="cleared", spectrum=CLEARED),
-        Phase(start=cleared, end=founded, material="foundation", spectrum=FOUNDATION),
-        Phase(start=founded, end=None, material=material, spectrum=last, height_m=height),
+        Phase(start=cleared, end=built, material="foundation", spectrum=FOUNDATION),
+        Phase(start=built, end=None, material=material, spectrum=last, height_m=height),
     )
     label = "asphalt" if sealed else material
     return Event(id=id, role=CHANGE, kind="new structure", size=size, material=label, outline=outline, phases=phases)

@@ -41,16 +41,16 @@ _MONTHS = (
 )  # fmt: skip
 
 
-def plant_story(real: Ground, site: Site, wishes: ScenarioOptions) -> tuple[Ground, Plan]:
+def plant_story(real: Ground, site: Site, options: ScenarioOptions) -> tuple[Ground, Plan]:
     """Seven years of passes every five days over the plant; those that are overcast are not filed."""
     grid = even_grid(site.grid)
     ground = moved_to(real, grid)
-    start, days = wishes.start or START, wishes.days or REVISIT_DAYS
-    passes = wishes.passes or round(YEARS * 365.25 / REVISIT_DAYS)
-    works = present_structures(grid, renewed=not wishes.undisturbed)
-    events = works if wishes.undisturbed else (*works, *published_events(grid))
-    if wishes.distractors and not wishes.undisturbed:
-        rng = np.random.default_rng([wishes.seed, 0])
+    start, days = options.start or START, options.days or REVISIT_DAYS
+    passes = options.passes or round(YEARS * 365.25 / REVISIT_DAYS)
+    works = present_structures(grid, renewed=not options.undisturbed)
+    events = works if options.undisturbed else (*works, *published_events(grid))
+    if options.distractors and not options.undisturbed:
+        rng = np.random.default_rng([options.seed, 0])
         end = start + timedelta(days=passes * days)
         others = draw_distractors(ground, events, start + (end - start) / 7, end, rng)
         events = (*events, *(event for event in others if event.role == DISTRACTOR))
@@ -60,7 +60,7 @@ def plant_story(real: Ground, site: Site, wishes: ScenarioOptions) -> tuple[Grou
         start=start,
         passes=passes,
         days=days,
-        seed=wishes.seed,
+        seed=options.seed,
         events=events,
         orbits=(ORBIT,),
         tile=TILE,

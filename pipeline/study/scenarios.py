@@ -35,19 +35,19 @@ class ScenarioOptions:
     distractors: bool
 
 
-def build_scenario(real: Ground, site: Site | None, wishes: ScenarioOptions) -> tuple[Ground, Plan]:
+def build_scenario(real: Ground, site: Site | None, options: ScenarioOptions) -> tuple[Ground, Plan]:
     """Random construction on real ground, at the place of a site or at that of the ground."""
     grid = _scenario_grid(real) if site is None else even_grid(site.grid)
     ground = moved_to(real, grid)
-    start, passes, days = wishes.start or START, wishes.passes or PASSES, wishes.days or DAYS
+    start, passes, days = options.start or START, options.passes or PASSES, options.days or DAYS
     plan = Plan(
         place="simulated" if site is None else f"{site.id}-simulated",
         name=f"SIMULATED pixels: {'a made-up place' if site is None else site.name}",
         start=start,
         passes=passes,
         days=days,
-        seed=wishes.seed,
-        events=() if wishes.undisturbed else _scenario_events(ground, start, timedelta(days=passes * days), wishes),
+        seed=options.seed,
+        events=() if options.undisturbed else _scenario_events(ground, start, timedelta(days=passes * days), options),
         aoi=None if site is None or grid.shape != even_shape(site) else to_lonlat_geometry(site.aoi, "EPSG:4326"),
     )
     return ground, plan
@@ -59,10 +59,10 @@ def even_shape(site: Site) -> tuple[int, int]:
     return rows // 2 * 2, cols // 2 * 2
 
 
-def _scenario_events(ground: Ground, start: datetime, whole: timedelta, wishes: ScenarioOptions) -> tuple[Event, ...]:
-    rng = np.random.default_rng([wishes.seed, 0])
+def _scenario_events(ground: Ground, start: datetime, whole: timedelta, options: ScenarioOptions) -> tuple[Event, ...]:
+    rng = np.random.default_rng([options.seed, 0])
     built = draw_construction(ground, start + BEGUN * whole, start + LAST * whole, rng)
-    if not wishes.distractors:
+    if not options.distractors:
         return built
     return (*built, *draw_distractors(ground, built, start + FIRST_DISTRACTOR * whole, start + whole, rng))
 

@@ -181,14 +181,14 @@ def _write_pass(ground: Ground, plan: Plan, made: Pass, number: int, out: Path, 
     planes = render_pass(ground, plan.events, made, plan.seed, southern)
     offset = OFFSET_DN if made.time >= FIRST_OFFSET_DAY else 0
     index = ndvi(planes.get(Band.B08, planes[Band.B04]), planes[Band.B04])
-    wedge = _partial_swath(tuple(ground.grid.shape), rng)  # type: ignore[arg-type]
+    unseen = _partial_swath(tuple(ground.grid.shape), rng)  # type: ignore[arg-type]
     assets: dict[str, Any] = {}
     for band, plane in planes.items():
         dn = np.clip(np.round(plane * 10000) + offset, 1, 65535).astype(np.uint16)
-        dn[wedge if dn.shape == wedge.shape else wedge[::2, ::2]] = 0
+        dn[unseen if dn.shape == unseen.shape else unseen[::2, ::2]] = 0
         assets[band.role] = (dn, ground.native(band))
     classes = scene_classes(made.sky, index, planes[Band.B02], rng)
-    classes[wedge] = 0
+    classes[unseen] = 0
     coarse = GeoBox(tuple(size // 2 for size in classes.shape), ground.grid.affine @ Affine.scale(2), ground.grid.crs)
     assets["scl"] = (classes[::2, ::2], coarse)
     stamp = f"{made.time:%Y%m%dT%H%M%S}"
@@ -205,9 +205,9 @@ def _write_pass(ground: Ground, plan: Plan, made: Pass, number: int, out: Path, 
     }
     if plan.tile is not None:
         properties["grid:code"] = f"MGRS-{plan.tile}"
-    twins = [baseline, "05.10" if offset else "02.08"] if rng.uniform() < 0.04 else [baseline]
+    baselines = [baseline, "05.10" if offset else "02.08"] if rng.uniform() < 0.04 else [baseline]
     written = []
-    for copy, version in enumerate(twins):
+    for copy, version in enumerate(baselines):
         own = {**properties, "s2:processing_baseline": version}
         id = f"{plan.place}-{made.time:%Y%m%d}-{copy}"
         written.append(write_item(out, id, made.time, assets, own, offset=-offset / 10000))

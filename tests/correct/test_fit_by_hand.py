@@ -125,7 +125,7 @@ def test_the_uncertainty_is_that_of_the_mean_of_patches_and_equal_patches_all_co
 def test_a_fit_is_the_shift_both_ways_and_counts_what_took_part() -> None:
     image = 5 * texture()
     moved = ndimage.shift(image, (0.35, -0.2), order=5, mode="mirror").astype(np.float32)
-    both = translation.fit(image, moved, ALL)
+    both = translation.fit_translation(image, moved, ALL)
     assert both is not None
     forth, back = both
     assert forth.shift == pytest.approx((0.35, -0.2), abs=0.01) and back.shift == pytest.approx((-0.35, 0.2), abs=0.01)
@@ -134,7 +134,7 @@ def test_a_fit_is_the_shift_both_ways_and_counts_what_took_part() -> None:
     assert forth.correlation > 0.95 and forth.patches > 5 and 0 <= forth.sigma < 0.02
     cloudy = ALL.copy()
     cloudy[20:30, 20:30] = False
-    less = translation.fit(np.where(cloudy, image, 0), np.where(cloudy, moved, 0), cloudy)
+    less = translation.fit_translation(np.where(cloudy, image, 0), np.where(cloudy, moved, 0), cloudy)
     assert less is not None and less[0].pixels == forth.pixels - (14 * 14 - 12), "a hole and two pixels around it"
 
 
@@ -155,12 +155,12 @@ def test_a_pixel_far_off_its_alike_surroundings_has_no_weight() -> None:
 
 def test_no_fit_runs_out_of_reach_or_rests_on_few_pixels() -> None:
     image = texture()
-    assert translation.fit(image, np.roll(image, 6, axis=0), ALL) is None
+    assert translation.fit_translation(image, np.roll(image, 6, axis=0), ALL) is None
     few = np.zeros_like(ALL)
     few[20:30, 20:30] = True
-    assert translation.fit(image, image, few) is None
-    assert translation.fit(image[:14], image[:14], ALL[:14]) is None
-    assert translation.fit(image, -image, ALL) is None, "a negative is not the same ground"
+    assert translation.fit_translation(image, image, few) is None
+    assert translation.fit_translation(image[:14], image[:14], ALL[:14]) is None
+    assert translation.fit_translation(image, -image, ALL) is None, "a negative is not the same ground"
 
 
 def test_both_images_are_cut_to_the_ground_they_share() -> None:

@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 
-from pipeline.correct.expectation import MIN_PIXELS, expect
 from pipeline.correct.normalise import (
     FIELD_BLOCK,
     GAIN_SIGMA,
@@ -18,9 +17,10 @@ from pipeline.correct.normalise import (
     _LineSums,
     _make_blocks,
     _surface_terms,
-    apply,
-    fit,
+    apply_radiometry,
+    fit_radiometry,
 )
+from pipeline.correct.seasonal_prediction import MIN_PIXELS, predict_season
 from pipeline.model.imagery import NOISE_FLOOR
 from pipeline.numerics.robust import worst_band_weights
 from tests.correct.scenery import SIZE, ground, patch
@@ -136,7 +136,7 @@ def test_a_correction_is_a_gain_an_offset_and_the_field_taken_off() -> None:
     field = np.zeros((2, 5))
     field[1] = [0.1, 0, 0, 0, 0.2]
     made = Radiometry(gain=(2.0, 1.0), offset=(0.5, 0.0), scatter=(0, 0), field=field)
-    found = apply(np.ones((2, 3, 5)), made)
+    found = apply_radiometry(np.ones((2, 3, 5)), made)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found[0], 2.5)
     np.testing.assert_allclose(found[1, 0], 1 - 0.1 * np.linspace(-1, 1, 5) - 0.2, rtol=1e-6)
@@ -146,24 +146,24 @@ def test_a_look_is_fitted_only_where_it_and_its_expectation_are_known() -> None:
     look, expected = ground() / 1.1, ground()
     look[:, :20], expected[:, 20:40], usable = np.nan, np.nan, ALL & ~patch(40, 0, 20, SIZE)
     look[:, 40:60] = 0.9
-    found = fit(look, expected, usable)
+    found = fit_radiometry(look, expected, usable)
     assert found is not None
     np.testing.assert_allclose(found.gain, 1.1, rtol=0.01)
     assert not found.field.any(), "too little ground for a field"
     few = np.zeros_like(ALL)
     few.flat[:199] = True
-    assert fit(ground(), ground(), few) is None
+    assert fit_radiometry(ground(), ground(), few) is None
     few.flat[199] = True
-    assert fit(ground(), ground(), few) is not None
+    assert fit_radiometry(ground(), ground(), few) is not None
 
 
 def test_a_season_that_the_history_predicts_is_no_haze() -> None:
     row, _ = np.indices((SIZE, SIZE)) / SIZE
     season = ground() * (1 + 0.3 * row)
-    plain, known = fit(season, ground(), ALL), fit(season, ground(), ALL, season)
+    plain, known = fit_radiometry(season, ground(), ALL), fit_radiometry(season, ground(), ALL, season)
     assert plain is not None and known is not None
     assert np.abs(plain.field).max() > 0.01 and not known.field.any()
-    hazy = fit(season + 0.03 * row**2, ground(), ALL, season)
+    hazy = fit_radiometry(season + 0.03 * row**2, ground(), ALL, season)
     assert hazy is not None and np.abs(hazy.field).max() > 0.002
 
 
@@ -176,7 +176,7 @@ def test_an_expectation_is_one_linear_map_of_all_bands_with_a_constant() -> None
     wanted += np.random.default_rng(7).normal(0, 0.001, wanted.shape)
     look = wanted.copy()
     look[:, :30, :30] = 0.6
-    found = expect(before, look, ALL)
+    found = predict_season(before, look, ALL)
     assert found is not None and found.dtype == np.float32
     assert np.abs(np.median(found - wanted, axis=(1, 2))).max() < 0.001
     assert np.quantile(np.abs(found - wanted), 0.99) < 0.01
@@ -185,13 +185,13 @@ def test_an_expectation_is_one_linear_map_of_all_bands_with_a_constant() -> None
 def test_ground_that_is_not_usable_or_not_known_does_not_shape_an_expectation() -> None:
     before, look = ground(), 1.2 * ground()
     look[:, :50] = np.random.default_rng(8).uniform(0, 1, (5, 50, SIZE))
-    found = expect(before, look, ~patch(0, 0, 50, SIZE))
+    found = predict_season(before, look, ~patch(0, 0, 50, SIZE))
     assert found is not None
     np.testing.assert_allclose(found, 1.2 * before, atol=0.004)
     look[:, :50] = np.nan
-    np.testing.assert_allclose(expect(before, look, ALL), found, atol=1e-6)
+    np.testing.assert_allclose(predict_season(before, look, ALL), found, atol=1e-6)
     few = np.zeros_like(ALL)
     few.flat[: MIN_PIXELS - 1] = True
-    assert expect(before, 1.2 * before, few) is None
+    assert predict_season(before, 1.2 * before, few) is None
     few.flat[MIN_PIXELS - 1] = True
-    assert expect(before, 1.2 * before, few) is not None
+    assert predict_season(before, 1.2 * before, few) is not None

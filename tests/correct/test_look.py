@@ -254,8 +254,8 @@ def test_masks_are_made_again_where_the_first_turn_moved_them(
     if roof:  # a tenth of the image has flags that the history refutes
         image = replace(image, why=np.where(patch(0, 0, SIZE, SIZE // 10), np.uint8(Why.CLOUD), image.why))
     calls = []
-    real = masks.classify
-    monkeypatch.setattr(masks, "classify", lambda *given: calls.append(1) or real(*given))
+    real = masks.classify_pixels
+    monkeypatch.setattr(masks, "classify_pixels", lambda *given: calls.append(1) or real(*given))
     why, seasonal = _flag_pixels(image.reflectance, None, reference().expected(), image)
     assert len(calls) == turns and seasonal is not None
     assert (why == 0).mean() > 0.98

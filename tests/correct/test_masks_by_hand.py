@@ -18,8 +18,8 @@ from pipeline.correct.masks import (
     SURE_DARK,
     SURE_RISE,
     _drop_small,
-    buffer,
-    classify,
+    buffer_clouds,
+    classify_pixels,
 )
 from pipeline.correct.reference import Reference, UnregisteredImage
 from pipeline.model.bands import Band
@@ -41,7 +41,7 @@ def darker(share: float, before: np.ndarray | None = None) -> np.ndarray:
 def flagged(values: np.ndarray, flag: Why, scl: int | None = None, before: np.ndarray | None = None) -> float:
     """Share of the middle of the place that has a flag against the history."""
     classes = None if scl is None else np.where(PLACE, scl, 4).astype(np.uint8)
-    why = classify(values, BANDS, classes, ground() if before is None else before)
+    why = classify_pixels(values, BANDS, classes, ground() if before is None else before)
     return float(((why[CORE] & np.uint8(flag)) > 0).mean())
 
 
@@ -99,9 +99,9 @@ def test_without_infrared_or_short_wave_the_classes_alone_show_shadow_water_and_
     for scl, flag in ((SCL_SHADOW, Why.SHADOW), (SCL_WATER, Why.WATER), (SCL_SNOW, Why.SNOW)):
         classes = np.where(PLACE, scl, 4).astype(np.uint8)
         for before in (None, values):
-            why = classify(values, visible, classes, before)
+            why = classify_pixels(values, visible, classes, before)
             assert ((why & np.uint8(flag)) > 0)[PLACE].all() and not ((why & np.uint8(flag)) > 0)[~PLACE].any()
-            assert not (classify(values, visible, None, before) & np.uint8(flag)).any()
+            assert not (classify_pixels(values, visible, None, before) & np.uint8(flag)).any()
 
 
 def test_water_without_a_history_needs_the_classes_where_they_are_given() -> None:
@@ -109,14 +109,14 @@ def test_water_without_a_history_needs_the_classes_where_they_are_given() -> Non
     values[:, PLACE] = np.array([0.05, 0.05, 0.03, 0.02, 0.01])[:, None]
     for scl, expected in ((None, True), (SCL_WATER, True), (4, False)):
         classes = None if scl is None else np.full((SIZE, SIZE), scl, np.uint8)
-        found = (classify(values, BANDS, classes) & np.uint8(Why.WATER)) > 0
+        found = (classify_pixels(values, BANDS, classes) & np.uint8(Why.WATER)) > 0
         assert found[PLACE].all() == expected and not found[~PLACE].any()
 
 
 def test_saturation_is_that_of_the_brightest_band() -> None:
     values = ground()
     values[2, 5, 5], values[2, 9, 9] = 1.01 * SATURATED_REFLECTANCE, 0.99 * SATURATED_REFLECTANCE
-    found = (classify(values, BANDS, None, ground()) & np.uint8(Why.SATURATED)) > 0
+    found = (classify_pixels(values, BANDS, None, ground()) & np.uint8(Why.SATURATED)) > 0
     assert np.argwhere(found).tolist() == [[5, 5]]
 
 
@@ -124,15 +124,15 @@ def test_saturation_is_that_of_the_brightest_band() -> None:
 def test_a_buffer_reaches_as_far_as_its_radius_and_flags_only_usable_ground(flag: Why) -> None:
     why = patch(40, 40, 10, 10) * np.uint8(flag)
     why[40:50, 52] = np.uint8(Why.WATER)
-    found = buffer(why, 40.0, 10.0)
+    found = buffer_clouds(why, 40.0, 10.0)
     away = ndimage.distance_transform_edt(why != flag)
     expected = (away > 0) & (away <= 4) & (why == 0)
     np.testing.assert_array_equal(found == Why.BUFFER, expected)
     np.testing.assert_array_equal(found[why > 0], why[why > 0])
-    np.testing.assert_array_equal(buffer(why, 9.0, 10.0), why)
-    assert (buffer(why, 10.0, 10.0) == Why.BUFFER).sum() == 40
+    np.testing.assert_array_equal(buffer_clouds(why, 9.0, 10.0), why)
+    assert (buffer_clouds(why, 10.0, 10.0) == Why.BUFFER).sum() == 40
     thin = patch(40, 40, 2, 30) * np.uint8(flag)
-    np.testing.assert_array_equal(buffer(thin, 40.0, 10.0), thin)
+    np.testing.assert_array_equal(buffer_clouds(thin, 40.0, 10.0), thin)
 
 
 def test_a_look_far_above_or_below_its_history_is_unlike_it() -> None:

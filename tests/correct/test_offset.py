@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from shapely.geometry import box
 
-from pipeline.correct.offset import Offset, dark_floor, resolve, resolve_jointly, to_reflectance
+from pipeline.correct.offset import Offset, dark_floor, resolve_jointly, resolve_offset, to_reflectance
 from pipeline.model.bands import Band
 from pipeline.model.imagery import Chip, DeclaredOffset, Granule, Level, Raster, Reason, Rejection, Scene
 
@@ -45,7 +45,7 @@ def plus(dn: dict[Band, NDArray[np.uint16]], extra: int = 1000) -> dict[Band, ND
 
 
 def decided(one: Chip) -> Offset | Rejection:
-    return resolve(one.granule.declared_offset, dark_floor(one), scene=one.scene)
+    return resolve_offset(one.granule.declared_offset, dark_floor(one), scene=one.scene)
 
 
 @pytest.mark.parametrize(
@@ -80,12 +80,12 @@ def test_the_history_decides_where_one_look_cannot() -> None:
     floor = dark_floor(one)
     same = {band: value / 10000 for band, value in floor.items()}
     lower = {band: value / 10000 - 0.1 for band, value in floor.items()}
-    assert resolve(FLAG_TRUE, floor, same, scene=one.scene) == Offset(
+    assert resolve_offset(FLAG_TRUE, floor, same, scene=one.scene) == Offset(
         dn=0, reason="flag true; agrees with the site's history"
     )
-    refused = resolve(FLAG_TRUE, floor, lower, scene=one.scene)
+    refused = resolve_offset(FLAG_TRUE, floor, lower, scene=one.scene)
     assert isinstance(refused, Rejection) and refused.value == pytest.approx(0.1)
-    lifted = resolve(UNKNOWN, floor, lower, scene=one.scene)
+    lifted = resolve_offset(UNKNOWN, floor, lower, scene=one.scene)
     assert isinstance(lifted, Offset) and lifted.dn == 1000
 
 
@@ -93,9 +93,9 @@ def test_haze_is_not_taken_for_the_offset() -> None:
     floor = {Band.B02: 2400.0, Band.B03: 2900.0, Band.B04: 3600.0, Band.B11: 4300.0}
     clear = {Band.B02: 0.14, Band.B03: 0.19, Band.B04: 0.26, Band.B11: 0.42}
     one = chip(ground(DESERT), UNKNOWN)
-    assert isinstance(resolve(UNKNOWN, floor, clear, scene=one.scene), Rejection)
+    assert isinstance(resolve_offset(UNKNOWN, floor, clear, scene=one.scene), Rejection)
     without_swir = {band: 1000 + 10000 * clear[band] for band in (Band.B02, Band.B03, Band.B04)}
-    assert isinstance(resolve(UNKNOWN, without_swir, clear, scene=one.scene), Rejection)
+    assert isinstance(resolve_offset(UNKNOWN, without_swir, clear, scene=one.scene), Rejection)
 
 
 def test_wrapped_and_clipped_values_do_not_hide_dark_ground() -> None:

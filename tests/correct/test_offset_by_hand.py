@@ -22,8 +22,8 @@ from pipeline.correct.offset import (
     _quantiles,
     dark_floor,
     dn_quantiles,
-    resolve,
     resolve_declared,
+    resolve_offset,
 )
 from pipeline.model.bands import Band
 from pipeline.model.imagery import DeclaredOffset, Raster, Reason, Rejection, Scene
@@ -39,7 +39,7 @@ PLUS_SURE, PLUS_UNSURE = (DeclaredOffset(dn=OFFSET_DN, reason="flag", certain=ea
 def answer(claim: DeclaredOffset, floor: float, expected: float | None = None) -> int | None:
     """The offset by a floor in all bands, None where it is refused."""
     known = None if expected is None else dict.fromkeys(BANDS, expected)
-    found = resolve(claim, dict.fromkeys(BANDS, floor), known, scene=SCENE)
+    found = resolve_offset(claim, dict.fromkeys(BANDS, floor), known, scene=SCENE)
     return found.dn if isinstance(found, Offset) else None
 
 
@@ -71,12 +71,12 @@ def test_dark_ground_proves_that_nothing_was_added(claim: DeclaredOffset) -> Non
 
 
 def test_dark_ground_refutes_a_claimed_offset_and_says_by_how_much() -> None:
-    found = resolve(PLUS_SURE, {Band.B02: 900.0, Band.B03: 700.0}, scene=SCENE)
+    found = resolve_offset(PLUS_SURE, {Band.B02: 900.0, Band.B03: 700.0}, scene=SCENE)
     assert isinstance(found, Rejection) and found.reason is Reason.OFFSET
     assert (found.value, found.limit, found.scene, found.time) == (700.0, REFUTED_DN, SCENE.id, SCENE.time)
     assert "darker" in found.note
     assert answer(PLUS_SURE, REFUTED_DN) == OFFSET_DN and answer(PLUS_UNSURE, REFUTED_DN) is None
-    empty = resolve(NONE, {}, scene=SCENE)
+    empty = resolve_offset(NONE, {}, scene=SCENE)
     assert isinstance(empty, Rejection) and empty.value == float("inf")
 
 
@@ -86,7 +86,7 @@ def test_the_history_settles_what_the_metadata_leave_open() -> None:
     for claim in (PLUS_UNSURE, NONE, PLUS_SURE):
         assert answer(claim, 3000, 0.2) == OFFSET_DN
     assert answer(SURE, 3000, 0.2) is None and answer(PLUS_SURE, 2000, 0.2) is None, "contradicted"
-    found = resolve(SURE, dict.fromkeys(BANDS, 3000.0), dict.fromkeys(BANDS, 0.2), scene=SCENE)
+    found = resolve_offset(SURE, dict.fromkeys(BANDS, 3000.0), dict.fromkeys(BANDS, 0.2), scene=SCENE)
     assert isinstance(found, Rejection) and (found.value, found.limit) == (pytest.approx(0.1), SAME_LEVEL)
     assert answer(SURE, 4000, 0.2) == 0 and answer(UNSURE, 4000, 0.2) is None, "the history does not know"
 

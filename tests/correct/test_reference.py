@@ -9,7 +9,7 @@ import pytest
 from scipy import ndimage
 
 from pipeline.correct import reference
-from pipeline.correct.alignment import estimate
+from pipeline.correct.alignment import estimate_shift
 from pipeline.correct.look import make_unregistered
 from pipeline.correct.offset import Offset
 from pipeline.correct.reference import UnregisteredImage, align, make_reference, select_reference_images
@@ -71,9 +71,9 @@ def test_strips_tell_the_shift_of_a_large_chip_and_cloud_over_one_of_them_makes_
 
     def read(one: np.ndarray, *rest: Any) -> Alignment:
         heights.append(len(one))
-        return estimate(one, *rest)
+        return estimate_shift(one, *rest)
 
-    monkeypatch.setattr(reference, "estimate", read)
+    monkeypatch.setattr(reference, "estimate_shift", read)
     for clouded in (0, cloud):
         why = np.zeros((rows, cols), np.uint8)
         why[:clouded] = np.uint8(Why.CLOUD)

@@ -13,8 +13,8 @@ from pipeline.correct.spectra import (
     find_water,
     infrared_ratio,
     is_overcast,
-    smooth,
     smooth_all,
+    smooth_known,
     split_bands,
 )
 from pipeline.model.bands import Band
@@ -49,7 +49,7 @@ def test_planes_are_named_by_their_band_and_the_bluest_is_the_shortest_wave() ->
 
 def test_a_mean_is_over_known_pixels_alone_and_nothing_where_none_is_near() -> None:
     image = np.where(HALF, 2.0, 1e6)
-    found = smooth(image, HALF, 1.5)
+    found = smooth_known(image, HALF, 1.5)
     np.testing.assert_allclose(found[:, :20], 2.0, rtol=1e-5)
     assert (found[:, 30:] == 0).all()
     both = smooth_all([image, 3 * image], HALF, 1.5)

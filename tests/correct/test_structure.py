@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.correct.structure import LEVELS, MIN_TEXTURE, _gradient, _halve, gradient_pyramid, similarity
+from pipeline.correct.structure import LEVELS, MIN_TEXTURE, _gradient, _halve, gradient_pyramid, structure_similarity
 
 SIDE = 64
 ALL = np.ones((SIDE, SIDE), bool)
@@ -15,7 +15,9 @@ def texture(seed: int, spread: float = 0.05) -> np.ndarray:
 
 
 def alike(one: np.ndarray, other: np.ndarray, pixels: np.ndarray = MIDDLE) -> np.ndarray:
-    return similarity(gradient_pyramid(one, np.isfinite(one)), gradient_pyramid(other, np.isfinite(other)), pixels)
+    return structure_similarity(
+        gradient_pyramid(one, np.isfinite(one)), gradient_pyramid(other, np.isfinite(other)), pixels
+    )
 
 
 def test_the_same_texture_is_alike_whatever_its_level_and_its_negative_is_the_contrary() -> None:

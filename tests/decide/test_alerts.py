@@ -13,7 +13,7 @@ from shapely.geometry import box
 from pipeline.model.alert import Kind, Status
 from pipeline.model.errors import DecisionError
 from pipeline.model.imagery import Look, Why
-from pipeline.numerics.vectorise import contour, regions
+from pipeline.numerics.vectorise import contour, label_regions
 from tests.decide.scenes import BUILDING, CRS, FIRST, LEFT, ROOF, SIDE, TOP, decided, painted, site_between, unchanged
 
 BUILDING_BOX = box(LEFT + 330, TOP - 380, LEFT + 410, TOP - 320)
@@ -100,7 +100,7 @@ def test_weak_evidence_belongs_to_a_region_only_beside_strong_evidence() -> None
     evidence = np.zeros((12, 12))
     evidence[2:4, 2:6], evidence[2, 2] = 3, 5
     evidence[8:10, 2:6] = 3
-    labels = regions(evidence, 4, 2, 2)
+    labels = label_regions(evidence, 4, 2, 2)
     assert labels.max() == 1
     assert (labels > 0).sum() == 8
     assert (labels[8:10] == 0).all()

@@ -124,7 +124,7 @@ def test_a_look_that_did_not_see_the_ground_is_no_delay() -> None:
     found = evaluate_review(
         reviewed(claim(box(500, 500, 600, 600), clear=seen)), [truth(box(500, 500, 600, 600))]
     ).sought[0]
-    assert (found.delay_days, found.delay_looks, found.sights) == (61, 1, 7)
+    assert (found.delay_days, found.delay_looks, found.detections) == (61, 1, 7)
 
 
 def test_a_roof_renewed_later_is_no_second_claim_of_the_building_under_it() -> None:

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from pipeline.numerics.morphology import erode, grow, open_mask, widen
+from pipeline.numerics.morphology import dilate, erode, open_mask, reconstruct
 
 
 def masks():
@@ -34,10 +34,10 @@ def test_what_is_narrower_than_the_square_opens_to_nothing(shape):
 @given(masks(), st.sampled_from([0.0, 1.0, 1.5, 2.9, 5.0, 10.0, 40.0]))
 def test_a_mask_is_widened_as_far_as_the_distance_transform_says(mask, radius):
     expected = ndimage.distance_transform_edt(~mask) <= radius if mask.any() else mask
-    assert np.array_equal(widen(mask, radius), expected)
+    assert np.array_equal(dilate(mask, radius), expected)
 
 
 @given(masks(), st.integers(0, 99))
 def test_a_seed_grows_as_far_as_its_part_of_the_mask(mask, seed):
     first = mask & (np.random.default_rng(seed).random(mask.shape) < 0.1)
-    assert np.array_equal(grow(first, mask), ndimage.binary_propagation(first, mask=mask))
+    assert np.array_equal(reconstruct(first, mask), ndimage.binary_propagation(first, mask=mask))

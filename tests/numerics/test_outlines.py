@@ -7,7 +7,7 @@ from rasterio.transform import from_origin
 from shapely.geometry import MultiPolygon, box
 
 from pipeline.decide.shapes import DIRECTION_ERROR, SHARE_ERROR, _lag_contrast, edges_of, shape_of
-from pipeline.numerics.vectorise import contour, outlines, regions
+from pipeline.numerics.vectorise import contour, label_regions, outlines
 
 GRID = GeoBox((30, 40), from_origin(1000, 5000, 10, 10), "EPSG:32634")
 
@@ -130,21 +130,23 @@ def test_regions_reach_the_threshold_are_large_enough_and_are_numbered_in_readin
     evidence[4:6, 2:4] = 4
     evidence[8, 8:11] = [3, 4, 3.9]
     evidence[8, 14:19] = 3.9
-    labels = regions(evidence, 4, 2, 3)
+    labels = label_regions(evidence, 4, 2, 3)
     assert labels.dtype == np.int32 and labels.max() == 3
     assert [int(labels[place]) for place in ((1, 14), (4, 2), (8, 8), (8, 15), (0, 0))] == [1, 2, 3, 0, 0]
     assert [int((labels == each).sum()) for each in (1, 2, 3)] == [6, 4, 3]
-    assert regions(evidence, 4, 2, 4).max() == 2 and regions(evidence, 4, 3, 1)[1, 14] == 0
+    assert label_regions(evidence, 4, 2, 4).max() == 2 and label_regions(evidence, 4, 3, 1)[1, 14] == 0
 
 
 def test_a_region_is_connected_over_corners_and_lies_where_it_is_allowed() -> None:
     evidence = np.zeros((6, 6))
     evidence[[1, 2, 3, 4], [1, 2, 3, 4]] = 5
-    assert (regions(evidence, 4, 2, 4) > 0).sum() == 4
+    assert (label_regions(evidence, 4, 2, 4) > 0).sum() == 4
     allowed = np.ones((6, 6), bool)
     allowed[2, 2] = False
-    assert (regions(evidence, 4, 2, 1, allowed) > 0).sum() == 3 and regions(evidence, 4, 2, 1, allowed).max() == 2
-    assert not regions(evidence, 6, 5, 1).any() and not regions(evidence, 9, 9, 1).any()
+    assert (label_regions(evidence, 4, 2, 1, allowed) > 0).sum() == 3 and label_regions(
+        evidence, 4, 2, 1, allowed
+    ).max() == 2
+    assert not label_regions(evidence, 6, 5, 1).any() and not label_regions(evidence, 9, 9, 1).any()
 
 
 def test_outlines_follow_pixel_edges_and_parts_of_one_label_are_one_polygon() -> None:

@@ -3,7 +3,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.numerics.robust import LONG, centre_spread, median, median_of, tukey_weights, worst_band_weights, zeroed
+from pipeline.numerics.robust import (
+    LONG,
+    centre_spread,
+    median,
+    median_of,
+    nan_to_zero,
+    tukey_weights,
+    worst_band_weights,
+)
 
 KINDS = st.sampled_from([np.float32, np.float64])
 
@@ -31,9 +39,9 @@ def test_a_median_along_an_axis_leaves_out_what_is_not_known(length):
 def test_what_is_not_finite_becomes_zero_and_the_rest_stays(seed, kind):
     values = np.random.default_rng(seed).normal(size=(4, 5)).astype(kind)
     values[1, 2], values[3, 0] = np.nan, -np.inf
-    found = zeroed(values)
+    found = nan_to_zero(values)
     assert found.dtype == kind and np.array_equal(found, np.where(np.isfinite(values), values, 0))
-    assert zeroed(found) is found
+    assert nan_to_zero(found) is found
 
 
 @given(st.integers(0, 99), st.sampled_from([1.0, 1.5]))

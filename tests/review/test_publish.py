@@ -15,9 +15,9 @@ import shapely
 from pipeline.model.alert import Status
 from pipeline.model.errors import ReviewError, UsageError
 from pipeline.review import gpkg
+from pipeline.review.annotations import make_caption
 from pipeline.review.folder import Folder, make_folder, stage_files
 from pipeline.review.geoblob import decode_geometry, encode_geometry
-from pipeline.review.marks import make_caption
 from pipeline.review.rasters import write_look
 from pipeline.review.schema import ANALYST, MACHINE
 from pipeline.review.stretch import Stretch

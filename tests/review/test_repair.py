@@ -15,12 +15,12 @@ from shapely.geometry import LineString, MultiPolygon, Point
 from pipeline.model.errors import ReviewError
 from pipeline.review import repair as repair_module
 from pipeline.review.contents import read_contents
+from pipeline.review.existing_results import machine_digest, read_existing
 from pipeline.review.folder import Folder
 from pipeline.review.geoblob import decode_ground, encode_geometry
 from pipeline.review.gpkg import survey_rows
 from pipeline.review.repair import repair_schema
 from pipeline.review.report import write_report
-from pipeline.review.standing import machine_digest, read_standing
 from tests.review import made
 from tests.review.conftest import put
 from tests.review.review_files import TWO, connect, judge, rows
@@ -134,7 +134,7 @@ def test_a_file_that_has_lost_its_coordinate_system_gets_it_back_from_its_outlin
         db.execute("UPDATE gpkg_geometry_columns SET srs_id = ?", [lost])
     before = rows(folder)
     assert any("table aoi" in note for note in repair_schema(folder / "review.gpkg", {}))
-    assert read_standing(folder / "review.gpkg").crs == f"EPSG:{SRS}"
+    assert read_existing(folder / "review.gpkg").crs == f"EPSG:{SRS}"
     assert rows(folder) == before and repair_schema(folder / "review.gpkg", {}) == ()
 
 

@@ -11,10 +11,7 @@ import rasterio
 from pipeline.model.alert import Kind
 from pipeline.model.errors import ReviewError
 from pipeline.review import report
-from pipeline.review.folder import Folder
-from pipeline.review.index import write_index
-from pipeline.review.maps import read_evidence, read_pair
-from pipeline.review.phrases import (
+from pipeline.review.descriptions import (
     describe_change,
     describe_confidence,
     describe_phases,
@@ -22,6 +19,9 @@ from pipeline.review.phrases import (
     format_confidence,
     round_area,
 )
+from pipeline.review.folder import Folder
+from pipeline.review.index import write_index
+from pipeline.review.maps import read_evidence, read_pair
 from pipeline.review.report import write_report
 from pipeline.review.stretch import Stretch
 from tests.review import made

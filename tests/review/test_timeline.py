@@ -6,9 +6,9 @@ import pytest
 from PIL import Image
 from shapely.geometry import MultiPolygon
 
+from pipeline.review.annotations import make_caption
 from pipeline.review.chips import PAIR_PX, corner_marks, outline_boxes, window_around, write_pair
 from pipeline.review.curves import compute_curves
-from pipeline.review.marks import make_caption
 from pipeline.review.stretch import Stretch
 from pipeline.review.timeline import CHIPS, _choose_looks, write_timeline
 from tests.review import made

@@ -7,7 +7,7 @@ import pytest
 from shapely.geometry import box
 
 from pipeline.model.alert import Alert
-from pipeline.run.seams import LATER_DAYS, CellAlert, alerts_touching, merge_alerts
+from pipeline.run.cell_merging import LATER_DAYS, CellAlert, alerts_touching, merge_alerts
 from tests.review import made
 
 WEST, EAST, WHOLE = made.GRID[:, :30], made.GRID[:, 30:], made.GRID

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from pipeline.model.errors import GroundbreakError
 from pipeline.model.settings import Keep, Notify, Settings
 from pipeline.notify.channels import Secrets
+from pipeline.review.existing_results import count_changes, machine_digest
 from pipeline.review.folder import Folder
 from pipeline.review.geoblob import register_functions
 from pipeline.review.index import write_index
 from pipeline.review.report import write_report
-from pipeline.review.standing import count_changes, machine_digest
 from pipeline.run.notifications import notify
 from pipeline.run.outputs import measure_outputs
 from pipeline.run.process_site import SiteJob

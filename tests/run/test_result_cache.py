@@ -128,7 +128,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
 
 
 def test_every_night_is_what_a_full_replay_gives(place: SiteJob, tmp_path: Path) -> None:
-    # too few for a reference that stays, founded anew since, and one look more on the same foundation
+    # too few for a reference that stays, its baseline new since, and one look more on the same foundation
     for number in (8, DATES - 1, DATES):
         tonight = replace(place, until=_night(number))
         onwards, anew = answer(replace(tonight, memory=tmp_path / "memory")), answer(tonight)
@@ -181,8 +181,8 @@ def test_each_screening_that_is_lost_alone_is_made_again(
 ) -> None:
     chains: list[list[str]] = []
 
-    def recorded(founded: str, keys: Sequence[str]) -> list[str]:
-        chains.append(chain(founded, keys))
+    def recorded(baseline_key: str, keys: Sequence[str]) -> list[str]:
+        chains.append(chain(baseline_key, keys))
         return chains[-1]
 
     chain = deciding._screening_keys

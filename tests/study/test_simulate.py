@@ -16,7 +16,7 @@ from shapely.geometry import box
 from pipeline.catalogue.sites import read_sites
 from pipeline.catalogue.static import read_static
 from pipeline.cli.main import _run_command
-from pipeline.correct.alignment import estimate
+from pipeline.correct.alignment import estimate_shift
 from pipeline.model.bands import ANALYSIS, Band
 from pipeline.model.grid import MARGIN_M, site_grid
 from pipeline.model.progress import no_progress
@@ -128,7 +128,7 @@ def test_the_shift_written_is_the_shift_that_registration_finds(ground: Ground) 
     before = render_pass(ground, (), clear_pass(ground, (0.0, 0.0)), 5, southern=False)[Band.B04]
     for shift in ((0.6, -0.4), (-0.3, 0.7)):
         after = render_pass(ground, (), clear_pass(ground, shift), 5, southern=False)[Band.B04]
-        found = estimate(before, after, np.ones(before.shape, bool))
+        found = estimate_shift(before, after, np.ones(before.shape, bool))
         assert found.accepted
         assert found.shift == pytest.approx(shift, abs=0.05)
 

@@ -1,7 +1,7 @@
 import pytest
 
-from pipeline.review.marks import LENGTHS_M, MAX_NAME, MAX_SHARE, make_caption, scale_bar, write_caption
-from pipeline.review.sheet import Sheet
+from pipeline.review.annotations import LENGTHS_M, MAX_NAME, MAX_SHARE, make_caption, scale_bar, write_caption
+from pipeline.review.canvas import Canvas
 from tests.review import made
 from tests.review.test_timeline import ALERT, draw
 
@@ -21,13 +21,13 @@ def test_a_name_is_printed_where_the_font_has_its_letters_and_the_id_elsewhere(n
 
 
 def test_a_picture_says_where_it_comes_from_and_what_of_it_is_simulated():
-    sheet = Sheet(400, 100)
-    write_caption(sheet, make_caption("Place", "place", "Credit to X", "buildings"), "a1")
-    said = " ".join(words.text for words in sheet.words)
+    canvas = Canvas(400, 100)
+    write_caption(canvas, make_caption("Place", "place", "Credit to X", "buildings"), "a1")
+    said = " ".join(words.text for words in canvas.texts)
     assert "Place" in said and "Credit to X. Simulated: buildings." in said and "a1" in said
-    plain = Sheet(400, 100)
+    plain = Canvas(400, 100)
     write_caption(plain, make_caption("Place", "place", "Credit to X", ""), "a1")
-    assert not any("imulated" in words.text for words in plain.words)
+    assert not any("imulated" in words.text for words in plain.texts)
 
 
 def test_a_name_that_looks_like_a_formula_is_printed_as_it_is(tmp_path):

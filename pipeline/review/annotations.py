@@ -6,13 +6,13 @@ from matplotlib.font_manager import FontProperties, findfont, get_font
 
 from pipeline.model.credit import ATTRIBUTION
 from pipeline.model.site import Site
-from pipeline.review.sheet import ABOVE, BELOW, PT, Letters, Sheet
+from pipeline.review.canvas import ABOVE, BELOW, PT, Canvas, TextStyle
 
 LENGTHS_M = (20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000)
 MAX_SHARE = 0.4
 """Part of a picture that its scale bar may take."""
 MAX_NAME = 90
-GREY, SMALL, WHITE = "#6b6f76", 6.8, Letters(size=6.5, colour="#ffffff", cased=True)
+GREY, SMALL, WHITE = "#6b6f76", 6.8, TextStyle(size=6.5, colour="#ffffff", cased=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,15 +40,15 @@ def make_caption(name: str, site_id: str, attribution: str, simulated: str) -> C
     return Caption(site=shown, attribution=attribution, simulated=simulated)
 
 
-def write_caption(sheet: Sheet, words: Caption, change_id: str) -> None:
+def write_caption(canvas: Canvas, words: Caption, change_id: str) -> None:
     """Write the place at the upper right, credit and simulated content below."""
-    left, right = 0.012 * sheet.width, 0.988 * sheet.width
-    sheet.write(right, (13 + ABOVE * 8.5) * PT, words.site, Letters(size=8.5, colour=GREY, across="r"))
+    left, right = 0.012 * canvas.width, 0.988 * canvas.width
+    canvas.write(right, (13 + ABOVE * 8.5) * PT, words.site, TextStyle(size=8.5, colour=GREY, across="r"))
     credit = words.attribution[:1].upper() + words.attribution[1:]
     said = f"{credit}. {f'Simulated: {words.simulated}. ' if words.simulated else ''}Grid north is up."
-    below = sheet.height - (5 + BELOW * SMALL) * PT
-    sheet.write(left, below, said, Letters(size=SMALL, colour=GREY))
-    sheet.write(right, below, change_id, Letters(size=SMALL, colour=GREY, across="r"))
+    below = canvas.height - (5 + BELOW * SMALL) * PT
+    canvas.write(left, below, said, TextStyle(size=SMALL, colour=GREY))
+    canvas.write(right, below, change_id, TextStyle(size=SMALL, colour=GREY, across="r"))
 
 
 def scale_bar(width_m: float) -> tuple[float, str]:
@@ -58,16 +58,16 @@ def scale_bar(width_m: float) -> tuple[float, str]:
     return length / width_m, f"{length} m" if length < 1000 else f"{length // 1000} km"
 
 
-def mark_scale(sheet: Sheet, pixel_m: float, chip: tuple[float, float, float], side: float) -> None:
+def mark_scale(canvas: Canvas, pixel_m: float, chip: tuple[float, float, float], side: float) -> None:
     """A bar and a north arrow in a chip, whose left, top and bottom are given.
 
-    pixel_m: ground to one pixel of the sheet. side: the longer side of the chip.
+    pixel_m: ground to one pixel of the canvas. side: the longer side of the chip.
     """
     left, top, bottom = chip
     share, label = scale_bar(side * pixel_m)
     start, low = left + 0.06 * side, bottom - 0.07 * side
-    sheet.line([start, start + share * side], [low, low], WHITE.colour, 1.6, cased=True)
-    sheet.write(start, low - 0.03 * side - BELOW * WHITE.size * PT, label, WHITE)
+    canvas.line([start, start + share * side], [low, low], WHITE.colour, 1.6, cased=True)
+    canvas.write(start, low - 0.03 * side - BELOW * WHITE.size * PT, label, WHITE)
     for line, letter in enumerate("N↑"):
         at = top + 0.04 * side + (ABOVE + line) * WHITE.size * PT
-        sheet.write(left + 0.94 * side, at, letter, replace(WHITE, across="r"))
+        canvas.write(left + 0.94 * side, at, letter, replace(WHITE, across="r"))

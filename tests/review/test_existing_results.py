@@ -4,7 +4,7 @@ import contextlib
 
 import pytest
 
-from pipeline.review.standing import read_standing
+from pipeline.review.existing_results import read_existing
 from tests.review import made
 from tests.review.conftest import put
 from tests.review.review_files import connect
@@ -16,10 +16,10 @@ from tests.review.review_files import connect
 )
 def test_a_period_that_the_scenes_do_not_have_is_not_believed(folder, key, altered):
     put(folder, [made.alert(1)])
-    before = read_standing(folder / "review.gpkg")
+    before = read_existing(folder / "review.gpkg")
     with contextlib.closing(connect(folder)) as db, db:
         db.execute("UPDATE provenance SET value = ? WHERE key = ?", [altered, key])
-    after = read_standing(folder / "review.gpkg")
+    after = read_existing(folder / "review.gpkg")
     believed = (key == "first_look") == altered.startswith(("9", "29"))
     name = key.removesuffix("_look")
     assert (getattr(after, name) == getattr(before, name)) is not believed

@@ -20,7 +20,7 @@ _ROUNDING = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Standing:
+class ExistingResults:
     """Basis of existing results. aoi: in `crs`, None if it cannot be read; looks: ids of the scenes used."""
 
     site: str | None
@@ -31,7 +31,7 @@ class Standing:
     looks: frozenset[str]
 
 
-def read_standing(path: Path, wait: float | None = None) -> Standing | None:
+def read_existing(path: Path, wait: float | None = None) -> ExistingResults | None:
     """Basis of the results in a review file; None without a file. Raises ReviewError as `open_review`."""
     if not path.exists():
         return None
@@ -52,7 +52,7 @@ def read_standing(path: Path, wait: float | None = None) -> Standing | None:
         last = seen[-1] if last is not None and last > seen[-1] + _ROUNDING else last
     site, crs = (str(aoi[0]) if aoi else None), (f"EPSG:{srs[0]}" if srs and srs[0] else "")
     looks = frozenset(str(scene) for scene, _ in used)
-    return Standing(site=site, aoi=outline, crs=crs, first=first, last=last, looks=looks)
+    return ExistingResults(site=site, aoi=outline, crs=crs, first=first, last=last, looks=looks)
 
 
 def _parse_utc(text: object) -> datetime | None:
@@ -64,17 +64,17 @@ def _parse_utc(text: object) -> datetime | None:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def check_place(standing: Standing | None, site: Site, path: Path) -> None:
+def check_place(existing: ExistingResults | None, site: Site, path: Path) -> None:
     """Raise ReviewError if the results are of another place than the site."""
-    if standing is None:
+    if existing is None:
         return
-    if standing.site is not None and standing.site != site.id:
-        what = f"these are the results of {standing.site}, not of {site.id}"
+    if existing.site is not None and existing.site != site.id:
+        what = f"these are the results of {existing.site}, not of {site.id}"
         raise ReviewError(what, str(path), f"{FOREIGN}; or give another folder with --out")
-    if standing.aoi is not None and standing.crs:
-        aoi = Geometry(site.aoi, "EPSG:4326").to_crs(standing.crs).geom
-        if not aoi.intersects(standing.aoi):
-            km = aoi.distance(standing.aoi) / 1000
+    if existing.aoi is not None and existing.crs:
+        aoi = Geometry(site.aoi, "EPSG:4326").to_crs(existing.crs).geom
+        if not aoi.intersects(existing.aoi):
+            km = aoi.distance(existing.aoi) / 1000
             what = f"the AOI of {site.id} has moved by {km:,.1f} km, off the ground of its results"
             fix = "give the new place an id of its own; to keep these results, restore the AOI"
             raise ReviewError(what, str(path), fix)

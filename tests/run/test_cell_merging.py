@@ -5,7 +5,7 @@ from datetime import date
 
 from odc.geo.geobox import GeoBox
 
-from pipeline.run.seams import CellAlert, merge_alerts
+from pipeline.run.cell_merging import CellAlert, merge_alerts
 from tests.review import made
 
 LATER = {"first_seen": date(2025, 6, 1), "last_clear_before": date(2025, 5, 20)}

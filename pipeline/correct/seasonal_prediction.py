@@ -21,7 +21,9 @@ PRIOR_SHARE = 0.02
 opposite coefficients."""
 
 
-def expect(reference: NDArray[Any], measured: NDArray[Any], usable: NDArray[np.bool_]) -> NDArray[np.float32] | None:
+def predict_season(
+    reference: NDArray[Any], measured: NDArray[Any], usable: NDArray[np.bool_]
+) -> NDArray[np.float32] | None:
     """The reference in the season and light of a look, (band, row, col); None where fewer than 400 pixels are usable.
 
     One linear map for the scene, from all bands of the reference to each band of the look, fitted by iteratively
