@@ -224,6 +224,7 @@ IDEAS = (
         patches={"pipeline.decide.object_series._without_spikes": lambda values, _clear: values},
     ),
     Idea(name="structures before a change", patches={"pipeline.decide.detections._structure_before": lambda *_: None}),
+    Idea(name="dates by phases", patches={"pipeline.decide.detections._since_built": lambda *_: None}),
     Idea(name="renewals", patches={"pipeline.decide.detections._find_renewal": lambda *_: None}),
     Idea(
         name="registration",

@@ -65,9 +65,13 @@ def make_detections(
         return ()
     own = _own_spectra(spectra, past, purity, episode)
     phases = phases_of(part[0].bands, own, _phase_boundaries(episode))
+    earlier = _since_built(episode, phases, np.asarray(np.isfinite(spectra).all(axis=1)))
+    if earlier is not None:
+        episode = earlier
+        phases = phases_of(part[0].bands, own, _phase_boundaries(episode))
     was = next((each.state for each in reversed(phases) if each.last <= episode.before), State.OTHER)
     now = next((each.state for each in reversed(phases) if each.first <= episode.last), was)
-    confirmed, odds, measured = _judge_episode(stack.times, made.found, episode, shape.area_m2, prior)
+    confirmed, odds, measured = _judge_episode(stack.times, made.found, (made.episode, episode), shape.area_m2, prior)
     one = Detection(
         shape=replace(shape, window=window), episode=episode, confirmed=confirmed, odds=odds, measured=measured,
         score=made.score,
@@ -83,19 +87,42 @@ def make_detections(
 
 
 def _judge_episode(
-    times: Times, found: Candidates, episode: Episode, area_m2: float, prior: SitePrior
+    times: Times, found: Candidates, episodes: Sequence[Episode], area_m2: float, prior: SitePrior
 ) -> tuple[int, float, NDArray[np.float64]]:
-    """(confirmed, odds, measured) as in `Detection`, for an episode of a series."""
+    """(confirmed, odds, measured) as in `Detection`, for the last of some episodes of a series.
+
+    The score of a look is the highest of all windows until then that begin in the bracket of one of the episodes.
+    """
+    episode = episodes[-1]
     look = np.arange(episode.seen.size)
     seen = np.flatnonzero(episode.seen & (look >= episode.first) & (look <= episode.last))
     at = seen[min(LEAST_LOOKS, seen.size) - 1 :]
-    score = score_until(found, episode)[at]
+    score = np.max([score_until(found, each) for each in episodes], axis=0)[at]
     since = times.days - times.days[episode.first]
     measured = measure_features(score, since[at], -int(since[0]), episode.ended, area_m2, prior.reverted[at])
     odds = log_odds(measured)
     passed = at[(odds >= prior.level) & (score >= JUDGED)]
     gone = seen.size < LEAST_LOOKS or (episode.ended and odds[-1] < prior.level)
     return int(passed[0]) if passed.size and not gone else -1, float(odds[-1]), measured
+
+
+def _since_built(episode: Episode, phases: Sequence[Phase], clear: NDArray[np.bool_]) -> Episode | None:
+    """The episode of a structure that was built, after other ground, before the step that stands out; None if not.
+
+    A structure may change more in a year of use, or in one look at the sun's angle, than it did when it was built.
+    """
+    past = [each for each in phases if each.last <= episode.before]
+    now = next((each.state for each in phases if each.first >= episode.first), None)
+    if len(past) < 2 or not (past[-1].state is now is State.BUILT):
+        return None
+    first = past[-1].first
+    seen = episode.seen | (clear & (np.arange(clear.size) >= first) & (np.arange(clear.size) < episode.first))
+    span = np.flatnonzero(clear[: (episode.last if episode.ended else clear.size) + 1])
+    span = span[span >= first]
+    return replace(
+        episode, first=first, onset=first, before=past[-2].last, seen=seen,
+        looks_seen=int(seen[span].sum()), looks_clear=int(span.size),
+    )  # fmt: skip
 
 
 def _structure_before(
@@ -151,7 +178,7 @@ def _second_step(stack: Stack, made: Detection, part: slice, prior: SitePrior) -
     episode = episode_of(found, found.best)
     if episode is None or episode.ended:
         return None
-    confirmed, odds, measured = _judge_episode(stack.times, found, episode, made.shape.area_m2, prior)
+    confirmed, odds, measured = _judge_episode(stack.times, found, (episode,), made.shape.area_m2, prior)
     if confirmed < 0:
         return None
     index = window_of(found, episode)

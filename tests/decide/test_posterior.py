@@ -114,7 +114,7 @@ def prior(level: float) -> SitePrior:
 
 
 def judged(found: Candidates, one: Episode, level: float) -> tuple[int, float, np.ndarray]:
-    return _judge_episode(TIMES, found, one, 2000.0, prior(level))
+    return _judge_episode(TIMES, found, (one,), 2000.0, prior(level))
 
 
 def test_an_object_is_confirmed_at_the_first_look_that_reaches_the_level() -> None:
@@ -130,7 +130,7 @@ def test_an_object_is_confirmed_at_the_first_look_that_reaches_the_level() -> No
 def test_a_score_within_natural_steps_confirms_nothing_however_long_it_lasts() -> None:
     years = replace(TIMES, days=TIMES.days * 10)
     strong, weak = (
-        _judge_episode(years, replace(candidates(score), days=years.days), episode(), 500.0, prior(1.0))
+        _judge_episode(years, replace(candidates(score), days=years.days), (episode(),), 500.0, prior(1.0))
         for score in (JUDGED, JUDGED - 0.01)
     )
     assert strong[0] == LOOKS - 1 and strong[1] > 1
@@ -150,3 +150,11 @@ def test_what_ended_stays_confirmed_only_if_it_is_probable_all_the_same() -> Non
 
 def test_two_looks_confirm_nothing() -> None:
     assert judged(candidates(9.0), episode(last=13, ended=True), -50.0)[0] == -1
+
+
+def test_a_structure_dated_by_an_earlier_phase_keeps_the_score_of_the_step_that_stands_out() -> None:
+    found, built = candidates(6.0, start=12), episode(first=4)
+    alone = judged(found, built, 1.0)
+    both = _judge_episode(TIMES, found, (episode(), built), 2000.0, prior(1.0))
+    assert alone[0] == -1 and both[0] == LOOKS - 1
+    assert np.exp(both[2][-1, 1]) == pytest.approx(6) and both[2][-1, 2] == pytest.approx(np.sqrt(4 * DAYS / 365))
