@@ -27,7 +27,7 @@ from pipeline.run.process_site import SiteJob, SiteResult, process_site
 from pipeline.run.result_cache import FACTS, Packed, ResultCache, code_digest
 from tests import world
 
-DATES, DAYS = 28, 10
+DATES, DAYS = 29, 10
 
 
 @pytest.fixture(scope="module")
