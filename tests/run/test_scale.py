@@ -17,7 +17,7 @@ from pipeline.run.nightly import run_night
 from pipeline.run.process_site import SiteJob, process_site
 from tests import world
 
-HISTORIES = (21, 27)
+HISTORIES = (21, 29)
 """Lengths at which a night founds and calibrates nothing anew."""
 DAYS = 10
 
@@ -60,7 +60,7 @@ def test_a_night_registers_and_reads_as_much_after_a_long_history_as_after_a_sho
         before, tonight = (asked(place, dates, tmp_path / str(history))[0] for dates in (history, history + 1))
         process_site(before, no_progress)
         with monkeypatch.context() as patch:
-            fits = counted(patch, reference, "estimate")
+            fits = counted(patch, reference, "estimate_shift")
             drafts = counted(patch, correcting, "make_unregistered")
             written = counted(patch, CheckedFiles, "write")
             process_site(tonight, no_progress)
