@@ -46,8 +46,8 @@ STAGES = (
     (REGISTER, look, "align"), (NORMALISE, correcting, "make_look"), (WARP, look, "to_grid"),
     (PERSISTENCE, correcting, "unmask_persistent"), ("baseline image", deciding, "build_baseline"),
     (RESIDUALS, deciding, "residual_of"), ("natural steps", deciding, "natural_steps"),
-    (SCREENING, deciding, "advance_each"), (LOAD, ResultCache, "find"), (STORE, ResultCache, "keep"),
-    ("objects: regions, series", alerts, "objects"), ("detections: outlines, kinds", alerts, "detections"),
+    (SCREENING, deciding, "advance_each"), (LOAD, ResultCache, "find_arrays"), (STORE, ResultCache, "store_arrays"),
+    ("objects: regions, series", alerts, "grow_objects"), ("detections: outlines, kinds", alerts, "make_detections"),
 )  # fmt: skip
 """Name, and where the function is looked up when it is called."""
 COPIED = 1 << 26
