@@ -25,7 +25,7 @@ CASING = "#1b1c1f"
 CASING_PT = 1.4
 """Width that the casing adds to a line, in points."""
 BELOW, ABOVE = 0.21, 0.76
-"""Of the size of letters: style far the lowest reaches under the line of writing, the highest over it."""
+"""Share of the text size by which the lowest letters reach below the baseline, and the highest above it."""
 PNG_LEVEL = 3
 """A tenth larger than at zlib's usual six, in two thirds of the time."""
 
